@@ -1,0 +1,3 @@
+"""Semantic voxels from one camera image: the SceneDINO model and its ROS 2 node."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The model, its geometry and its files, without ROS."""

@@ -1,0 +1,200 @@
+"""Checkpoints: one safetensors file holds weights, configuration, class table and origin."""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.model import SceneDino
+
+FORMAT = "scenedino_ros/1"
+# Small and quick: what a processor without GPU can run; the architecture of the default model.
+SMALL_CONFIG = ModelConfig(
+    backbone="dinov2_vits14",
+    decoder_width=64,
+    upsample_tail=False,
+    n_classes=len(CITYSCAPES19),
+    n_clusters=len(CITYSCAPES19),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Everything needed to rebuild a network.
+
+    Attributes:
+        config: Architecture.
+        classes: Class table of the semantic head.
+        state: Tensors by the names of `SceneDino.state_dict`.
+        provenance: Where the weights come from; ``weights`` is one sentence for people.
+    """
+
+    config: ModelConfig
+    classes: ClassTable
+    state: dict[str, torch.Tensor]
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointCard:
+    """What a checkpoint says about itself, read without its tensors.
+
+    Attributes:
+        config: Architecture.
+        classes: Class table.
+        provenance: Where the weights come from.
+        tensors: Shape and type by name.
+    """
+
+    config: ModelConfig
+    classes: ClassTable
+    provenance: dict[str, str]
+    tensors: dict[str, tuple[tuple[int, ...], str]]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the file appears whole or not at all.
+
+    Args:
+        path: Target, by convention ``*.safetensors``.
+        checkpoint: What to write; tensors are stored with their own types.
+    """
+    path = Path(path)
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(checkpoint.config.to_dict()),
+        "classes": json.dumps(checkpoint.classes.to_dict()),
+        "provenance": json.dumps(checkpoint.provenance),
+    }
+    state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(state, temporary, metadata)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not one of ours.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            config, classes, provenance = _parse_metadata(path, file.metadata())
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    return Checkpoint(config, classes, state, provenance)
+
+
+def read_card(path: Path) -> CheckpointCard:
+    """Read what a checkpoint says about itself, without loading its tensors.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not one of ours.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            config, classes, provenance = _parse_metadata(path, file.metadata())
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            tensors = {
+                key: (tuple(part.get_shape()), str(part.get_dtype()))
+                for key, part in slices.items()
+            }
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    return CheckpointCard(config, classes, provenance, tensors)
+
+
+def _parse_metadata(
+    path: Path, metadata: dict[str, str] | None
+) -> tuple[ModelConfig, ClassTable, dict[str, str]]:
+    found = (metadata or {}).get("format", "none")
+    if found != FORMAT or metadata is None:
+        raise CheckpointError(
+            f"checkpoint {path} must be of format {FORMAT}, got {found}; official checkpoints are "
+            "turned into it by 'scenedino convert'"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        classes = ClassTable.from_dict(json.loads(metadata["classes"]))
+        provenance = json.loads(metadata["provenance"])
+    except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
+        raise CheckpointError(f"checkpoint {path} has a damaged header: {error}") from error
+    return config, classes, provenance
+
+
+def build_model(checkpoint: Checkpoint) -> SceneDino:
+    """Build the network of a checkpoint, in evaluation mode and without gradients.
+
+    Raises:
+        CheckpointError: If keys are missing, unexpected or misshapen, listing them all, or the
+            class table does not fit the head.
+    """
+    if checkpoint.config.has_semantics and checkpoint.config.n_classes != len(checkpoint.classes):
+        raise CheckpointError(
+            f"the semantic head predicts {checkpoint.config.n_classes} classes, but the class "
+            f"table has {len(checkpoint.classes)}"
+        )
+    with torch.device("meta"):
+        model = SceneDino(checkpoint.config)
+    check_state(model, checkpoint.state)
+    state = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in checkpoint.state.items()
+    }
+    model.load_state_dict(state, strict=True, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def check_state(model: SceneDino, state: dict[str, Any]) -> None:
+    """Compare tensors with what a network needs.
+
+    Raises:
+        CheckpointError: Listing all missing, unexpected and misshapen keys.
+    """
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in expected]
+    problems += [
+        f"misshapen {key}: expected {expected[key]}, got {tuple(value.shape)}"
+        for key, value in state.items()
+        if key in expected and tuple(value.shape) != expected[key]
+    ]
+    if problems:
+        listing = "\n  ".join(problems)
+        raise CheckpointError(
+            f"the checkpoint does not fit its configuration, {len(problems)} keys:\n  {listing}"
+        )
+
+
+def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> Checkpoint:
+    """Return random weights, for trying the machinery where no trained ones are at hand.
+
+    Args:
+        config: Architecture.
+        seed: Seed of the weights; the same seed gives the same weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = SceneDino(config).state_dict()
+    provenance = {
+        "weights": f"untrained weights, seed {seed}: shapes and classes mean nothing",
+        "source": "random initialisation",
+    }
+    return Checkpoint(config, CITYSCAPES19, state, provenance)

@@ -1,0 +1,300 @@
+"""Every setting with its default, unit, range and meaning: the only home of default values."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from scenedino_ros.core.errors import InputError
+
+PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """Declare one setting: a dataclass field that carries its own documentation.
+
+    Args:
+        default: Default value; its type is the type of the setting. Lists are given as tuples.
+        doc: One line on what the setting does.
+        unit: Unit of the value, empty for pure numbers and words.
+        low: Smallest allowed value, or None.
+        high: Largest allowed value, or None.
+        choices: The allowed words, where the set is closed.
+        live: Whether the setting may change while the node runs.
+    """
+    metadata = {
+        "doc": doc,
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "live": live,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def check_settings(settings: Any, prefix: str = "") -> None:
+    """Refuse values outside the declared range or set.
+
+    Args:
+        settings: A dataclass instance whose fields were made by `setting`.
+        prefix: Put before the field's name in the message, such as ``grid.``.
+
+    Raises:
+        InputError: Naming the first wrong parameter, its value and its range.
+    """
+    for item in dataclasses.fields(settings):
+        if "doc" not in item.metadata:
+            continue
+        check_value(f"{prefix}{item.name}", getattr(settings, item.name), item.metadata)
+
+
+def check_value(name: str, value: Any, metadata: Any) -> None:
+    """Refuse one value that is outside its declared range or set.
+
+    Args:
+        name: Full name of the parameter, for the message.
+        value: The value; numbers inside a tuple or list are each checked.
+        metadata: The metadata `setting` stored: ``low``, ``high``, ``choices``, ``unit``.
+
+    Raises:
+        InputError: Naming parameter, value and range.
+    """
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got '{value}'")
+    numbers = value if isinstance(value, tuple | list) else (value,)
+    for number in numbers:
+        if isinstance(number, bool | str):
+            continue
+        too_low = low is not None and number < low
+        too_high = high is not None and number > high
+        if not math.isfinite(number) or too_low or too_high:
+            bounds = f"{'-inf' if low is None else low} to {'inf' if high is None else high}"
+            unit = f" {metadata['unit']}" if metadata["unit"] else ""
+            raise InputError(f"{name} must be in {bounds}{unit}, got {value}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the network looks like; the defaults are the published DINO variant.
+
+    Stored in every checkpoint.
+
+    Source: the published configuration of SceneDINO (Jevtic, Reich et al., ICCV 2025).
+    """
+
+    backbone: str = "dino_vitb8"  # a key of encoder.BACKBONES
+    image_size: tuple[int, int] = (192, 640)  # (height, width) the network sees, pixels
+    decoder_width: int = 256  # channels of the decoder and of its feature map
+    reassemble_channels: tuple[int, int, int, int] = (64, 64, 128, 256)  # clipped to the width
+    upsample_tail: bool = True  # the last x2; without it the map has half the size
+    hidden_dim: int = 128  # width of the point MLP
+    feature_dim: int = 64  # rendered feature
+    expansion_dim: int = 128  # hidden width between rendered and full feature
+    depth_range: tuple[float, float] = (3.0, 80.0)  # near and far of depth code and rays, metres
+    n_frequencies: int = 6  # of the positional code
+    frequency_factor: float = 1.5
+    n_classes: int = 0  # classes the head predicts, 0: no semantic head
+    n_clusters: int = 0  # pseudo classes of the cluster heads
+    code_dim: int = 64  # distilled code of the semantic head
+    mlp_probe: bool = False  # probes with one hidden layer instead of linear ones
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can have."""
+        counts = (
+            "decoder_width",
+            "hidden_dim",
+            "feature_dim",
+            "expansion_dim",
+            "n_frequencies",
+            "code_dim",
+        )
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise InputError(f"model config {name} must be >= 1, got {getattr(self, name)}")
+        near, far = self.depth_range
+        if not 0 < near < far:
+            raise InputError(f"model config depth_range must be 0 < near < far, got {near}, {far}")
+        if (self.n_classes > 0) != (self.n_clusters > 0):
+            raise InputError(
+                "model config n_classes and n_clusters must both be 0 or both be positive, "
+                f"got {self.n_classes} and {self.n_clusters}"
+            )
+
+    @property
+    def has_semantics(self) -> bool:
+        """Whether the network has a semantic head."""
+        return self.n_classes > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values that JSON and YAML can hold."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """Build the configuration from plain values.
+
+        Raises:
+            InputError: If a key is unknown; every known key may be left out.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"unknown model config keys: {', '.join(unknown)}")
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which weights run where."""
+
+    checkpoint: str = setting(
+        "",
+        "Checkpoint file (.safetensors), or the name of a published checkpoint; "
+        "empty: untrained weights of the default architecture",
+    )
+    device: str = setting(
+        "auto",
+        "Device of the network; auto takes the GPU where there is one",
+        choices=("auto", "cpu", "cuda"),
+    )
+    precision: str = setting(
+        "float32",
+        "Arithmetic of encoder and decoder; the point queries always run in float32",
+        choices=("float32", "bfloat16"),
+    )
+    mode: str = setting("stego_kmeans", "Which head names the classes", choices=PREDICTION_MODES)
+    memory_budget: int = setting(
+        512, "Working memory of one chunk of point queries", unit="MiB", low=16, high=65536
+    )
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """How images and calibrations come in."""
+
+    transport: str = setting("raw", "Type of the image topic", choices=("raw", "compressed"))
+    rectified: bool = setting(
+        False, "True: images are rectified, use P; false: images are raw, use K with D"
+    )
+    fit: str = setting(
+        "auto",
+        "How an image of another aspect ratio fills the network's: stretch it, crop it, or "
+        "(auto) stretch up to 25 % and crop beyond",
+        choices=("auto", "stretch", "crop"),
+    )
+    reliable: bool = setting(False, "Subscribe to images with reliable instead of best-effort QoS")
+    pairing: str = setting(
+        "latest",
+        "CameraInfo for an image: the one of exactly its stamp, or the latest one",
+        choices=("exact", "latest"),
+    )
+    max_info_age: float = setting(
+        5.0, "Oldest CameraInfo that pairing 'latest' accepts", unit="s", low=0.0
+    )
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """Where the voxels lie."""
+
+    preset: str = setting(
+        "camera",
+        "Grid to start from: 25.6 m ahead in the camera frame, or the SSCBench-KITTI-360 grid "
+        "(51.2 m) or its near half (25.6 m) in a body frame",
+        choices=("camera", "sscbench", "sscbench_near"),
+    )
+    frame: str = setting(
+        "", "Frame of the grid and of the outputs; empty: the camera's optical frame"
+    )
+    origin: tuple[float, ...] = setting(
+        (), "Minimum corner (x, y, z) of the grid in its frame; empty: of the preset", unit="m"
+    )
+    shape: tuple[int, ...] = setting(
+        (), "Voxel counts along x, y, z; empty: of the preset", low=1, high=4096
+    )
+    voxel_size: float = setting(
+        0.0, "Edge length of a voxel; 0: of the preset", unit="m", low=0.0, high=10.0
+    )
+    static_transform: tuple[float, ...] = setting(
+        (),
+        "Camera pose in the grid frame (x y z, quaternion x y z w) for set-ups without TF; "
+        "empty: ask TF at the image's stamp",
+    )
+    tf_timeout: float = setting(
+        0.1, "How long to wait for a transform that is a little late", unit="s", low=0.0, high=5.0
+    )
+
+
+@dataclass(frozen=True)
+class VoxelSettings:
+    """Which voxels are occupied, and which of those are published."""
+
+    density_threshold: float = setting(
+        0.2, "A voxel is occupied at this density or more", unit="1/m", low=0.0, live=True
+    )
+    grow: bool = setting(
+        False, "Take the maximum density of the 3x3x3 neighbourhood, as SSCBench does", live=True
+    )
+    out_of_view: bool = setting(False, "Publish voxels outside the camera's view too", live=True)
+    hidden_classes: tuple[str, ...] = setting(
+        ("sky",), "Names of classes that are not published; sky never is", live=True
+    )
+    max_cubes: int = setting(
+        50000, "Most cubes in one marker message; the densest are kept", low=1, live=True
+    )
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How the field is rendered into the camera, where somebody subscribes."""
+
+    downscale: int = setting(
+        4,
+        "Rendered images are the network's image size divided by this",
+        low=1,
+        high=32,
+        live=True,
+    )
+    n_samples: int = setting(32, "Samples along each ray", low=2, high=512, live=True)
+
+
+@dataclass(frozen=True)
+class DiagnosticsSettings:
+    """What the node reports about itself."""
+
+    period: float = setting(1.0, "Time between diagnostics messages", unit="s", low=0.1, high=60.0)
+    stale_after: float = setting(
+        2.0, "Without a usable frame for this long the node reports why", unit="s", low=0.1
+    )
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """All parameters of the node, in groups that are the prefixes of their names."""
+
+    autostart: bool = setting(True, "Configure and activate without a lifecycle manager")
+    model: ModelSettings = field(default_factory=ModelSettings)
+    input: InputSettings = field(default_factory=InputSettings)
+    grid: GridSettings = field(default_factory=GridSettings)
+    voxels: VoxelSettings = field(default_factory=VoxelSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
+    diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)

@@ -1,0 +1,136 @@
+"""The DPT decoder: four token maps in, one dense feature map out.
+
+Source: Ranftl et al., Vision Transformers for Dense Prediction, arXiv:2103.13413, in the variant
+SceneDINO was published with (no batch norm, a tail without non-linearity).
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class ReassembleBlocks(nn.Module):
+    """Bring the four taps to their own widths and to 4, 2, 1 and 1/2 times the patch grid."""
+
+    def __init__(self, width: int, channels: tuple[int, ...]) -> None:
+        """Build the layers.
+
+        Args:
+            width: Channels of the taps.
+            channels: Four output widths, fine to coarse.
+        """
+        super().__init__()
+        self.projects = nn.ModuleList(nn.Conv2d(width, c, 1) for c in channels)
+        self.resize_layers = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(channels[0], channels[0], 4, stride=4),
+                nn.ConvTranspose2d(channels[1], channels[1], 2, stride=2),
+                nn.Identity(),
+                nn.Conv2d(channels[3], channels[3], 3, stride=2, padding=1),
+            ]
+        )
+
+    def forward(self, taps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Project and resize each of the four (B, C, rows, columns) taps."""
+        layers = zip(taps, self.projects, self.resize_layers, strict=True)
+        return [resize(project(tap)) for tap, project, resize in layers]
+
+
+class ResidualConvUnit(nn.Module):
+    """x + conv2(relu(conv1(relu(x))))."""
+
+    def __init__(self, width: int) -> None:
+        """Build the two convolutions."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        return x + self.conv2(functional.relu(self.conv1(functional.relu(x))))
+
+
+class FusionBlock(nn.Module):
+    """Add a finer map to the running one, refine, and double the resolution."""
+
+    def __init__(self, width: int, has_skip: bool) -> None:
+        """Build the block; the coarsest one has no finer map to add."""
+        super().__init__()
+        if has_skip:
+            self.res_conv_unit1 = ResidualConvUnit(width)
+        self.res_conv_unit2 = ResidualConvUnit(width)
+        self.project = nn.Conv2d(width, width, 1)
+
+    def merge(self, running: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
+        """Return the refined sum of the running (B, C, H, W) map and the skip, at its size."""
+        if skip is not None:
+            if skip.shape[-2:] != running.shape[-2:]:
+                skip = functional.interpolate(
+                    skip, running.shape[-2:], mode="bilinear", align_corners=False
+                )
+            running = running + self.res_conv_unit1(skip)
+        return self.res_conv_unit2(running)
+
+    def forward(self, running: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
+        """Return the (B, C, 2H, 2W) map from the running map and the skip (None at first)."""
+        fused = functional.interpolate(
+            self.merge(running, skip), scale_factor=2, mode="bilinear", align_corners=True
+        )
+        return self.project(fused)
+
+
+class OutputHead(nn.Module):
+    """Two 3x3 convolutions around an optional doubling of the resolution, all linear."""
+
+    def __init__(self, width: int, upsample: bool) -> None:
+        """Build the layers; without upsampling the middle one is the identity."""
+        super().__init__()
+        double = nn.ConvTranspose2d(width, width, 2, stride=2) if upsample else nn.Identity()
+        self.head_modules = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), double, nn.Conv2d(width, width, 3, padding=1)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to (B, C, 2H, 2W), or to the same size without upsampling."""
+        return self.head_modules(x)
+
+
+class Decoder(nn.Module):
+    """DPT decoder from ViT taps to one feature map."""
+
+    def __init__(
+        self, tap_width: int, width: int, channels: tuple[int, ...], upsample_tail: bool
+    ) -> None:
+        """Build the decoder.
+
+        Args:
+            tap_width: Channels C of the taps.
+            width: Channels of the decoder and of its output.
+            channels: Reassemble widths, fine to coarse; each is clipped to ``width``.
+            upsample_tail: Whether the output head doubles the resolution.
+        """
+        super().__init__()
+        channels = tuple(min(c, width) for c in channels)
+        self.reassemble_blocks = ReassembleBlocks(tap_width, channels)
+        self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1, bias=False) for c in channels)
+        self.fusion_blocks = nn.ModuleList(FusionBlock(width, j > 0) for j in range(4))
+        self.project = nn.Conv2d(width, width, 3, padding=1)
+        self.output_head = OutputHead(width, upsample_tail)
+
+    def fuse(self, taps: list[torch.Tensor]) -> torch.Tensor:
+        """Return the map before the linear tail, eight times the (even) patch grid."""
+        maps = self.reassemble_blocks(taps)
+        maps = [conv(m) for conv, m in zip(self.convs, maps, strict=True)]
+        running = self.fusion_blocks[0](maps[3], None)
+        for block, skip in zip(self.fusion_blocks[1:], maps[2::-1], strict=True):
+            running = block(running, skip)
+        return running
+
+    def forward(self, taps: list[torch.Tensor]) -> torch.Tensor:
+        """Decode four (B, C, rows, columns) taps.
+
+        Returns:
+            (B, width, H', W') with H' = 32 * ceil(rows / 2), W' likewise; half of that without
+            the upsampling tail.
+        """
+        return self.output_head(self.project(self.fuse(taps)))

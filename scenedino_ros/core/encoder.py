@@ -1,0 +1,154 @@
+"""The image encoder: a DINO vision transformer tapped at four depths."""
+
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+from scenedino_ros.core.errors import InputError
+
+# Statistics of ImageNet, the normalisation DINO was trained with.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+_TAPPED_BLOCKS = [3, 6, 9]
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """One vision transformer SceneDINO can be built on.
+
+    Attributes:
+        timm_name: Architecture and weights in timm.
+        width: Channels C of its tokens.
+        heads: Attention heads.
+        patch: Edge of a patch in the image the transformer sees, pixels.
+        external_patch: Edge of the same patch in the network's input image, pixels; patch-14
+            transformers see an image scaled by 14/16.
+        register_tokens: Extra tokens besides the class token.
+        layer_scale: Whether blocks scale their output per channel.
+    """
+
+    timm_name: str
+    width: int
+    heads: int
+    patch: int
+    external_patch: int
+    register_tokens: int = 0
+    layer_scale: bool = False
+
+
+BACKBONES = {
+    "dino_vits8": BackboneSpec("vit_small_patch8_224.dino", 384, 6, 8, 8),
+    "dino_vitb8": BackboneSpec("vit_base_patch8_224.dino", 768, 12, 8, 8),
+    "dino_vits16": BackboneSpec("vit_small_patch16_224.dino", 384, 6, 16, 16),
+    "dino_vitb16": BackboneSpec("vit_base_patch16_224.dino", 768, 12, 16, 16),
+    "dinov2_vits14": BackboneSpec(
+        "vit_small_patch14_dinov2.lvd142m", 384, 6, 14, 16, layer_scale=True
+    ),
+    "dinov2_vitb14": BackboneSpec(
+        "vit_base_patch14_dinov2.lvd142m", 768, 12, 14, 16, layer_scale=True
+    ),
+    "dinov2reg_vits14": BackboneSpec(
+        "vit_small_patch14_reg4_dinov2.lvd142m", 384, 6, 14, 16, 4, layer_scale=True
+    ),
+    "dinov2reg_vitb14": BackboneSpec(
+        "vit_base_patch14_reg4_dinov2.lvd142m", 768, 12, 14, 16, 4, layer_scale=True
+    ),
+}
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    """Return the specification of a backbone.
+
+    Raises:
+        InputError: If there is no backbone of that name.
+    """
+    if name not in BACKBONES:
+        raise InputError(f"unknown backbone '{name}'; known: {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def patch_grid(name: str, image_size: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows and columns of patches of an image.
+
+    Args:
+        name: A key of `BACKBONES`.
+        image_size: (height, width) of the network's input image, pixels.
+
+    Raises:
+        InputError: If the image is not a whole number of patches.
+    """
+    patch = backbone_spec(name).external_patch
+    height, width = image_size
+    if height < patch or width < patch or height % patch or width % patch:
+        raise InputError(
+            f"image size must be a multiple of {patch} px for {name}, got {height} x {width}"
+        )
+    return height // patch, width // patch
+
+
+class Encoder(nn.Module):
+    """Vision transformer that returns the tokens of blocks 3, 6, 9 and of its end."""
+
+    def __init__(self, backbone: str, image_size: tuple[int, int]) -> None:
+        """Build the transformer without weights.
+
+        Args:
+            backbone: A key of `BACKBONES`.
+            image_size: (height, width) of the input image, pixels; a whole patch grid.
+        """
+        super().__init__()
+        self.spec = backbone_spec(backbone)
+        self.image_size = image_size
+        rows, columns = patch_grid(backbone, image_size)
+        self.vit_size = (rows * self.spec.patch, columns * self.spec.patch)
+        self.vit = timm.create_model(
+            self.spec.timm_name, pretrained=False, num_classes=0, img_size=self.vit_size
+        )
+        # Created on the CPU even where the module is built without storage (meta device).
+        for name, values in (("mean", _MEAN), ("std", _STD)):
+            constant = torch.tensor(values, device="cpu").view(1, 3, 1, 1)
+            self.register_buffer(name, constant, persistent=False)
+
+    def normalise(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the picture the transformer sees.
+
+        Args:
+            image: (B, 3, H, W) RGB in [-1, 1].
+
+        Returns:
+            (B, 3, H', W') with ImageNet statistics; scaled by 14/16 for patch-14 transformers.
+        """
+        y = (image / 2 + 0.5 - self.mean) / self.std
+        if y.shape[-2:] != self.vit_size:
+            y = functional.interpolate(
+                y, self.vit_size, mode="bilinear", antialias=True, align_corners=False
+            )
+        return y
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Encode images.
+
+        Args:
+            image: (B, 3, H, W) RGB in [-1, 1] of exactly `image_size`.
+
+        Returns:
+            Four (B, C, rows, columns) maps: the residual stream after blocks 3, 6 and 9, and the
+            final normalised tokens with unit length.
+
+        Raises:
+            InputError: If the image has another size.
+        """
+        if tuple(image.shape[-2:]) != tuple(self.image_size):
+            raise InputError(
+                f"the encoder is built for {self.image_size[0]} x {self.image_size[1]} px, "
+                f"got {image.shape[-2]} x {image.shape[-1]}"
+            )
+        final, taps = self.vit.forward_intermediates(
+            self.normalise(image), indices=_TAPPED_BLOCKS, norm=False, output_fmt="NCHW"
+        )
+        tokens = final[:, self.vit.num_prefix_tokens :].transpose(1, 2)  # (B, C, N)
+        last = functional.normalize(tokens, dim=1, eps=1e-12).unflatten(2, taps[0].shape[-2:])
+        return [*taps, last]

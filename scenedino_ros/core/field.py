@@ -1,0 +1,145 @@
+"""The field: density and feature of any 3D point, from one image's feature map."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+MIN_DEPTH = 1e-3  # metres; points nearer to the camera plane than this are not projected
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Where points fall in the encoded image.
+
+    Attributes:
+        uv_norm: (..., 2) position in [-1, 1] over the image, clamped to [-2, 2].
+        depth: (...) depth along the optical axis, metres, not clamped.
+        visible: (...) bool, in front of the camera and inside the image, borders included.
+    """
+
+    uv_norm: torch.Tensor
+    depth: torch.Tensor
+    visible: torch.Tensor
+
+
+def project(points_cam: torch.Tensor, K_norm: torch.Tensor) -> Projection:
+    """Project points of the optical frame into the image.
+
+    Args:
+        points_cam: (B, N, 3) float32 points (x right, y down, z forward), metres.
+        K_norm: (B, 3, 3) intrinsics for coordinates in [-1, 1].
+
+    Returns:
+        The projection of each point; points behind the camera are clamped, not dropped.
+    """
+    q = points_cam @ K_norm.transpose(-1, -2)
+    depth = q[..., 2]
+    uv = q[..., :2] / depth.clamp(min=MIN_DEPTH).unsqueeze(-1)
+    visible = (depth > MIN_DEPTH) & (uv.abs() <= 1).all(dim=-1)
+    return Projection(uv.clamp(-2, 2), depth, visible)
+
+
+class PositionalCode(nn.Module):
+    """Sines and cosines of image position and inverse depth."""
+
+    def __init__(
+        self, n_frequencies: int, factor: float, depth_range: tuple[float, float]
+    ) -> None:
+        """Choose the frequencies factor * 2^k and the depths that map to +1 (near) and -1 (far).
+
+        Args:
+            n_frequencies: Number of frequencies.
+            factor: Lowest frequency.
+            depth_range: (near, far), metres.
+        """
+        super().__init__()
+        self.depth_range = depth_range
+        frequencies = factor * 2.0 ** torch.arange(n_frequencies, device="cpu")
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.channels = 3 + 6 * n_frequencies
+
+    def forward(self, uv_norm: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+        """Encode positions.
+
+        Args:
+            uv_norm: (..., 2) clamped image position.
+            depth: (...) depth, metres; clamped at 1 mm from below.
+
+        Returns:
+            (..., 3 + 6 F): u, v and the depth code, then per frequency the sines of the three and
+            their cosines, evaluated as shifted sines as the published model does.
+        """
+        near, far = self.depth_range
+        inverse = 1 / depth.clamp(min=MIN_DEPTH)
+        depth_code = 2 * (inverse - 1 / far) / (1 / near - 1 / far) - 1
+        position = torch.cat([uv_norm, depth_code.unsqueeze(-1)], dim=-1)  # (..., 3)
+        phases = position.unsqueeze(-2) * self.frequencies.unsqueeze(-1)  # (..., F, 3)
+        waves = torch.sin(torch.cat([phases, phases + math.pi / 2], dim=-1))  # (..., F, 6)
+        return torch.cat([position, waves.flatten(-2)], dim=-1)
+
+
+def sample_map(feature_map: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
+    """Look a feature map up at image positions, bilinearly, borders repeated outside.
+
+    Args:
+        feature_map: (B, C, H', W') map over the whole image.
+        uv_norm: (B, N, 2) positions in [-1, 1].
+
+    Returns:
+        (B, N, C) features.
+    """
+    sampled = functional.grid_sample(
+        feature_map,
+        uv_norm.unsqueeze(1),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return sampled.squeeze(2).transpose(1, 2)
+
+
+class PointField(nn.Module):
+    """The MLP from a point's image feature and positional code to density and feature."""
+
+    def __init__(
+        self, map_channels: int, code_channels: int, hidden: int, feature_dim: int
+    ) -> None:
+        """Build the two layers; the input is the image feature, then the code."""
+        super().__init__()
+        self.lin_in = nn.Linear(map_channels + code_channels, hidden)
+        self.lin_out = nn.Linear(hidden, 1 + feature_dim)
+
+    def forward(
+        self, features: torch.Tensor, code: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Evaluate points.
+
+        Args:
+            features: (..., map_channels) sampled image features.
+            code: (..., code_channels) positional code.
+
+        Returns:
+            (...) density logit, whose softplus is the density in 1/m, and the (..., F) point
+            feature.
+        """
+        hidden = functional.relu(self.lin_in(torch.cat([features, code], dim=-1)))
+        out = self.lin_out(hidden)
+        return out[..., 0], out[..., 1:]
+
+
+class Expansion(nn.Module):
+    """From the rendered feature to the full DINO feature, with unit length."""
+
+    def __init__(self, feature_dim: int, hidden: int, width: int) -> None:
+        """Build the two layers."""
+        super().__init__()
+        self.linear_in = nn.Linear(feature_dim, hidden)
+        self.linear_out = nn.Linear(hidden, width)
+
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        """Map (..., F) features to (..., C) unit vectors."""
+        full = self.linear_out(functional.relu(self.linear_in(feature)))
+        return functional.normalize(full, dim=-1, eps=1e-12)

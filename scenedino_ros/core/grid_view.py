@@ -1,0 +1,159 @@
+"""What depends only on calibration and grid: where every voxel falls in the image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.field import PositionalCode, project
+from scenedino_ros.core.folded import bilinear_taps
+from scenedino_ros.core.voxels import VoxelGrid
+
+_CHUNK = 1 << 17  # voxels projected at a time while a view is prepared
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """Which voxels of a grid are to be queried.
+
+    Attributes:
+        out_of_view: All of them, not only those in view.
+        grow: Those in view and their neighbours, whose density may grow into the view.
+    """
+
+    out_of_view: bool
+    grow: bool
+
+
+@dataclass(frozen=True, eq=False)
+class GridView:
+    """The queried voxels of a grid, N of them, in ascending order of their flat index.
+
+    Attributes:
+        index: (N,) int64 flat index in the grid; None if every voxel is queried.
+        visible: (N,) bool, centre inside the view; None if all are.
+        taps: (N, 4) int32 neighbours in the feature map.
+        weights: (N, 4) their bilinear weights.
+        uv_norm: (N, 2) position in the image.
+        depth: (N,) depth, metres.
+        code: (N, K) positional code, or None where it would not fit the memory budget.
+    """
+
+    index: torch.Tensor | None
+    visible: torch.Tensor | None
+    taps: torch.Tensor
+    weights: torch.Tensor
+    uv_norm: torch.Tensor
+    depth: torch.Tensor
+    code: torch.Tensor | None
+
+    def __len__(self) -> int:
+        """Return the number of queried voxels."""
+        return len(self.depth)
+
+
+def camera_points(grid: VoxelGrid, T_grid_cam: np.ndarray) -> np.ndarray:
+    """Return the voxel centres in the camera's optical frame.
+
+    Centres are float32, the rigid transform is float64 and its result float32, as in the
+    published evaluation.
+
+    Args:
+        grid: The grid.
+        T_grid_cam: (4, 4) camera pose in the grid frame, metres.
+
+    Returns:
+        (X * Y * Z, 3) float32 points, metres.
+
+    Raises:
+        InputError: If the pose is not a finite rigid transform.
+    """
+    T_grid_cam = np.asarray(T_grid_cam, dtype=np.float64)
+    if T_grid_cam.shape != (4, 4) or not np.isfinite(T_grid_cam).all():
+        raise InputError(f"T_grid_cam must be (4, 4) and finite, got {T_grid_cam.tolist()}")
+    R = T_grid_cam[:3, :3]
+    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
+        raise InputError(f"T_grid_cam must hold a rotation, got {R.tolist()}")
+    T_cam_grid = np.linalg.inv(T_grid_cam)
+    centers = grid.centers().reshape(-1, 3)
+    points = np.empty_like(centers)
+    for start in range(0, len(centers), _CHUNK):
+        part = centers[start : start + _CHUNK].astype(np.float64)
+        points[start : start + _CHUNK] = part @ T_cam_grid[:3, :3].T + T_cam_grid[:3, 3]
+    return points
+
+
+def view_grid(
+    grid: VoxelGrid,
+    T_grid_cam: np.ndarray,
+    camera: PinholeCamera,
+    map_size: tuple[int, int],
+    request: ViewRequest,
+    code: PositionalCode,
+    *,
+    device: torch.device,
+    code_budget: int,
+) -> GridView:
+    """Project a grid into the image.
+
+    Args:
+        grid: The grid.
+        T_grid_cam: (4, 4) camera pose in the grid frame, metres.
+        camera: Camera of the network's picture.
+        map_size: (H', W') of the feature map.
+        request: Which voxels to query.
+        code: The network's positional code.
+        device: Where the result lives.
+        code_budget: Bytes the positional code may take; beyond it is not kept.
+
+    Returns:
+        The queried voxels.
+    """
+    points = torch.from_numpy(camera_points(grid, T_grid_cam))
+    K_norm = torch.from_numpy(camera.K_norm).float()
+    parts = [project(part.unsqueeze(0), K_norm) for part in points.split(_CHUNK)]
+    visible = torch.cat([part.visible[0] for part in parts])
+    uv_norm = torch.cat([part.uv_norm[0] for part in parts])
+    depth = torch.cat([part.depth[0] for part in parts])
+    del points, parts
+    index = None
+    if not request.out_of_view:
+        wanted = dilate(visible, grid.shape) if request.grow else visible
+        index = wanted.nonzero().squeeze(1)
+        uv_norm, depth, visible = uv_norm[index], depth[index], visible[index]
+    pairs = [bilinear_taps(part, *map_size) for part in uv_norm.split(_CHUNK)]
+    keep_code = len(depth) * code.channels * 4 <= code_budget
+    uv_norm, depth = uv_norm.to(device), depth.to(device)
+    return GridView(
+        index=None if index is None else index.to(device),
+        visible=visible.to(device) if request.grow and not request.out_of_view else None,
+        taps=torch.cat([pair[0] for pair in pairs] or [torch.empty(0, 4)]).to(device),
+        weights=torch.cat([pair[1] for pair in pairs] or [torch.empty(0, 4)]).to(device),
+        uv_norm=uv_norm,
+        depth=depth,
+        code=encode_positions(code, uv_norm, depth) if keep_code else None,
+    )
+
+
+def encode_positions(
+    code: PositionalCode, uv_norm: torch.Tensor, depth: torch.Tensor
+) -> torch.Tensor:
+    """Return the (N, K) positional code, filled chunk by chunk to keep the peak low."""
+    result = torch.empty(len(depth), code.channels, device=depth.device)
+    for start in range(0, len(depth), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        result[part] = code(uv_norm[part], depth[part])
+    return result
+
+
+def dilate(mask: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return the flat bool mask that is True where any of the 27 neighbours is True."""
+    return max_3x3x3(mask.float(), shape) > 0
+
+
+def max_3x3x3(values: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return the flat maximum over the 3x3x3 neighbourhood of each voxel of a flat grid."""
+    volume = values.view(1, 1, *shape)
+    return torch.nn.functional.max_pool3d(volume, 3, stride=1, padding=1).flatten()

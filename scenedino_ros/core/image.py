@@ -1,0 +1,166 @@
+"""The one preprocessing: any calibrated image becomes the network's picture with its camera."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.errors import InputError
+
+# 'auto' stretches up to this ratio between the aspect ratios; the published KITTI-360 pictures
+# are stretched by 1.12.
+_MAX_STRETCH = 1.25
+# Beyond this reduction plain bilinear sampling skips source pixels; areas are averaged instead.
+_MAX_BILINEAR_REDUCTION = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class ModelImage:
+    """A picture of the network's size, and the camera that would have taken it.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 RGB.
+        camera: Its pinhole camera, W x H pixels, in the same optical frame.
+    """
+
+    rgb: np.ndarray
+    camera: PinholeCamera
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How images of one calibration are turned into pictures."""
+
+    box: tuple[int, int, int, int]  # x, y, width, height in the (undistorted) image
+    camera: PinholeCamera  # of the picture
+    interpolation: int
+    maps: tuple[np.ndarray, np.ndarray] | None  # undistortion of the box, if there is any
+
+
+class ImagePreprocessor:
+    """Undistort, crop and scale images to one size, keeping track of the intrinsics."""
+
+    def __init__(self, image_size: tuple[int, int], fit: str = "auto") -> None:
+        """Set the target.
+
+        Args:
+            image_size: (height, width) of the picture, pixels.
+            fit: ``stretch`` scales each axis on its own, ``crop`` scales both alike and cuts what
+                is too much around the image centre, ``auto`` crops only where stretching would
+                change the aspect ratio by more than a quarter.
+
+        Raises:
+            InputError: If ``fit`` is none of these.
+        """
+        if fit not in ("auto", "stretch", "crop"):
+            raise InputError(f"fit must be auto, stretch or crop, got '{fit}'")
+        self.image_size = image_size
+        self.fit = fit
+        self._plans: dict[tuple[object, ...], _Plan] = {}
+
+    def __call__(self, rgb: np.ndarray, camera: CalibratedCamera) -> ModelImage:
+        """Prepare one image.
+
+        Args:
+            rgb: (h, w, 3) uint8 RGB; any strides, so that a BGR buffer may come as a view.
+            camera: The camera that took it.
+
+        Returns:
+            The picture and its camera. For a raw image the picture is undistorted in the same
+            optical frame and shows only what the lens saw.
+
+        Raises:
+            InputError: If the array is no RGB image of the camera's size.
+        """
+        pinhole = camera.pinhole
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise InputError(f"image must be (h, w, 3) uint8, got {rgb.shape} {rgb.dtype}")
+        if rgb.shape[:2] != (pinhole.height, pinhole.width):
+            raise InputError(
+                f"image is {rgb.shape[1]} x {rgb.shape[0]} px, but its calibration is for "
+                f"{pinhole.width} x {pinhole.height} px"
+            )
+        key = camera.key()
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan(camera)
+            self._plans = {key: plan}  # one camera per node: keep the newest only
+        # OpenCV wants channels side by side: keep the buffer's order, swap the small result.
+        swapped = rgb.strides[2] < 0
+        picture = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
+        return ModelImage(picture[..., ::-1].copy() if swapped else picture, plan.camera)
+
+    def _apply(self, plan: _Plan, image: np.ndarray) -> np.ndarray:
+        x, y, width, height = plan.box
+        if plan.maps is not None:
+            image = cv2.remap(image, *plan.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        else:
+            image = image[y : y + height, x : x + width]
+        rows, columns = self.image_size
+        return cv2.resize(image, (columns, rows), interpolation=plan.interpolation)
+
+    def _plan(self, camera: CalibratedCamera) -> _Plan:
+        source = undistorted_camera(camera) if camera.is_distorted else camera.pinhole
+        box = self._box(source.width, source.height)
+        x, y, width, height = box
+        rows, columns = self.image_size
+        cropped = source.cropped(x, y, width, height)
+        reduction = max(width / columns, height / rows)
+        interpolation = cv2.INTER_AREA if reduction > _MAX_BILINEAR_REDUCTION else cv2.INTER_LINEAR
+        maps = undistortion_maps(camera, cropped) if camera.is_distorted else None
+        return _Plan(box, cropped.resized(columns, rows), interpolation, maps)
+
+    def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        rows, columns = self.image_size
+        stretch = (width / height) / (columns / rows)
+        within = 1 / _MAX_STRETCH <= stretch <= _MAX_STRETCH
+        if self.fit == "stretch" or (self.fit == "auto" and within):
+            return 0, 0, width, height
+        box_width = min(width, max(1, round(height * columns / rows)))
+        box_height = min(height, max(1, round(width * rows / columns)))
+        return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
+
+
+def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
+    """Return a pinhole camera of the same size whose whole image the lens saw.
+
+    Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0).
+    """
+    pinhole = camera.pinhole
+    size = (pinhole.width, pinhole.height)
+    if camera.distortion_model in ("equidistant", "fisheye"):
+        K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+            pinhole.K, camera.D, size, np.eye(3), balance=0.0
+        )
+    else:
+        K, _ = cv2.getOptimalNewCameraMatrix(pinhole.K, camera.D, size, 0.0)
+    return PinholeCamera(K, *size)
+
+
+def undistortion_maps(
+    camera: CalibratedCamera, target: PinholeCamera
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lookup maps from the pixels of a pinhole camera to the distorted image.
+
+    Args:
+        camera: The camera that took the image.
+        target: The pinhole camera to show it through, in the same optical frame.
+
+    Returns:
+        Two arrays for ``cv2.remap``.
+    """
+    size = (target.width, target.height)
+    K = camera.pinhole.K
+    if camera.distortion_model in ("equidistant", "fisheye"):
+        return cv2.fisheye.initUndistortRectifyMap(
+            K, camera.D, np.eye(3), target.K, size, cv2.CV_16SC2
+        )
+    return cv2.initUndistortRectifyMap(K, camera.D, np.eye(3), target.K, size, cv2.CV_16SC2)
+
+
+def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 picture."""
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+    return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255 * 2 - 1

@@ -1,0 +1,156 @@
+"""Which classes there are: names, colours, and their ids in the SSCBench benchmark."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from scenedino_ros.core.errors import InputError
+
+IGNORE = 255
+SKY = "sky"
+
+# Name, display colour (RGB), id in the 16 evaluated classes of SSCBench-KITTI-360 (0: empty).
+# Sources: Cityscapes train ids and colours; the mapping of the benchmark's evaluation.
+_CITYSCAPES19 = (
+    ("road", (128, 64, 128), 7),
+    ("sidewalk", (244, 35, 232), 8),
+    ("building", (70, 70, 70), 9),
+    ("wall", (102, 102, 156), 9),
+    ("fence", (190, 153, 153), 10),
+    ("pole", (153, 153, 153), 13),
+    ("traffic light", (250, 170, 30), 15),
+    ("traffic sign", (220, 220, 0), 14),
+    ("vegetation", (107, 142, 35), 11),
+    ("terrain", (152, 251, 152), 12),
+    ("sky", (70, 130, 180), 0),
+    ("person", (220, 20, 60), 6),
+    ("rider", (255, 0, 0), 0),
+    ("car", (0, 0, 142), 1),
+    ("truck", (0, 0, 70), 4),
+    ("bus", (0, 60, 100), 5),
+    ("train", (0, 80, 100), 5),
+    ("motorcycle", (0, 0, 230), 3),
+    ("bicycle", (119, 11, 32), 2),
+)
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names, colours and benchmark ids of the classes 0 .. L-1.
+
+    Attributes:
+        names: L class names.
+        colors: L display colours, RGB 0..255.
+        ssc_ids: L ids in SSCBench-KITTI-360's 16 evaluated classes; 0 counts as empty.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    ssc_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse tables whose columns disagree or hold values out of range."""
+        sizes = (len(self.names), len(self.colors), len(self.ssc_ids))
+        if len(set(sizes)) != 1 or not 1 <= sizes[0] <= IGNORE:
+            raise InputError(
+                "a class table needs 1 to 255 classes with a name, a colour and a benchmark id "
+                f"each, got {sizes[0]} names, {sizes[1]} colours and {sizes[2]} ids"
+            )
+        if len(set(self.names)) != len(self.names):
+            raise InputError(f"class names must differ from each other, got {self.names}")
+        for name, color, ssc_id in zip(self.names, self.colors, self.ssc_ids, strict=True):
+            if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
+                raise InputError(f"colour of class '{name}' must be RGB 0..255, got {color}")
+            if not 0 <= ssc_id <= 15:
+                raise InputError(f"benchmark id of class '{name}' must be 0..15, got {ssc_id}")
+
+    def __len__(self) -> int:
+        """Return the number of classes."""
+        return len(self.names)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """The colours as a (256, 3) uint8 lookup table, black where there is no class."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colors
+        return palette
+
+    @property
+    def ssc_lookup(self) -> np.ndarray:
+        """The benchmark ids as a (256,) uint8 lookup table; 255 stays 255."""
+        lookup = np.zeros(256, np.uint8)
+        lookup[: len(self)] = self.ssc_ids
+        lookup[IGNORE] = IGNORE
+        return lookup
+
+    def ids(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the ids of classes given by name.
+
+        Raises:
+            InputError: If a name is not in the table.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise InputError(f"unknown class '{unknown[0]}'; known: {', '.join(self.names)}")
+        return tuple(self.names.index(name) for name in names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as plain values that JSON and YAML can hold."""
+        return {
+            "classes": [
+                {"id": i, "name": name, "color": list(color), "ssc_id": ssc_id}
+                for i, (name, color, ssc_id) in enumerate(
+                    zip(self.names, self.colors, self.ssc_ids, strict=True)
+                )
+            ]
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "ClassTable":
+        """Build a table from what `to_dict` returned.
+
+        Raises:
+            InputError: If a key is missing, or the ids are not 0 .. L-1 in order.
+        """
+        try:
+            rows = [
+                (int(row["id"]), str(row["name"]), tuple(map(int, row["color"])), row["ssc_id"])
+                for row in values["classes"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "a class table needs a list 'classes' whose entries have id, name, color and "
+                f"ssc_id; {type(error).__name__}: {error}"
+            ) from error
+        if [row[0] for row in rows] != list(range(len(rows))):
+            raise InputError(f"class ids must be 0, 1, 2, ..., got {[row[0] for row in rows]}")
+        return cls(
+            names=tuple(row[1] for row in rows),
+            colors=tuple(row[2] for row in rows),
+            ssc_ids=tuple(int(row[3]) for row in rows),
+        )
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> "ClassTable":
+        """Read a table from a YAML file such as ``config/classes.yaml``.
+
+        Raises:
+            InputError: If the file cannot be read or is not a class table.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            return cls.from_dict(values)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"label file {path} cannot be read: {error}") from error
+        except InputError as error:
+            raise InputError(f"label file {path}: {error}") from error
+
+
+CITYSCAPES19 = ClassTable(
+    names=tuple(row[0] for row in _CITYSCAPES19),
+    colors=tuple(row[1] for row in _CITYSCAPES19),
+    ssc_ids=tuple(row[2] for row in _CITYSCAPES19),
+)

@@ -1,0 +1,84 @@
+"""Scores from counts; counts add up over frames, scores are taken once at the end."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from scenedino_ros.core.errors import InputError
+
+
+def confusion_matrix(target: np.ndarray, prediction: np.ndarray, n_classes: int) -> np.ndarray:
+    """Count pairs of target and prediction.
+
+    Args:
+        target: Integer classes in [0, n_classes), any shape.
+        prediction: Classes in the same range and shape.
+        n_classes: Number of classes L.
+
+    Returns:
+        (L, L) int64, row = target, column = prediction.
+
+    Raises:
+        InputError: If shapes differ or a class is out of range.
+    """
+    if target.shape != prediction.shape:
+        raise InputError(f"target {target.shape} and prediction {prediction.shape} must agree")
+    target, prediction = target.reshape(-1), prediction.reshape(-1)
+    for name, values in (("target", target), ("prediction", prediction)):
+        if values.size and not 0 <= int(values.min()) <= int(values.max()) < n_classes:
+            raise InputError(
+                f"{name} classes must be 0..{n_classes - 1}, got {values.min()}..{values.max()}"
+            )
+    pairs = target.astype(np.int64) * n_classes + prediction
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+@dataclass(frozen=True)
+class BinaryScores:
+    """Geometry scores in [0, 1]; not a number where nothing was counted."""
+
+    iou: float
+    precision: float
+    recall: float
+
+
+def geometry_scores(confusion: np.ndarray) -> BinaryScores:
+    """Score occupied (class > 0) against empty (class 0) from a confusion matrix."""
+    true_positive = confusion[1:, 1:].sum()
+    false_positive = confusion[0, 1:].sum()
+    false_negative = confusion[1:, 0].sum()
+
+    def ratio(total: int) -> float:
+        return float(true_positive / total) if total else float("nan")
+
+    return BinaryScores(
+        ratio(true_positive + false_positive + false_negative),
+        ratio(true_positive + false_positive),
+        ratio(true_positive + false_negative),
+    )
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """Return (L,) intersection over union per class; 0 for classes that never occur."""
+    hit = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion)
+    return np.divide(hit, union, out=np.zeros_like(hit), where=union > 0)
+
+
+def mean_iou(confusion: np.ndarray) -> float:
+    """Return the mean IoU over classes 1 .. L-1, absent classes counting as 0."""
+    return float(class_iou(confusion)[1:].mean())
+
+
+def hungarian_columns(confusion: np.ndarray) -> np.ndarray:
+    """Return for each target class the predicted class it is matched to.
+
+    Args:
+        confusion: (L, L) counts, row = target.
+
+    Returns:
+        (L,) column per row that maximises the matched count. ``confusion[:, columns]`` is then in
+        the order of the target classes.
+    """
+    return linear_sum_assignment(confusion, maximize=True)[1]

@@ -1,0 +1,110 @@
+"""The semantic head: classes from features, by clusters or by probes.
+
+Source: Hamilton et al., Unsupervised Semantic Segmentation by Distilling Feature Correspondences
+(STEGO), arXiv:2203.08414, as SceneDINO uses it in 3D.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+_EPS = 1e-10
+
+
+class StegoHead(nn.Module):
+    """Distilled code: a linear and a non-linear projection, summed, with unit length."""
+
+    def __init__(self, width: int, code_dim: int) -> None:
+        """Build the projections as 1x1 convolutions, which is how checkpoints store them."""
+        super().__init__()
+        self.linear_path = nn.Sequential(nn.Conv2d(width, code_dim, 1))
+        self.nonlinear_path = nn.Sequential(
+            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, code_dim, 1)
+        )
+
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        """Map (..., C) unit features to (..., code_dim) unit codes."""
+        x = feature.reshape(-1, feature.shape[-1], 1, 1)
+        code = (self.linear_path(x) + self.nonlinear_path(x)).view(*feature.shape[:-1], -1)
+        return functional.normalize(code, dim=-1, eps=_EPS)
+
+
+class ClusterHead(nn.Module):
+    """Nearest centre by cosine, and the table from pseudo class to class."""
+
+    def __init__(self, width: int, n_clusters: int, n_classes: int) -> None:
+        """Create centres at random and an assignment that wraps around."""
+        super().__init__()
+        self.cluster_centers = nn.Parameter(torch.randn(n_clusters, width))
+        assignment = torch.arange(n_clusters) % n_classes
+        self.register_buffer("pseudo_assignment", assignment)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the (..., n_clusters) cosines between (..., width) vectors and the centres."""
+        centers = functional.normalize(self.cluster_centers, dim=-1, eps=1e-12)
+        return functional.normalize(x, dim=-1, eps=1e-12) @ centers.T
+
+
+class LinearHead(nn.Module):
+    """A probe trained with labels."""
+
+    def __init__(self, width: int, n_classes: int, mlp: bool) -> None:
+        """Build a linear layer, or one hidden layer of twice the width."""
+        super().__init__()
+        self.linear = (
+            nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, n_classes))
+            if mlp
+            else nn.Linear(width, n_classes)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the (..., n_classes) logits of (..., width) vectors."""
+        return self.linear(x)
+
+
+class SemanticHead(nn.Module):
+    """Clusters and probes on the full feature (direct) and on the distilled code (stego)."""
+
+    def __init__(
+        self, width: int, code_dim: int, n_clusters: int, n_classes: int, mlp_probe: bool
+    ) -> None:
+        """Build all four classifiers.
+
+        Args:
+            width: Channels C of the full feature.
+            code_dim: Width of the distilled code.
+            n_clusters: Pseudo classes.
+            n_classes: Classes.
+            mlp_probe: Whether the probes have a hidden layer.
+        """
+        super().__init__()
+        self.direct_cluster_head = ClusterHead(width, n_clusters, n_classes)
+        self.stego_head = StegoHead(width, code_dim)
+        self.stego_cluster_head = ClusterHead(code_dim, n_clusters, n_classes)
+        self.direct_linear_head = LinearHead(width, n_classes, mlp_probe)
+        self.stego_linear_head = LinearHead(code_dim, n_classes, mlp_probe)
+
+    def scores(self, feature: torch.Tensor, mode: str) -> torch.Tensor:
+        """Score full features.
+
+        Args:
+            feature: (..., C) full features.
+            mode: One of ``config.PREDICTION_MODES``.
+
+        Returns:
+            (..., n) cosines to the centres (k-means modes, before the assignment) or logits.
+        """
+        source, kind = mode.split("_")
+        x = functional.normalize(feature, dim=-1, eps=_EPS)
+        if source == "stego":
+            x = self.stego_head(x)
+        head = "cluster" if kind == "kmeans" else "linear"
+        return getattr(self, f"{source}_{head}_head")(x)
+
+    def labels(self, scores: torch.Tensor, mode: str) -> torch.Tensor:
+        """Return the (...) int64 class ids of (..., n) scores."""
+        winner = scores.argmax(dim=-1)
+        if mode.endswith("_kmeans"):
+            source = mode.split("_")[0]
+            return getattr(self, f"{source}_cluster_head").pseudo_assignment[winner]
+        return winner

@@ -1,0 +1,42 @@
+"""Build description that colcon and pip read: ament_python package scenedino_ros."""
+
+from glob import glob
+from os.path import dirname, isfile, join
+
+from setuptools import find_packages, setup
+
+NAME = "scenedino_ros"
+
+
+def shared_files() -> list[tuple[str, list[str]]]:
+    """Return what goes to share/: marker, manifest, launch files, configurations."""
+    files = [
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+    ]
+    for path in sorted(glob("launch/*.py") + glob("config/**/*", recursive=True)):
+        if isfile(path):
+            files.append((join("share", NAME, dirname(path)), [path]))
+    return files
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Semantic voxels from one camera image, as a ROS 2 node.",
+    license="Apache-2.0",
+    maintainer="scenedino_ros maintainers",
+    maintainer_email="scenedino-ros@example.org",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    data_files=shared_files(),
+    python_requires=">=3.10",
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=True,
+    entry_points={
+        "console_scripts": [
+            "scenedino = scenedino_ros.cli.main:main",
+            "scenedino_node = scenedino_ros.ros.node:main",
+        ],
+    },
+)

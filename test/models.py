@@ -1,0 +1,56 @@
+"""Small networks for tests: every part of the real one, little arithmetic."""
+
+import functools
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.checkpoint import Checkpoint, untrained_checkpoint
+from scenedino_ros.core.config import ModelConfig
+
+TINY = ModelConfig(
+    backbone="dinov2_vits14",
+    image_size=(64, 160),
+    decoder_width=16,
+    upsample_tail=False,
+    hidden_dim=32,
+    feature_dim=8,
+    expansion_dim=16,
+    n_classes=19,
+    n_clusters=19,
+    code_dim=16,
+)
+
+
+@functools.lru_cache(maxsize=4)
+def lively_checkpoint(config: ModelConfig = TINY, seed: int = 0) -> Checkpoint:
+    """Return untrained weights whose density varies in space, about the default threshold.
+
+    The freshly initialised field is nearly constant; larger last layers make every class and both
+    occupied and empty voxels occur.
+    """
+    checkpoint = untrained_checkpoint(config, seed)
+    state = dict(checkpoint.state)
+    state["field.lin_in.weight"] = state["field.lin_in.weight"] * 6
+    state["field.lin_out.weight"] = state["field.lin_out.weight"] * 6
+    state["field.lin_out.bias"] = state["field.lin_out.bias"].clone()
+    state["field.lin_out.bias"][0] = -1.5
+    generator = torch.Generator().manual_seed(seed)
+    for key in state:
+        if key.endswith("pseudo_assignment"):
+            state[key] = torch.randperm(len(state[key]), generator=generator)
+    return Checkpoint(config, checkpoint.classes, state, checkpoint.provenance)
+
+
+def street_camera(width: int = 320, height: int = 96) -> CalibratedCamera:
+    """Return a KITTI-360-like camera of some image size."""
+    kitti = PinholeCamera.from_focal(552.55, 552.55, 682.05, 238.77, 1408, 376)
+    return CalibratedCamera(kitti.resized(width, height))
+
+
+def noise_image(width: int = 320, height: int = 96, seed: int = 0) -> np.ndarray:
+    """Return a (height, width, 3) uint8 picture of smooth noise."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    return coarse.repeat(8, axis=0).repeat(8, axis=1)

@@ -1,0 +1,82 @@
+"""Class tables and settings: what they hold, and what they refuse."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from scenedino_ros.core.config import GridSettings, ModelConfig, VoxelSettings, check_settings
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+
+
+def test_cityscapes_and_its_benchmark_ids() -> None:
+    assert len(CITYSCAPES19) == 19
+    assert CITYSCAPES19.names[13] == "car"
+    assert CITYSCAPES19.palette[13].tolist() == [0, 0, 142]
+    assert CITYSCAPES19.palette[255].tolist() == [0, 0, 0]
+    golden = [7, 8, 9, 9, 10, 13, 15, 14, 11, 12, 0, 6, 0, 1, 4, 5, 5, 3, 2]
+    np.testing.assert_array_equal(CITYSCAPES19.ssc_lookup[:19], golden)
+    assert CITYSCAPES19.ssc_lookup[255] == 255
+
+
+def test_class_table_survives_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "classes.yaml"
+    path.write_text(yaml.safe_dump(CITYSCAPES19.to_dict()))
+    assert ClassTable.from_yaml(path) == CITYSCAPES19
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "a class table needs a list 'classes'"),
+        ("classes: [{id: 0, name: a, color: [0, 0, 0]}]", "KeyError: 'ssc_id'"),
+        ("classes: [{id: 1, name: a, color: [0, 0, 0], ssc_id: 1}]", "ids must be 0, 1, 2"),
+        ("classes: [{id: 0, name: a, color: [0, 300, 0], ssc_id: 1}]", "RGB 0..255"),
+        ("classes: [{id: 0, name: a, color: [0, 0, 0], ssc_id: 99}]", "must be 0..15, got 99"),
+        ("classes: [}", "cannot be read"),
+    ],
+)
+def test_broken_label_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        ClassTable.from_yaml(path)
+    assert "broken.yaml" in str(error.value)
+
+
+def test_other_refusals_of_class_tables(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.yaml cannot be read"):
+        ClassTable.from_yaml(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="unknown class 'dragon'; known: road"):
+        CITYSCAPES19.ids(("car", "dragon"))
+    with pytest.raises(InputError, match="class names must differ"):
+        ClassTable(("a", "a"), ((0, 0, 0),) * 2, (0, 0))
+    with pytest.raises(InputError, match="got 1 names, 2 colours and 1 ids"):
+        ClassTable(("a",), ((0, 0, 0),) * 2, (0,))
+
+
+def test_model_config_round_trip_and_refusals() -> None:
+    config = ModelConfig(backbone="dinov2_vits14", n_classes=19, n_clusters=27)
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(InputError, match="unknown model config keys: widht"):
+        ModelConfig.from_dict({"widht": 3})
+    with pytest.raises(InputError, match="decoder_width must be >= 1, got 0"):
+        ModelConfig(decoder_width=0)
+    with pytest.raises(InputError, match="depth_range must be 0 < near < far"):
+        ModelConfig(depth_range=(80.0, 3.0))
+    with pytest.raises(InputError, match="both be 0 or both be positive, got 19 and 0"):
+        ModelConfig(n_classes=19)
+
+
+def test_settings_outside_their_range_are_refused() -> None:
+    check_settings(VoxelSettings())
+    with pytest.raises(InputError, match=r"voxels.density_threshold must be in 0.0 to inf 1/m"):
+        check_settings(VoxelSettings(density_threshold=-1.0), "voxels.")
+    with pytest.raises(InputError, match=r"got nan"):
+        check_settings(VoxelSettings(density_threshold=float("nan")), "voxels.")
+    with pytest.raises(InputError, match=r"grid.preset must be one of camera, .* got 'moon'"):
+        check_settings(GridSettings(preset="moon"), "grid.")
+    with pytest.raises(InputError, match=r"grid.shape must be in 1 to 4096, got \(3, 0, 3\)"):
+        check_settings(GridSettings(shape=(3, 0, 3)), "grid.")

@@ -1,0 +1,260 @@
+"""The predictor against the plain network: the same answers, only the wanted ones computed."""
+
+import numpy as np
+import pytest
+import torch
+from models import TINY, lively_checkpoint, noise_image, street_camera
+
+from scenedino_ros.core import grid_view
+from scenedino_ros.core.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
+from scenedino_ros.core.grid_view import camera_points
+from scenedino_ros.core.image import image_tensor
+from scenedino_ros.core.predictor import Predictor, VoxelQuery, choose_device
+from scenedino_ros.core.render import pixel_rays, render_rays, sample_distances
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+
+# Reaches beside, above and behind the camera, whose pose in the grid is T_GRID_CAM.
+GRID = VoxelGrid((-2.0, -4.0, -2.0), (40, 36, 12), 0.4)
+T_GRID_CAM = np.array(
+    [[0.0, 0.0, 1.0, 0.3], [-1.0, 0.0, 0.0, 0.1], [0.0, -1.0, 0.0, 0.2], [0.0, 0.0, 0.0, 1.0]]
+)
+
+
+def dense_answer(
+    checkpoint: Checkpoint, predictor: Predictor, mode: str, query: VoxelQuery
+) -> dict[str, np.ndarray]:
+    """Evaluate every voxel with the plain network, one loop step after the other."""
+    model = build_model(checkpoint)
+    encoded = predictor.encode(noise_image(), street_camera())
+    points = torch.from_numpy(camera_points(GRID, T_GRID_CAM))[None]
+    K = torch.from_numpy(encoded.camera.K_norm).float()[None]
+    with torch.inference_mode():
+        density, feature, visible = model.query(model.encode(image_tensor(encoded.rgb)), points, K)
+        label, _ = model.classify(feature, mode)
+    density = density.numpy().reshape(GRID.shape)
+    label = label.numpy().reshape(GRID.shape)
+    grown = density
+    if query.grow:
+        padded = np.pad(density, 1, constant_values=-np.inf)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3, 3))
+        grown = windows.max(axis=(3, 4, 5))
+        label = np.where(np.exp(-np.float32(GRID.voxel_size) * density) == 1, 0, label)
+    occupied = grown >= query.density_threshold
+    if not query.out_of_view:
+        occupied &= visible.numpy().reshape(GRID.shape)
+    occupied &= ~np.isin(label, query.hidden)
+    return {"occupied": occupied, "label": label, "density": grown}
+
+
+@pytest.mark.parametrize("mode", PREDICTION_MODES)
+@pytest.mark.parametrize(
+    "query",
+    [
+        VoxelQuery(),
+        VoxelQuery(grow=True),
+        VoxelQuery(out_of_view=True),
+        VoxelQuery(0.3, grow=True, out_of_view=True, hidden=(0, 10)),
+    ],
+    ids=["plain", "grow", "all", "grow all hidden"],
+)
+def test_equals_the_plain_evaluation_of_every_voxel(mode: str, query: VoxelQuery) -> None:
+    checkpoint = lively_checkpoint()
+    predictor = Predictor(checkpoint, device="cpu", mode=mode)
+    golden = dense_answer(checkpoint, predictor, mode, query)
+    voxels = predictor.voxels(
+        predictor.encode(noise_image(), street_camera()), GRID, T_GRID_CAM, query
+    )
+    assert 0.02 < golden["occupied"].mean() < 0.98
+    near = np.abs(golden["density"] - query.density_threshold) < 1e-5
+    np.testing.assert_array_equal(voxels.occupied()[~near], golden["occupied"][~near])
+    at = np.unravel_index(voxels.index, GRID.shape)
+    np.testing.assert_allclose(voxels.density, golden["density"][at], rtol=1e-4, atol=1e-5)
+    assert (voxels.label == golden["label"][at]).mean() > 0.999
+    assert len(np.unique(voxels.label)) > 3
+
+
+def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = lively_checkpoint()
+    query = VoxelQuery(grow=True)
+    answers = []
+    for budget, chunk in ((512, 1 << 17), (0, 999)):
+        monkeypatch.setattr(grid_view, "_CHUNK", chunk)
+        predictor = Predictor(checkpoint, device="cpu", memory_budget=budget)
+        encoded = predictor.encode(noise_image(), street_camera())
+        view = predictor.render(encoded, semantic=True, features=True)
+        answers.append((predictor.voxels(encoded, GRID, T_GRID_CAM, query), view))
+    (whole, whole_view), (parts, parts_view) = answers
+    np.testing.assert_array_equal(whole.index, parts.index)
+    np.testing.assert_array_equal(whole.label, parts.label)
+    np.testing.assert_allclose(whole.density, parts.density, rtol=1e-5)
+    np.testing.assert_allclose(whole_view.depth, parts_view.depth, rtol=1e-5)
+    np.testing.assert_array_equal(whole_view.label, parts_view.label)
+
+
+def test_hidden_classes_are_left_out() -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    everything = predictor.voxels(encoded, GRID, T_GRID_CAM)
+    hidden = int(np.bincount(everything.label).argmax())
+    rest = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(hidden=(hidden,)))
+    assert hidden not in rest.label
+    assert len(rest) == (everything.label != hidden).sum()
+
+
+def test_voxels_outside_the_view_are_not_reported() -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    voxels = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(0.0))
+    points = (voxels.centers() - T_GRID_CAM[:3, 3]) @ T_GRID_CAM[:3, :3]
+    uv = encoded.camera.project(points)
+    assert (points[:, 2] > 0).all()
+    assert uv.min() >= -1e-3
+    assert (uv <= np.array([160, 64]) + 1e-3).all()
+    everything = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(0.0, out_of_view=True))
+    assert len(everything) == GRID.size > len(voxels)
+
+
+def test_a_new_calibration_replaces_the_cached_projection() -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    fresh = Predictor(lively_checkpoint(), device="cpu")
+    first = predictor.voxels(predictor.encode(noise_image(), street_camera()), GRID, T_GRID_CAM)
+    camera = street_camera(480, 96)
+    image = noise_image(480, 96)
+    second = predictor.voxels(predictor.encode(image, camera), GRID, T_GRID_CAM)
+    alone = fresh.voxels(fresh.encode(image, camera), GRID, T_GRID_CAM)
+    np.testing.assert_array_equal(second.index, alone.index)
+    assert not np.array_equal(first.index, second.index)
+
+
+def test_render_equals_the_plain_rendering() -> None:
+    checkpoint = lively_checkpoint()
+    predictor = Predictor(checkpoint, device="cpu", mode="direct_linear")
+    encoded = predictor.encode(noise_image(), street_camera())
+    view = predictor.render(encoded, downscale=4, n_samples=24, semantic=True)
+    model = build_model(checkpoint)
+    K = torch.from_numpy(encoded.camera.K_norm).float()
+    rays = pixel_rays(K, 16, 40)
+    with torch.inference_mode():
+        feature_map = model.encode(image_tensor(encoded.rgb))
+
+        def field(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            density, feature, _ = model.query(feature_map, points[None], K[None])
+            return density[0], feature[0]
+
+        result, feature = render_rays(
+            field, torch.zeros(3), rays.view(-1, 3), sample_distances(3.0, 80.0, 24)
+        )
+        label, scores = model.classify(feature, "direct_linear")
+    depth = result.distance.view(16, 40) * rays[..., 2]
+    np.testing.assert_allclose(view.depth, depth.numpy(), rtol=1e-4)
+    best = scores.topk(2, dim=-1).values
+    clear = (best[:, 0] - best[:, 1] > 1e-4).view(16, 40).numpy()
+    np.testing.assert_array_equal(view.label[clear], label.view(16, 40).numpy()[clear])
+    assert (view.camera.width, view.camera.height) == (40, 16)
+    assert view.colors is None
+
+
+def test_feature_colours_do_not_change_with_the_next_image() -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    first = predictor.encode(noise_image(seed=1), street_camera())
+    other = predictor.encode(noise_image(seed=2), street_camera())
+    before = predictor.render(first, features=True).colors
+    predictor.render(other, features=True)
+    np.testing.assert_array_equal(predictor.render(first, features=True).colors, before)
+    assert before.std() > 10
+
+
+def test_without_semantic_head_voxels_are_unlabelled() -> None:
+    config = ModelConfig(**{**TINY.to_dict(), "n_classes": 0, "n_clusters": 0})
+    predictor = Predictor(lively_checkpoint(config), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    voxels = predictor.voxels(encoded, GRID, T_GRID_CAM)
+    assert set(voxels.label) == {255}
+    assert (predictor.render(encoded, semantic=True).label == 255).all()
+
+
+def test_bfloat16_stays_close() -> None:
+    checkpoint = lively_checkpoint()
+    densities = []
+    for precision in ("float32", "bfloat16"):
+        predictor = Predictor(checkpoint, device="cpu", precision=precision)
+        encoded = predictor.encode(noise_image(), street_camera())
+        query = VoxelQuery(0.0)
+        densities.append(predictor.voxels(encoded, GRID, T_GRID_CAM, query).density)
+    error = np.abs(densities[0] - densities[1])
+    assert 0 < error.mean() < 0.05 * densities[0].mean()
+
+
+def out_of_memory_above(limit: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch):
+    """Make the network fail like a full GPU on more points than ``limit``."""
+    network = predictor._network
+    real = network.hidden
+    sizes = []
+
+    def hidden(rows, index, weight, code):
+        sizes.append(len(index))
+        if len(index) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(rows, index, weight, code)
+
+    monkeypatch.setattr(network, "hidden", hidden)
+    return sizes
+
+
+def test_out_of_memory_halves_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    expected = predictor.voxels(encoded, GRID, T_GRID_CAM)
+    sizes = out_of_memory_above(3000, predictor, monkeypatch)
+    voxels = predictor.voxels(encoded, GRID, T_GRID_CAM)
+    assert max(sizes) > 3000
+    np.testing.assert_array_equal(voxels.index, expected.index)
+    np.testing.assert_array_equal(voxels.label, expected.label)
+
+
+def test_out_of_memory_at_the_smallest_chunk_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    out_of_memory_above(0, predictor, monkeypatch)
+    with pytest.raises(DeviceMemoryError, match="need more memory than the device has left"):
+        predictor.voxels(encoded, GRID, T_GRID_CAM)
+
+
+def test_empty_results_are_empty() -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    behind = VoxelGrid((-9.0, -1.0, -1.0), (4, 4, 4), 0.2)
+    for grid, threshold in ((GRID, 1e9), (behind, 0.0)):
+        voxels = predictor.voxels(encoded, grid, T_GRID_CAM, VoxelQuery(threshold))
+        assert isinstance(voxels, SemanticVoxels)
+        assert len(voxels) == 0
+        assert voxels.centers().shape == (0, 3)
+
+
+def test_refusals() -> None:
+    checkpoint = lively_checkpoint()
+    with pytest.raises(InputError, match="mode must be one of stego_kmeans"):
+        Predictor(checkpoint, device="cpu", mode="magic")
+    with pytest.raises(InputError, match="precision must be float32 or bfloat16, got 'int4'"):
+        Predictor(checkpoint, device="cpu", precision="int4")
+    with pytest.raises(InputError, match="device must be auto, cpu or cuda, got 'tpu'"):
+        choose_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no usable GPU was found"):
+            choose_device("cuda")
+    broken = dict(checkpoint.state)
+    broken["field.lin_in.bias"] = torch.full_like(broken["field.lin_in.bias"], torch.nan)
+    with pytest.raises(CheckpointError, match=r"field.lin_in.bias are not all finite"):
+        Predictor(Checkpoint(TINY, checkpoint.classes, broken), device="cpu")
+    predictor = Predictor(checkpoint, device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    with pytest.raises(InputError, match="downscale 100 leaves nothing"):
+        predictor.render(encoded, downscale=100)
+    with pytest.raises(InputError, match="T_grid_cam must hold a rotation"):
+        predictor.voxels(encoded, GRID, np.diag([2.0, 1.0, 1.0, 1.0]))
+    with pytest.raises(InputError, match=r"T_grid_cam must be \(4, 4\) and finite"):
+        predictor.voxels(encoded, GRID, np.full((4, 4), np.nan))

@@ -1,0 +1,72 @@
+"""Volume rendering against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scenedino_ros.core.render import composite, pixel_rays, render_rays, sample_distances
+
+
+def test_a_slab_of_constant_density_has_the_closed_form_opacity() -> None:
+    distances = torch.linspace(3.0, 13.0, 1001)
+    density = torch.full((1001,), 0.7)
+    density[-1] = 0.0
+    total = composite(density, distances).weights.sum()
+    assert float(total) == pytest.approx(1 - math.exp(-0.7 * 10.0), abs=1e-4)
+
+
+def test_an_opaque_wall_is_seen_at_its_distance() -> None:
+    distances = sample_distances(3.0, 80.0, 4096)
+    density = torch.where(distances > 20.0, 1e4, 0.0)
+    assert float(composite(density, distances).distance) == pytest.approx(20.0, rel=5e-3)
+
+
+def test_an_opaque_end_makes_weights_sum_to_one() -> None:
+    distances = sample_distances(3.0, 80.0, 16)
+    density = torch.rand(50, 16, generator=torch.Generator().manual_seed(0)) * 0.1
+    weights = composite(density, distances.expand(50, -1), opaque_end=True).weights
+    np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
+
+
+def test_samples_are_uniform_in_inverse_depth() -> None:
+    distances = sample_distances(3.0, 80.0, 32)
+    inverse = 1 / distances
+    np.testing.assert_allclose(inverse.diff(), (1 / 80 - 1 / 3) / 32, rtol=1e-4)
+    assert float(inverse[0]) == pytest.approx(1 / 3 + (1 / 80 - 1 / 3) / 64)
+    jitter = torch.rand(5, 32, generator=torch.Generator().manual_seed(0))
+    jittered = sample_distances(3.0, 80.0, 32, jitter)
+    assert jittered.shape == (5, 32)
+    assert (jittered.diff() > 0).all()
+
+
+def test_gradients_reach_density_and_feature() -> None:
+    density = torch.rand(4, 8, requires_grad=True)
+    feature = torch.rand(4, 8, 3, requires_grad=True)
+    result = composite(density, sample_distances(3.0, 80.0, 8).expand(4, -1))
+    (result.distance.sum() + result.blend(feature).sum()).backward()
+    assert (density.grad != 0).any()
+    assert (feature.grad != 0).all()
+
+
+def test_the_middle_ray_looks_along_the_axis() -> None:
+    K = torch.eye(3)
+    rays = pixel_rays(K, 3, 5)
+    np.testing.assert_allclose(rays[1, 2], [0, 0, 1], atol=1e-7)
+    np.testing.assert_allclose(rays.norm(dim=-1), 1, atol=1e-6)
+    np.testing.assert_allclose(rays[1, 4] / rays[1, 4, 2], [0.8, 0, 1], atol=1e-6)
+
+
+def test_rendered_sphere_has_its_depth() -> None:
+    centre, radius = torch.tensor([0.0, 0.0, 15.0]), 4.0
+
+    def field(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        inside = (points - centre).norm(dim=-1) < radius
+        return inside.float() * 1e4, points
+
+    rays = pixel_rays(torch.eye(3) * torch.tensor([4.0, 4.0, 1.0]), 9, 9).view(-1, 3)
+    distances = sample_distances(3.0, 80.0, 2048)
+    result, feature = render_rays(field, torch.zeros(3), rays, distances)
+    assert float(result.distance[40]) == pytest.approx(11.0, rel=2e-3)
+    np.testing.assert_allclose(feature[40], [0, 0, 11.0], rtol=2e-3, atol=1e-4)

@@ -1,0 +1,331 @@
+"""/tf and /tf_static between real nodes and processes, with tf2 or without any package of it."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+
+from rclpy.node import Node  # noqa: E402
+
+from scenedino_ros.core.errors import TransformError  # noqa: E402
+from scenedino_ros.ros import tf_message_type, transform_source  # noqa: E402
+from scenedino_ros.ros.tf_cdr import cdr_from_transforms  # noqa: E402
+from scenedino_ros.ros.tf_message_type import (  # noqa: E402
+    TF_QOS,
+    TF_STATIC_QOS,
+    tf_message_class,
+)
+from scenedino_ros.ros.transform_source import TransformSource  # noqa: E402
+from scenedino_ros.ros.transforms import StampedTransform, matrix_from_rotation  # noqa: E402
+
+pytestmark = pytest.mark.ros
+
+DEADLINE = 30.0  # seconds that a loaded machine may take for anything below
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+TYPE_HASH = "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
+STATIC = StampedTransform("base", "camera", 0, (0.5, 0.0, 1.2), (-0.5, 0.5, -0.5, 0.5))
+
+
+def moving(stamp_ns: int) -> StampedTransform:
+    """The robot drives along x at 2 m/s."""
+    x = 2.0 * (stamp_ns - START) / SECOND
+    return StampedTransform("odom", "base", stamp_ns, (x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+def stamp_message(stamp_ns: int):
+    return rclpy.time.Time(nanoseconds=stamp_ns).to_msg()
+
+
+class Broadcaster:
+    """Publishes transforms the way the player of a recording does: as bytes."""
+
+    def __init__(self, node: Node) -> None:
+        self._moving = node.create_publisher(tf_message_class(), "/tf", TF_QOS)
+        self._static = node.create_publisher(tf_message_class(), "/tf_static", TF_STATIC_QOS)
+
+    def send(self, *transforms: StampedTransform) -> None:
+        self._moving.publish(cdr_from_transforms(transforms))
+
+    def send_static(self, *transforms: StampedTransform) -> None:
+        self._static.publish(cdr_from_transforms(transforms))
+
+    def wait_for_listener(self) -> None:
+        wait_until(lambda: self._moving.get_subscription_count() > 0)
+
+
+def broadcast_until_stopped() -> None:
+    """What the other process does: the static transform once, then the drive until its end."""
+    rclpy.init()
+    broadcaster = Broadcaster(Node("driver"))
+    broadcaster.send_static(STATIC)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    step = 0
+    while os.getppid() != 1:
+        broadcaster.send(moving(START + step % 100 * SECOND // 20))  # a bag that plays in a loop
+        step += 1
+        time.sleep(0.01)
+
+
+def wait_until(happened) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not happened():
+        assert time.monotonic() < deadline, "nothing happened before the deadline"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def domain(monkeypatch):
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    number = random.SystemRandom().randrange(1, 100)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+    return number
+
+
+@pytest.fixture
+def context(domain):
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    yield context
+    context.try_shutdown()
+
+
+@pytest.fixture
+def node(context):
+    node = Node("listener", context=context)
+    yield node
+    node.destroy_node()
+
+
+@pytest.fixture(params=["tree", "tf2"])
+def store(request, monkeypatch):
+    """Run with our tree, and again with tf2's buffer where that is installed."""
+    if request.param == "tf2":
+        pytest.importorskip("tf2_ros", reason="tf2_ros comes with a full ROS installation")
+    else:
+        monkeypatch.setattr(transform_source, "tf2_ros", None)
+    return request.param
+
+
+@pytest.fixture
+def source(node, store):
+    source = TransformSource(node, timeout=DEADLINE)
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def driver(domain):
+    command = [sys.executable, __file__]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_transforms_come_from_another_process(driver, node, source):
+    # The static one was sent before we were there, the listener's node is never spun by us.
+    T_base_camera = source.lookup("base", "camera", stamp_message(START))
+    expected = matrix_from_rotation(STATIC.translation, STATIC.rotation)
+    np.testing.assert_allclose(T_base_camera, expected, atol=1e-12)
+    T_odom_camera = source.lookup("odom", "camera", stamp_message(START + SECOND + SECOND // 40))
+    expected[:3, 3] += [2.05, 0, 0]  # between two stamps, 50 ms apart
+    np.testing.assert_allclose(T_odom_camera, expected, atol=1e-9)
+    assert source.frames() == ["base", "camera", "odom"]
+
+    types = dict(node.get_topic_names_and_types())
+    assert types["/tf"] == types["/tf_static"] == ["tf2_msgs/msg/TFMessage"]
+    wait_until(lambda: node.get_publishers_info_by_topic("/tf"))
+    for topic in ("/tf", "/tf_static"):
+        ends = [
+            *node.get_publishers_info_by_topic(topic),
+            *node.get_subscriptions_info_by_topic(topic),
+        ]
+        assert {end.topic_type for end in ends} == {"tf2_msgs/msg/TFMessage"}
+        if hasattr(ends[0], "topic_type_hash"):  # since Iron
+            assert {str(end.topic_type_hash) for end in ends} == {TYPE_HASH}
+
+
+def test_a_lookup_waits_for_a_transform_that_is_late(node, source):
+    broadcaster = Broadcaster(node)
+    broadcaster.wait_for_listener()
+    broadcaster.send(moving(START))
+    wait_until(lambda: source.frames() == ["base", "odom"])
+    found = []
+    waiting = threading.Thread(
+        target=lambda: found.append(source.lookup("odom", "base", stamp_message(START + SECOND)))
+    )
+    waiting.start()
+    broadcaster.send(moving(START + 2 * SECOND))
+    waiting.join(DEADLINE)
+    assert found[0][0, 3] == pytest.approx(2.0)
+
+
+def test_what_does_not_come_is_refused_after_the_timeout(node, store):
+    source = TransformSource(node, timeout=0.05)
+    try:
+        broadcaster = Broadcaster(node)
+        broadcaster.wait_for_listener()
+        broadcaster.send(moving(START))
+        wait_until(lambda: source.frames() == ["base", "odom"])
+        head = "no transform from 'base' to 'odom' at 1700000001.000000000 s: "
+        with pytest.raises(TransformError, match=head):
+            source.lookup("odom", "base", stamp_message(START + SECOND))
+        with pytest.raises(TransformError, match="no transform from 'cam' to 'odom'.*cam"):
+            source.lookup("odom", "cam", stamp_message(START))
+        with pytest.raises(TransformError, match="must be > 0"):
+            source.lookup("odom", "base", stamp_message(0))
+    finally:
+        source.close()
+
+
+def test_the_past_is_not_waited_for(node, source):
+    broadcaster = Broadcaster(node)
+    broadcaster.wait_for_listener()
+    broadcaster.send(moving(START), moving(START + SECOND))
+    wait_until(lambda: source.frames() == ["base", "odom"])
+    source.lookup("odom", "base", stamp_message(START + SECOND))
+    before = time.monotonic()
+    with pytest.raises(TransformError, match="at 1699999999"):
+        source.lookup("odom", "base", stamp_message(START - SECOND))
+    assert time.monotonic() - before < DEADLINE / 2
+
+
+def test_a_clock_that_jumps_back_is_forgotten_on_request(node, source):
+    broadcaster = Broadcaster(node)
+    broadcaster.wait_for_listener()
+    broadcaster.send_static(STATIC)
+    broadcaster.send(moving(START + 1000 * SECOND))
+    source.lookup("odom", "camera", stamp_message(START + 1000 * SECOND))
+    source.clear()
+    broadcaster.send(moving(START))
+    assert source.lookup("odom", "camera", stamp_message(START))[0, 3] == pytest.approx(0.5)
+
+
+def test_closing_ends_a_lookup_that_waits(node, source):
+    outcome = []
+
+    def wait() -> None:
+        try:
+            source.lookup("odom", "base", stamp_message(START))
+        except TransformError as error:
+            outcome.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    before = time.monotonic()
+    source.close()
+    waiting.join(DEADLINE)
+    assert outcome
+    assert time.monotonic() - before < DEADLINE / 2
+    source.close()  # again
+    wait_until(lambda: "listener_tf" not in node.get_node_names())
+
+
+def test_a_context_that_is_shut_down_ends_the_thread(context, node, source):
+    context.shutdown()
+    source._thread.join(DEADLINE)
+    assert not source._thread.is_alive()
+
+
+def test_damaged_messages_are_skipped(node, monkeypatch):
+    monkeypatch.setattr(transform_source, "tf2_ros", None)
+    source = TransformSource(node, timeout=DEADLINE)
+    try:
+        broadcaster = Broadcaster(node)
+        broadcaster.wait_for_listener()
+        good = cdr_from_transforms([moving(START)])
+        broadcaster._moving.publish(good[:50])
+        broadcaster.send(moving(START)._replace(rotation=(0.0, 0.0, 0.0, 0.0)), moving(START))
+        assert source.lookup("odom", "base", stamp_message(START))[0, 3] == 0
+    finally:
+        source.close()
+
+
+def test_remappings_of_the_process_hold(domain, store):
+    context = rclpy.Context()
+    remapped = ["--ros-args", "-r", "__node:=robot", "-r", "/tf:=/robot/tf", "-r", "__ns:=/east"]
+    rclpy.init(args=remapped, context=context, domain_id=domain)
+    node = Node("listener", context=context)
+    source = TransformSource(node)
+    try:
+        names = [("robot", "/east"), ("robot_tf", "/east")]
+        wait_until(lambda: sorted(node.get_node_names_and_namespaces()) == names)
+        wait_until(lambda: node.count_subscribers("/robot/tf") == 1)
+        assert node.count_subscribers("/tf_static") == 1
+    finally:
+        source.close()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+# --- the stand-in for tf2_msgs.msg.TFMessage -----------------------------------------------------
+
+
+@pytest.fixture
+def make_stand_in():
+    return tf_message_type._stand_in.__wrapped__  # without its cache, and also where tf2_msgs is
+
+
+needs_wheels = pytest.mark.skipif(
+    os.environ.get("ROS_DISTRO", "") == "humble", reason="made for Jazzy and later"
+)
+
+
+@needs_wheels
+def test_the_stand_in_has_no_instances(make_stand_in):
+    with pytest.raises(TypeError, match="publish bytes"):
+        make_stand_in()()
+
+
+@needs_wheels
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("get_rmw_implementation_identifier", lambda: "rmw_other", "the middleware is rmw_other"),
+        ("LAYOUT_VERSIONS", ("0.1",), r"expected 0\.1\.x"),
+        ("_NESTED_TYPE_LIST", 146, "the hash of the message is"),
+        ("_TYPE_HASH", bytes(33), "the hash of the message is"),
+    ],
+)
+def test_an_unknown_installation_is_refused(make_stand_in, monkeypatch, name, value, message):
+    monkeypatch.setattr(tf_message_type, name, value)
+    with pytest.raises(TransformError, match=message) as caught:
+        make_stand_in()
+    assert "grid.static_transform" in str(caught.value)
+
+
+@needs_wheels
+def test_borrowed_parts_that_are_not_as_expected_are_refused(make_stand_in, monkeypatch):
+    from geometry_msgs.msg import PoseArray
+
+    monkeypatch.setattr(tf_message_type, "Polygon", PoseArray)
+    with pytest.raises(TransformError, match="Polygon's name is b'PoseArray'"):
+        make_stand_in()
+
+
+@needs_wheels
+def test_memory_that_is_not_there_is_an_error_and_no_crash(monkeypatch):
+    with pytest.raises(OSError, match="error"):
+        tf_message_type._readable(4096, tf_message_type.TypeSupport)
+    with pytest.raises(TransformError, match="there is no"):
+        tf_message_type._readable(None, tf_message_type.TypeSupport)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    broadcast_until_stopped()
