@@ -1,12 +1,15 @@
 """The same network with less work: exact algebra on the trained weights.
 
-Three identities, each exact up to rounding:
+Four identities, each exact up to rounding:
 
 * a 1x1 convolution commutes with bilinear upsampling, so it runs on the small map;
 * the decoder's last convolution, the bilinear lookup (its weights sum to one) and the first
   layer of the point MLP are all linear, so the map can hold that layer's output directly;
 * blending along a ray is linear, so hidden activations are blended and the last layer of the MLP
-  runs once per ray instead of once per sample.
+  runs once per ray instead of once per sample;
+* with h the hidden layer of the expansion, the full feature is (W h + b) / |W h + b|, and the norm
+  follows from the small Gram matrix W^T W, so the head's first layers act on h directly and the
+  C-wide feature is never formed.
 """
 
 import torch
@@ -19,10 +22,16 @@ from scenedino_ros.core.model import SceneDino
 class FoldedSceneDino(nn.Module):
     """A network folded for inference. It shares encoder, decoder and head with the plain one."""
 
-    def __init__(self, model: SceneDino) -> None:
-        """Fold a trained network; it must not be trained afterwards."""
+    def __init__(self, model: SceneDino, mode: str) -> None:
+        """Fold a trained network; it must not be trained afterwards.
+
+        Args:
+            model: The plain network.
+            mode: The prediction mode the head is folded for.
+        """
         super().__init__()
         self.plain = model
+        self.head = FoldedHead(model, mode) if model.config.has_semantics else None
         lin_in, last = model.field.lin_in, model.decoder.output_head.head_modules[2]
         channels = model.config.decoder_width
         to_hidden = lin_in.weight[:, :channels]
@@ -95,6 +104,72 @@ class FoldedSceneDino(nn.Module):
         bias = lin_out.bias[1:]
         feature = hidden @ lin_out.weight[1:].T
         return feature + (bias if total is None else total.unsqueeze(-1) * bias)
+
+
+class FoldedHead(nn.Module):
+    """Expansion and semantic head in one, for one prediction mode."""
+
+    def __init__(self, model: SceneDino, mode: str) -> None:
+        """Multiply the head's first layers into the expansion's last one.
+
+        Args:
+            model: The plain network, with a semantic head.
+            mode: One of ``config.PREDICTION_MODES``.
+        """
+        super().__init__()
+        self.mode = mode
+        self.expansion, self.semantics = model.expansion, model.semantics
+        weight, bias = self.first_layers()
+        with torch.no_grad():
+            W, b = (
+                self.expansion.linear_out.weight.double(),
+                self.expansion.linear_out.bias.double(),
+            )
+            self.register_buffer("weight", (weight.double() @ W).T.float().contiguous())
+            self.register_buffer("shift", (weight.double() @ b).float())
+            self.register_buffer("bias", bias.float())
+            self.register_buffer("gram", (W.T @ W).float())
+            self.register_buffer("cross", (2 * W.T @ b).float())
+            self.register_buffer("constant", (b @ b).float())
+
+    def first_layers(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight (n, C) and bias (n,) of all layers that read the full feature."""
+        head = self.semantics
+        if self.mode.startswith("stego"):
+            layers = [head.stego_head.linear_path[0], head.stego_head.nonlinear_path[0]]
+            weight = torch.cat([layer.weight.flatten(1) for layer in layers])
+            return weight, torch.cat([layer.bias for layer in layers])
+        if self.mode == "direct_kmeans":
+            centers = functional.normalize(head.direct_cluster_head.cluster_centers, dim=-1)
+            return centers, centers.new_zeros(len(centers))
+        probe = head.direct_linear_head.linear
+        first = probe[0] if isinstance(probe, nn.Sequential) else probe
+        return first.weight, first.bias
+
+    def scores(self, feature: torch.Tensor) -> torch.Tensor:
+        """Return the (N, n) scores of (N, F) point features, as `SemanticHead.scores` does."""
+        h = functional.relu(self.expansion.linear_in(feature))
+        square = ((h @ self.gram + self.cross) * h).sum(dim=-1, keepdim=True) + self.constant
+        norm = square.clamp(min=1e-24).sqrt()
+        first = torch.addmm(self.shift, h, self.weight).div_(norm).add_(self.bias)
+        head = self.semantics
+        if self.mode == "direct_kmeans":
+            return first
+        if self.mode == "direct_linear":
+            probe = head.direct_linear_head.linear
+            return probe[1:](first) if isinstance(probe, nn.Sequential) else first
+        second = head.stego_head.nonlinear_path[2]
+        code_dim = len(second.bias)
+        activation = first[:, code_dim:].relu_()
+        code = first[:, :code_dim] + activation @ second.weight.flatten(1).T + second.bias
+        code = functional.normalize(code, dim=-1, eps=1e-10)
+        cluster = self.mode.endswith("kmeans")
+        return (head.stego_cluster_head if cluster else head.stego_linear_head)(code)
+
+    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) int64 labels and (N, n) scores of (N, F) point features."""
+        scores = self.scores(feature)
+        return self.semantics.labels(scores, self.mode), scores
 
 
 def bilinear_taps(

@@ -116,7 +116,7 @@ class ClassTable:
             InputError: If a key is missing, or the ids are not 0 .. L-1 in order.
         """
         try:
-            rows = [
+            rows: list[tuple[int, str, Any, int]] = [
                 (int(row["id"]), str(row["name"]), tuple(map(int, row["color"])), row["ssc_id"])
                 for row in values["classes"]
             ]

@@ -128,7 +128,7 @@ class Predictor:
         for name, value in model.named_parameters():
             if not torch.isfinite(value).all():
                 raise CheckpointError(f"the weights of {name} are not all finite numbers")
-        self._network = FoldedSceneDino(model).to(self._device)
+        self._network = FoldedSceneDino(model, mode).to(self._device)
         self.config = checkpoint.config
         self.classes = checkpoint.classes
         self.image_size = checkpoint.config.image_size
@@ -295,7 +295,7 @@ class Predictor:
         return both[:, 0].to(torch.uint8), both[:, 1]
 
     def _label(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        label, scores = self._network.plain.classify(feature, self.mode)
+        label, scores = self._network.head.classify(feature)
         temperature = _COSINE_TEMPERATURE if self.mode.endswith("kmeans") else 1.0
         confidence = functional.softmax(scores / temperature, dim=-1).amax(dim=-1)
         return label.to(confidence.dtype), confidence

@@ -1,0 +1,63 @@
+"""The folded network against the plain one: the same numbers from less work."""
+
+import dataclasses
+
+import pytest
+import torch
+from models import TINY, lively_checkpoint
+from torch.nn import functional
+
+from scenedino_ros.core.checkpoint import build_model
+from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.core.field import sample_map
+from scenedino_ros.core.folded import FoldedHead, FoldedSceneDino, bilinear_taps
+
+
+@pytest.mark.parametrize("mlp_probe", [False, True], ids=["linear", "mlp"])
+@pytest.mark.parametrize("mode", PREDICTION_MODES)
+def test_head_gives_the_same_scores_and_classes(mode: str, mlp_probe: bool) -> None:
+    model = build_model(lively_checkpoint(dataclasses.replace(TINY, mlp_probe=mlp_probe)))
+    feature = torch.randn(3000, TINY.feature_dim, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        label, scores = model.classify(feature, mode)
+        folded_label, folded_scores = FoldedHead(model, mode).classify(feature)
+    torch.testing.assert_close(folded_scores, scores, rtol=1e-4, atol=1e-5)
+    best = scores.topk(2, dim=-1).values
+    clear = best[:, 0] - best[:, 1] > 1e-4
+    assert clear.float().mean() > 0.9
+    assert torch.equal(folded_label[clear], label[clear])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        dataclasses.replace(TINY, upsample_tail=True),
+        dataclasses.replace(TINY, backbone="dino_vits8", image_size=(40, 72)),
+    ],
+    ids=["half size", "full size", "odd patch grid"],
+)
+def test_hidden_map_is_the_first_layer_of_the_plain_map(config: ModelConfig) -> None:
+    model = build_model(lively_checkpoint(config))
+    height, width = config.image_size
+    image = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    lin_in = model.field.lin_in
+    with torch.inference_mode():
+        plain = model.encode(image)
+        weight = lin_in.weight[:, : config.decoder_width, None, None]
+        expected = functional.conv2d(plain, weight, lin_in.bias).permute(0, 2, 3, 1)
+        folded = FoldedSceneDino(model, "stego_kmeans").hidden_map(image)
+    scale = expected.abs().max()
+    torch.testing.assert_close(folded / scale, expected / scale, rtol=1e-5, atol=1e-5)
+
+
+def test_bilinear_taps_equal_grid_sample() -> None:
+    generator = torch.Generator().manual_seed(2)
+    feature_map = torch.rand(1, 5, 7, 11, generator=generator)
+    uv_norm = torch.rand(500, 2, generator=generator) * 4 - 2
+    uv_norm = torch.cat([uv_norm, torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0]])])
+    index, weight = bilinear_taps(uv_norm, 7, 11)
+    rows = feature_map[0].flatten(1).T
+    ours = (rows[index.long()] * weight.unsqueeze(-1)).sum(dim=1)
+    torch.testing.assert_close(ours, sample_map(feature_map, uv_norm[None])[0])
+    torch.testing.assert_close(weight.sum(dim=1), torch.ones(503))
