@@ -1,5 +1,7 @@
 """The predictor against the plain network: the same answers, only the wanted ones computed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.core import grid_view
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.grid_view import camera_points
 from scenedino_ros.core.image import image_tensor
@@ -167,7 +169,7 @@ def test_feature_colours_do_not_change_with_the_next_image() -> None:
 
 
 def test_without_semantic_head_voxels_are_unlabelled() -> None:
-    config = ModelConfig(**{**TINY.to_dict(), "n_classes": 0, "n_clusters": 0})
+    config = dataclasses.replace(TINY, n_classes=0, n_clusters=0)
     predictor = Predictor(lively_checkpoint(config), device="cpu")
     encoded = predictor.encode(noise_image(), street_camera())
     voxels = predictor.voxels(encoded, GRID, T_GRID_CAM)

@@ -1,10 +1,12 @@
 """The same network with less work: exact algebra on the trained weights.
 
-Four identities, each exact up to rounding:
+Five identities, each exact up to rounding:
 
 * a 1x1 convolution commutes with bilinear upsampling, so it runs on the small map;
 * the decoder's last convolution, the bilinear lookup (its weights sum to one) and the first
   layer of the point MLP are all linear, so the map can hold that layer's output directly;
+* a transposed convolution of stride 2 followed by a 3x3 one is four 2x2 convolutions of the
+  small map, one for each parity of row and column;
 * blending along a ray is linear, so hidden activations are blended and the last layer of the MLP
   runs once per ray instead of once per sample;
 * with h the hidden layer of the expansion, the full feature is (W h + b) / |W h + b|, and the norm
@@ -32,17 +34,11 @@ class FoldedSceneDino(nn.Module):
         super().__init__()
         self.plain = model
         self.head = FoldedHead(model, mode) if model.config.has_semantics else None
-        lin_in, last = model.field.lin_in, model.decoder.output_head.head_modules[2]
+        lin_in = model.field.lin_in
         channels = model.config.decoder_width
-        to_hidden = lin_in.weight[:, :channels]
-        self.last = nn.Conv2d(
-            channels, lin_in.out_features, last.kernel_size, padding=1, device=last.weight.device
+        self.tail = FoldedTail(
+            model.decoder.output_head.head_modules, lin_in.weight[:, :channels], lin_in.bias
         )
-        with torch.no_grad():
-            weight = torch.einsum("hc,cixy->hixy", to_hidden.double(), last.weight.double())
-            bias = to_hidden.double() @ last.bias.double() + lin_in.bias.double()
-            self.last.weight.copy_(weight)
-            self.last.bias.copy_(bias)
         self.register_buffer("code_weight", lin_in.weight[:, channels:].T.contiguous())
         self.requires_grad_(False)
 
@@ -67,9 +63,7 @@ class FoldedSceneDino(nn.Module):
             running = functional.interpolate(
                 small, scale_factor=2, mode="bilinear", align_corners=True
             )
-        head = decoder.output_head.head_modules
-        tail = self.last(head[1](head[0](decoder.project(running))))
-        return tail.float().permute(0, 2, 3, 1).contiguous()
+        return self.tail(decoder.project(running))
 
     def hidden(
         self, rows: torch.Tensor, index: torch.Tensor, weight: torch.Tensor, code: torch.Tensor
@@ -104,6 +98,83 @@ class FoldedSceneDino(nn.Module):
         bias = lin_out.bias[1:]
         feature = hidden @ lin_out.weight[1:].T
         return feature + (bias if total is None else total.unsqueeze(-1) * bias)
+
+
+class FoldedTail(nn.Module):
+    """The decoder's output head and the image part of the point MLP's first layer."""
+
+    def __init__(
+        self, head: nn.Sequential, to_hidden: torch.Tensor, hidden_bias: torch.Tensor
+    ) -> None:
+        """Multiply the linear layers into each other.
+
+        Args:
+            head: 3x3 convolution, transposed convolution or identity, 3x3 convolution.
+            to_hidden: (hidden, C) part of the MLP's first layer that reads the map.
+            hidden_bias: (hidden,) its bias.
+        """
+        super().__init__()
+        self.first = head[0]
+        last = head[2]
+        with torch.no_grad():
+            to_hidden = to_hidden.double()
+            weight = torch.einsum("hc,cmyx->hmyx", to_hidden, last.weight.double())
+            bias = to_hidden @ last.bias.double() + hidden_bias.double()
+            self.upsamples = isinstance(head[1], nn.ConvTranspose2d)
+            if self.upsamples:
+                up_bias = torch.einsum("hmyx,m->hyx", weight, head[1].bias.double())
+                bias = bias + up_bias.sum(dim=(1, 2))
+                # What the last convolution's zero padding must not see of the upsampling's bias.
+                self.register_buffer("up_bias", up_bias.float())
+                weight = _phase_kernels(weight, head[1].weight.double())
+            self.register_buffer("weight", weight.float())
+            self.register_buffer("bias", bias.float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to (B, 2H, 2W, hidden), or (B, H, W, hidden) without upsampling."""
+        x = self.first(x)
+        if not self.upsamples:
+            hidden = functional.conv2d(x, self.weight, self.bias, padding=1)
+            return hidden.float().permute(0, 2, 3, 1).contiguous()
+        batch, _, height, width = x.shape
+        out = x.new_empty(batch, 2 * height, 2 * width, len(self.bias), dtype=torch.float32)
+        padded = functional.pad(x, (1, 1, 1, 1))
+        for row in (0, 1):
+            for column in (0, 1):
+                part = padded[..., row : row + height + 1, column : column + width + 1]
+                phase = functional.conv2d(part, self.weight[row, column], self.bias)
+                out[:, row::2, column::2] = phase.permute(0, 2, 3, 1)
+        up_bias = self.up_bias
+        out[:, 0] -= up_bias[:, 0].sum(dim=1)
+        out[:, -1] -= up_bias[:, 2].sum(dim=1)
+        out[:, :, 0] -= up_bias[:, :, 0].sum(dim=1)
+        out[:, :, -1] -= up_bias[:, :, 2].sum(dim=1)
+        for row in (0, -1):
+            for column in (0, -1):
+                out[:, row, column] += up_bias[:, -row * 2, -column * 2]
+        return out
+
+
+def _phase_kernels(last: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """Return the (2, 2, hidden, C, 2, 2) kernels of the four output parities.
+
+    Output row 2 i + a reads rows 2 i + a + d, d = -1, 0, 1, of the doubled map, that is row
+    floor((a + d) / 2) relative to i of the small map, in its parity (a + d) mod 2.
+
+    Args:
+        last: (hidden, M, 3, 3) convolution on the doubled map.
+        up: (C, M, 2, 2) transposed convolution that doubles it.
+    """
+    kernels = last.new_zeros(2, 2, last.shape[0], up.shape[0], 2, 2)
+    taps = [(a, d) for a in (0, 1) for d in (0, 1, 2)]
+    for a, dy in taps:
+        for b, dx in taps:
+            product = torch.einsum(
+                "hm,cm->hc", last[:, :, dy, dx], up[:, :, (a + dy - 1) % 2, (b + dx - 1) % 2]
+            )
+            # Rows are counted from the first one the phase reads: i - 1 for a = 0, i for a = 1.
+            kernels[a, b, :, :, (a + dy - 1) // 2 + 1 - a, (b + dx - 1) // 2 + 1 - b] += product
+    return kernels
 
 
 class FoldedHead(nn.Module):
