@@ -10,10 +10,11 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 from scenedino_ros.core import grid_view
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
+from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.grid_view import camera_points
 from scenedino_ros.core.image import image_tensor
-from scenedino_ros.core.predictor import Predictor, VoxelQuery, choose_device
+from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.render import pixel_rays, render_rays, sample_distances
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 

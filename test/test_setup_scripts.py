@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("demo.sh", "test.sh", ".ci/run")
-PROGRAMS = "bash cat mkdir rm dirname flock sha256sum df awk chmod sleep tail id".split()
+PROGRAMS = "bash cat mkdir rm dirname flock sha256sum df awk chmod sleep tail id sed".split()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,11 +75,31 @@ def broadcast_until_stopped() -> None:
         time.sleep(0.01)
 
 
+def fail_without_closing() -> None:
+    """What a process must survive: an error ends it while a source still listens."""
+    rclpy.init()
+    TransformSource(Node("listener"), timeout=0.0).lookup("map", "base", stamp_message(START))
+
+
+def start_process(function, **streams) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, __file__, function.__name__]
+    return subprocess.Popen(command, env=environment, text=True, **streams)
+
+
 def wait_until(happened) -> None:
     deadline = time.monotonic() + DEADLINE
     while not happened():
         assert time.monotonic() < deadline, "nothing happened before the deadline"
         time.sleep(0.01)
+
+
+def is_known(source: TransformSource, target: str, frame: str, stamp) -> bool:
+    try:
+        source.lookup(target, frame, stamp)
+    except TransformError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -125,9 +144,7 @@ def source(node, store):
 
 @pytest.fixture
 def driver(domain):
-    command = [sys.executable, __file__]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = start_process(broadcast_until_stopped, stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline() == "ready\n"
         yield process
@@ -142,7 +159,10 @@ def test_transforms_come_from_another_process(driver, node, source):
     T_base_camera = source.lookup("base", "camera", stamp_message(START))
     expected = matrix_from_rotation(STATIC.translation, STATIC.rotation)
     np.testing.assert_allclose(T_base_camera, expected, atol=1e-12)
-    T_odom_camera = source.lookup("odom", "camera", stamp_message(START + SECOND + SECOND // 40))
+    # We may have come in the middle of a round, so the time asked for may come with the next one.
+    between = stamp_message(START + SECOND + SECOND // 40)
+    wait_until(lambda: is_known(source, "odom", "camera", between))
+    T_odom_camera = source.lookup("odom", "camera", between)
     expected[:3, 3] += [2.05, 0, 0]  # between two stamps, 50 ms apart
     np.testing.assert_allclose(T_odom_camera, expected, atol=1e-9)
     assert source.frames() == ["base", "camera", "odom"]
@@ -242,6 +262,13 @@ def test_a_context_that_is_shut_down_ends_the_thread(context, node, source):
     assert not source._thread.is_alive()
 
 
+def test_an_error_that_ends_the_process_is_not_a_crash(domain):
+    process = start_process(fail_without_closing, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1, errors
+    assert "no transform from 'base' to 'map'" in errors
+
+
 def test_damaged_messages_are_skipped(node, monkeypatch):
     monkeypatch.setattr(transform_source, "tf2_ros", None)
     source = TransformSource(node, timeout=DEADLINE)
@@ -327,5 +354,4 @@ def test_memory_that_is_not_there_is_an_error_and_no_crash(monkeypatch):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    broadcast_until_stopped()
+    globals()[sys.argv[1]]()

@@ -1,94 +1,29 @@
 """Arrays in, semantic voxels and rendered views out; computes only what is asked for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
+from scenedino_ros.core.device import MIB, Chunks, choose_device, device_memory
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
+from scenedino_ros.core.feature_colors import FeatureColors
 from scenedino_ros.core.field import project
 from scenedino_ros.core.folded import FoldedSceneDino, bilinear_taps
 from scenedino_ros.core.grid_view import GridView, ViewRequest, max_3x3x3, view_grid
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
 from scenedino_ros.core.render import composite, pixel_rays, sample_distances
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 
-T = TypeVar("T")
-
-_MIN_CHUNK = 1024
-_MIB = 1 << 20
 # Cosines become probabilities by a softmax at this temperature; it only scales the confidence.
 _COSINE_TEMPERATURE = 0.1
-
-
-@dataclass(frozen=True)
-class VoxelQuery:
-    """Which voxels count as occupied, and which of those are wanted.
-
-    Attributes:
-        density_threshold: A voxel is occupied at this density or more, 1/m.
-        grow: Decide on the maximum density of the 3x3x3 neighbourhood, as SSCBench does; a voxel
-            switched on by a neighbour keeps the class at its own centre, and class 0 where its
-            own opacity is exactly zero.
-        out_of_view: Also voxels whose centre the camera does not see.
-        hidden: Class ids that are left out.
-    """
-
-    density_threshold: float = 0.2
-    grow: bool = False
-    out_of_view: bool = False
-    hidden: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedImage:
-    """One image after the encoder, ready for any number of queries.
-
-    Attributes:
-        rgb: (H, W, 3) uint8, the picture the network saw.
-        camera: Camera of that picture.
-        rows: (H' * W', hidden) map on the device.
-        map_size: (H', W').
-    """
-
-    rgb: np.ndarray
-    camera: PinholeCamera
-    rows: torch.Tensor
-    map_size: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class RenderedView:
-    """What the field looks like from the camera; None where it was not asked for.
-
-    Attributes:
-        camera: Camera of the rendered images, (h, w) pixels.
-        depth: (h, w) float32 depth along the optical axis, metres.
-        label: (h, w) uint8 class ids.
-        colors: (h, w, 3) uint8, three principal components of the features as RGB.
-    """
-
-    camera: PinholeCamera
-    depth: np.ndarray | None
-    label: np.ndarray | None
-    colors: np.ndarray | None
-
-
-@dataclass(frozen=True, eq=False)
-class _ColorBasis:
-    """Projection of features to RGB, fixed by the first view so that colours do not flicker."""
-
-    mean: torch.Tensor
-    axes: torch.Tensor
-    low: torch.Tensor
-    high: torch.Tensor
 
 
 class Predictor:
@@ -136,10 +71,11 @@ class Predictor:
         self.mode = mode
         self._preprocess = ImagePreprocessor(self.image_size, fit)
         self._precision = precision
-        self._budget = memory_budget * _MIB
+        self._budget = memory_budget * MIB
+        self._chunks = Chunks(self._device, self._budget)
         self._view_key: tuple[object, ...] | None = None
         self._view: GridView | None = None
-        self._color_basis: _ColorBasis | None = None
+        self._feature_colors: FeatureColors | None = None
 
     @property
     def device(self) -> str:
@@ -165,11 +101,8 @@ class Predictor:
             DeviceMemoryError: If the image does not fit into the device's memory.
         """
         picture = self._preprocess(rgb, camera)
-        try:
+        with self._memory_errors("encoding an image"):
             rows, map_size = self._hidden_rows(picture.rgb)
-        except torch.OutOfMemoryError as error:
-            self._drop_caches()
-            raise DeviceMemoryError(f"encoding an image: {error}") from error
         return EncodedImage(picture.rgb, picture.camera, rows, map_size)
 
     @torch.inference_mode()
@@ -204,9 +137,19 @@ class Predictor:
             InputError: If the pose is not a rigid transform.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
+        with self._memory_errors("querying voxels"):
+            return self._voxels(encoded, grid, T_grid_cam, query)
+
+    def _voxels(
+        self,
+        encoded: EncodedImage,
+        grid: VoxelGrid,
+        T_grid_cam: np.ndarray | None,
+        query: VoxelQuery,
+    ) -> SemanticVoxels:
         T_grid_cam = np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)
         view = self._grid_view(encoded, grid, T_grid_cam, query)
-        density = self._chunked(
+        density = self._chunks.fill(
             len(view),
             self._bytes_per_point(),
             lambda part: self._network.density(self._hidden(encoded, view, part)),
@@ -291,7 +234,7 @@ class Predictor:
             return torch.stack(self._label(self._network.feature(hidden)), dim=-1)
 
         width = self._network.plain.encoder.spec.width
-        both = self._chunked(len(chosen), 16 * width + self._bytes_per_point(), classify, 2)
+        both = self._chunks.fill(len(chosen), 16 * width + self._bytes_per_point(), classify, 2)
         return both[:, 0].to(torch.uint8), both[:, 1]
 
     def _label(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -303,37 +246,6 @@ class Predictor:
     def _bytes_per_point(self) -> int:
         # Positional code, sampled map and hidden layer, each with one temporary copy.
         return 8 * (self._network.plain.code.channels + 2 * self.config.hidden_dim)
-
-    def _chunked(
-        self,
-        count: int,
-        bytes_each: int,
-        compute: Callable[[slice], torch.Tensor],
-        columns: int = 0,
-    ) -> torch.Tensor:
-        """Fill a (count,) or (count, columns) tensor chunk by chunk within the memory budget.
-
-        Out of memory on the device, the chunk is halved and tried again.
-        """
-        shape = (count, columns) if columns else (count,)
-        result = torch.empty(shape, device=self._device)
-        chunk = max(_MIN_CHUNK, self._budget // (4 * bytes_each))
-        start = 0
-        while start < count:
-            part = slice(start, min(start + chunk, count))
-            try:
-                result[part] = compute(part)
-            except torch.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
-                if chunk <= _MIN_CHUNK:
-                    self._drop_caches()
-                    raise DeviceMemoryError(
-                        f"{chunk} points need more memory than the device has left: {error}"
-                    ) from error
-                chunk = max(_MIN_CHUNK, chunk // 2)
-                continue
-            start = part.stop
-        return result
 
     @torch.inference_mode()
     def render(
@@ -372,12 +284,13 @@ class Predictor:
         near, far = self.config.depth_range
         distances = sample_distances(near, far, n_samples).to(self._device)
         wants_feature = (semantic and self.config.has_semantics) or features
-        blended = self._render_rays(encoded, rays, distances, K_norm, wants_feature)
+        with self._memory_errors("rendering a view"):
+            blended = self._render_rays(encoded, rays, distances, K_norm, wants_feature)
         z, feature = blended[:, 0], blended[:, 1:]
         shape = (height, width)
         label = None
         if semantic and self.config.has_semantics:
-            columns = self._chunked(
+            columns = self._chunks.fill(
                 len(feature),
                 16 * self._network.plain.encoder.spec.width,
                 lambda part: self._label(feature[part])[0],
@@ -420,30 +333,25 @@ class Predictor:
             return torch.cat([z, self._network.feature(ray.blend(hidden), total)], dim=1)
 
         columns = 1 + (self.config.feature_dim if wants_feature else 0)
-        return self._chunked(len(rays), n_samples * self._bytes_per_point(), render, columns)
+        return self._chunks.fill(len(rays), n_samples * self._bytes_per_point(), render, columns)
 
     def _colors(self, feature: torch.Tensor) -> torch.Tensor:
-        if self._color_basis is None:
-            mean = feature.mean(dim=0)
-            # Seeded by construction: a full decomposition of the 64 x 64 covariance.
-            centred = (feature - mean).double()
-            axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -3:].flip(1).float()
-            values = (feature - mean) @ axes
-            low, high = values.quantile(values.new_tensor([0.02, 0.98]), dim=0)
-            self._color_basis = _ColorBasis(mean, axes, low, high)
-        basis = self._color_basis
-        values = (feature - basis.mean) @ basis.axes
-        unit = (values - basis.low) / (basis.high - basis.low).clamp(min=1e-12)
-        return (unit.clamp(0, 1) * 255).to(torch.uint8)
+        if self._feature_colors is None:
+            self._feature_colors = FeatureColors(feature)
+        return self._feature_colors(feature)
+
+    @contextmanager
+    def _memory_errors(self, work: str) -> Iterator[None]:
+        """Turn a full device into an error that names the work, and free what can be freed."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, DeviceMemoryError) as error:
+            self._drop_caches()
+            raise DeviceMemoryError(f"{work}: {error}") from error
 
     def device_memory(self) -> dict[str, float]:
         """Return the device's memory in MiB: allocated now, and the peak; empty on the CPU."""
-        if self._device.type != "cuda":
-            return {}
-        return {
-            "allocated": torch.cuda.memory_allocated(self._device) / _MIB,
-            "peak": torch.cuda.max_memory_allocated(self._device) / _MIB,
-        }
+        return device_memory(self._device)
 
     def _drop_caches(self) -> None:
         self._view = self._view_key = None
@@ -453,19 +361,5 @@ class Predictor:
     def close(self) -> None:
         """Free the device; the predictor cannot be used afterwards."""
         del self._network
-        self._color_basis = None
+        self._feature_colors = None
         self._drop_caches()
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; ``auto`` takes the GPU where there is one.
-
-    Raises:
-        InputError: If a GPU is asked for and there is none.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device must be auto, cpu or cuda, got '{name}'")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise InputError("device is cuda, but no usable GPU was found; use cpu or auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")

@@ -1,0 +1,87 @@
+"""Where arithmetic runs, and how it is cut so that it fits."""
+
+from collections.abc import Callable
+
+import torch
+
+from scenedino_ros.core.errors import DeviceMemoryError, InputError
+
+MIB = 1 << 20
+_MIN_CHUNK = 1024
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` takes the GPU where there is one.
+
+    Raises:
+        InputError: If a GPU is asked for and there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device must be auto, cpu or cuda, got '{name}'")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("device is cuda, but no usable GPU was found; use cpu or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def device_memory(device: torch.device) -> dict[str, float]:
+    """Return a GPU's memory in MiB, allocated now and at the peak; empty for the CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "allocated": torch.cuda.memory_allocated(device) / MIB,
+        "peak": torch.cuda.max_memory_allocated(device) / MIB,
+    }
+
+
+class Chunks:
+    """Compute long tensors piece by piece within a memory budget."""
+
+    def __init__(self, device: torch.device, budget: int) -> None:
+        """Set the budget.
+
+        Args:
+            device: Where results live.
+            budget: Working memory, bytes.
+        """
+        self._device = device
+        self._budget = budget
+
+    def fill(
+        self,
+        count: int,
+        bytes_each: int,
+        compute: Callable[[slice], torch.Tensor],
+        columns: int = 0,
+    ) -> torch.Tensor:
+        """Fill a (count,) or (count, columns) float32 tensor chunk by chunk.
+
+        Out of memory on the device, the chunk is halved and tried again.
+
+        Args:
+            count: Rows.
+            bytes_each: Working memory of one row.
+            compute: Returns the rows of a slice.
+            columns: Width of a row; 0 for a flat tensor.
+
+        Raises:
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        shape = (count, columns) if columns else (count,)
+        result = torch.empty(shape, device=self._device)
+        chunk = max(_MIN_CHUNK, self._budget // (4 * bytes_each))
+        start = 0
+        while start < count:
+            part = slice(start, min(start + chunk, count))
+            try:
+                result[part] = compute(part)
+            except torch.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                if chunk <= _MIN_CHUNK:
+                    raise DeviceMemoryError(
+                        f"{chunk} points need more memory than the device has left: {error}"
+                    ) from error
+                chunk = max(_MIN_CHUNK, chunk // 2)
+                continue
+            start = part.stop
+        return result

@@ -1,0 +1,61 @@
+"""What is asked of an encoded image, and what a rendered view answers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.camera import PinholeCamera
+
+
+@dataclass(frozen=True)
+class VoxelQuery:
+    """Which voxels count as occupied, and which of those are wanted.
+
+    Attributes:
+        density_threshold: A voxel is occupied at this density or more, 1/m.
+        grow: Decide on the maximum density of the 3x3x3 neighbourhood, as SSCBench does; a voxel
+            switched on by a neighbour keeps the class at its own centre, and class 0 where its
+            own opacity is exactly zero.
+        out_of_view: Also voxels whose centre the camera does not see.
+        hidden: Class ids that are left out.
+    """
+
+    density_threshold: float = 0.2
+    grow: bool = False
+    out_of_view: bool = False
+    hidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """One image after the encoder, ready for any number of queries.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, the picture the network saw.
+        camera: Camera of that picture.
+        rows: (H' * W', hidden) map on the device.
+        map_size: (H', W').
+    """
+
+    rgb: np.ndarray
+    camera: PinholeCamera
+    rows: torch.Tensor
+    map_size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedView:
+    """What the field looks like from the camera; None where it was not asked for.
+
+    Attributes:
+        camera: Camera of the rendered images, (h, w) pixels.
+        depth: (h, w) float32 depth along the optical axis, metres.
+        label: (h, w) uint8 class ids.
+        colors: (h, w, 3) uint8, three principal components of the features as RGB.
+    """
+
+    camera: PinholeCamera
+    depth: np.ndarray | None
+    label: np.ndarray | None
+    colors: np.ndarray | None

@@ -1,0 +1,477 @@
+"""The command line: what it writes, what it prints, what it refuses, and how fast it helps."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from official_files import small_state, training_config, write_folder
+
+from scenedino_ros.checkpoints.official import file_sha256
+from scenedino_ros.cli.camera_file import camera_from_yaml
+from scenedino_ros.cli.main import SUBCOMMANDS, build_parser, main
+from scenedino_ros.cli.results import result_folders
+from scenedino_ros.cli.view import has_display
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.checkpoint import load_checkpoint, save_checkpoint, untrained_checkpoint
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.predictor import Predictor, VoxelQuery
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.export import read_npz
+
+ROOT = Path(__file__).parent.parent
+INTRINSICS = "60,62,47.5,25"
+GRID = ["--origin", "-4,-2,1", "--shape", "8,4,8", "--voxel-size", "1.0"]
+RESULTS = ["classes.png", "depth.png", "input.png", "panel.png", "voxels.npz", "voxels.ply"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = ModelConfig(
+        backbone="dinov2_vits14",
+        image_size=(32, 64),
+        decoder_width=8,
+        upsample_tail=False,
+        hidden_dim=16,
+        n_classes=19,
+        n_clusters=19,
+    )
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(path, untrained_checkpoint(config, seed=3))
+    return path
+
+
+def picture(seed: int, size: tuple[int, int] = (50, 96)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "street.png"
+    cv2.imwrite(str(path), picture(1))
+    return path
+
+
+def predict(images: Path, checkpoint: Path, output: Path, *more: str) -> int:
+    arguments = ["predict", str(images), "--checkpoint", str(checkpoint), "-o", str(output)]
+    if "--camera-info" not in more and "--intrinsics" not in more:
+        arguments += ["--intrinsics", INTRINSICS]
+    return main([*arguments, *GRID, "--device", "cpu", *more])
+
+
+def test_predict_writes_what_the_predictor_finds(image, checkpoint, tmp_path: Path, capsys):
+    assert predict(image, checkpoint, tmp_path / "out", "--threshold", "0.5") == 0
+    folder = tmp_path / "out" / "street"
+    assert sorted(path.name for path in folder.iterdir()) == RESULTS
+    camera = CalibratedCamera(PinholeCamera.from_focal(60, 62, 47.5, 25, 96, 50))
+    predictor = Predictor(load_checkpoint(checkpoint), device="cpu")
+    encoded = predictor.encode(picture(1)[..., ::-1], camera)
+    hidden = predictor.classes.ids(("sky",))
+    expected = predictor.voxels(
+        encoded, VoxelGrid((-4, -2, 1), (8, 4, 8), 1.0), None, VoxelQuery(0.5, hidden=hidden)
+    )
+    assert len(expected) > 0
+    found = read_npz(folder / "voxels.npz")
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_array_equal(found.label, expected.label)
+    np.testing.assert_allclose(found.density, expected.density, rtol=1e-4)
+    with np.load(folder / "voxels.npz") as data:
+        np.testing.assert_array_equal(data["K"], camera.pinhole.K)
+        assert data["rendered_depth"].shape == (16, 32)
+        assert str(data["weights"]) == predictor.weights
+    out = capsys.readouterr().out
+    assert f"weights: {predictor.weights}" in out
+    assert f"{folder}: {len(expected)} voxels in" in out
+
+
+def test_finished_images_are_skipped_and_never_replaced_silently(
+    image, checkpoint, tmp_path: Path, capsys
+):
+    output = tmp_path / "out"
+    assert predict(image, checkpoint, output) == 0
+    written = (output / "street" / "voxels.npz").stat()
+    assert predict(image, checkpoint, output) == 0
+    assert "nothing to do: 1 finished" in capsys.readouterr().out
+    assert (output / "street" / "voxels.npz").stat() == written
+    assert predict(image, checkpoint, output, "--threshold", "0.9") == 2
+    assert "street was made with another query; choose" in capsys.readouterr().err
+    assert (output / "street" / "voxels.npz").stat() == written
+    cv2.imwrite(str(image), picture(2))
+    assert predict(image, checkpoint, output) == 2
+    assert "was made with another image" in capsys.readouterr().err
+    assert predict(image, checkpoint, output, "--force") == 0
+    assert (output / "street" / "voxels.npz").stat().st_ino != written.st_ino
+    assert [path.name for path in output.iterdir()] == ["street"]
+
+
+def test_a_folder_that_is_no_result_is_left_alone(image, checkpoint, tmp_path: Path, capsys):
+    mine = tmp_path / "out" / "street" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert predict(image, checkpoint, tmp_path / "out") == 2
+    assert "exists and is not a result of predict" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+
+
+def test_bad_images_of_a_folder_are_named_and_the_rest_is_done(checkpoint, tmp_path: Path, capsys):
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    (drive / "a.png").write_bytes(b"not a picture")
+    cv2.imwrite(str(drive / "b.png"), picture(1))
+    cv2.imwrite(str(drive / "c.png"), picture(1, (40, 96)))
+    cv2.imwrite(str(drive / "d.jpg"), picture(2))
+    (drive / "notes.txt").write_text("no image")
+    assert predict(drive, checkpoint, tmp_path / "out") == 1
+    err = capsys.readouterr().err
+    assert re.search(r"image .*a\.png: .*decoded", err)
+    assert re.search(r"image .*c\.png: .*96 x 40", err)
+    assert "2 of 4 images failed" in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b", "d"]
+    assert predict(drive / "a.png", checkpoint, tmp_path / "out") == 2
+    assert re.search(r"^scenedino predict: image .*a\.png: ", capsys.readouterr().err)
+
+
+def test_names_that_differ_in_the_suffix_only_do_not_collide(tmp_path: Path):
+    images = [tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "b.png"]
+    names = [folder.name for folder in result_folders(images, tmp_path).values()]
+    assert names == ["a_png", "a_jpg", "b"]
+
+
+def calibration(**changes: object) -> dict:
+    matrices = {
+        "camera_matrix": [60.0, 0, 47.5, 0, 62, 25, 0, 0, 1],
+        "distortion_coefficients": [0.0, 0, 0, 0, 0],
+        "projection_matrix": [50.0, 0, 40, 0, 0, 50, 20, 0, 0, 0, 1, 0],
+    }
+    return {
+        "image_width": 96,
+        "image_height": 50,
+        "camera_name": "front",
+        "distortion_model": "plumb_bob",
+        **{name: {"rows": 1, "cols": len(data), "data": data} for name, data in matrices.items()},
+        **changes,
+    }
+
+
+def test_calibration_file_and_intrinsics_give_the_same_voxels(image, checkpoint, tmp_path: Path):
+    (tmp_path / "camera.yaml").write_text(yaml.safe_dump(calibration()))
+    assert predict(image, checkpoint, tmp_path / "a") == 0
+    info = ("--camera-info", str(tmp_path / "camera.yaml"))
+    assert predict(image, checkpoint, tmp_path / "b", *info) == 0
+    a, b = (read_npz(tmp_path / name / "street" / "voxels.npz") for name in "ab")
+    np.testing.assert_array_equal(a.index, b.index)
+    np.testing.assert_array_equal(a.density, b.density)
+
+
+def test_both_kinds_of_calibration_files_are_read(tmp_path: Path):
+    path = tmp_path / "camera.yaml"
+    D = {"rows": 1, "cols": 5, "data": [0.1, -0.2, 0.0, 0.0, 0.01]}
+    path.write_text(yaml.safe_dump(calibration(distortion_coefficients=D)))
+    raw = camera_from_yaml(path, rectified=False)
+    assert raw.distortion_model == "plumb_bob"
+    assert raw.D.tolist() == D["data"]
+    assert (raw.pinhole.width, raw.pinhole.height, raw.pinhole.K[1, 1]) == (96, 50, 62.0)
+    rectified = camera_from_yaml(path, rectified=True)
+    assert not rectified.is_distorted
+    assert rectified.pinhole.K[0].tolist() == [50, 0, 40]
+    echo = {
+        "header": {"frame_id": "camera"},
+        "height": 100,
+        "width": 192,
+        "distortion_model": "",
+        "d": [],
+        "k": [120.0, 0, 95, 0, 124, 50, 0, 0, 1],
+        "binning_x": 2,
+        "binning_y": 2,
+        "roi": {"x_offset": 10, "y_offset": 0, "height": 100, "width": 100, "do_rectify": False},
+    }
+    path.write_text(yaml.safe_dump(echo) + "---\n")
+    binned = camera_from_yaml(path, rectified=False).pinhole
+    assert (binned.width, binned.height, binned.K[0, 0], binned.K[0, 2]) == (50, 50, 60, 42.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "cannot be read"),
+        ("- 1", "must hold fields"),
+        (yaml.safe_dump(calibration(camera_matrix=None)), "camera_matrix is missing"),
+        (yaml.safe_dump(calibration(camera_matrix={"rows": 3})), "must have data, got rows"),
+        (yaml.safe_dump(calibration(image_width=None)), "image_width is missing"),
+        (yaml.safe_dump(calibration(image_width="wide")), "invalid literal"),
+        (yaml.safe_dump(calibration(camera_matrix={"data": [0.0] * 9})), "not calibrated"),
+        (
+            yaml.safe_dump(
+                calibration(distortion_model="odd", distortion_coefficients={"data": [1.0]})
+            ),
+            "odd",
+        ),
+    ],
+)
+def test_unusable_calibration_files_are_refused(content: str, message: str, tmp_path: Path):
+    path = tmp_path / "camera.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"camera.yaml.*{message}"):
+        camera_from_yaml(path, rectified=False)
+
+
+def test_body_frame_grids_need_the_camera_pose(image, checkpoint, tmp_path: Path, capsys):
+    sscbench = ("--grid", "sscbench_near")
+    assert predict(image, checkpoint, tmp_path / "out", *sscbench) == 2
+    assert "give the camera's pose in it with --camera-pose" in capsys.readouterr().err
+    bent = ("--camera-pose", "0,0,0,1,1,1,1")
+    assert predict(image, checkpoint, tmp_path / "out", *sscbench, *bent) == 2
+    assert "quaternion x y z w of length 1" in capsys.readouterr().err
+    # Forward, left, up of the body are z, -x, -y of the optical frame.
+    pose = ("--camera-pose", "-0.5,0,1.5,-0.5,0.5,-0.5,0.5")
+    forward = ("--origin", "1,-4,-2", *sscbench)
+    assert predict(image, checkpoint, tmp_path / "out", *forward, *pose) == 0
+    with np.load(tmp_path / "out" / "street" / "voxels.npz") as data:
+        np.testing.assert_allclose(data["T_grid_cam"] @ [0, 0, 2, 1], [1.5, 0, 1.5, 1], atol=1e-9)
+        assert data["origin"].tolist() == [1, -4, -2]
+
+
+def test_predict_refuses_what_is_not_there(checkpoint, tmp_path: Path, capsys):
+    assert predict(tmp_path / "nothing", checkpoint, tmp_path / "out") == 2
+    assert "there is no image or folder at" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert predict(tmp_path / "empty", checkpoint, tmp_path / "out") == 2
+    assert "has no images" in capsys.readouterr().err
+    cv2.imwrite(str(tmp_path / "a.png"), picture(1))
+    assert predict(tmp_path / "a.png", tmp_path / "no.safetensors", tmp_path / "out") == 2
+    assert "neither a file nor a name" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--intrinsics", "1,2,3"], "must be 4 numbers fx,fy,cx,cy, got '1,2,3'"),
+        (["--intrinsics", "1,2,3,inf"], "must be 4 numbers"),
+        (["--intrinsics", INTRINSICS, "--camera-info", "c.yaml"], "not allowed with"),
+        ([], "one of the arguments --intrinsics --camera-info is required"),
+        (["--intrinsics", INTRINSICS, "--shape", "1,2,0"], "must be counts >= 1"),
+        (["--intrinsics", INTRINSICS, "--shape", "1,2,-3"], "must be 3 counts X,Y,Z"),
+        (["--intrinsics", INTRINSICS, "--voxel-size", "0"], "must be > 0"),
+        (["--intrinsics", INTRINSICS, "--threshold", "-1"], "must be >= 0"),
+        (["--intrinsics", INTRINSICS, "--grid", "moon"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments_are_explained(arguments, message: str, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", "a.png", "-o", "out", *arguments])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_convert_writes_a_checkpoint_and_prints_its_card(tmp_path: Path, capsys):
+    source = write_folder(tmp_path / "seg-mine", small_state(), training_config((32, 64)))
+    output = tmp_path / "mine.safetensors"
+    arguments = ["convert", str(source), "-o", str(output), "--license", "CC0"]
+    assert main(arguments) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "backbone dinov2_vits14" in out
+    assert "image 32 x 64 px" in out
+    assert "19: road, sidewalk" in out
+    assert load_checkpoint(output).provenance["license"] == "CC0"
+    written = output.stat()
+    assert main(arguments) == 2
+    assert "exists; --force replaces it" in capsys.readouterr().err
+    assert output.stat() == written
+    assert main([*arguments, "--force"]) == 0
+    assert output.stat().st_ino != written.st_ino
+
+
+def test_convert_takes_a_class_table_and_refuses_wrong_ones(tmp_path: Path, capsys):
+    source = write_folder(tmp_path / "seg-mine", small_state(), None)
+    table = [
+        {"id": i, "name": f"class {i}", "color": [i, i, i], "ssc_id": i % 16} for i in range(19)
+    ]
+    (tmp_path / "classes.yaml").write_text(yaml.safe_dump({"classes": table}))
+    output = tmp_path / "mine.safetensors"
+    base = ["convert", str(source), "-o", str(output)]
+    assert main([*base, "--classes", str(tmp_path / "classes.yaml")]) == 0
+    assert load_checkpoint(output).classes.names[3] == "class 3"
+    (tmp_path / "classes.yaml").write_text(yaml.safe_dump({"classes": table[:4]}))
+    assert main([*base, "--classes", str(tmp_path / "classes.yaml"), "--force"]) == 2
+    assert "has 19 classes, the class table 4" in capsys.readouterr().err
+    assert load_checkpoint(output).classes.names[3] == "class 3"
+
+
+def test_convert_refuses_odd_names_and_missing_sources(tmp_path: Path, capsys):
+    assert main(["convert", str(tmp_path), "-o", "out.pt"]) == 2
+    assert "must be named *.safetensors" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path), "-o", str(tmp_path / "out.safetensors")]) == 2
+    assert "has no checkpoint.pt" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_info_as_table_and_as_json(checkpoint: Path, capsys):
+    assert main(["info", str(checkpoint), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["sha256"] == file_sha256(checkpoint)
+    assert values["bytes"] == checkpoint.stat().st_size
+    assert values["config"]["image_size"] == [32, 64]
+    assert values["values"] == sum(
+        tensor.numel() for tensor in load_checkpoint(checkpoint).state.values()
+    )
+    assert main(["info", str(checkpoint)]) == 0
+    out = "".join(capsys.readouterr().out.split())
+    assert values["sha256"] in out
+    assert "untrainedweights,seed3" in out
+
+
+def test_info_lists_published_names(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path))
+    assert main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "ssc-kitti-360-dino",
+        "ssc-kitti-360-dino-orb-slam",
+        "ssc-kitti-360-dinov2",
+    ]
+    assert all("not downloaded" in line for line in lines)
+    assert main(["info", "--json"]) == 0
+    assert [entry["downloaded"] for entry in json.loads(capsys.readouterr().out)] == [False] * 3
+    assert main(["info", "ssc-kitti-360-dino"]) == 2
+    assert "has not been downloaded" in capsys.readouterr().err
+    assert main(["info", str(ROOT / "setup.py")]) == 2
+    assert "setup.py cannot be read" in capsys.readouterr().err
+
+
+def test_view_needs_a_display_and_names_the_picture(
+    image, checkpoint, tmp_path: Path, monkeypatch, capsys
+):
+    pytest.importorskip("open3d", reason="Open3D is not installed")
+    from scenedino_ros.cli.window import mesh_of_file
+
+    assert predict(image, checkpoint, tmp_path / "out") == 0
+    folder = tmp_path / "out" / "street"
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert main(["view", str(folder / "voxels.npz")]) == 2
+    assert f"no display (DISPLAY is not set); look at the picture {folder / 'panel.png'}" in (
+        capsys.readouterr().err
+    )
+    npz, ply = (mesh_of_file(folder / f"voxels.{suffix}") for suffix in ("npz", "ply"))
+    assert len(npz.triangles) == len(ply.triangles) > 0
+    np.testing.assert_allclose(np.asarray(npz.vertices), np.asarray(ply.vertices), atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(npz.vertex_colors), np.asarray(ply.vertex_colors), atol=1e-6
+    )
+
+
+def test_view_opens_a_window_where_there_is_a_display(image, checkpoint, tmp_path, monkeypatch):
+    pytest.importorskip("open3d", reason="Open3D is not installed")
+    assert predict(image, checkpoint, tmp_path / "out") == 0
+    shown = []
+    monkeypatch.setenv("DISPLAY", ":1")
+    monkeypatch.setattr(
+        "scenedino_ros.cli.window.show_mesh",
+        lambda mesh, title: shown.append((len(mesh.triangles), title)) or True,
+    )
+    file = tmp_path / "out" / "street" / "voxels.ply"
+    assert has_display()
+    assert main(["view", str(file)]) == 0
+    assert shown[0][0] > 0
+    assert shown[0][1] == str(file)
+
+
+def test_view_refuses_what_is_not_voxels(tmp_path: Path, capsys):
+    pytest.importorskip("open3d", reason="Open3D is not installed")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "a.npz").write_text("a")
+    (tmp_path / "a.ply").write_text("a")
+    for name, message in (
+        ("a.txt", "must be .npz or .ply"),
+        ("a.npz", "cannot be read"),
+        ("a.ply", "holds no voxels"),
+        ("b.ply", "there is no file"),
+    ):
+        assert main(["view", str(tmp_path / name)]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", SUBCOMMANDS, ids=lambda entry: entry.name)
+def test_every_help_has_examples_that_parse(entry, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([entry.name, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out.split("examples:\n")[1].replace("\\\n", " ")
+    commands = [shlex.split(line, comments=True) for line in text.strip().splitlines()]
+    assert commands
+    for command in commands:
+        words = command[: command.index("|")] if "|" in command else command
+        assert words[:2] == ["scenedino", entry.name]
+        options = build_parser(words[1:]).parse_args(words[1:])
+        assert options.subcommand == entry.name
+
+
+QUICK = """
+import sys
+from scenedino_ros.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print([name for name in ("torch", "timm", "open3d", "huggingface_hub") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["view", "--help"]])
+def test_help_does_not_wait_for_heavy_packages(arguments: list[str]):
+    result = subprocess.run(
+        [sys.executable, "-c", QUICK, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_runs_as_a_program_and_survives_a_closed_pipe(tmp_path: Path):
+    command = [sys.executable, "-m", "scenedino_ros.cli"]
+    done = subprocess.run(
+        [*command, "convert", str(tmp_path), "-o", str(tmp_path / "a.safetensors")],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert (
+        done.stderr.startswith("converting")
+        or done.stderr.startswith("reading")
+        or ("scenedino convert: " in done.stderr)
+    )
+    assert "Traceback" not in done.stderr
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    closed = subprocess.run(
+        [*command, "info"], cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, timeout=120
+    )
+    os.close(write_end)
+    assert closed.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "scenedino info: stopped"),
+        (PermissionError(13, "Permission denied", "/a/b"), 2, "Permission denied: /a/b"),
+        (InputError("no such thing"), 2, "scenedino info: no such thing"),
+    ],
+)
+def test_errors_become_one_sentence_and_an_exit_code(
+    error: BaseException, status: int, message: str, monkeypatch, capsys
+):
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("scenedino_ros.cli.info.run", fail)
+    assert main(["info"]) == status
+    assert message in capsys.readouterr().err
