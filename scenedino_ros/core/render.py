@@ -40,14 +40,23 @@ def pixel_rays(K_norm: torch.Tensor, height: int, width: int) -> torch.Tensor:
     x = -1 + (2 * torch.arange(width, **options) + 1) / width
     y = -1 + (2 * torch.arange(height, **options) + 1) / height
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    rays = torch.stack(
-        [
-            (grid_x - K_norm[0, 2]) / K_norm[0, 0],
-            (grid_y - K_norm[1, 2]) / K_norm[1, 1],
-            torch.ones_like(grid_x),
-        ],
-        dim=-1,
-    )
+    return ray_directions(K_norm, torch.stack([grid_x, grid_y], dim=-1))
+
+
+def ray_directions(K_norm: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
+    """Return the unit directions of the rays through image positions.
+
+    Args:
+        K_norm: (..., 3, 3) intrinsics for coordinates in [-1, 1], one each for the leading
+            dimensions of the positions, or one for all.
+        uv_norm: (..., 2) positions in [-1, 1].
+
+    Returns:
+        (..., 3) unit vectors in the optical frame.
+    """
+    x = (uv_norm[..., 0] - K_norm[..., 0, 2]) / K_norm[..., 0, 0]
+    y = (uv_norm[..., 1] - K_norm[..., 1, 2]) / K_norm[..., 1, 1]
+    rays = torch.stack([x, y, torch.ones_like(x)], dim=-1)
     return rays / rays.norm(dim=-1, keepdim=True)
 
 

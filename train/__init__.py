@@ -1,0 +1,1 @@
+"""Training and evaluation scripts, run from the root of the repository."""

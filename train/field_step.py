@@ -1,0 +1,183 @@
+"""One stage-1 step for one item: render ray patches, and compare them with what was seen."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from scenedino_ros.core.field import (
+    Expansion,
+    PointField,
+    PositionalCode,
+    Projection,
+    project,
+    sample_map,
+)
+from scenedino_ros.core.render import composite, sample_distances
+from train.downsampler import PatchSalience
+from train.losses import (
+    depth_roughness,
+    feature_loss,
+    feature_roughness,
+    invalid_pixels,
+    photometric_loss,
+)
+from train.rays import RayPatches
+
+# Weights of the four terms, as published.
+_FEATURE, _DEPTH_ROUGHNESS, _FEATURE_ROUGHNESS = 0.2, 0.001, 0.25
+
+
+class FieldNetwork(Protocol):
+    """The parts of `SceneDino` a step needs after the encoder."""
+
+    code: PositionalCode
+    field: PointField
+    expansion: Expansion
+
+
+@dataclass(frozen=True)
+class EncoderView:
+    """The encoded image of an item.
+
+    Attributes:
+        feature_map: (1, D, H', W').
+        K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
+        T_cam_world: (4, 4) world points to this camera, metres.
+    """
+
+    feature_map: torch.Tensor
+    K_norm: torch.Tensor
+    T_cam_world: torch.Tensor
+
+
+@dataclass(frozen=True)
+class SourceViews:
+    """The images colours are taken from.
+
+    Attributes:
+        images: (S, 3, H, W) in [0, 1].
+        K_norm: (S, 3, 3).
+        T_cam_world: (S, 4, 4).
+    """
+
+    images: torch.Tensor
+    K_norm: torch.Tensor
+    T_cam_world: torch.Tensor
+
+
+@dataclass(frozen=True)
+class RenderedPatches:
+    """What the field shows along the rays of P patches.
+
+    Attributes:
+        distance: (P, p, p) metres along the ray.
+        weights: (P, p, p, K) of the samples.
+        colors: (P, p, p, S, 3), one for each source view.
+        invalid: (P, p, p) bool, pixels no source view can explain.
+        feature: (P, p, p, F) rendered features.
+    """
+
+    distance: torch.Tensor
+    weights: torch.Tensor
+    colors: torch.Tensor
+    invalid: torch.Tensor
+    feature: torch.Tensor
+
+
+def project_world(
+    points: torch.Tensor, K_norm: torch.Tensor, T_cam_world: torch.Tensor
+) -> Projection:
+    """Project (N, 3) world points into V cameras; the results are (V, N, ...)."""
+    R, t = T_cam_world[:, :3, :3], T_cam_world[:, None, :3, 3]
+    return project(points @ R.transpose(1, 2) + t, K_norm)
+
+
+def render_patches(
+    network: FieldNetwork,
+    encoder: EncoderView,
+    sources: SourceViews,
+    rays: RayPatches,
+    jitter: torch.Tensor,
+) -> RenderedPatches:
+    """Render depth, colours and features along ray patches.
+
+    Args:
+        network: Positional code, point MLP and expansion.
+        encoder: The encoded image.
+        sources: Images to take colours from.
+        rays: P patches of p x p rays.
+        jitter: (P, p, p, K) position of each sample in its interval, in [0, 1).
+    """
+    near, far = network.code.depth_range
+    distances = sample_distances(near, far, jitter.shape[-1], jitter)
+    steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
+    points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
+    seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
+    code = network.code(seen.uv_norm[0], seen.depth[0])
+    logit, feature = network.field(sample_map(encoder.feature_map, seen.uv_norm)[0], code)
+    found = project_world(points, sources.K_norm, sources.T_cam_world)
+    colors = sample_map(sources.images, found.uv_norm)  # (S, N, 3)
+    invalid = ~(found.visible & seen.visible)  # (S, N)
+    shape = distances.shape
+    result = composite(functional.softplus(logit).view(shape), distances, opaque_end=True)
+    n_sources = len(colors)
+    blended = result.blend(colors.permute(1, 0, 2).reshape(*shape, n_sources * 3))
+    flags = invalid.T.reshape(*shape, n_sources).to(result.weights.dtype)
+    return RenderedPatches(
+        distance=result.distance,
+        weights=result.weights,
+        colors=blended.unflatten(-1, (n_sources, 3)),
+        invalid=invalid_pixels(flags, result.weights),
+        feature=result.blend(feature.view(*shape, -1)),
+    )
+
+
+@dataclass(frozen=True)
+class FieldLosses:
+    """The terms of stage 1, scalars."""
+
+    photometric: torch.Tensor
+    feature: torch.Tensor
+    depth_roughness: torch.Tensor
+    feature_roughness: torch.Tensor
+
+    @property
+    def total(self) -> torch.Tensor:
+        """Weighted sum that is minimised."""
+        return (
+            self.photometric
+            + _FEATURE * self.feature
+            + _DEPTH_ROUGHNESS * self.depth_roughness
+            + _FEATURE_ROUGHNESS * self.feature_roughness
+        )
+
+
+def field_losses(
+    rendered: RenderedPatches,
+    colors: torch.Tensor,
+    target: torch.Tensor,
+    artifact: torch.Tensor,
+    expansion: nn.Module,
+    downsampler: PatchSalience,
+) -> FieldLosses:
+    """Compare rendered patches with what the loss views show.
+
+    Args:
+        rendered: P patches, of all items of the batch.
+        colors: (P, p, p, 3) colours of the loss views.
+        target: (P, C) tokens of the frozen backbone, unit vectors.
+        artifact: (P, C) learned artefact of the backbone at each token's position; it is added to
+            the prediction so that the field need not explain it.
+        expansion: From rendered to full features.
+        downsampler: From full features to tokens.
+    """
+    full = expansion(rendered.feature)
+    return FieldLosses(
+        photometric=photometric_loss(rendered.colors, colors, rendered.invalid),
+        feature=feature_loss(downsampler(full) + artifact, target),
+        depth_roughness=depth_roughness(rendered.distance, colors),
+        feature_roughness=feature_roughness(full, colors),
+    )
