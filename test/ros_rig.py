@@ -1,6 +1,5 @@
 """A camera, a set of subscribers and a lifecycle manager for a node that runs in a process."""
 
-import math
 import os
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.ros.tf_cdr import cdr_from_transforms
-from scenedino_ros.ros.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
+from scenedino_ros.ros.tf_message_type import TF_QOS, tf_message_class
 from scenedino_ros.ros.transforms import StampedTransform
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,11 +37,11 @@ BASE_CAMERA = ((0.0, 0.0, 1.5), (-0.5, 0.5, -0.5, 0.5))
 class NodeProcess:
     """The node, started as its users start it, with its log in a file."""
 
-    def __init__(self, domain: int, log: Path, **parameters: Any) -> None:
+    def __init__(self, domain: int, log: Path, parameters: dict[str, Any]) -> None:
         self.log = log
         command = [sys.executable, "-m", "scenedino_ros.ros.node", "--ros-args"]
         for name, value in parameters.items():
-            command += ["-p", f"{name.replace('__', '.')}:={value}"]
+            command += ["-p", f"{name}:={value}"]
         with log.open("w") as file:
             self.process = subprocess.Popen(
                 command,
@@ -80,20 +79,16 @@ class Rig:
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain)
-        self.node = rclpy.create_node("rig", context=self._context)
+        self.node = rclpy.create_node("rig", context=self._context, enable_rosout=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.status: dict[str, Any] = {}
         self.reports = 0
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
-        self.image = self.node.create_publisher(Image, "/image", 10)
-        self.compressed = self.node.create_publisher(CompressedImage, "/image/compressed", 10)
-        self.info = self.node.create_publisher(CameraInfo, "/camera_info", 10)
+        self._info = self.node.create_publisher(CameraInfo, "/camera_info", 10)
         self._tf = self.node.create_publisher(tf_message_class(), "/tf", TF_QOS)
-        self._tf_static = self.node.create_publisher(
-            tf_message_class(), "/tf_static", TF_STATIC_QOS
-        )
         self._clients: dict[str, Any] = {}
+        self._camera: Any = None
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -122,40 +117,63 @@ class Rig:
             values = {pair.key: pair.value for pair in status.values}
             self.status[task] = (status.level[0], status.message, values)
 
+    def wait_active(self) -> None:
+        self.spin_until(lambda: self.values()["state"] == "active", "the active node")
+
     def fresh(self) -> dict[str, str]:
         """Wait for two more reports, so that all that was sent before counts; return values."""
         self.spin_until(lambda n=self.reports: self.reports >= n + 2, "diagnostics")
         return self.values()
 
     def values(self) -> dict[str, str]:
-        return self.status["frames"][2]
+        return self.status["frames"][2] if self.status else {"state": "not heard of"}
 
     def count(self, name: str) -> int:
-        return int(self.values().get(name, 0)) if "frames" in self.status else 0
+        return int(self.values().get(name, 0))
 
     def verdict(self) -> tuple[int, str]:
-        return self.status["frames"][:2]
+        return self.status["frames"][:2] if self.status else (-1, "not heard of")
 
     # The camera.
 
-    def stamp(self, stamp_ns: int):
-        return rclpy.time.Time(nanoseconds=stamp_ns).to_msg()
+    def open_camera(self, message_type: type = Image) -> None:
+        topic = "/image" if message_type is Image else "/image/compressed"
+        self._camera = self.node.create_publisher(message_type, topic, 10)
+
+    def close_camera(self) -> None:
+        self.node.destroy_publisher(self._camera)
 
     def send_image(self, stamp_ns: int, **changes: Any) -> None:
-        self.image.publish(image_message(self.stamp(stamp_ns), **changes))
+        self._camera.publish(image_message(as_stamp(stamp_ns), **changes))
+
+    def send_jpeg(self, stamp_ns: int, data: bytes) -> None:
+        message = CompressedImage(format="jpeg", data=data)
+        message.header.stamp, message.header.frame_id = as_stamp(stamp_ns), CAMERA_FRAME
+        self._camera.publish(message)
 
     def send_info(self, stamp_ns: int, **changes: Any) -> None:
-        self.info.publish(info_message(self.stamp(stamp_ns), **changes))
+        self._info.publish(info_message(as_stamp(stamp_ns), **changes))
 
-    def send(self, stamp_ns: int, **changes: Any) -> None:
-        """Send calibration and image of one moment; changes are for the image."""
-        self.send_info(stamp_ns)
-        self.send_image(stamp_ns, **changes)
-
-    def send_tf(self, stamp_ns: int, static: bool = False) -> None:
+    def send_tf(self, stamp_ns: int) -> None:
         transform = StampedTransform(GRID_FRAME, CAMERA_FRAME, stamp_ns, *BASE_CAMERA)
-        publisher = self._tf_static if static else self._tf
-        publisher.publish(cdr_from_transforms([transform]))
+        self._tf.publish(cdr_from_transforms([transform]))
+
+    def send(self, stamp_ns: int | None = None, info: Any = None, **changes: Any) -> int:
+        """Send transform, calibration and image of one moment; return its stamp, nanoseconds."""
+        stamp_ns = time.time_ns() if stamp_ns is None else stamp_ns
+        self.send_tf(stamp_ns)
+        self.send_info(stamp_ns, **(info or {}))
+        self.send_image(stamp_ns, **changes)
+        return stamp_ns
+
+    def send_until_counted(self, name: str, send=None) -> None:
+        """Send frames, a few per second, until one more is counted under a name."""
+        before = self.count(name)
+        deadline = time.monotonic() + DEADLINE
+        while self.count(name) == before:
+            assert time.monotonic() < deadline, f"never counted: {name}; {self.status}"
+            (send or self.send)()
+            self.spin_for(0.2)
 
     # Subscribers.
 
@@ -223,6 +241,10 @@ class Inbox:
         self.close()
 
 
+def as_stamp(stamp_ns: int) -> Any:
+    return rclpy.time.Time(nanoseconds=stamp_ns).to_msg()
+
+
 def picture() -> np.ndarray:
     """Return a (HEIGHT, WIDTH, 3) uint8 picture with structure in it."""
     rng = np.random.default_rng(1)
@@ -235,6 +257,7 @@ def image_message(stamp: Any, **changes: Any) -> Image:
         height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=picture().tobytes()
     )
     message.header.stamp, message.header.frame_id = stamp, CAMERA_FRAME
+    message.header.frame_id = changes.pop("frame_id", CAMERA_FRAME)
     for name, value in changes.items():
         setattr(message, name, value)
     return message
@@ -261,7 +284,3 @@ def as_value(value: Any) -> ParameterValue:
     if isinstance(value, str):
         return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
     return ParameterValue(type=ParameterType.PARAMETER_STRING_ARRAY, string_array_value=value)
-
-
-def not_a_number_k() -> list[float]:
-    return [math.nan, 0.0, 80.0, 0.0, 90.0, 32.0, 0.0, 0.0, 1.0]

@@ -49,6 +49,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def state_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written again."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
+
+
 def picture(seed: int, size: tuple[int, int] = (50, 96)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
 
@@ -97,18 +102,19 @@ def test_finished_images_are_skipped_and_never_replaced_silently(
 ):
     output = tmp_path / "out"
     assert predict(image, checkpoint, output) == 0
-    written = (output / "street" / "voxels.npz").stat()
+    result = output / "street" / "voxels.npz"
+    written = state_of(result)
     assert predict(image, checkpoint, output) == 0
     assert "nothing to do: 1 finished" in capsys.readouterr().out
-    assert (output / "street" / "voxels.npz").stat() == written
+    assert state_of(result) == written
     assert predict(image, checkpoint, output, "--threshold", "0.9") == 2
     assert "street was made with another query; choose" in capsys.readouterr().err
-    assert (output / "street" / "voxels.npz").stat() == written
+    assert state_of(result) == written
     cv2.imwrite(str(image), picture(2))
     assert predict(image, checkpoint, output) == 2
     assert "was made with another image" in capsys.readouterr().err
     assert predict(image, checkpoint, output, "--force") == 0
-    assert (output / "street" / "voxels.npz").stat().st_ino != written.st_ino
+    assert state_of(result) != written
     assert [path.name for path in output.iterdir()] == ["street"]
 
 
@@ -229,7 +235,7 @@ def test_body_frame_grids_need_the_camera_pose(image, checkpoint, tmp_path: Path
     assert "give the camera's pose in it with --camera-pose" in capsys.readouterr().err
     bent = ("--camera-pose", "0,0,0,1,1,1,1")
     assert predict(image, checkpoint, tmp_path / "out", *sscbench, *bent) == 2
-    assert "quaternion x y z w of length 1" in capsys.readouterr().err
+    assert "of length 1, got [1.0, 1.0, 1.0, 1.0]" in capsys.readouterr().err
     # Forward, left, up of the body are z, -x, -y of the optical frame.
     pose = ("--camera-pose", "-0.5,0,1.5,-0.5,0.5,-0.5,0.5")
     forward = ("--origin", "1,-4,-2", *sscbench)
@@ -282,12 +288,12 @@ def test_convert_writes_a_checkpoint_and_prints_its_card(tmp_path: Path, capsys)
     assert "image 32 x 64 px" in out
     assert "19: road, sidewalk" in out
     assert load_checkpoint(output).provenance["license"] == "CC0"
-    written = output.stat()
+    written = state_of(output)
     assert main(arguments) == 2
     assert "exists; --force replaces it" in capsys.readouterr().err
-    assert output.stat() == written
+    assert state_of(output) == written
     assert main([*arguments, "--force"]) == 0
-    assert output.stat().st_ino != written.st_ino
+    assert state_of(output) != written
 
 
 def test_convert_takes_a_class_table_and_refuses_wrong_ones(tmp_path: Path, capsys):
@@ -436,23 +442,15 @@ def test_help_does_not_wait_for_heavy_packages(arguments: list[str]):
     assert result.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_module_runs_as_a_program_and_survives_a_closed_pipe(tmp_path: Path):
-    command = [sys.executable, "-m", "scenedino_ros.cli"]
-    done = subprocess.run(
-        [*command, "convert", str(tmp_path), "-o", str(tmp_path / "a.safetensors")],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert (
-        done.stderr.startswith("converting")
-        or done.stderr.startswith("reading")
-        or ("scenedino convert: " in done.stderr)
-    )
-    assert "Traceback" not in done.stderr
+def test_the_module_runs_as_a_program_and_survives_a_closed_pipe():
+    command = [sys.executable, "-m", "scenedino_ros.cli", "info"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert done.stdout.startswith("ssc-kitti-360-dino: ")
     read_end, write_end = os.pipe()
     os.close(read_end)
     closed = subprocess.run(
-        [*command, "info"], cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, timeout=120
+        command, cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, timeout=120
     )
     os.close(write_end)
     assert closed.stderr == b""

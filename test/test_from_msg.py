@@ -225,8 +225,8 @@ def test_views_can_be_resized_by_opencv():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"encoding": "32FC1"}, "encoding must be one of .*'32FC1' .depth or|a depth or matrix"),
-        ({"encoding": "rgb9"}, "encoding must be one of .* got 'rgb9' .unknown"),
+        ({"encoding": "32FC1"}, "must be one of rgb8, .* got '32FC1' .a depth or matrix"),
+        ({"encoding": "rgb9"}, "must be one of rgb8, .* got 'rgb9' .unknown"),
         ({"encoding": ""}, "got '' .unknown"),
         ({"width": 0}, "size must be positive, got 0 x 8"),
         ({"height": 0}, "size must be positive, got 12 x 0"),
@@ -448,6 +448,12 @@ def test_region_then_binning(rectified):
     expected = [[fx / 2, 0, (cx - 100) / 2], [0, fy / 4, (cy - 40) / 4], [0, 0, 1]]
     np.testing.assert_allclose(pinhole.K, expected, rtol=1e-15)
     assert (pinhole.width, pinhole.height) == (400, 150)
+
+
+def test_the_message_is_left_as_it_is():
+    info = info_msg(k=np.array(K), binning_x=2, roi={"x_offset": 8, "width": 64, "height": 64})
+    camera_from_info(info, rectified=False)
+    assert info.k.tolist() == K
 
 
 def test_region_and_binning_move_pixels_as_they_do_the_image():

@@ -1,11 +1,11 @@
 """Published checkpoints: fetched from a hub on loopback, converted once, verified ever after."""
 
 import json
-import os
 import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,9 @@ from loopback_hub import COMMIT, LoopbackHub, running_hub
 from official_files import small_state, training_config, write_folder
 
 from scenedino_ros.checkpoints.download import content_checksum, fetch_files
-from scenedino_ros.checkpoints.hub import (
-    PUBLISHED,
-    cache_folder,
-    cached_file,
-    fetch_published,
-    load_named_or_path,
-    locate,
-)
+from scenedino_ros.checkpoints.hub import fetch_published, load_named_or_path, locate
 from scenedino_ros.checkpoints.official import file_sha256
+from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder, cached_file
 from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import CheckpointError
 
@@ -178,30 +172,42 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch, hu
         fetch_published(NAME, endpoint=hub.endpoint)
 
 
-FETCH = """
+def test_of_two_at_once_only_one_fetches(hub: LoopbackHub):
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: fetch_published(NAME, endpoint=hub.endpoint), range(2)))
+    assert paths[0] == paths[1]
+    assert len(hub.transfers()) == 1
+
+
+HOLD_LOCK = """
 import sys
-from scenedino_ros.checkpoints.hub import load_named_or_path
-print(load_named_or_path(sys.argv[1], lambda text: print(text, file=sys.stderr)).config.backbone)
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
 """
 
 
-def test_two_processes_at_once_fetch_only_once(hub: LoopbackHub, cache: Path):
-    root = Path(__file__).parent.parent
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", FETCH, NAME], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert outputs == ["dinov2_vits14\n"] * 2
-    assert len(hub.transfers()) == 1
+def test_another_process_that_fetches_is_waited_for(hub: LoopbackHub, cache: Path):
+    cache.mkdir()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(cache / f"{NAME}.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "held\n"
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if "waiting for another process" in text:
+            assert hub.requests == []
+            holder.communicate(timeout=60)
+
+    assert fetch_published(NAME, tell, endpoint=hub.endpoint).is_file()
+    assert told[0] == f"waiting for another process that fetches {NAME}"
+    assert holder.returncode == 0
 
 
 def test_checksums_are_those_of_git_and_sha256(tmp_path: Path):

@@ -240,16 +240,17 @@ def test_an_init_file_imports_nothing():
     assert violations('"""Words."""\n__version__ = "1"', "scenedino_ros", is_package=True) == []
 
 
-# Imports modules while what matches `blocked` cannot be imported, and tells what happened: a line
-# of JSON with the modules loaded and whatever an import should not do.
+# Imports modules while what matches `blocked` cannot be imported, and tells what happened in a
+# line of JSON: modules loaded, blocked names asked for and by whom, what an import should not do.
 FRESH = """
 import json, re, sys
 root, blocked, modules = sys.argv[1], re.compile(sys.argv[2]), sys.argv[3:]
-deeds = []
+asked, deeds = [], []
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if blocked.fullmatch(name.split(".")[0]):
+            asked.append([module, name])
             raise ModuleNotFoundError("blocked: " + name, name=name.split(".")[0])
 
 def watch(event, args):
@@ -265,15 +266,15 @@ for module in modules:
     __import__(module)
 if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
     deeds.append("starts CUDA")
-print(json.dumps([sorted(sys.modules), deeds]))
+print(json.dumps([sorted(sys.modules), asked, deeds]))
 """
 
 
-def import_afresh(modules: list[str], blocked: str, cwd: Path) -> set[str]:
+def import_afresh(modules: list[str], blocked: str, cwd: Path) -> tuple[set[str], list[list[str]]]:
     """Import modules in a new interpreter, in which all that matches `blocked` is absent.
 
     Returns:
-        The names of all modules loaded there.
+        The names of all modules loaded there, and the pairs of importing module and blocked name.
     """
     arguments = [str(ROOT / "scenedino_ros"), blocked, *modules]
     code = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{FRESH}"
@@ -288,9 +289,9 @@ def import_afresh(modules: list[str], blocked: str, cwd: Path) -> set[str]:
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) == 1, f"importing prints: {lines[:-1]}"
-    loaded, deeds = json.loads(lines[0])
+    loaded, asked, deeds = json.loads(lines[0])
     assert deeds == []
-    return set(loaded)
+    return set(loaded), asked
 
 
 def test_package_imports_where_ros_is_absent(tmp_path):
@@ -300,29 +301,28 @@ def test_package_imports_where_ros_is_absent(tmp_path):
         if not name.endswith("__main__")
         and (name in WITHOUT_ROS or not any(fnmatch(name, pattern) for pattern in NEEDS_ROS))
     ]
-    assert "scenedino_ros.core.predictor" in modules
-    loaded = import_afresh(modules, ROS_PACKAGES, tmp_path)
+    core = [name for name in modules if name.startswith("scenedino_ros.core")]
+    assert "scenedino_ros.core.predictor" in core
+    rest = [name for name in modules if name not in core]
+    loaded, asked = import_afresh(core + rest, ROS_PACKAGES, tmp_path)
     assert [name for name in loaded if is_ros_package(name)] == []
-
-
-def test_core_loads_no_ros_package_where_ros_is_present(tmp_path):
-    modules = [name for name in modules_in(ROOT) if name.startswith("scenedino_ros.core")]
-    loaded = import_afresh(modules, "nothing", tmp_path)
-    assert [name for name in loaded if is_ros_package(name)] == []
+    # Where ROS is present, core does not load it either: it does not even ask.
+    assert [pair for pair in asked if pair[0] in core] == []
 
 
 def test_message_modules_import_where_torch_is_absent(tmp_path):
     pytest.importorskip("rclpy", reason="no ROS 2 client library")
     modules = [f"scenedino_ros.ros.{name}" for name in WITHOUT_TORCH]
-    loaded = import_afresh(modules, "torch|torchvision|timm", tmp_path)
+    loaded, _ = import_afresh(modules, "torch|torchvision|timm", tmp_path)
+    assert "rclpy" in loaded
     assert "torch" not in loaded
 
 
 def test_images_are_read_where_both_are_absent(tmp_path):
-    loaded = import_afresh(
-        ["scenedino_ros.ros.from_msg"], f"{ROS_PACKAGES}|torch|torchvision|timm", tmp_path
-    )
+    blocked = f"{ROS_PACKAGES}|torch|torchvision|timm"
+    loaded, asked = import_afresh(["scenedino_ros.ros.from_msg"], blocked, tmp_path)
     assert "numpy" in loaded
+    assert asked == []
 
 
 def test_a_blocked_package_is_really_absent(tmp_path):

@@ -266,7 +266,7 @@ def test_pickles_that_would_run_code_are_refused(tmp_path: Path, capsys):
     torch.save({"model": Evil()}, tmp_path / "checkpoint.pt")
     with pytest.raises(CheckpointError, match="would run code"):
         load_official_state(tmp_path / "checkpoint.pt")
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil(), protocol=2))
     with pytest.raises(CheckpointError, match=r"plain\.pt"):
         load_official_state(tmp_path / "plain.pt")
     assert "must not run" not in capsys.readouterr().out

@@ -308,18 +308,57 @@ def make_stand_in():
     return tf_message_type._stand_in.__wrapped__  # without its cache, and also where tf2_msgs is
 
 
-needs_wheels = pytest.mark.skipif(
-    os.environ.get("ROS_DISTRO", "") == "humble", reason="made for Jazzy and later"
+def refusal() -> str:
+    try:
+        tf_message_type._check_versions()
+    except TransformError as error:
+        return str(error)
+    return ""
+
+
+# Where tf2_msgs is installed, the stand-in is not needed and another middleware is fine.
+needs_layout = pytest.mark.skipif(
+    bool(refusal()) and tf_message_type.InstalledTFMessage is not None, reason=refusal()
 )
 
 
-@needs_wheels
+@needs_layout
+def test_many_threads_may_make_publishers_at_once(context, make_stand_in):
+    # The middleware's lock and the interpreter's must not wait for each other.
+    message_class = make_stand_in()
+    nodes = [Node(f"node_{index}", context=context) for index in range(2)]
+
+    def create_and_destroy(node: Node) -> None:
+        for step in range(20):
+            publisher = node.create_publisher(message_class, f"/tf_{step % 3}", 10)
+            node.create_subscription(message_class, f"/tf_{step % 3}", print, 10, raw=True)
+            node.destroy_publisher(publisher)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(target=create_and_destroy, args=(node,), daemon=True)
+            for node in nodes
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+    finally:
+        sys.setswitchinterval(interval)
+    assert not any(thread.is_alive() for thread in threads)
+    for node in nodes:
+        node.destroy_node()
+
+
+@needs_layout
 def test_the_stand_in_has_no_instances(make_stand_in):
     with pytest.raises(TypeError, match="publish bytes"):
         make_stand_in()()
 
 
-@needs_wheels
+@needs_layout
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -336,7 +375,7 @@ def test_an_unknown_installation_is_refused(make_stand_in, monkeypatch, name, va
     assert "grid.static_transform" in str(caught.value)
 
 
-@needs_wheels
+@needs_layout
 def test_borrowed_parts_that_are_not_as_expected_are_refused(make_stand_in, monkeypatch):
     from geometry_msgs.msg import PoseArray
 
@@ -345,7 +384,7 @@ def test_borrowed_parts_that_are_not_as_expected_are_refused(make_stand_in, monk
         make_stand_in()
 
 
-@needs_wheels
+@needs_layout
 def test_memory_that_is_not_there_is_an_error_and_no_crash(monkeypatch):
     with pytest.raises(OSError, match="error"):
         tf_message_type._readable(4096, tf_message_type.TypeSupport)

@@ -1,0 +1,522 @@
+"""The node as a process of its own, driven over topics and services as its users drive it."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+
+import rclpy  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from models import lively_checkpoint  # noqa: E402
+from ros_rig import (  # noqa: E402
+    CAMERA_FRAME,
+    DEADLINE,
+    GRID_FRAME,
+    HEIGHT,
+    ISOLATED,
+    ROOT,
+    SECOND,
+    START_NS,
+    WIDTH,
+    NodeProcess,
+    Rig,
+    as_stamp,
+    info_message,
+    picture,
+)
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # noqa: E402
+from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
+
+from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
+from scenedino_ros.core.predictor import Predictor, VoxelQuery  # noqa: E402
+from scenedino_ros.core.voxels import VoxelGrid  # noqa: E402
+from scenedino_ros.ros.from_msg import camera_from_info  # noqa: E402
+from scenedino_ros.ros.node import main  # noqa: E402
+from scenedino_ros.ros.transforms import matrix_from_rotation  # noqa: E402
+from ros_rig import BASE_CAMERA  # noqa: E402, I001
+
+pytestmark = pytest.mark.ros
+
+CYCLES = int(os.environ.get("SCENEDINO_TEST_CYCLES", "12"))
+GRID = VoxelGrid((0.0, -6.4, -2.0), (32, 32, 8), 0.4)
+OK, WARN, ERROR, STALE = range(4)
+VOXELS, MARKERS = "/scenedino/voxels", "/scenedino/markers"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    return path
+
+
+@pytest.fixture(scope="module")
+def processes(checkpoint, tmp_path_factory):
+    """Start both nodes at once: most of their start is the import of torch."""
+    logs = tmp_path_factory.mktemp("logs")
+    common = {
+        "model.checkpoint": checkpoint,
+        "model.device": "cpu",
+        "diagnostics.period": 0.1,
+        "diagnostics.stale_after": 1.0,
+        "grid.shape": list(GRID.shape),
+        "grid.voxel_size": GRID.voxel_size,
+    }
+    street = {"grid.frame": GRID_FRAME, "grid.origin": list(GRID.origin), "grid.tf_timeout": 1.0}
+    bag = {"input.transport": "compressed", "input.pairing": "exact"}
+    started = (
+        NodeProcess(81, logs / "street.txt", {**common, **street, "voxels.density_threshold": 0}),
+        NodeProcess(82, logs / "bag.txt", {**common, **bag, "use_sim_time": True}),
+    )
+    yield started
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def street_rig(processes):
+    """A camera with TF in front of a node that started by itself."""
+    rig = Rig(81)
+    rig.open_camera()
+    rig.wait_active()
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def street(street_rig):
+    """The same, with its parameters as they were, and good frames flowing to a subscriber."""
+    with street_rig.subscribe(VOXELS, PointCloud2) as clouds:
+        street_rig.send_until_counted("published: voxels")
+        street_rig.clouds = clouds
+        clouds.messages.clear()
+        yield street_rig
+
+
+@pytest.fixture(scope="module")
+def bag_rig(processes):
+    """A recording in front of a node that follows its clock."""
+    rig = Rig(82)
+    rig.wait_active()
+    yield rig
+    rig.close()
+
+
+# The street: raw images, TF, the latest camera_info.
+
+
+def test_a_missing_transform_skips_the_frame_and_says_so(street_rig):
+    def send_without_tf():
+        stamp_ns = time.time_ns()
+        street_rig.send_info(stamp_ns)
+        street_rig.send_image(stamp_ns)
+
+    with street_rig.subscribe(VOXELS, PointCloud2) as clouds:
+        street_rig.send_until_counted("dropped: no transform", send_without_tf)
+        assert CAMERA_FRAME in street_rig.values()["last problem"]
+        assert clouds.messages == []
+        street_rig.send_until_counted("images out")
+        assert clouds.messages != []
+
+
+def test_a_cloud_holds_what_the_network_finds(street, checkpoint):
+    stamp_ns = street.send()
+    cloud = street.clouds.next()
+    while cloud.header.stamp != as_stamp(stamp_ns):
+        cloud = street.clouds.next()
+    assert cloud.header.frame_id == GRID_FRAME
+    names = [field.name for field in cloud.fields]
+    assert names == ["x", "y", "z", "rgb", "label", "confidence", "density"]
+    assert (cloud.height, cloud.is_dense, cloud.point_step) == (1, True, 28)
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    camera = camera_from_info(info_message(as_stamp(stamp_ns)), rectified=False)
+    sky = predictor.classes.ids(("sky",))
+    expected = predictor.voxels(
+        predictor.encode(picture(), camera),
+        GRID,
+        matrix_from_rotation(*BASE_CAMERA),
+        VoxelQuery(density_threshold=0.0, hidden=sky),
+    )
+    values = np.frombuffer(cloud.data, np.float32).reshape(-1, 7)
+    labels = np.frombuffer(cloud.data, np.uint32).reshape(-1, 7)[:, 4]
+    # Another number of threads sums in another order, so a class may differ where two are close.
+    assert abs(len(values) - len(expected)) <= 0.01 * len(expected)
+    found = dict(zip(map(tuple, values[:, :3].round(2).tolist()), labels, strict=True))
+    wanted = dict(
+        zip(map(tuple, expected.centers().round(2).tolist()), expected.label, strict=True)
+    )
+    same = sum(found.get(center) == label for center, label in wanted.items())
+    assert same >= 0.99 * len(wanted) > 100
+
+
+BAD_FRAMES = {
+    "unknown encoding": ("bad image", "encoding", {"encoding": "purple8"}),
+    "data cut short": ("bad image", "bytes", {"data": bytes(1000)}),
+    "camera not calibrated": ("bad camera_info", "not calibrated", {"info": {"k": [0.0] * 9}}),
+    "K not finite": ("bad camera_info", "finite", {"info": {"k": [math.nan] * 9}}),
+    "wrong number of coefficients": ("bad camera_info", "coefficients", {"info": {"d": [0.1]}}),
+    "size unlike camera_info": (
+        "image and camera_info do not fit",
+        str(WIDTH // 2),
+        {"info": {"width": WIDTH // 2}},
+    ),
+    "another camera's frame": ("no transform", "elsewhere", {"frame_id": "elsewhere"}),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FRAMES)
+def test_a_bad_frame_is_explained_and_the_next_one_used(street, case):
+    reason, words, changes = BAD_FRAMES[case]
+    street.send_until_counted(f"dropped: {reason}", lambda: street.send(**changes))
+    street.spin_until(lambda: words in street.values()["last problem"], f"'{words}' said")
+    street.send_until_counted("images out")
+    street.spin_until(lambda: street.verdict()[0] in (OK, WARN), "a node that is well")
+
+
+def test_each_reason_is_logged_once_in_a_while(street, processes):
+    for _ in range(2):
+        street.send_until_counted("dropped: bad image", lambda: street.send(encoding="purple8"))
+    log = processes[0].log.read_text()
+    assert 1 <= log.count("image skipped, bad image") < street.count("dropped: bad image")
+    assert "Traceback" not in log
+
+
+def test_time_that_jumps_back_voids_transforms_and_goes_on(street):
+    stamps = iter(range(time.time_ns() - 1000 * SECOND, time.time_ns(), SECOND // 10))
+    street.send_until_counted("dropped: time ran backwards", lambda: street.send(next(stamps)))
+    # Ten seconds of transforms are kept behind the newest: without a fresh start none of these
+    # would be taken in.
+    street.send_until_counted("images out", lambda: street.send(next(stamps)))
+    street.spin_until(
+        lambda: "behind the node's clock" in street.verdict()[1], "a word about the clock"
+    )
+
+
+def test_camera_info_that_is_late_is_waited_for(street):
+    assert street.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert street.change_state(Transition.TRANSITION_ACTIVATE)
+    street.spin_until(lambda: street.values()["state"] == "active", "an active node")
+    street.clouds.messages.clear()
+
+    def send_without_info():
+        nonlocal stamp_ns
+        stamp_ns = time.time_ns()
+        street.send_tf(stamp_ns)
+        street.send_image(stamp_ns)
+
+    stamp_ns = 0
+    street.send_until_counted("dropped: no camera_info", send_without_info)
+    street.spin_until(lambda: street.verdict()[0] == ERROR, "an error")
+    assert "camera_info" in street.verdict()[1]
+    street.send_info(stamp_ns)
+    assert street.clouds.next().header.stamp == as_stamp(stamp_ns)
+
+
+def test_camera_info_that_changes_holds_at_once(street):
+    with (
+        street.subscribe("/scenedino/depth/camera_info", CameraInfo) as infos,
+        street.subscribe("/scenedino/depth/image", Image) as depths,
+    ):
+        street.send_until_counted("published: depth/image")
+        infos.messages.clear()
+        for focal in (90.0, 45.0):
+            stamp_ns = street.send(info={"focal": focal})
+            info = infos.next()
+            while info.header.stamp != as_stamp(stamp_ns):
+                info = infos.next()
+            assert (info.width, info.height) == (WIDTH // 4, HEIGHT // 4)
+            assert info.k[0] == pytest.approx(focal / 4)
+            assert info.header.frame_id == CAMERA_FRAME
+        depth = depths.next()
+        assert (depth.encoding, depth.width, depth.height) == ("32FC1", WIDTH // 4, HEIGHT // 4)
+        values = np.frombuffer(depth.data, np.float32)
+        assert ((values > 0) & (values <= 80)).all()
+
+
+def test_a_camera_that_stops_and_comes_back(street):
+    street.spin_until(lambda: street.verdict()[0] == STALE, "a word that images stopped")
+    assert "no image on /image" in street.verdict()[1]
+    street.close_camera()
+    street.spin_until(lambda: "nobody publishes /image" in street.verdict()[1], "no publisher")
+    street.open_camera()
+    street.send_until_counted("images out")
+    street.spin_until(lambda: street.verdict()[0] != STALE, "a node that is well")
+
+
+def test_what_nobody_subscribes_to_is_not_computed(street_rig):
+    street_rig.send_until_counted("images nobody wanted")
+    encoded, clouds = street_rig.count("images encoded"), street_rig.count("published: voxels")
+    for _ in range(3):
+        street_rig.send_until_counted("images nobody wanted")
+    assert street_rig.count("images encoded") == encoded
+    street_rig.spin_until(lambda: "nobody subscribes" in street_rig.verdict()[1], "the reason")
+    with street_rig.subscribe("/scenedino/depth/image", Image) as depths:
+        street_rig.send_until_counted("published: depth/image")
+        assert depths.next().header.frame_id == CAMERA_FRAME
+        assert street_rig.count("images encoded") > encoded
+        assert street_rig.count("published: voxels") == clouds
+    street_rig.send_until_counted("images nobody wanted")
+    depths = street_rig.count("published: depth/image")
+    street_rig.send_until_counted("images nobody wanted")
+    assert street_rig.count("published: depth/image") == depths
+
+
+def test_every_image_is_accounted_for(street):
+    for _ in range(30):
+        street.send()
+    outcomes = ["images out", "images nobody wanted"]
+    outcomes += [name for name in street.values() if name.startswith("dropped: ")]
+    street.spin_until(
+        lambda: street.count("images in") == sum(map(street.count, outcomes)), "all accounted for"
+    )
+    stages = street.status["latency"][2]
+    for stage in ("wait", "decode", "transform", "encode", "voxels", "grid messages"):
+        times = [float(stages[f"{stage} p{p} [ms]"]) for p in (50, 95, 99)]
+        assert 0 <= times[0] <= times[1] <= times[2]
+
+
+def test_live_parameters_hold_from_the_next_frame(street):
+    assert street.set_parameter("voxels.density_threshold", 1e9) == (True, "")
+    street.spin_for(0.1)
+    street.send_until_counted("images out")
+    street.send_until_counted("images out")
+    assert street.clouds.messages[-1].width == 0
+    assert street.set_parameter("voxels.density_threshold", 0.0) == (True, "")
+    with street.subscribe(MARKERS, MarkerArray) as arrays:
+        assert street.set_parameter("voxels.max_cubes", 7) == (True, "")
+        street.spin_for(0.1)
+        street.send_until_counted("published: markers")
+        street.send_until_counted("published: markers")
+        markers = arrays.messages[-1].markers
+        shown = [m for m in markers if m.action == Marker.ADD]
+        assert sum(len(m.points) for m in shown) == 7
+        assert {m.ns for m in shown} <= set(lively_checkpoint().classes.names)
+        assert street.count("cubes left out") == street.clouds.messages[-1].width - 7
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("voxels.density_threshold", -1.0, "voxels.density_threshold must be in 0.0 to inf 1/m"),
+        ("voxels.hidden_classes", ["dog"], "voxels.hidden_classes names 'dog'"),
+        ("render.downscale", 100, "render.downscale"),
+        ("grid.voxel_size", 1.0, "read-only"),
+    ],
+)
+def test_a_wrong_change_is_refused_with_the_reason(street_rig, name, value, words):
+    before = street_rig.get_parameter(name)
+    accepted, reason = street_rig.set_parameter(name, value)
+    assert not accepted
+    assert words in reason
+    assert street_rig.get_parameter(name) == before
+
+
+def test_parameters_describe_themselves(street_rig):
+    described = street_rig.describe("render.downscale")
+    assert "divided" in described.description
+    assert (described.integer_range[0].from_value, described.integer_range[0].to_value) == (1, 32)
+    assert not described.read_only
+    assert street_rig.describe("model.device").read_only
+    assert "auto, cpu, cuda" in street_rig.describe("model.device").additional_constraints
+    assert list(street_rig.get_parameter("grid.static_transform")) == []
+
+
+def test_a_manager_takes_the_node_through_its_states(street_rig):
+    assert street_rig.node.count_publishers(VOXELS) == 1
+    assert street_rig.change_state(Transition.TRANSITION_DEACTIVATE)
+    street_rig.spin_until(
+        lambda: street_rig.verdict() == (WARN, "the node is inactive, not active"), "the state"
+    )
+    street_rig.spin_until(lambda: street_rig.node.count_publishers(VOXELS) == 0, "no topic")
+    assert not street_rig.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert street_rig.change_state(Transition.TRANSITION_CLEANUP)
+    street_rig.spin_until(
+        lambda: street_rig.verdict() == (WARN, "the node is unconfigured, not active"), "the state"
+    )
+    assert street_rig.status["network"][1] == "not loaded"
+    assert not street_rig.change_state(Transition.TRANSITION_ACTIVATE)
+    assert street_rig.change_state(Transition.TRANSITION_CONFIGURE)
+    assert street_rig.change_state(Transition.TRANSITION_ACTIVATE)
+    street_rig.spin_until(lambda: "weights" in street_rig.status["network"][2], "the network")
+    assert street_rig.status["network"][1] == lively_checkpoint().provenance["weights"]
+
+
+def test_going_through_all_states_leaves_no_memory_behind(street_rig, processes):
+    cycle = (
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+    )
+    with street_rig.subscribe(VOXELS, PointCloud2):
+        resident = []
+        for _ in range(CYCLES):
+            for transition in cycle:
+                assert street_rig.change_state(transition)
+            street_rig.send_until_counted("images out")
+            resident.append(processes[0].resident_mib())
+    growth = resident[-1] - resident[len(resident) // 4]
+    assert growth < 20, f"resident memory, MiB: {[round(r) for r in resident]}"
+
+
+def test_ctrl_c_ends_a_busy_node_at_once(street_rig, processes):
+    for name, value in (("render.downscale", 1), ("render.n_samples", 512)):
+        assert street_rig.set_parameter(name, value) == (True, "")
+    with street_rig.subscribe("/scenedino/features/image", Image):
+        street_rig.spin_for(0.3)
+        street_rig.send()
+        street_rig.spin_for(0.3)
+        processes[0].interrupt()
+        processes[0].interrupt()
+        code, seconds = processes[0].wait()
+    assert code == 0
+    assert seconds < 20
+    assert "Traceback" not in processes[0].log.read_text()
+
+
+# The bag: compressed images, a simulated clock, camera_info of exactly the image's stamp.
+
+
+def test_exact_pairs_are_found_in_any_order(bag_rig):
+    jpeg = cv2.imencode(".jpg", picture())[1].tobytes()
+    clock = bag_rig.node.create_publisher(Clock, "/clock", 10)
+    stamps = [START_NS + i * SECOND // 10 for i in range(1000)]
+
+    def show_time(stamp_ns):
+        clock.publish(Clock(clock=as_stamp(stamp_ns + SECOND // 20)))
+        bag_rig.spin_for(0.05)
+
+    bag_rig.spin_until(
+        lambda: bag_rig.verdict() == (STALE, "nobody publishes /image/compressed"), "the reason"
+    )
+    bag_rig.open_camera(CompressedImage)
+    with bag_rig.subscribe("/scenedino/semantic/image", Image) as views:
+        while not views.messages:  # until all have found each other
+            show_time(stamps[0])
+            bag_rig.send_jpeg(stamps[0], jpeg)
+            bag_rig.send_info(stamps[0])
+            bag_rig.spin_for(0.2)
+            stamps.pop(0)
+        views.messages.clear()
+        late, lonely, early = stamps[:3]
+        show_time(late)
+        bag_rig.send_jpeg(late, jpeg)
+        bag_rig.spin_for(0.2)
+        bag_rig.send_info(late)
+        assert views.next().header.stamp == as_stamp(late)
+        bag_rig.send_jpeg(lonely, jpeg)
+        bag_rig.send_info(early)
+        bag_rig.spin_for(0.2)
+        show_time(early)
+        bag_rig.send_jpeg(early, jpeg)
+        view = views.next()
+        assert view.header.stamp == as_stamp(early)
+        assert (view.encoding, view.width, view.height) == ("mono8", WIDTH // 4, HEIGHT // 4)
+        bag_rig.spin_until(lambda: bag_rig.count("dropped: no camera_info") == 1, "one lonely")
+        bag_rig.send_jpeg(stamps[3], jpeg[: len(jpeg) // 2])
+        bag_rig.send_info(stamps[3])
+        bag_rig.spin_until(lambda: bag_rig.count("dropped: bad image") == 1, "half a file")
+    # By the clock of the recording, which is years behind the wall's.
+    assert float(bag_rig.status["latency"][2]["stamp to publish p50 [ms]"]) < 60_000
+
+
+# Starts that end early.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-p", "grid.voxel_sizes:=1.0"], "did you mean 'grid.voxel_size'?"),
+        (["-p", "voxels.density_threshold:=-3.0"], "must be in 0.0 to inf 1/m, got -3.0"),
+        (["-p", "grid.preset:=sscbench"], "grid.frame must name one"),
+        (["--params-file", "nowhere.yaml"], "nowhere.yaml"),
+        (["-p", "model.checkpoint:=nowhere.safetensors"], "'nowhere.safetensors' is neither"),
+    ],
+)
+def test_a_wrong_start_ends_with_a_sentence(arguments, sentence, monkeypatch, capfd):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "83")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert main(["scenedino_node", "--ros-args", *arguments]) == 1
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(number, handler)
+    errors = capfd.readouterr().err
+    assert sentence in errors
+    assert "Traceback" not in errors
+    assert not rclpy.ok()
+
+
+def test_a_wrong_argument_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["scenedino_node", "image.png"])
+    assert "unrecognized arguments: image.png" in capsys.readouterr().err
+
+
+def test_a_node_without_autostart_waits_and_ends_on_a_termination_signal(tmp_path):
+    process, rig = NodeProcess(85, tmp_path / "log.txt", {"autostart": False}), Rig(85)
+    try:
+        assert rig.state() == "unconfigured"
+        process.interrupt(signal.SIGTERM)
+        code, seconds = process.wait()
+    finally:
+        process.kill()
+        rig.close()
+    assert code == 0
+    assert seconds < 20
+    assert process.log.read_text() == ""
+
+
+def test_ctrl_c_while_loading_ends_the_process(tmp_path):
+    process = NodeProcess(84, tmp_path / "log.txt", {})
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while "libtorch" not in Path(f"/proc/{process.process.pid}/maps").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.interrupt()
+        process.interrupt()
+        code, _ = process.wait()
+    finally:
+        process.kill()
+    assert code == 0
+    assert "Traceback" not in process.log.read_text()
+
+
+def test_help_needs_no_ros(tmp_path):
+    code = (
+        "import sys\n"
+        "sys.modules['rclpy'] = None\n"
+        "from scenedino_ros.ros.node import main\n"
+        "main(['scenedino_node'] + sys.argv[1:])\n"
+    )
+    environment = {**os.environ, **ISOLATED, "PYTHONPATH": str(ROOT)}
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", f"{code}", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    helped = run("--help")
+    assert helped.returncode == 0
+    assert "grid.voxel_size" in helped.stdout
+    started = run()
+    assert "the ROS 2 client library cannot be loaded" in started.stderr
+    assert "Traceback" not in started.stderr
