@@ -1,5 +1,6 @@
 """Options and fixtures shared by all tests."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once per golden file of the kind it asks for."""
+    """Run a test once per golden file of the kind it asks for; without any it is skipped."""
+    folder = metafunc.config.getoption("--golden")
     for fixture, key in _KINDS.items():
         if fixture in metafunc.fixturenames:
-            folder = metafunc.config.getoption("--golden")
-            files = []
-            for file in sorted(folder.glob("*.npz")):
-                with np.load(file) as arrays:
-                    if key in arrays.files:
-                        files.append(file)
-            if not files:
-                raise pytest.UsageError(f"no golden vectors with '{key}' in {folder}")
+            files = _golden_files(folder).get(key, [])
             metafunc.parametrize(
                 fixture, files, ids=[f.stem for f in files], indirect=True, scope="module"
             )
+
+
+@functools.cache
+def _golden_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the golden files of each kind; refuse a folder that has none of any."""
+    kinds: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.npz")):
+        with np.load(file) as arrays:
+            for key in _KINDS.values():
+                if key in arrays.files:
+                    kinds.setdefault(key, []).append(file)
+    if not kinds and not (folder / "training").is_dir():
+        raise pytest.UsageError(f"--golden: no golden vectors in {folder}")
+    return kinds

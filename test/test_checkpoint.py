@@ -1,5 +1,6 @@
 """Checkpoints: one file rebuilds the network, and says what is wrong with itself."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from models import TINY, lively_checkpoint
 from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
 
 from scenedino_ros.core import checkpoint as checkpoint_module
 from scenedino_ros.core.checkpoint import (
@@ -14,6 +16,7 @@ from scenedino_ros.core.checkpoint import (
     build_model,
     load_checkpoint,
     read_card,
+    resize_checkpoint,
     save_checkpoint,
     untrained_checkpoint,
 )
@@ -133,6 +136,28 @@ def test_every_backbone_can_be_built(backbone: str) -> None:
     assert ("encoder.vit.blocks.0.ls1.gamma" in state) == spec.layer_scale
     assert ("encoder.vit.reg_token" in state) == (spec.register_tokens > 0)
     assert model.encoder.vit.blocks[0].attn.num_heads == spec.heads
+
+
+@pytest.mark.parametrize("backbone", ["dino_vits8", "dinov2_vits14", "dinov2reg_vits14"])
+def test_other_image_sizes_resample_the_position_embedding(backbone: str) -> None:
+    config = dataclasses.replace(TINY, backbone=backbone)
+    checkpoint = untrained_checkpoint(config)
+    resized = resize_checkpoint(checkpoint, (96, 192))
+    key = "encoder.vit.pos_embed"
+    patch = BACKBONES[backbone].external_patch
+    expected = resample_abs_pos_embed(
+        checkpoint.state[key],
+        new_size=[96 // patch, 192 // patch],
+        old_size=[64 // patch, 160 // patch],
+        num_prefix_tokens=0 if "reg" in backbone else 1,
+    )
+    torch.testing.assert_close(resized.state[key], expected)
+    model = build_model(resized)
+    with torch.inference_mode():
+        assert model.encode(torch.zeros(1, 3, 96, 192)).isfinite().all()
+    assert resize_checkpoint(checkpoint, (64, 160)) is checkpoint
+    with pytest.raises(InputError, match="must be a multiple of"):
+        resize_checkpoint(checkpoint, (96, 195))
 
 
 def test_images_must_be_a_whole_patch_grid() -> None:

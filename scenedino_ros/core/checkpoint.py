@@ -3,15 +3,17 @@
 import json
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.encoder import backbone_spec, patch_grid
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.model import SceneDino
@@ -181,6 +183,45 @@ def check_state(model: SceneDino, state: dict[str, Any]) -> None:
         raise CheckpointError(
             f"the checkpoint does not fit its configuration, {len(problems)} keys:\n  {listing}"
         )
+
+
+def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, int]) -> Checkpoint:
+    """Return the same network for images of another size.
+
+    Everything but the position embedding is independent of the size; the embedding is resampled
+    as timm does when it loads weights (bicubic with antialias, class entry kept).
+
+    Args:
+        checkpoint: The network as it was trained.
+        image_size: (height, width), pixels; a whole patch grid.
+
+    Raises:
+        InputError: If the size is not a whole patch grid.
+        CheckpointError: If the position embedding does not fit the checkpoint's own size.
+    """
+    config = checkpoint.config
+    old_grid = patch_grid(config.backbone, config.image_size)
+    new_grid = patch_grid(config.backbone, image_size)
+    if old_grid == new_grid:
+        return checkpoint
+    key = "encoder.vit.pos_embed"
+    embedding = checkpoint.state[key].float()
+    prefix = 0 if backbone_spec(config.backbone).register_tokens else 1
+    expected = prefix + old_grid[0] * old_grid[1]
+    if embedding.shape[1] != expected:
+        raise CheckpointError(
+            f"{key} must have {expected} entries for {config.image_size[0]} x "
+            f"{config.image_size[1]} px, got {embedding.shape[1]}"
+        )
+    patches = embedding[:, prefix:].unflatten(1, old_grid).permute(0, 3, 1, 2)
+    resampled = functional.interpolate(
+        patches, new_grid, mode="bicubic", antialias=True, align_corners=False
+    )
+    state = dict(checkpoint.state)
+    state[key] = torch.cat([embedding[:, :prefix], resampled.flatten(2).transpose(1, 2)], dim=1)
+    return replace(
+        checkpoint, config=replace(config, image_size=(image_size[0], image_size[1])), state=state
+    )
 
 
 def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> Checkpoint:

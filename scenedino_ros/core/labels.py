@@ -36,6 +36,30 @@ _CITYSCAPES19 = (
     ("bicycle", (119, 11, 32), 2),
 )
 
+# KITTI-360 (and Cityscapes) label ids with a Cityscapes train id; garage (34) counts as building,
+# gate (35) as fence, small pole (37) as pole. Every other id is ignored.
+_TRAIN_ID_OF_LABEL_ID = {
+    **dict(zip((7, 8, 11, 12, 13, 17, 19, 20, 21), range(9), strict=True)),
+    **dict(zip((22, 23, 24, 25, 26, 27, 28), range(9, 16), strict=True)),
+    **{31: 16, 32: 17, 33: 18, 34: 2, 35: 4, 37: 5},
+}
+
+
+def kitti360_train_ids(label_ids: np.ndarray) -> np.ndarray:
+    """Map KITTI-360 label ids to Cityscapes train ids.
+
+    Args:
+        label_ids: Integer ids of any shape.
+
+    Returns:
+        int64 train ids 0..18 of the same shape; -1 (ignored) for every other id.
+    """
+    label_ids = np.asarray(label_ids)
+    train_ids = np.full(label_ids.shape, -1, dtype=np.int64)
+    for label_id, train_id in _TRAIN_ID_OF_LABEL_ID.items():
+        train_ids[label_ids == label_id] = train_id
+    return train_ids
+
 
 @dataclass(frozen=True)
 class ClassTable:

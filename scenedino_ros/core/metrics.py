@@ -82,3 +82,37 @@ def hungarian_columns(confusion: np.ndarray) -> np.ndarray:
         the order of the target classes.
     """
     return linear_sum_assignment(confusion, maximize=True)[1]
+
+
+def assign_clusters(confusion: np.ndarray) -> np.ndarray:
+    """Give every cluster a class so that the matched count is largest.
+
+    Every class gets at least one cluster. With as many clusters as classes this is the Hungarian
+    matching; with more, the additional clusters take the class they overlap most.
+
+    Args:
+        confusion: (L, n) counts, row = target class, column = cluster, n >= L.
+
+    Returns:
+        (n,) class of each cluster.
+
+    Raises:
+        InputError: If there are fewer clusters than classes.
+    """
+    n_classes, n_clusters = confusion.shape
+    if n_clusters < n_classes:
+        raise InputError(f"{n_classes} classes need as many clusters, got {n_clusters}")
+    # One square problem: a row per class, and rows in which a cluster takes its own best class.
+    best = confusion.argmax(axis=0)
+    free = np.repeat(confusion.max(axis=0)[None], n_clusters - n_classes, axis=0)
+    rows, columns = linear_sum_assignment(np.concatenate([confusion, free]), maximize=True)
+    assignment = np.empty(n_clusters, dtype=np.int64)
+    assignment[columns] = np.where(rows < n_classes, rows, best[columns])
+    return assignment
+
+
+def merge_clusters(confusion: np.ndarray, assignment: np.ndarray) -> np.ndarray:
+    """Return the (L, L) confusion after the clusters of (L, n) counts took their classes."""
+    merged = np.zeros((len(confusion),) * 2, dtype=confusion.dtype)
+    np.add.at(merged.T, assignment, confusion.T)
+    return merged

@@ -1,0 +1,38 @@
+"""The largest job the package promises to do on a processor, in the memory it promises."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIMIT_MIB = 4096
+# In a process of its own: what other tests have loaded must not count, nor hide anything.
+PROGRAM = """
+import resource
+import numpy as np
+from scenedino_ros.core import ssc
+from scenedino_ros.core.camera import CalibratedCamera
+from scenedino_ros.core.checkpoint import untrained_checkpoint
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.predictor import Predictor, VoxelQuery
+
+config = ModelConfig(backbone="dino_vitb8", n_classes=19, n_clusters=19)
+predictor = Predictor(untrained_checkpoint(config), device="cpu")
+image = np.random.default_rng(0).integers(0, 256, (376, 1408, 3), dtype=np.uint8)
+encoded = predictor.encode(image, CalibratedCamera(ssc.CAMERA))
+# The untrained density is about 0.7 everywhere: half of the grid counts as occupied.
+query = VoxelQuery(0.69, grow=True, out_of_view=True)
+voxels = predictor.voxels(encoded, ssc.GRID, ssc.T_VELO_CAM, query)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(len(voxels), peak)
+"""
+
+
+@pytest.mark.slow
+def test_full_benchmark_grid_with_the_largest_network_stays_below_4_gib() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    count, peak = run.stdout.split()
+    assert int(count) > 100_000
+    assert float(peak) < LIMIT_MIB
