@@ -1,0 +1,1 @@
+"""The ROS 2 side: translate messages, look up transforms, publish."""
