@@ -1,0 +1,392 @@
+"""Recordings in rosbag2's formats (MCAP and SQLite), read and written without a ROS installation.
+
+Each storage file is read on its own and the messages are merged by time here. Nothing that an
+index or a metadata.yaml says is taken for delivered: after a full pass the messages are counted.
+"""
+
+import heapq
+import os
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+import zstandard
+
+from scenedino_ros.core.errors import BagError
+from scenedino_ros.ros.bag_files import METADATA, open_storage, storage_files
+from scenedino_ros.ros.bag_mcap import McapFile
+from scenedino_ros.ros.bag_mcap_writer import McapWriter
+from scenedino_ros.ros.bag_metadata import BagTopic, TopicQos, metadata_map
+from scenedino_ros.ros.bag_sqlite import SqliteFile, SqliteWriter
+from scenedino_ros.ros.bag_types import MessageTypes
+
+_WRITERS = {"mcap": McapWriter, "sqlite3": SqliteWriter}
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a serialized message begins with a zero byte instead
+_RECORDING_NAME = re.compile(r"metadata\.yaml|.*\.(mcap|db3)(\.zstd|-shm|-wal|-journal)?")
+_FLUSH_S = 1.0  # how long a written message may wait in memory while others follow
+
+
+class BagMessage(NamedTuple):
+    """A recorded message.
+
+    Attributes:
+        topic: Topic name.
+        type: Message type, such as ``sensor_msgs/msg/Image``.
+        time_ns: When it was recorded, nanoseconds.
+        message: Its serialized bytes, or the message with its fields as attributes.
+    """
+
+    topic: str
+    type: str
+    time_ns: int
+    message: Any
+
+
+class BagReader:
+    """Reads a recording: a folder, with or without its metadata.yaml, or one storage file.
+
+    Several files, files and messages compressed by rosbag2 (zstd), and recordings that broke off
+    are understood. A context manager.
+
+    Attributes:
+        path: What was opened.
+        topics: The topics by name, with their types and message counts.
+        start_ns: Time of the first message, nanoseconds; 0 where there are none.
+        end_ns: Time of the last message, nanoseconds; 0 where there are none.
+        problems: Sentences on what is damaged, missing or contradictory. Reading and a full pass
+            over the messages may add to them.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open a recording.
+
+        Raises:
+            BagError: If there is none, it cannot be read, or it is not serialized as CDR.
+        """
+        self.path = Path(path)
+        self._problems: list[str] = []
+        self._types = MessageTypes()
+        self._stack = ExitStack()
+        self._files: list[McapFile | SqliteFile] = []
+        try:
+            self._metadata, paths = storage_files(self.path, self._problems)
+            for file in paths:
+                reader = open_storage(file, self._stack, self._problems)
+                self._stack.callback(reader.close)
+                self._files.append(reader)
+            self._check_serialization()
+        except BaseException:
+            self._stack.close()
+            raise
+        self.topics = self._merged_topics()
+        self._compare(Counter({topic.name: topic.count for topic in self.topics.values()}), None)
+        starts = [file.start_ns for file in self._files if file.start_ns is not None]
+        self.start_ns = min(starts, default=0)
+        self.end_ns = max((file.end_ns for file in self._files), default=0)
+
+    def __enter__(self) -> "BagReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+    @property
+    def message_count(self) -> int:
+        """Number of messages of all topics."""
+        return sum(topic.count for topic in self.topics.values())
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences on what is damaged, missing or contradictory; empty: nothing known."""
+        return [*self._problems, *(line for file in self._files for line in file.problems)]
+
+    def messages(
+        self,
+        topics: Collection[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        raw: bool = False,
+    ) -> Iterator[BagMessage]:
+        """Yield the messages in the order of time.
+
+        Args:
+            topics: Names of the topics to read; None: all.
+            start: Earliest time, nanoseconds.
+            stop: Time before which to end, nanoseconds.
+            raw: Give the serialized bytes instead of decoded messages.
+
+        Raises:
+            BagError: If a topic is not in the recording, a message cannot be decoded, or a pass
+                without start and stop gives none of the messages there should be.
+        """
+        names = None if topics is None else frozenset(topics)
+        for name in names or ():
+            if name not in self.topics:
+                raise BagError(
+                    f"topic '{name}' is not in {self.path}; it has {', '.join(self.topics)}"
+                )
+        low = -(2**63) if start is None else start
+        high = 2**63 - 1 if stop is None else stop
+        streams = [file.messages(names, low, high) for file in self._files]
+        delivered: Counter[str] = Counter()
+        for time_ns, topic, data in heapq.merge(*streams, key=lambda entry: entry[0]):
+            content = self._decompressed(data)
+            delivered[topic.name] += 1
+            message = content if raw else self._types.decode(topic, content)
+            yield BagMessage(topic.name, topic.type, time_ns, message)
+        if start is None and stop is None:
+            promised = self._compare(delivered, names)
+            if promised and not delivered:
+                raise BagError(
+                    f"none of the {promised} messages that {self.path} should hold can be read: "
+                    f"{'; '.join(self.problems)}"
+                )
+
+    def _check_serialization(self) -> None:
+        """Refuse what is not CDR: its bytes would be taken for something they are not."""
+        recorded = [topic for file in self._files for topic in file.topics]
+        for topic in (*recorded, *(self._metadata.topics if self._metadata else ())):
+            if topic.serialization != "cdr":
+                raise BagError(
+                    f"{self.path}: messages must be serialized as 'cdr', but those of "
+                    f"{topic.name} are '{topic.serialization}'"
+                )
+
+    def _merged_topics(self) -> dict[str, BagTopic]:
+        """Return the topics of all files by name, counts added up."""
+        merged: dict[str, BagTopic] = {}
+        for topic in (topic for file in self._files for topic in file.topics):
+            seen = merged.get(topic.name)
+            if seen is None:
+                merged[topic.name] = topic
+                continue
+            if seen.type != topic.type:
+                self._problems.append(
+                    f"topic {topic.name} has messages of two types, {seen.type} and {topic.type}"
+                )
+            merged[topic.name] = replace(seen, count=seen.count + topic.count)
+        for topic in self._metadata.topics if self._metadata else ():
+            merged.setdefault(topic.name, replace(topic, count=0))
+        return dict(sorted(merged.items()))
+
+    def _compare(self, counts: Counter[str], names: frozenset[str] | None) -> int:
+        """Note where fewer messages were found than indexes and metadata.yaml promise.
+
+        Args:
+            counts: Messages found, by topic.
+            names: Topics to compare; None: all.
+
+        Returns:
+            Number of messages promised.
+        """
+        promised = Counter({name: topic.count for name, topic in self.topics.items()})
+        listed: Counter[str] = Counter()
+        for topic in self._metadata.topics if self._metadata else ():
+            listed[topic.name] += topic.count
+        promised |= listed  # the larger count of both
+        if names is not None:
+            promised = Counter({name: promised[name] for name in names})
+        for name, count in sorted(promised.items()):
+            problem = f"{counts[name]} of {count} messages of {name} can be read"
+            if counts[name] < count and problem not in self._problems:
+                self._problems.append(problem)
+        return promised.total()
+
+    def _decompressed(self, data: bytes) -> bytes:
+        """Return a message's bytes, decompressed where it was compressed on its own."""
+        single = self._metadata is not None and self._metadata.message_compression
+        if not (single or data.startswith(_ZSTD_MAGIC)):
+            return data
+        try:
+            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        except zstandard.ZstdError as error:
+            raise BagError(f"a message in {self.path} cannot be decompressed: {error}") from error
+
+
+class BagWriter:
+    """Records serialized messages, in one file and a metadata.yaml, as rosbag2 does.
+
+    The recording grows in a folder beside the target, named ``<target>.partial``, and is renamed
+    when it is closed; leaving the context closes it, after an exception too. Where the process
+    is killed, the folder stays and `BagReader` reads it: at most what `flush` has not yet put on
+    disk is lost. Not to be used by two threads at once.
+
+    Attributes:
+        path: The folder the recording will have.
+        partial_path: The folder it grows in.
+        message_count: Messages written so far.
+    """
+
+    def __init__(
+        self, path: Path | str, storage: str = "mcap", *, overwrite: bool = False
+    ) -> None:
+        """Begin a recording.
+
+        Args:
+            path: Folder of the recording.
+            storage: ``mcap`` or ``sqlite3``.
+            overwrite: Replace a recording that is there already, when this one is closed.
+
+        Raises:
+            BagError: If the storage is another, or something is at `path` already.
+        """
+        if storage not in _WRITERS:
+            raise BagError(f"storage must be {' or '.join(_WRITERS)}, got '{storage}'")
+        self.path = Path(path)
+        self._overwrite = overwrite
+        self._check_target()
+        self.partial_path = _new_folder(self.path)
+        self.message_count = 0
+        writer = _WRITERS[storage]
+        self._storage = writer(self.partial_path / f"{self.path.name}_0{writer.suffix}")
+        self._types = MessageTypes()
+        self._topics: dict[str, tuple[int, BagTopic]] = {}
+        self._counts: Counter[str] = Counter()
+        self._start_ns: int | None = None
+        self._end_ns = 0
+        self._flushed = time.monotonic()
+        self._closed = False
+
+    def __enter__(self) -> "BagWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_topic(
+        self,
+        name: str,
+        type_name: str,
+        qos: TopicQos | None = None,
+        *,
+        definition: str = "",
+        type_hash: str = "",
+    ) -> None:
+        """Add a topic, once, before its first message.
+
+        Args:
+            name: Topic name.
+            type_name: Such as ``sensor_msgs/msg/Image``.
+            qos: How it is offered; late subscribers of /tf_static need transient_local.
+            definition: Message definition with those it contains, in rosbag2's .msg format;
+                empty: that of the ROS distribution or of an installed package.
+            type_hash: ``RIHS01_...`` of the type; empty: as the definition.
+
+        Raises:
+            BagError: If the topic was added already.
+        """
+        if name in self._topics:
+            raise BagError(f"topic {name} was added to {self.path} already")
+        topic = BagTopic(
+            name,
+            type_name,
+            qos=qos or TopicQos(),
+            definition=definition,
+            definition_format="ros2msg" if definition else "",
+            type_hash=type_hash,
+        )
+        topic = self._types.describe(topic)
+        self._topics[name] = (self._storage.add_topic(topic), topic)
+
+    def write(self, name: str, time_ns: int, data: bytes) -> None:
+        """Write a message.
+
+        Args:
+            name: A topic that was added.
+            time_ns: When it was received, nanoseconds.
+            data: The serialized message.
+
+        Raises:
+            BagError: If the topic was not added, or the recording is closed.
+        """
+        if self._closed:
+            raise BagError(f"the recording {self.path} is closed")
+        if name not in self._topics:
+            raise BagError(f"topic {name} was not added to {self.path}")
+        self._storage.write(self._topics[name][0], time_ns, data)
+        self._counts[name] += 1
+        self.message_count += 1
+        self._start_ns = time_ns if self._start_ns is None else min(self._start_ns, time_ns)
+        self._end_ns = max(self._end_ns, time_ns)
+        if time.monotonic() - self._flushed >= _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put all that was written where it outlives this process.
+
+        Happens by itself once a second while messages come; call it where they may pause.
+        """
+        self._flushed = time.monotonic()
+        self._storage.flush()
+
+    def close(self) -> None:
+        """Finish the recording and give it its name.
+
+        Raises:
+            BagError: If something has appeared at `path` meanwhile; the recording is complete in
+                `partial_path` then.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        topics = [
+            replace(topic, count=self._counts[name]) for name, (_, topic) in self._topics.items()
+        ]
+        storage = self._storage
+        metadata = metadata_map(
+            storage.storage, storage.path.name, topics, self._start_ns, self._end_ns
+        )
+        storage.close(metadata)
+        text = yaml.safe_dump({"rosbag2_bagfile_information": metadata}, sort_keys=False)
+        temporary = self.partial_path / f"{METADATA}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self.partial_path / METADATA)
+        try:
+            self._check_target()
+        except BagError as error:
+            raise BagError(f"{error}; the new recording is in {self.partial_path}") from error
+        if self.path.exists():
+            # Never a moment without either: the old one leaves when the new one is complete.
+            replaced = _new_folder(self.path, ".replaced")
+            os.replace(self.path, replaced / self.path.name)
+            os.replace(self.partial_path, self.path)
+            shutil.rmtree(replaced)
+        else:
+            os.replace(self.partial_path, self.path)
+
+    def _check_target(self) -> None:
+        """Refuse to replace anything but a recording, and that only where it is asked for."""
+        if not self.path.exists():
+            return
+        if not self._overwrite:
+            raise BagError(f"{self.path} exists already")
+        if not self.path.is_dir() or not all(
+            _RECORDING_NAME.fullmatch(entry.name) for entry in self.path.iterdir()
+        ):
+            raise BagError(f"{self.path} is not replaced, because it is not just a recording")
+
+
+def _new_folder(path: Path, suffix: str = ".partial") -> Path:
+    """Create a folder beside `path`; one that an interrupted recording left is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, sys.maxsize):
+        folder = path.with_name(f"{path.name}{suffix}" + (f"-{number}" if number > 1 else ""))
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise BagError(f"no folder can be made beside {path}")

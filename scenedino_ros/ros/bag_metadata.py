@@ -1,0 +1,198 @@
+"""What a rosbag2 recording says about itself: topics, QoS, files, and its metadata.yaml."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from scenedino_ros.core.errors import BagError
+
+# Version 8 is the newest that every distribution since Humble reads; from 9 on, QoS is a list
+# instead of a string.
+_VERSION = 8
+_NEVER_NS = 2**63 - 1  # start of a recording without messages
+
+_RELIABLE = (1, "reliable")
+_TRANSIENT_LOCAL = (1, "transient_local")
+
+
+@dataclass(frozen=True)
+class TopicQos:
+    """How a topic was offered, as far as playing it again needs to know.
+
+    Attributes:
+        reliable: Reliable, not best effort.
+        transient_local: Late subscribers get the last messages, as on /tf_static.
+        depth: Length of the queue; 0: keep all.
+    """
+
+    reliable: bool = True
+    transient_local: bool = False
+    depth: int = 10
+
+
+@dataclass(frozen=True)
+class BagTopic:
+    """A recorded topic.
+
+    Attributes:
+        name: Topic name.
+        type: Message type, such as ``sensor_msgs/msg/Image``.
+        count: Number of messages.
+        qos: How it was offered.
+        definition: Text of the message type and of those it contains; empty: not recorded.
+        definition_format: ``ros2msg`` or ``ros2idl``; empty with an empty definition.
+        type_hash: ``RIHS01_...``, or empty.
+        serialization: ``cdr`` for everything that ROS 2 itself records.
+    """
+
+    name: str
+    type: str
+    count: int = 0
+    qos: TopicQos = TopicQos()
+    definition: str = ""
+    definition_format: str = ""
+    type_hash: str = ""
+    serialization: str = "cdr"
+
+
+@dataclass(frozen=True)
+class BagMetadata:
+    """The content of a metadata.yaml.
+
+    Attributes:
+        files: Names of the storage files, in order, without folders.
+        message_compression: Every message was compressed on its own (zstd).
+        topics: The topics with their message counts.
+    """
+
+    files: tuple[str, ...]
+    message_compression: bool
+    topics: tuple[BagTopic, ...]
+
+
+def parse_qos(profiles: Any) -> TopicQos:
+    """Return the first of the offered QoS profiles.
+
+    Args:
+        profiles: YAML text, or what it contains: a list of maps whose policies are numbers (up
+            to metadata version 8) or words. Anything else gives the default.
+    """
+    if isinstance(profiles, str):
+        try:
+            profiles = yaml.safe_load(profiles)
+        except yaml.YAMLError:
+            return TopicQos()
+    if not isinstance(profiles, list) or not profiles or not isinstance(profiles[0], dict):
+        return TopicQos()
+    profile = profiles[0]
+    depth = profile.get("depth")
+    return TopicQos(
+        reliable=profile.get("reliability") in _RELIABLE,
+        transient_local=profile.get("durability") in _TRANSIENT_LOCAL,
+        depth=depth if isinstance(depth, int) else 0,
+    )
+
+
+def qos_text(qos: TopicQos) -> str:
+    """Return a QoS profile as the YAML text that recordings hold."""
+    unset = {"sec": 0, "nsec": 0}
+    profile = {
+        "history": 1 if qos.depth else 2,  # keep last, keep all
+        "depth": qos.depth,
+        "reliability": 1 if qos.reliable else 2,
+        "durability": 1 if qos.transient_local else 2,
+        "deadline": dict(unset),
+        "lifespan": dict(unset),
+        "liveliness": 1,  # automatic
+        "liveliness_lease_duration": dict(unset),
+        "avoid_ros_namespace_conventions": False,
+    }
+    return yaml.safe_dump([profile], sort_keys=False).strip()
+
+
+def read_metadata(path: Path) -> BagMetadata:
+    """Read a metadata.yaml.
+
+    Raises:
+        BagError: If it cannot be read, or lacks what every version has.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BagError(f"{path} cannot be read: {error}") from error
+    try:
+        info = document["rosbag2_bagfile_information"]
+        mode = str(info.get("compression_mode") or "").lower()
+        compression = str(info.get("compression_format") or "")
+        topics = tuple(
+            BagTopic(
+                name=str(entry["topic_metadata"]["name"]),
+                type=str(entry["topic_metadata"]["type"]),
+                count=int(entry["message_count"]),
+                qos=parse_qos(entry["topic_metadata"].get("offered_qos_profiles")),
+                type_hash=str(entry["topic_metadata"].get("type_description_hash") or ""),
+                serialization=str(entry["topic_metadata"]["serialization_format"]),
+            )
+            for entry in info["topics_with_message_count"] or ()
+        )
+        # Early versions put the name of the recording's folder in front.
+        files = tuple(PurePath(name).name for name in info["relative_file_paths"] or ())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BagError(
+            f"{path} is not the metadata of a recording: {type(error).__name__} {error}"
+        ) from error
+    if mode in ("file", "message") and compression != "zstd":
+        raise BagError(f"{path}: compression must be zstd, got '{compression}'")
+    return BagMetadata(files, mode == "message", topics)
+
+
+def metadata_map(
+    storage: str, file: str, topics: list[BagTopic], start_ns: int | None, end_ns: int
+) -> dict[str, Any]:
+    """Return what a metadata.yaml holds below its top key, for a recording in one file.
+
+    Args:
+        storage: ``mcap`` or ``sqlite3``.
+        file: Name of the storage file.
+        topics: Topics with their counts.
+        start_ns: Time of the first message; None: there are none.
+        end_ns: Time of the last message.
+    """
+    count = sum(topic.count for topic in topics)
+    start = {"nanoseconds_since_epoch": _NEVER_NS if start_ns is None else start_ns}
+    duration = {"nanoseconds": 0 if start_ns is None else end_ns - start_ns}
+    return {
+        "version": _VERSION,
+        "storage_identifier": storage,
+        "duration": duration,
+        "starting_time": start,
+        "message_count": count,
+        "topics_with_message_count": [
+            {
+                "topic_metadata": {
+                    "name": topic.name,
+                    "type": topic.type,
+                    "serialization_format": topic.serialization,
+                    "offered_qos_profiles": qos_text(topic.qos),
+                    "type_description_hash": topic.type_hash,
+                },
+                "message_count": topic.count,
+            }
+            for topic in topics
+        ],
+        "compression_format": "",
+        "compression_mode": "",
+        "relative_file_paths": [file],
+        "files": [
+            {
+                "path": file,
+                "starting_time": dict(start),
+                "duration": dict(duration),
+                "message_count": count,
+            }
+        ],
+        "custom_data": {},
+        "ros_distro": "",
+    }

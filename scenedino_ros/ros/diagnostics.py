@@ -1,0 +1,115 @@
+"""The node's reports on /diagnostics: rates, drops, latencies, memory, and what is wrong."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from scenedino_ros.ros.health import Situation, Verdict, judge
+from scenedino_ros.ros.statistics import PERCENTILES, Reason, Snapshot, Stage
+
+_MIB = 1 << 20
+
+
+class DiagnosticsReporter:
+    """Publishes a report every period, for as long as the node exists."""
+
+    def __init__(
+        self,
+        node: Node,
+        period: float,
+        situation: Callable[[Snapshot], Situation],
+        facts: Callable[[], dict[str, str]],
+    ) -> None:
+        """Start to report.
+
+        Args:
+            node: The node; its name is in front of every entry.
+            period: Time between reports, seconds of wall-clock time.
+            situation: Asked for each report, given the statistics of the last one.
+            facts: Asked for what is known about the network.
+        """
+        self._node = node
+        self._situation, self._facts = situation, facts
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Not by the node's clock, which stands still while a recording is paused.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(period, self.report, clock=steady)
+        self._before: Snapshot | None = None
+
+    def report(self) -> None:
+        """Publish a report now."""
+        situation = self._situation(self._before)
+        self._before = situation.now
+        self._publisher.publish(self._array(situation))
+
+    def _array(self, situation: Situation) -> DiagnosticArray:
+        array = DiagnosticArray()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        verdict = judge(situation)
+        facts = self._facts()
+        for task, said, values in (
+            ("frames", verdict, frame_values(situation)),
+            ("latency", verdict._replace(message="p50, p95 and p99 of each stage"), None),
+            ("network", verdict._replace(message=facts.get("weights", "not loaded")), facts),
+        ):
+            if values is None:
+                values = latency_values(situation.now)
+            level = said.level if task == "frames" else 0
+            array.status.append(self._status(task, Verdict(level, said.message), values))
+        return array
+
+    def _status(self, task: str, verdict: Verdict, values: dict[str, Any]) -> DiagnosticStatus:
+        return DiagnosticStatus(
+            level=bytes([verdict.level]),
+            name=f"{self._node.get_name()}: {task}",
+            message=verdict.message,
+            hardware_id=self._node.get_fully_qualified_name(),
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+
+def frame_values(situation: Situation) -> dict[str, Any]:
+    """Return counts and rates of frames by outcome, drops by reason, messages by output."""
+    before, now = situation.before, situation.now
+    seconds = max(now.time - before.time, 1e-9)
+    values: dict[str, Any] = {
+        "state": situation.state,
+        "images in [1/s]": f"{(now.images - before.images) / seconds:.2f}",
+        "images out [1/s]": f"{(now.done - before.done) / seconds:.2f}",
+        "images in": now.images,
+        "camera_info in": now.infos,
+        "images encoded": now.encoded,
+        "images out": now.done,
+        "images nobody wanted": now.unwanted,
+        "cubes left out": now.cubes_left_out,
+        "last problem": now.last_problem,
+    }
+    for reason in Reason:
+        values[f"dropped: {reason.value}"] = now.drops.get(reason, 0)
+    for output in sorted(now.published):
+        values[f"published: {output}"] = now.published[output]
+    return values
+
+
+def latency_values(now: Snapshot) -> dict[str, str]:
+    """Return the percentiles of every stage in milliseconds, such as ``encode p95 [ms]``."""
+    return {
+        f"{stage.value} p{percentile} [ms]": f"{1e3 * seconds:.2f}"
+        for stage in Stage
+        if stage in now.latencies
+        for percentile, seconds in zip(PERCENTILES, now.latencies[stage], strict=True)
+    }
+
+
+def resident_memory() -> float | None:
+    """Return the memory this process occupies, MiB; None where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / _MIB

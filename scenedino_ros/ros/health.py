@@ -1,0 +1,123 @@
+"""How the node is doing, in a word and a sentence: above all, why nothing comes out."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from scenedino_ros.ros.statistics import Reason, Snapshot
+
+
+class Level(IntEnum):
+    """Levels of `diagnostic_msgs/DiagnosticStatus`."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+
+
+class Verdict(NamedTuple):
+    """How serious it is, and the sentence for people."""
+
+    level: Level
+    message: str
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the verdict is made from.
+
+    Attributes:
+        before: Statistics at the last report, and
+        now: at this one.
+        active_since: When the node was activated, seconds of `time.monotonic`; None if it is not.
+        state: Label of the lifecycle state.
+        image_topic: Full name of the image topic, and
+        info_topic: of the CameraInfo topic.
+        image_publishers: How many publish images.
+        info_publishers: How many publish calibrations.
+        subscribed: Whether anybody subscribes to an output.
+        stale_after: Time without a result that is worth a word, seconds.
+    """
+
+    before: Snapshot
+    now: Snapshot
+    active_since: float | None
+    state: str
+    image_topic: str
+    info_topic: str
+    image_publishers: int
+    info_publishers: int
+    subscribed: bool
+    stale_after: float
+
+
+def judge(situation: Situation) -> Verdict:
+    """Say how the node is doing."""
+    now, since = situation.now, situation.active_since
+    if since is None:
+        return Verdict(Level.WARN, f"the node is {situation.state}, not active")
+    handled = _latest(now.last_done, now.last_unwanted, since)
+    if now.time - handled <= situation.stale_after:
+        return _flowing(situation)
+    last_image = _latest(now.last_image, since)
+    if now.time - last_image > situation.stale_after:
+        return Verdict(Level.STALE, _no_image(situation, now.time - last_image))
+    if not situation.subscribed:
+        return Verdict(Level.OK, "nobody subscribes, so nothing is computed")
+    if now.infos == 0:
+        return Verdict(Level.ERROR, _no_info(situation))
+    if now.last_problem_time is not None and now.last_problem_time > handled:
+        return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}")
+    if now.busy_since is not None:
+        return Verdict(
+            Level.WARN, f"one image has been worked on for {now.time - now.busy_since:.1f} s"
+        )
+    return Verdict(Level.ERROR, "images arrive, but none has its camera_info")
+
+
+def _latest(*times: float | None) -> float:
+    return max(time for time in times if time is not None)
+
+
+def _flowing(situation: Situation) -> Verdict:
+    before, now = situation.before, situation.now
+    bad = sum(
+        count - before.drops.get(reason, 0)
+        for reason, count in now.drops.items()
+        if reason != Reason.REPLACED
+    )
+    if bad:
+        images = "image was" if bad == 1 else "images were"
+        return Verdict(Level.WARN, f"{bad} {images} skipped: {now.last_problem}")
+    if now.clock_offset is not None:
+        return Verdict(
+            Level.WARN,
+            f"the stamps of the images are {now.clock_offset:.1f} s behind the node's clock; "
+            "recordings need use_sim_time and a player that publishes /clock",
+        )
+    if now.done > before.done:
+        seconds = max(now.time - before.time, 1e-9)
+        return Verdict(Level.OK, f"{(now.done - before.done) / seconds:.1f} images/s")
+    if now.images == 0:
+        return Verdict(Level.OK, "waiting for the first image")
+    if not situation.subscribed:
+        return Verdict(Level.OK, "nobody subscribes, so nothing is computed")
+    return Verdict(Level.OK, "running")
+
+
+def _no_image(situation: Situation, seconds: float) -> str:
+    topic = situation.image_topic
+    if situation.image_publishers == 0:
+        return f"nobody publishes {topic}"
+    return (
+        f"no image on {topic} for {seconds:.1f} s, although it has "
+        f"{situation.image_publishers} publisher(s): the camera has stopped, or its quality of "
+        "service does not fit (input.reliable), or large best-effort messages are lost on the way"
+    )
+
+
+def _no_info(situation: Situation) -> str:
+    if situation.info_publishers == 0:
+        return f"images arrive, but nobody publishes {situation.info_topic}"
+    return f"images arrive, but no camera_info has come on {situation.info_topic}"

@@ -1,0 +1,295 @@
+"""The node: a managed one that takes images and calibrations in, and lets a worker answer."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from scenedino_ros.core.config import NodeSettings
+from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
+from scenedino_ros.ros.from_msg import stamp_ns
+from scenedino_ros.ros.health import Situation
+from scenedino_ros.ros.outputs import Outputs
+from scenedino_ros.ros.pairing import Paired, Pairing
+from scenedino_ros.ros.params import LiveSettings
+from scenedino_ros.ros.placement import GridPlacement
+from scenedino_ros.ros.statistics import FrameStatistics, Snapshot
+from scenedino_ros.ros.transform_source import TransformSource
+from scenedino_ros.ros.worker import FrameWorker, SkipLog
+
+_IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
+_INFO_QUEUE = 10
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class SceneDinoNode(LifecycleNode):
+    """Semantic voxels of a camera's images.
+
+    Configuring loads the network, activating opens topics and TF, deactivating closes them, and
+    cleaning up frees the device. All callbacks run in one thread; frames are processed in another.
+    """
+
+    def __init__(self, interruptible: Any = nullcontext, **node_options: Any) -> None:
+        """Declare the parameters, and start to report on /diagnostics.
+
+        Args:
+            interruptible: Makes the context in which the network is loaded, so that it can be
+                broken off.
+            **node_options: For `rclpy.lifecycle.LifecycleNode`.
+
+        Raises:
+            InputError: If a parameter is unknown or wrong.
+        """
+        super().__init__("scenedino", **node_options)
+        self._interruptible: type[AbstractContextManager[None]] = interruptible
+        self._predictor: Any = None
+        self._new_processor: Callable[..., Any] | None = None
+        self._bug: BaseException | None = None
+        self._reset()
+        self._statistics = FrameStatistics()
+        self._skips = SkipLog(self._statistics, self.get_logger())
+        self._live = LiveSettings(self, self._check)
+        self._outputs = Outputs(self)
+        period = self.settings.diagnostics.period
+        self._reporter = DiagnosticsReporter(self, period, self._situation, self._facts)
+
+    @property
+    def settings(self) -> NodeSettings:
+        """The settings at this moment."""
+        return self._live.current
+
+    def autostart(self) -> bool:
+        """Configure and activate; return whether that went well."""
+        return self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
+
+    def raise_failure(self) -> None:
+        """Raise here a bug that rclpy swallowed in a transition, or that ended the worker."""
+        if self._bug is not None:
+            raise self._bug
+        if self._worker is not None:
+            self._worker.raise_failure()
+
+    def close(self, timeout: float) -> bool:
+        """Close topics and free the device before the process ends.
+
+        Args:
+            timeout: How long the frame at work may still take, seconds.
+
+        Returns:
+            Whether that was enough; if not, the node must not be destroyed.
+        """
+        if not self._close_topics(timeout):
+            return False
+        self._free_device()
+        return True
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network; a named checkpoint that is not on disk is fetched."""
+        with self._transition("configure") as outcome, self._interruptible():
+            # Torch takes seconds to import; a wrong parameter or a node that only waits need not.
+            from scenedino_ros.ros.processor import FrameProcessor, load_predictor
+
+            self._predictor = load_predictor(self.settings, self.get_logger().info)
+            self._new_processor = partial(FrameProcessor, self._predictor)
+            self._check(self.settings)
+        if outcome[0] != _SUCCESS:
+            self._free_device()
+        return outcome[0]
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open topics and TF, and start to work."""
+        with self._transition("activate") as outcome:
+            self._open_topics()
+            self.get_logger().info(
+                f"active: {self._image_subscription.topic_name} -> "
+                f"{self.get_fully_qualified_name()}/voxels, ..."
+            )
+        if outcome[0] != _SUCCESS:
+            self._close_topics(None)
+        return outcome[0]
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Finish the frame at work, and close topics and TF."""
+        with self._transition("deactivate") as outcome:
+            self._close_topics(None)
+        return outcome[0]
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the device."""
+        with self._transition("clean up") as outcome:
+            self._free_device()
+        return outcome[0]
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close and free everything, from whatever state."""
+        with self._transition("shut down") as outcome:
+            self._close_topics(None)
+            self._free_device()
+        return outcome[0]
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to the beginning after a failed transition."""
+        return self.on_shutdown(state)
+
+    @contextmanager
+    def _transition(self, verb: str) -> Iterator[list[TransitionCallbackReturn]]:
+        """Turn an error of the user's into a logged sentence, and keep a bug of ours.
+
+        rclpy swallows every exception of a transition without a word.
+        """
+        outcome = [_SUCCESS]
+        try:
+            yield outcome
+        except SceneDinoError as error:
+            self.get_logger().error(f"cannot {verb}: {error}")
+            outcome[0] = _FAILURE
+        except BaseException as error:
+            self._bug = error
+            raise
+
+    def _reset(self) -> None:
+        self._worker: FrameWorker | None = None
+        self._transforms: TransformSource | None = None
+        self._pairing: Pairing | None = None
+        self._image_subscription: Any = None
+        self._info_subscription: Any = None
+        self._active_since: float | None = None
+
+    def _open_topics(self) -> None:
+        settings = self.settings
+        placement = GridPlacement(settings.grid)
+        if placement.needs_transforms:
+            self._transforms = TransformSource(self, timeout=settings.grid.tf_timeout)
+        self._outputs.open()
+        processor = self._new_processor(
+            live=self._live,
+            placement=placement,
+            transforms=self._transforms,
+            outputs=self._outputs,
+            statistics=self._statistics,
+            clock=self.get_clock(),
+        )
+        processor.publish_classes()
+        self._worker = FrameWorker(processor.process, self._statistics, self._skips)
+        self._pairing = Pairing(settings.input.pairing, settings.input.max_info_age)
+        self._subscribe(settings)
+        self._active_since = self._statistics.snapshot().time
+
+    def _subscribe(self, settings: NodeSettings) -> None:
+        reliable = settings.input.reliable
+        quality = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        best_effort = ReliabilityPolicy.BEST_EFFORT  # takes what reliable publishers send, too
+        message_type, topic = _IMAGE_TOPICS[settings.input.transport]
+        self._info_subscription = self.create_subscription(
+            CameraInfo,
+            "camera_info",
+            self._on_info,
+            QoSProfile(depth=_INFO_QUEUE, reliability=best_effort),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._image_subscription = self.create_subscription(
+            message_type,
+            topic,
+            self._on_image,
+            QoSProfile(depth=1, reliability=quality),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _close_topics(self, timeout: float | None) -> bool:
+        for subscription in (self._image_subscription, self._info_subscription):
+            if subscription is not None:
+                self.destroy_subscription(subscription)
+        self._image_subscription = self._info_subscription = None
+        if self._transforms is not None:
+            self._transforms.close()
+        if self._worker is not None and not self._worker.stop(timeout):
+            return False
+        self._outputs.close()
+        self._reset()
+        return True
+
+    def _free_device(self) -> None:
+        if self._predictor is not None:
+            self._predictor.close()
+            self._predictor = self._new_processor = None
+            gc.collect()
+
+    def _on_image(self, message: Any) -> None:
+        arrival = self._statistics.image_arrived()
+        self._handle(self._pairing.add_image(stamp_ns(message.header), message, arrival))
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._statistics.info_arrived()
+        self._handle(self._pairing.add_info(stamp_ns(message.header), message))
+
+    def _handle(self, paired: Paired) -> None:
+        for drop in paired.drops:
+            self._skips.skipped(drop.reason, drop.sentence)
+        if paired.jumped_back and self._transforms is not None:
+            self._transforms.clear()
+        if paired.frame is not None:
+            self._worker.offer(paired.frame)
+
+    def _check(self, settings: NodeSettings) -> None:
+        """Refuse settings that are wrong together, or wrong for the classes of the network."""
+        GridPlacement(settings.grid)
+        if self._predictor is None:
+            return
+        known = self._predictor.classes.names
+        unknown = [n for n in settings.voxels.hidden_classes if n not in (*known, "sky")]
+        if unknown:
+            raise InputError(
+                f"voxels.hidden_classes names '{unknown[0]}'; the classes are {', '.join(known)}"
+            )
+
+    def _situation(self, before: Snapshot | None) -> Situation:
+        now = self._statistics.snapshot()
+        _, topic = _IMAGE_TOPICS[self.settings.input.transport]
+        image_topic = self.resolve_topic_name(topic)
+        info_topic = self.resolve_topic_name("camera_info")
+        wanted = self._outputs.wanted()
+        return Situation(
+            before=now if before is None else before,
+            now=now,
+            active_since=self._active_since,
+            state=self._state_label(),
+            image_topic=image_topic,
+            info_topic=info_topic,
+            image_publishers=self.count_publishers(image_topic),
+            info_publishers=self.count_publishers(info_topic),
+            subscribed=wanted.grid or wanted.views,
+            stale_after=self.settings.diagnostics.stale_after,
+        )
+
+    def _state_label(self) -> str:
+        if self._active_since is not None:
+            return "active"
+        return "unconfigured" if self._predictor is None else "inactive"
+
+    def _facts(self) -> dict[str, str]:
+        """Return what is known about network and memory."""
+        memory = resident_memory()
+        facts = {} if memory is None else {"resident memory [MiB]": f"{memory:.0f}"}
+        predictor = self._predictor
+        if predictor is None:
+            return facts
+        height, width = predictor.image_size
+        return {
+            "weights": predictor.weights,
+            "device": predictor.device,
+            "image size": f"{width} x {height}",
+            "precision": self.settings.model.precision,
+            "mode": self.settings.model.mode,
+            **facts,
+            **{
+                f"device memory {kind} [MiB]": f"{mib:.0f}"
+                for kind, mib in predictor.device_memory().items()
+            },
+        }

@@ -1,0 +1,173 @@
+"""The settings of core/config as ROS parameters: declared, read, and changed while running."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from scenedino_ros.core.config import NodeSettings, check_value
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+
+_TYPES = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+    tuple[int, ...]: Parameter.Type.INTEGER_ARRAY,
+    tuple[float, ...]: Parameter.Type.DOUBLE_ARRAY,
+    tuple[str, ...]: Parameter.Type.STRING_ARRAY,
+}
+_ARRAYS = (
+    Parameter.Type.INTEGER_ARRAY,
+    Parameter.Type.DOUBLE_ARRAY,
+    Parameter.Type.STRING_ARRAY,
+)
+# An array without elements has no type of its own: YAML's [] comes as NOT_SET, Python's [] as
+# BYTE_ARRAY.
+_EMPTY_ARRAY = (Parameter.Type.NOT_SET, Parameter.Type.BYTE_ARRAY)
+_QOS_PREFIX = "qos_overrides."  # declared by rclpy together with the topic they belong to
+
+
+class LiveSettings:
+    """The settings of a running node: one frozen object, replaced as a whole when one changes.
+
+    Attributes:
+        current: The settings now. Whoever needs several of them takes this object once, so that
+            they belong together; any thread may read it.
+    """
+
+    def __init__(self, node: Node, check: Callable[[NodeSettings], None]) -> None:
+        """Declare all parameters on a node, with what its user gave, and watch them.
+
+        Args:
+            node: The node; it has none of our parameters yet.
+            check: Called with settings about to hold; raises `InputError` to refuse them.
+
+        Raises:
+            InputError: If a parameter is unknown, of the wrong type, or out of range.
+        """
+        # rclpy has no public way to list what the user gave, and declaring it automatically
+        # fails on empty arrays.
+        overrides = node._parameter_overrides
+        defaults = list(walk_settings(NodeSettings()))
+        _refuse_unknown(node, overrides, [setting.name for setting in defaults])
+        values = {
+            setting.name: _value_from_override(setting, overrides[setting.name])
+            for setting in defaults
+            if setting.name in overrides
+        }
+        self.current: NodeSettings = replace_settings(NodeSettings(), values)
+        self._check = check
+        for setting in walk_settings(self.current):
+            check_value(setting.name, setting.value, setting.metadata)
+        check(self.current)
+        for setting in walk_settings(self.current):
+            _declare(node, setting)
+        self._live = {s.name: s for s in defaults if s.metadata["live"]}
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Take over new values of live parameters, all of them or none."""
+        values = {}
+        try:
+            for parameter in parameters:
+                setting = self._live.get(parameter.name)
+                if setting is not None:
+                    value = _value_from_override(setting, parameter)
+                    check_value(setting.name, value, setting.metadata)
+                    values[setting.name] = value
+            changed = replace_settings(self.current, values)
+            self._check(changed)
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.current = changed
+        return SetParametersResult(successful=True)
+
+
+def _refuse_unknown(node: Node, overrides: dict[str, Parameter], known: list[str]) -> None:
+    for name in sorted(overrides):
+        if name in known or node.has_parameter(name) or name.startswith(_QOS_PREFIX):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise InputError(f"unknown parameter '{name}'{hint}")
+
+
+def _value_from_override(setting: Setting, parameter: Parameter) -> Any:
+    given, value = parameter.type_, parameter.value
+    expected = _TYPES[setting.type]
+    if expected in _ARRAYS and given in _EMPTY_ARRAY and not value:
+        return ()
+    # A whole number is a number: "voxel_size: 1" means 1.0.
+    if expected == Parameter.Type.DOUBLE and given == Parameter.Type.INTEGER:
+        return float(value)
+    if expected == Parameter.Type.DOUBLE_ARRAY and given == Parameter.Type.INTEGER_ARRAY:
+        return tuple(float(number) for number in value)
+    if given != expected:
+        got = "no value" if given == Parameter.Type.NOT_SET else f"{_type_name(given)} {value!r}"
+        raise InputError(f"{setting.name} must be of type {_type_name(expected)}, got {got}")
+    return tuple(value) if expected in _ARRAYS else value
+
+
+def _type_name(parameter_type: Parameter.Type) -> str:
+    return parameter_type.name.lower().replace("_", " ")
+
+
+def _declare(node: Node, setting: Setting) -> None:
+    parameter_type = _TYPES[setting.type]
+    if parameter_type not in _ARRAYS:
+        node.declare_parameter(
+            setting.name, setting.value, describe(setting), ignore_override=True
+        )
+        return
+    # Declared with a value, an empty array would be taken for one of bytes; so the type is
+    # declared first, then the value set, and only then the parameter closed for writing.
+    node.declare_parameter(
+        setting.name, parameter_type, ParameterDescriptor(), ignore_override=True
+    )
+    node.set_parameters([Parameter(setting.name, parameter_type, list(setting.value))])
+    node.set_descriptor(setting.name, describe(setting))
+
+
+def describe(setting: Setting) -> ParameterDescriptor:
+    """Return the descriptor of a parameter: meaning, unit, range, and whether it may change."""
+    metadata = setting.metadata
+    unit = f" [{metadata['unit']}]" if metadata["unit"] else ""
+    descriptor = ParameterDescriptor(
+        name=setting.name,
+        type=_TYPES[setting.type].value,
+        description=metadata["doc"] + unit,
+        additional_constraints=_constraints(metadata),
+        read_only=not metadata["live"],
+    )
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and high is not None:
+        if setting.type is float:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high))
+            ]
+        elif setting.type is int:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(low), to_value=int(high), step=1)
+            ]
+    return descriptor
+
+
+def _constraints(metadata: Any) -> str:
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    if choices:
+        return f"one of: {', '.join(choices)}"
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    if low is not None:
+        return f"{low} or more"
+    return f"{high} or less" if high is not None else ""

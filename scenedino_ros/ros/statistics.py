@@ -1,0 +1,226 @@
+"""What became of the frames: counted by outcome and reason, with the time each stage took."""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from scenedino_ros.core.errors import SceneDinoError
+
+_WINDOW = 500  # latest samples of each stage that the percentiles are taken from
+PERCENTILES = (50, 95, 99)
+
+# Outside of this, in seconds, stamps and the node's clock do not tell the same time. A little
+# below zero is possible: a simulated clock moves in steps.
+_PLAUSIBLE_LATENCY = (-1.0, 60.0)
+
+
+class Reason(str, Enum):
+    """Why an image was not used; the value is its name in the diagnostics."""
+
+    REPLACED = "replaced by a newer image"
+    NO_INFO = "no camera_info"
+    INFO_TOO_OLD = "camera_info too old"
+    TIME_BACKWARDS = "time ran backwards"
+    BAD_IMAGE = "bad image"
+    BAD_INFO = "bad camera_info"
+    MISMATCH = "image and camera_info do not fit"
+    NO_TRANSFORM = "no transform"
+    DEVICE_MEMORY = "out of device memory"
+
+
+class Stage(str, Enum):
+    """Where the time of a frame goes; the value is its name in the diagnostics."""
+
+    WAIT = "wait"  # arrived, but the frame before it is still being worked on
+    DECODE = "decode"
+    TRANSFORM = "transform"
+    ENCODE = "encode"
+    VOXELS = "voxels"
+    RENDER = "render"
+    GRID_MESSAGES = "grid messages"  # building and publishing cloud and markers
+    VIEW_MESSAGES = "view messages"  # building and publishing the rendered images
+    ARRIVAL_TO_PUBLISH = "arrival to publish"
+    STAMP_TO_PUBLISH = "stamp to publish"
+
+
+class FrameSkippedError(SceneDinoError):
+    """One frame cannot be used, for a reason that is counted."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The statistics at one moment; all times in seconds of `time.monotonic`.
+
+    Attributes:
+        time: When it was taken.
+        images: Images that arrived.
+        infos: CameraInfo messages that arrived.
+        encoded: Images that went through the network.
+        done: Images of which all that was wanted has been published.
+        unwanted: Images left alone because nobody subscribed to anything.
+        drops: Images not used, by reason.
+        published: Messages by output.
+        cubes_left_out: Cubes above the cap, in the last marker message.
+        last_image: When the last image arrived, or None.
+        last_done: When the last one was finished, or None.
+        last_unwanted: When the last one was left alone, or None.
+        busy_since: When the image at work was begun, or None.
+        last_problem: The last reason that was not `Reason.REPLACED`, as a sentence.
+        last_problem_time: When that was, or None.
+        latencies: (p50, p95, p99) in seconds by stage, where there are samples.
+        clock_offset: Newest stamp-to-publish time that is no latency, seconds, or None.
+    """
+
+    time: float
+    images: int
+    infos: int
+    encoded: int
+    done: int
+    unwanted: int
+    drops: dict[Reason, int]
+    published: dict[str, int]
+    cubes_left_out: int
+    last_image: float | None
+    last_done: float | None
+    last_unwanted: float | None
+    busy_since: float | None
+    last_problem: str
+    last_problem_time: float | None
+    latencies: dict[Stage, tuple[float, ...]]
+    clock_offset: float | None
+
+
+class FrameStatistics:
+    """Counts and times, written by the thread of the callbacks and the one of the network."""
+
+    def __init__(self) -> None:
+        """Start with nothing counted."""
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._drops: Counter[Reason] = Counter()
+        self._published: Counter[str] = Counter()
+        self._samples: dict[Stage, deque[float]] = {s: deque(maxlen=_WINDOW) for s in Stage}
+        self._times: dict[str, float | None] = dict.fromkeys(
+            ("image", "done", "unwanted", "busy", "problem")
+        )
+        self._problem = ""
+        self._cubes_left_out = 0
+        self._clock_offset: float | None = None
+
+    def image_arrived(self) -> float:
+        """Count an image; return the time, seconds of `time.monotonic`."""
+        with self._lock:
+            self._counts["images"] += 1
+            self._times["image"] = now = time.monotonic()
+        return now
+
+    def info_arrived(self) -> None:
+        """Count a CameraInfo."""
+        with self._lock:
+            self._counts["infos"] += 1
+
+    def dropped(self, reason: Reason, sentence: str) -> None:
+        """Count an image that is not used; the sentence explains it in the diagnostics."""
+        with self._lock:
+            self._drops[reason] += 1
+            if reason != Reason.REPLACED:
+                self._problem, self._times["problem"] = sentence, time.monotonic()
+
+    def begun(self) -> None:
+        """Note that an image is being worked on."""
+        with self._lock:
+            self._times["busy"] = time.monotonic()
+
+    def ended(self) -> None:
+        """Note that nothing is being worked on."""
+        with self._lock:
+            self._times["busy"] = None
+
+    def unwanted(self) -> None:
+        """Count an image left alone because nobody subscribes to anything."""
+        with self._lock:
+            self._counts["unwanted"] += 1
+            self._times["unwanted"] = time.monotonic()
+
+    def encoded(self) -> None:
+        """Count an image that went through the network."""
+        with self._lock:
+            self._counts["encoded"] += 1
+
+    def published(self, output: str) -> None:
+        """Count a message of one output."""
+        with self._lock:
+            self._published[output] += 1
+
+    def cubes_left_out(self, count: int) -> None:
+        """Note how many cubes the last marker message had too many."""
+        with self._lock:
+            self._cubes_left_out = count
+
+    def done(self, arrival: float, since_stamp: float) -> None:
+        """Count an image of which all that was wanted has been published.
+
+        Args:
+            arrival: When it arrived, seconds of `time.monotonic`.
+            since_stamp: Time since its stamp by the node's clock, seconds; where that cannot be a
+                latency (a recording played by another clock) it is kept apart.
+        """
+        with self._lock:
+            now = time.monotonic()
+            self._counts["done"] += 1
+            self._times["done"] = now
+            self._samples[Stage.ARRIVAL_TO_PUBLISH].append(now - arrival)
+            low, high = _PLAUSIBLE_LATENCY
+            plausible = low <= since_stamp <= high
+            self._clock_offset = None if plausible else since_stamp
+            if plausible:
+                self._samples[Stage.STAMP_TO_PUBLISH].append(since_stamp)
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """Add the time one stage took for one image."""
+        with self._lock:
+            self._samples[stage].append(seconds)
+
+    @contextmanager
+    def timed(self, stage: Stage) -> Iterator[None]:
+        """Add the time the body takes to a stage, if it ends without an exception."""
+        start = time.monotonic()
+        yield
+        self.took(stage, time.monotonic() - start)
+
+    def snapshot(self) -> Snapshot:
+        """Return the statistics of this moment."""
+        with self._lock:
+            return Snapshot(
+                time=time.monotonic(),
+                images=self._counts["images"],
+                infos=self._counts["infos"],
+                encoded=self._counts["encoded"],
+                done=self._counts["done"],
+                unwanted=self._counts["unwanted"],
+                drops=dict(self._drops),
+                published=dict(self._published),
+                cubes_left_out=self._cubes_left_out,
+                last_image=self._times["image"],
+                last_done=self._times["done"],
+                last_unwanted=self._times["unwanted"],
+                busy_since=self._times["busy"],
+                last_problem=self._problem,
+                last_problem_time=self._times["problem"],
+                latencies={
+                    stage: tuple(np.percentile(samples, PERCENTILES).tolist())
+                    for stage, samples in self._samples.items()
+                    if samples
+                },
+                clock_offset=self._clock_offset,
+            )
