@@ -239,10 +239,20 @@ def test_body_frame_grids_need_the_camera_pose(image, checkpoint, tmp_path: Path
     # Forward, left, up of the body are z, -x, -y of the optical frame.
     pose = ("--camera-pose", "-0.5,0,1.5,-0.5,0.5,-0.5,0.5")
     forward = ("--origin", "1,-4,-2", *sscbench)
-    assert predict(image, checkpoint, tmp_path / "out", *forward, *pose) == 0
-    with np.load(tmp_path / "out" / "street" / "voxels.npz") as data:
-        np.testing.assert_allclose(data["T_grid_cam"] @ [0, 0, 2, 1], [1.5, 0, 1.5, 1], atol=1e-9)
-        assert data["origin"].tolist() == [1, -4, -2]
+    assert predict(image, checkpoint, tmp_path / "out", *forward, *pose, "--grow") == 0
+    file = tmp_path / "out" / "street" / "voxels.npz"
+    with np.load(file) as data:
+        T_grid_cam = data["T_grid_cam"]
+    np.testing.assert_allclose(T_grid_cam @ [0, 0, 2, 1], [1.5, 0, 1.5, 1], atol=1e-9)
+    found, predictor = read_npz(file), Predictor(load_checkpoint(checkpoint), device="cpu")
+    camera = CalibratedCamera(PinholeCamera.from_focal(60, 62, 47.5, 25, 96, 50))
+    query = VoxelQuery(grow=True, hidden=predictor.classes.ids(("sky",)))
+    expected = predictor.voxels(
+        predictor.encode(picture(1)[..., ::-1], camera), found.grid, T_grid_cam, query
+    )
+    assert found.grid.origin == (1, -4, -2)
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_allclose(found.density, expected.density, rtol=1e-4)
 
 
 def test_predict_refuses_what_is_not_there(checkpoint, tmp_path: Path, capsys):
@@ -353,58 +363,80 @@ def test_info_lists_published_names(tmp_path: Path, monkeypatch, capsys):
     assert "setup.py cannot be read" in capsys.readouterr().err
 
 
-def test_view_needs_a_display_and_names_the_picture(
-    image, checkpoint, tmp_path: Path, monkeypatch, capsys
-):
-    pytest.importorskip("open3d", reason="Open3D is not installed")
-    from scenedino_ros.cli.window import mesh_of_file
-
+@pytest.fixture
+def results(image, checkpoint, tmp_path: Path) -> Path:
     assert predict(image, checkpoint, tmp_path / "out") == 0
-    folder = tmp_path / "out" / "street"
+    return tmp_path / "out" / "street"
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":1")
+
+
+def test_view_needs_a_display_and_names_the_picture(results: Path, monkeypatch, capsys):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
-    assert main(["view", str(folder / "voxels.npz")]) == 2
-    assert f"no display (DISPLAY is not set); look at the picture {folder / 'panel.png'}" in (
+    assert main(["view", str(results / "voxels.npz")]) == 2
+    assert f"no display (DISPLAY is not set); look at the picture {results / 'panel.png'}" in (
         capsys.readouterr().err
     )
-    npz, ply = (mesh_of_file(folder / f"voxels.{suffix}") for suffix in ("npz", "ply"))
-    assert len(npz.triangles) == len(ply.triangles) > 0
-    np.testing.assert_allclose(np.asarray(npz.vertices), np.asarray(ply.vertices), atol=1e-6)
-    np.testing.assert_allclose(
-        np.asarray(npz.vertex_colors), np.asarray(ply.vertex_colors), atol=1e-6
-    )
 
 
-def test_view_opens_a_window_where_there_is_a_display(image, checkpoint, tmp_path, monkeypatch):
+def test_both_voxel_files_show_the_same_surface(results: Path):
     pytest.importorskip("open3d", reason="Open3D is not installed")
-    assert predict(image, checkpoint, tmp_path / "out") == 0
+    from scenedino_ros.cli.window import mesh_of_file
+
+    npz, ply = (mesh_of_file(results / f"voxels.{suffix}") for suffix in ("npz", "ply"))
+    assert len(npz.triangles) == len(ply.triangles) > 0
+    for part in ("vertices", "vertex_colors", "triangles"):
+        np.testing.assert_allclose(getattr(npz, part), getattr(ply, part), atol=1e-6)
+
+
+@pytest.mark.usefixtures("display")
+@pytest.mark.parametrize(("opens", "status"), [(True, 0), (False, 2)])
+def test_view_opens_a_window(results: Path, opens: bool, status: int, monkeypatch, capsys):
+    pytest.importorskip("open3d", reason="Open3D is not installed")
     shown = []
-    monkeypatch.setenv("DISPLAY", ":1")
-    monkeypatch.setattr(
-        "scenedino_ros.cli.window.show_mesh",
-        lambda mesh, title: shown.append((len(mesh.triangles), title)) or True,
-    )
-    file = tmp_path / "out" / "street" / "voxels.ply"
+
+    def show_mesh(mesh: object, title: str) -> bool:
+        shown.append((len(mesh.triangles), title))
+        return opens
+
+    monkeypatch.setattr("scenedino_ros.cli.window.show_mesh", show_mesh)
+    file = results / "voxels.ply"
     assert has_display()
-    assert main(["view", str(file)]) == 0
+    assert main(["view", str(file)]) == status
     assert shown[0][0] > 0
     assert shown[0][1] == str(file)
+    assert ("could not open a window" in capsys.readouterr().err) is not opens
 
 
-def test_view_refuses_what_is_not_voxels(tmp_path: Path, capsys):
-    pytest.importorskip("open3d", reason="Open3D is not installed")
-    (tmp_path / "a.txt").write_text("a")
-    (tmp_path / "a.npz").write_text("a")
-    (tmp_path / "a.ply").write_text("a")
-    for name, message in (
+@pytest.mark.usefixtures("display")
+def test_view_without_open3d_says_so(results: Path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    monkeypatch.delitem(sys.modules, "scenedino_ros.cli.window", raising=False)
+    assert main(["view", str(results / "voxels.ply")]) == 2
+    assert re.search(r"no Open3D \(.*panel\.png", capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("display")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
         ("a.txt", "must be .npz or .ply"),
         ("a.npz", "cannot be read"),
         ("a.ply", "holds no voxels"),
         ("b.ply", "there is no file"),
-    ):
-        assert main(["view", str(tmp_path / name)]) == 2
-        assert message in capsys.readouterr().err
+    ],
+)
+def test_view_refuses_what_is_not_voxels(name: str, message: str, tmp_path: Path, capsys):
+    pytest.importorskip("open3d", reason="Open3D is not installed")
+    if name.startswith("a"):
+        (tmp_path / name).write_text("a")
+    assert main(["view", str(tmp_path / name)]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("entry", SUBCOMMANDS, ids=lambda entry: entry.name)

@@ -1,0 +1,1 @@
+"""Measures what the package costs, the plain network beside the folded one."""

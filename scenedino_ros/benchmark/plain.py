@@ -1,0 +1,61 @@
+"""The straightforward evaluation of the network: everything for every voxel, then thresholded."""
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.camera import CalibratedCamera
+from scenedino_ros.core.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.device import choose_device
+from scenedino_ros.core.grid_view import camera_points, max_3x3x3
+from scenedino_ros.core.image import ImagePreprocessor, image_tensor
+from scenedino_ros.core.query import VoxelQuery
+from scenedino_ros.core.voxels import VoxelGrid
+
+_CHUNK = 65536  # points, as published
+
+
+class PlainPredictor:
+    """What `Predictor` is compared with: the definition of the network, in chunks of points."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str, mode: str) -> None:
+        """Build the network on a device."""
+        self._device = choose_device(device)
+        self._model = build_model(checkpoint).to(self._device)
+        self._preprocess = ImagePreprocessor(checkpoint.config.image_size)
+        self._mode = mode
+
+    @torch.inference_mode()
+    def encode(
+        self, rgb: np.ndarray, camera: CalibratedCamera
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the feature map and the normalised intrinsics of an image."""
+        picture = self._preprocess(rgb, camera)
+        K_norm = torch.from_numpy(picture.camera.K_norm).float().to(self._device)
+        return self._model.encode(image_tensor(picture.rgb, self._device)), K_norm
+
+    @torch.inference_mode()
+    def voxels(
+        self,
+        encoded: tuple[torch.Tensor, torch.Tensor],
+        grid: VoxelGrid,
+        T_grid_cam: np.ndarray,
+        query: VoxelQuery,
+    ) -> np.ndarray:
+        """Return the (X, Y, Z) int64 classes of occupied voxels in view, -1 elsewhere."""
+        feature_map, K_norm = encoded
+        points = torch.from_numpy(camera_points(grid, T_grid_cam)).to(self._device)
+        densities, labels, visibles = [], [], []
+        for part in points.split(_CHUNK):
+            density, feature, visible = self._model.query(feature_map, part[None], K_norm[None])
+            label, _ = self._model.classify(feature[0], self._mode)
+            densities.append(density[0])
+            labels.append(label)
+            visibles.append(visible[0])
+        density, label = torch.cat(densities), torch.cat(labels)
+        grown = max_3x3x3(density, grid.shape) if query.grow else density
+        if query.grow:
+            label[torch.exp(-grid.voxel_size * density) == 1] = 0
+        occupied = grown >= query.density_threshold
+        if not query.out_of_view:
+            occupied &= torch.cat(visibles)
+        return torch.where(occupied, label, -1).view(grid.shape).cpu().numpy()

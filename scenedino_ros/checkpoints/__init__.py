@@ -1,0 +1,1 @@
+"""Checkpoints of other origin: converted from the official format, or fetched by name."""

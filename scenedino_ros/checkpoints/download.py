@@ -1,0 +1,177 @@
+"""Fetches files of a Hugging Face repository and holds them to the checksums the hub states."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+
+from scenedino_ros.core.errors import CheckpointError
+
+# Which HTTP library huggingface_hub stands on changes between its versions; the root of that
+# library's errors is a base of its own one. hf_xet, its fast transfer, raises RuntimeError.
+_TRANSFER_ERRORS = (OSError, RuntimeError, *HfHubHTTPError.__bases__)
+_ATTEMPTS = 3
+_REPORT_EVERY = 2.0  # seconds between progress messages
+_METADATA_TIMEOUT = 15.0  # seconds
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that was fetched and verified.
+
+    Attributes:
+        path: Where it lies now.
+        commit: Commit of the repository it belongs to.
+        checksum: What it was held to: SHA-256 for large files, git blob id for small ones.
+    """
+
+    path: Path
+    commit: str
+    checksum: str
+
+
+def fetch_files(
+    repo_id: str,
+    names: list[str],
+    folder: Path,
+    *,
+    progress: Progress,
+    endpoint: str | None = None,
+) -> list[RemoteFile]:
+    """Fetch files of one repository, all of the same commit, and verify each of them.
+
+    A transfer that breaks is resumed where it stopped; files that are in the folder already are
+    verified again but not fetched again.
+
+    Args:
+        repo_id: Repository on the hub.
+        names: Paths inside the repository.
+        folder: Where huggingface_hub keeps what it fetches.
+        progress: Told how far the transfer is.
+        endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
+
+    Raises:
+        CheckpointError: If the hub or a file cannot be reached, or a file has not the size or
+            checksum the hub states; such a file is removed again.
+    """
+    fetched: list[RemoteFile] = []
+    for name in names:
+        revision = fetched[0].commit if fetched else None
+        fetched.append(_fetch(repo_id, name, revision, folder, progress, endpoint))
+    return fetched
+
+
+def content_checksum(path: Path, like: str) -> str:
+    """Return the checksum of a file in the form the hub states for it.
+
+    Args:
+        path: The file.
+        like: The stated checksum: 64 hexadecimal digits are the SHA-256 of the content, 40 are
+            git's name of the blob.
+    """
+    if len(like) == 64:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _fetch(
+    repo_id: str,
+    name: str,
+    revision: str | None,
+    folder: Path,
+    progress: Progress,
+    endpoint: str | None,
+) -> RemoteFile:
+    url = hf_hub_url(repo_id, name, revision=revision, endpoint=endpoint)
+    try:
+        metadata = get_hf_file_metadata(url, timeout=_METADATA_TIMEOUT)
+        commit, stated = metadata.commit_hash, metadata.etag or ""
+        if commit is None or not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", stated):
+            raise CheckpointError(f"{url} states no commit and checksum, so it is not trusted")
+        path = _transfer(
+            repo_id, name, progress, revision=commit, cache_dir=folder, endpoint=endpoint
+        )
+    except (EntryNotFoundError, RepositoryNotFoundError) as error:
+        raise CheckpointError(f"{url} does not exist") from error
+    except _TRANSFER_ERRORS as error:
+        raise CheckpointError(f"{url} cannot be fetched: {_reason(error)}") from error
+    progress(f"checksum of {name}")
+    _verify(path, name, metadata.size, stated)
+    return RemoteFile(path, commit, stated)
+
+
+def _transfer(repo_id: str, name: str, progress: Progress, **options: Any) -> Path:
+    """Fetch a file, going on where a transfer broke.
+
+    Newer versions of huggingface_hub resume by themselves inside one call, older ones when they
+    are called again.
+    """
+    reporter = _reporter(name, progress)
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return Path(hf_hub_download(repo_id, name, tqdm_class=reporter, **options))
+        except (EntryNotFoundError, RepositoryNotFoundError):
+            raise
+        except _TRANSFER_ERRORS as error:
+            progress(f"the transfer of {name} broke and is resumed: {_reason(error)}")
+    return Path(hf_hub_download(repo_id, name, tqdm_class=reporter, **options))
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _verify(path: Path, name: str, size: int | None, stated: str) -> None:
+    """Remove the file and refuse it unless it is what the hub states."""
+    got_size, got = path.stat().st_size, content_checksum(path, like=stated)
+    if got == stated and size in (None, got_size):
+        return
+    path.resolve().unlink()
+    path.unlink(missing_ok=True)
+    raise CheckpointError(
+        f"{name} arrived damaged and was removed: its checksum must be {stated} ({size} bytes), "
+        f"got {got} ({got_size} bytes)"
+    )
+
+
+def _reporter(name: str, progress: Progress) -> type:
+    """Return a stand-in for tqdm that tells ``progress`` in words how far a transfer is."""
+
+    class Reporter:
+        def __init__(self, **options: Any) -> None:
+            self.total = options.get("total")
+            self.n = options.get("initial", 0)
+            self.reported = time.monotonic()
+            of = f" of {self.total / 1e6:.0f} MB" if self.total else ""
+            progress(f"downloading {name}{of}")
+
+        def update(self, count: float = 1) -> None:
+            self.n += count
+            if time.monotonic() - self.reported >= _REPORT_EVERY:
+                self.reported = time.monotonic()
+                share = f" ({100 * self.n / self.total:.0f} %)" if self.total else ""
+                progress(f"downloading {name}: {self.n / 1e6:.0f} MB{share}")
+
+        def __enter__(self) -> "Reporter":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def __getattr__(self, _: str) -> Callable[..., None]:
+            return lambda *_args, **_options: None  # descriptions, postfixes, close
+
+    return Reporter

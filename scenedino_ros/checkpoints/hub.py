@@ -1,0 +1,188 @@
+"""Checkpoints by name: the published ones are fetched once, converted, cached and verified.
+
+The published checksums are not part of this package. What the hub states about a file (SHA-256
+for the weights) is checked when it is fetched; the SHA-256 of the converted file is written down
+beside it at that moment, and the converted file is held to it every time it is used.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from scenedino_ros.checkpoints.download import fetch_files
+from scenedino_ros.checkpoints.official import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    convert_official,
+    file_sha256,
+)
+from scenedino_ros.checkpoints.published import LICENSE, PUBLISHED, REPO_ID, cached_file
+from scenedino_ros.core.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    untrained_checkpoint,
+)
+from scenedino_ros.core.errors import CheckpointError
+
+Progress = Callable[[str], None]
+
+
+def load_named_or_path(text: str, progress: Progress = lambda _: None) -> Checkpoint:
+    """Load a checkpoint the way users name it.
+
+    Args:
+        text: Empty for untrained weights, a key of `PUBLISHED`, or a ``.safetensors`` file.
+        progress: Told in a few words what is going on, when it takes long.
+
+    Raises:
+        CheckpointError: If there is no such name or file, it cannot be fetched, or it is damaged.
+    """
+    if not text:
+        return untrained_checkpoint()
+    return load_checkpoint(locate(text, progress))
+
+
+def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True) -> Path:
+    """Return the ``.safetensors`` file that a name or path stands for.
+
+    Args:
+        text: A key of `PUBLISHED`, or a file.
+        progress: Told what is going on.
+        fetch: Whether a published checkpoint that is not on disk may be downloaded.
+
+    Raises:
+        CheckpointError: If there is no such name or file, or it is damaged or cannot be fetched.
+    """
+    if text in PUBLISHED:
+        return fetch_published(text, progress) if fetch else _cached(text)
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    what = "is a folder" if path.is_dir() else "is neither a file nor a name"
+    hint = "; 'scenedino convert' makes a checkpoint file of it" if path.is_dir() else ""
+    raise CheckpointError(
+        f"checkpoint '{text}' {what}{hint}; published names: {', '.join(PUBLISHED)}"
+    )
+
+
+def fetch_published(
+    name: str, progress: Progress = lambda _: None, *, endpoint: str | None = None
+) -> Path:
+    """Return the converted file of a published checkpoint, fetching it on first use.
+
+    Several processes may ask at once: one fetches, the others wait for it.
+
+    Args:
+        name: A key of `PUBLISHED`.
+        progress: Told what is going on.
+        endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
+
+    Raises:
+        CheckpointError: If it cannot be fetched, arrived damaged or does not fit the network, or
+            the cached file is not what was written.
+    """
+    target = cached_file(name)
+    if _sidecar(target).is_file() and target.is_file():
+        return _cached(name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.with_suffix(".lock"), name, progress):
+            if not (_sidecar(target).is_file() and target.is_file()):
+                _fetch_and_convert(name, target, progress, endpoint)
+    except OSError as error:
+        raise CheckpointError(f"the cache {target.parent} cannot be written: {error}") from error
+    return _cached(name)
+
+
+def _fetch_and_convert(name: str, target: Path, progress: Progress, endpoint: str | None) -> None:
+    """Fetch the official files, convert them, and drop them once the converted file stands."""
+    published = PUBLISHED[name]
+    folder = target.parent / "download" / name
+    files = [f"{published.folder}/{file}" for file in (CHECKPOINT_FILE, CONFIG_FILE)]
+    _sidecar(target).unlink(missing_ok=True)  # of a file that is gone
+    try:
+        weights, config = fetch_files(REPO_ID, files, folder, progress=progress, endpoint=endpoint)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"checkpoint '{name}' is not on this machine and was not downloaded: {error}; to do "
+            f"without the network, copy the folder {published.folder} of {REPO_ID} here and run: "
+            f"scenedino convert {published.folder} -o {name}.safetensors"
+        ) from error
+    checkpoint = convert_official(
+        weights.path,
+        provenance={
+            "weights": published.weights,
+            "license": LICENSE,
+            "source": f"https://huggingface.co/{REPO_ID}, {files[0]}, commit {weights.commit}",
+            "source_sha256": weights.checksum,
+        },
+        progress=progress,
+    )
+    progress(f"writing {target}")
+    save_checkpoint(target, checkpoint)
+    record = {
+        "sha256": file_sha256(target),
+        "size": target.stat().st_size,
+        "source": checkpoint.provenance["source"],
+        "source_checksums": {files[0]: weights.checksum, files[1]: config.checksum},
+    }
+    _write_atomically(_sidecar(target), json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(folder)
+
+
+def _cached(name: str) -> Path:
+    """Return the cached file of a published checkpoint after holding it to its checksum."""
+    path = cached_file(name)
+    sidecar = _sidecar(path)
+    if not (path.is_file() and sidecar.is_file()):
+        raise CheckpointError(f"checkpoint '{name}' has not been downloaded to {path.parent} yet")
+    try:
+        record = json.loads(sidecar.read_text(encoding="utf-8"))
+        expected, size = record["sha256"], record["size"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"cached record {sidecar} is damaged; delete it") from error
+    got_size = path.stat().st_size
+    got = file_sha256(path) if got_size == size else "not computed"
+    if got != expected:
+        raise CheckpointError(
+            f"cached checkpoint {path} is damaged: its SHA-256 must be {expected} ({size} bytes), "
+            f"got {got} ({got_size} bytes); delete it to fetch it again"
+        )
+    return path
+
+
+def _sidecar(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+@contextmanager
+def _locked(path: Path, name: str, progress: Progress) -> Iterator[None]:
+    """Hold a lock between processes, telling so if another one has it."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        progress(f"waiting for another process that fetches {name}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,176 @@
+"""What an official ``training_config.yaml`` says about the network, and whether it is true."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scenedino_ros.core.encoder import BACKBONES
+from scenedino_ros.core.errors import CheckpointError
+
+_TAPS = [3, 6, 9]
+# Settings of the published model that change what it computes but leave no trace in the tensors:
+# section, key, the only value our network implements.
+_FIXED = (
+    ("model", "inv_z", True),
+    ("model", "learn_empty", False),
+    ("model", "code_mode", "z"),
+    ("model", "key_features", False),
+)
+_FAMILIES = {"v1": "dino_", "v2": "dinov2_", "reg": "dinov2reg_"}
+
+
+@dataclass(frozen=True)
+class OfficialConfig:
+    """The fields of a training configuration that inference can use, found wherever they nest.
+
+    Published configurations nest differently from each other, so a field is looked up by its
+    name anywhere in its section, and every place that states it has to agree.
+
+    Attributes:
+        path: Where it was read from, None if there is no file.
+        values: The file's content, empty if there is no file.
+    """
+
+    path: Path | None
+    values: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path | None) -> "OfficialConfig":
+        """Read a YAML file with the safe loader.
+
+        Args:
+            path: The file; None stands for a checkpoint that came without one.
+
+        Raises:
+            CheckpointError: If the file cannot be read or does not hold sections.
+        """
+        if path is None:
+            return cls(None, {})
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{path} cannot be read as YAML: {reason}") from error
+        if not isinstance(values, dict):
+            raise CheckpointError(
+                f"{path} must hold sections such as model and dataset, got {type(values).__name__}"
+            )
+        return cls(path, values)
+
+    def find(self, section: str, key: str) -> list[tuple[str, Any]]:
+        """Return every (dotted place, value) of a key inside a section.
+
+        Interpolations such as ``${dataset.image_size}`` are left out: they only repeat.
+        """
+        found = _walk(self.values.get(section), section)
+        return [
+            (place, value)
+            for place, value in found
+            if place.rsplit(".", 1)[-1] == key and not _is_interpolation(value)
+        ]
+
+    def image_sizes(self) -> list[tuple[str, tuple[int, int]]]:
+        """Return every (dotted place, (height, width)) stated for the network's image.
+
+        Raises:
+            CheckpointError: If a stated size is not two positive integers.
+        """
+        sizes = []
+        for section in ("model", "dataset"):
+            for place, value in self.find(section, "image_size"):
+                if not (
+                    isinstance(value, list)
+                    and len(value) == 2
+                    and all(isinstance(edge, int) and edge > 0 for edge in value)
+                ):
+                    raise CheckpointError(
+                        f"{self.path}: {place} must be [height, width] in pixels, got {value}"
+                    )
+                sizes.append((place, (value[0], value[1])))
+        return sizes
+
+    def depth_range(self, default: tuple[float, float]) -> tuple[float, float]:
+        """Return (near, far) of the depth code, metres.
+
+        Args:
+            default: Taken where the file does not state them, as in the published ones.
+
+        Raises:
+            CheckpointError: If they are not numbers with 0 < near < far.
+        """
+        bounds = list(default)
+        for i, key in enumerate(("z_near", "z_far")):
+            for place, value in self.find("model", key):
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise CheckpointError(f"{self.path}: {place} must be metres, got {value}")
+                bounds[i] = float(value)
+        if not 0 < bounds[0] < bounds[1]:
+            raise CheckpointError(
+                f"{self.path}: depths must be 0 < z_near < z_far metres, "
+                f"got {bounds[0]:g} and {bounds[1]:g}"
+            )
+        return bounds[0], bounds[1]
+
+    def check(self, backbone: str, widths: dict[tuple[str, str], Any]) -> None:
+        """Refuse a configuration that contradicts the tensors or asks for another computation.
+
+        Args:
+            backbone: Key of `BACKBONES` that the tensors stand for.
+            widths: What the tensors say, by (section, key) of the file.
+
+        Raises:
+            CheckpointError: Naming the place in the file and both values.
+        """
+        for (section, key), expected in widths.items():
+            for place, value in self.find(section, key):
+                if value != expected:
+                    raise CheckpointError(
+                        f"{self.path} says {place} {value}, but the tensors say {expected}"
+                    )
+        for section, key, expected in _FIXED:
+            for place, value in self.find(section, key):
+                if value != expected:
+                    raise CheckpointError(
+                        f"{self.path} says {place} {value}; only {expected} is supported"
+                    )
+        self._check_backbone(backbone)
+        for place, value in _walk(self.values.get("model"), "model"):
+            taps = "intermediate" in place.rsplit(".", 1)[-1] and isinstance(value, list)
+            if taps and value != _TAPS:
+                raise CheckpointError(
+                    f"{self.path} says {place} {value}; only {_TAPS} is supported"
+                )
+
+    def _check_backbone(self, backbone: str) -> None:
+        for place, value in self.find("model", "version"):
+            family = _FAMILIES.get(str(value).split("_")[0])
+            if family is not None and not backbone.startswith(family):
+                raise CheckpointError(
+                    f"{self.path} says {place} {value}, but the tensors are those of {backbone}"
+                )
+        for place, value in self.find("model", "backbone"):
+            size = str(value).removeprefix("vit-")
+            known = size in ("s", "b") and str(value).startswith("vit-")
+            expected = "b" if BACKBONES[backbone].width == 768 else "s"
+            if known and size != expected:
+                raise CheckpointError(
+                    f"{self.path} says {place} {value}, but the tensors are those of {backbone}"
+                )
+
+
+def _walk(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted place, value) of everything below a node, lists included as a whole."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{place}.{key}", value
+            yield from _walk(value, f"{place}.{key}")
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _walk(value, f"{place}.{i}")
+
+
+def _is_interpolation(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value

@@ -1,0 +1,51 @@
+"""Names of the published checkpoints, and where they lie once they have been fetched."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO_ID = "jev-aleks/SceneDINO"
+LICENSE = (
+    f"see https://huggingface.co/{REPO_ID}; trained on KITTI-360, which is CC BY-NC-SA 3.0 "
+    "(non-commercial)"
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published checkpoint: its folder in the repository, and what it is."""
+
+    folder: str
+    weights: str
+
+
+PUBLISHED = {
+    "ssc-kitti-360-dino": Published(
+        "seg-best-dino", "SceneDINO with DINO ViT-B/8, as published (trained on KITTI-360)"
+    ),
+    "ssc-kitti-360-dino-orb-slam": Published(
+        "seg-best-dino-orb-slam",
+        "SceneDINO with DINO ViT-B/8 and ORB-SLAM poses, as published (trained on KITTI-360)",
+    ),
+    "ssc-kitti-360-dinov2": Published(
+        "seg-best-dinov2", "SceneDINO with DINOv2 ViT-B/14, as published (trained on KITTI-360)"
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Return where converted checkpoints are kept.
+
+    ``SCENEDINO_CACHE`` names it; otherwise it is ``scenedino_ros`` in the user's cache
+    (``XDG_CACHE_HOME``, by default ``~/.cache``).
+    """
+    override = os.environ.get("SCENEDINO_CACHE")
+    if override:
+        return Path(override).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "scenedino_ros"
+
+
+def cached_file(name: str) -> Path:
+    """Return where the converted file of a published checkpoint lies or would lie."""
+    return cache_folder() / f"{name}.safetensors"

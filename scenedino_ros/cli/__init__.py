@@ -1,0 +1,1 @@
+"""The command line ``scenedino``: one module per subcommand, registered in `cli.main`."""

@@ -1,0 +1,68 @@
+"""Turn an official SceneDINO checkpoint into one file with weights, configuration and classes.
+
+The source is a folder with checkpoint.pt and training_config.yaml, or the .pt file itself.
+What the network looks like is read off the tensors; the configuration has to agree. The pickle
+is read with weights_only: nothing in it is executed.
+"""
+
+import argparse
+from pathlib import Path
+
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.cli.values import image_size
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import ClassTable
+
+_EPILOG = """\
+examples:
+  scenedino convert seg-best-dino -o dino.safetensors
+  scenedino convert my_run/checkpoint.pt -o mine.safetensors --image-size 192x640
+  scenedino convert my_run -o mine.safetensors --classes classes.yaml --license CC-BY-4.0
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("source", type=Path, help="official folder, or its checkpoint.pt")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="file to write, *.safetensors"
+    )
+    parser.add_argument(
+        "--classes", type=Path, help="YAML class table; default: the 19 Cityscapes classes"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="HEIGHTxWIDTH",
+        help="image size of the network in pixels, where neither configuration nor tensors tell",
+    )
+    parser.add_argument("--license", help="licence of the weights, written into the file")
+    parser.add_argument("--force", action="store_true", help="replace an existing output file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert, and print the card of the result."""
+    if options.output.suffix != ".safetensors":
+        raise InputError(f"output must be named *.safetensors, got {options.output}")
+    if options.output.exists() and not options.force:
+        raise InputError(f"{options.output} exists; --force replaces it")
+    classes = ClassTable.from_yaml(options.classes) if options.classes else None
+    with telling("loading PyTorch") as progress:
+        # Imported here because it takes seconds; help and wrong arguments do not wait for it.
+        from scenedino_ros.checkpoints.official import convert_official, file_sha256
+        from scenedino_ros.cli.card import card_values, print_card
+        from scenedino_ros.core.checkpoint import read_card, save_checkpoint
+
+        checkpoint = convert_official(
+            options.source,
+            classes=classes,
+            image_size=options.image_size,
+            provenance={"license": options.license} if options.license else None,
+            progress=progress,
+        )
+        progress(f"writing {options.output}")
+        save_checkpoint(options.output, checkpoint)
+        sha256 = file_sha256(options.output)
+    print_card(card_values(options.output, read_card(options.output), sha256))
+    return 0

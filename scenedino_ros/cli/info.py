@@ -1,0 +1,69 @@
+"""Show what a checkpoint is: origin, licence, architecture, classes, size and checksum.
+
+Only the file's header is read (and, for the checksum, its bytes); no network is built. Without
+a checkpoint, the published names are listed, and whether they are on this machine.
+"""
+
+import argparse
+import json
+
+from scenedino_ros.checkpoints.published import PUBLISHED, cached_file
+from scenedino_ros.cli.progress import telling
+
+_EPILOG = """\
+examples:
+  scenedino info
+  scenedino info dino.safetensors
+  scenedino info ssc-kitti-360-dino --download
+  scenedino info dino.safetensors --json | jq .config.backbone
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("checkpoint", nargs="?", help=".safetensors file or published name")
+    parser.add_argument(
+        "--download", action="store_true", help="fetch a published checkpoint that is not here"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the card of a checkpoint, or the list of published names."""
+    if options.checkpoint is None:
+        return _list_published(as_json=options.json)
+    with telling("loading PyTorch") as progress:
+        # Imported here because it takes seconds; the list and the help do not wait for it.
+        from scenedino_ros.checkpoints.hub import locate
+        from scenedino_ros.checkpoints.official import file_sha256
+        from scenedino_ros.cli.card import card_json, card_values, print_card
+        from scenedino_ros.core.checkpoint import read_card
+
+        progress(f"reading {options.checkpoint}")
+        path = locate(options.checkpoint, progress, fetch=options.download)
+        values = card_values(path, read_card(path), file_sha256(path))
+    if options.json:
+        print(card_json(values))
+    else:
+        print_card(values)
+    return 0
+
+
+def _list_published(*, as_json: bool) -> int:
+    entries = [
+        {
+            "name": name,
+            "weights": published.weights,
+            "file": str(cached_file(name)),
+            "downloaded": cached_file(name).is_file(),
+        }
+        for name, published in PUBLISHED.items()
+    ]
+    if as_json:
+        print(json.dumps(entries, indent=2))
+        return 0
+    for entry in entries:
+        state = f"in {entry['file']}" if entry["downloaded"] else "not downloaded"
+        print(f"{entry['name']}: {entry['weights']}; {state}")
+    return 0

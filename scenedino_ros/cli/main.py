@@ -1,0 +1,124 @@
+"""Chooses a subcommand, and turns errors into one sentence and an exit code.
+
+Exit codes: 0 done; 1 some images of a folder failed, the others are done; 2 wrong arguments or
+an error, told in one sentence; 130 stopped with Ctrl-C.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scenedino_ros.core.errors import SceneDinoError
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One subcommand: its module is only imported when it is chosen.
+
+    Attributes:
+        name: What the user types.
+        summary: One line for ``scenedino --help``.
+        module: Has ``add_arguments(parser)`` and ``run(arguments) -> int``; the module's own
+            docstring is the subcommand's description.
+    """
+
+    name: str
+    summary: str
+    module: str
+
+
+SUBCOMMANDS = (
+    Subcommand(
+        "predict", "find semantic voxels in images or folders", "scenedino_ros.cli.predict"
+    ),
+    Subcommand("view", "look at predicted voxels in a window", "scenedino_ros.cli.view"),
+    Subcommand(
+        "convert", "turn an official checkpoint into a .safetensors", "scenedino_ros.cli.convert"
+    ),
+    Subcommand("info", "show what a checkpoint is", "scenedino_ros.cli.info"),
+    Subcommand("benchmark", "time the network, plain and folded", "scenedino_ros.cli.benchmark"),
+)
+_EPILOG = """\
+examples:
+  scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out
+  scenedino convert seg-best-dino -o dino.safetensors
+  scenedino info dino.safetensors
+
+'scenedino SUBCOMMAND --help' tells more.
+"""
+_NEGATIVE = re.compile(r"-[0-9.][-+0-9.,eE]*")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
+    arguments = _attach_negative_values(sys.argv[1:] if argv is None else argv)
+    options = build_parser(arguments).parse_args(arguments)
+    name = f"scenedino {options.subcommand}"
+    try:
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except SceneDinoError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing may be flushed to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"{name}: {reason}{where}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 130
+    return 2
+
+
+def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser; only the subcommand that is chosen in the arguments gets its own.
+
+    Args:
+        arguments: The arguments that will be parsed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="scenedino",
+        description="Semantic voxels from one camera image.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    choices = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    for entry in SUBCOMMANDS:
+        subparser = choices.add_parser(
+            entry.name,
+            help=entry.summary,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if entry.name == chosen:
+            module = importlib.import_module(entry.module)
+            subparser.description = module.__doc__
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def _attach_negative_values(arguments: Sequence[str]) -> list[str]:
+    """Return ``--origin -1,2,3`` as ``--origin=-1,2,3``, which argparse does not take apart."""
+    attached: list[str] = []
+    for word in arguments:
+        option = attached[-1] if attached else ""
+        if _NEGATIVE.fullmatch(word) and option.startswith("--") and "=" not in option:
+            attached[-1] = f"{option}={word}"
+        else:
+            attached.append(word)
+    return attached

@@ -1,0 +1,188 @@
+"""Find semantic voxels in an image, or in every image of a folder.
+
+Each image gets a folder of its own, OUTPUT/<name of the image>, that appears when everything in
+it is complete: voxels.npz (voxels, camera, rendered depth and classes, settings), voxels.ply
+(coloured cubes), input.png, depth.png, classes.png and panel.png (all of them and the voxels in
+3D). Images that have been done with the same settings are skipped.
+
+Without --grid the voxels lie in the camera's optical frame (x right, y down, z forward). The
+sscbench grids lie in a body frame (x forward, y left, z up) and need --camera-pose.
+
+A bad image in a folder is reported and the others are done; the exit code is then 1.
+"""
+
+import argparse
+from pathlib import Path
+
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.cli.values import counts, not_negative, numbers, positive
+from scenedino_ros.core.config import (
+    PREDICTION_MODES,
+    InputSettings,
+    ModelSettings,
+    VoxelSettings,
+)
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
+from scenedino_ros.ros.transforms import matrix_from_numbers
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+_EPILOG = """\
+examples:
+  scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out
+  scenedino predict drive/ --camera-info calibration.yaml -o out --checkpoint ssc-kitti-360-dino
+  scenedino predict street.png --camera-info calibration.yaml --rectified -o out \\
+      --grid sscbench --camera-pose 0.804,0.299,-0.177,-0.530,0.513,-0.464,0.491 --grow
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("images", type=Path, help="image file, or folder of image files")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--force", action="store_true", help="do finished images again")
+    camera = parser.add_argument_group("camera (one of the first two is needed)")
+    source = camera.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--intrinsics",
+        type=numbers("fx,fy,cx,cy"),
+        metavar="fx,fy,cx,cy",
+        help="of undistorted images, in pixels of the images as they are",
+    )
+    source.add_argument(
+        "--camera-info", type=Path, metavar="YAML", help="ROS camera_calibration or CameraInfo"
+    )
+    camera.add_argument(
+        "--rectified", action="store_true", help="the images are rectified: use P, not K and D"
+    )
+    camera.add_argument(
+        "--fit",
+        choices=_choices(InputSettings, "fit"),
+        default=InputSettings.fit,
+        help="how images of another aspect ratio fill the network's (default: %(default)s)",
+    )
+    _add_model_arguments(parser.add_argument_group("model"))
+    _add_grid_arguments(parser.add_argument_group("voxels"))
+
+
+def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="NAME|PATH",
+        help=".safetensors file or published name; default: untrained weights, which mean nothing",
+    )
+    group.add_argument(
+        "--mode",
+        choices=PREDICTION_MODES,
+        default=ModelSettings.mode,
+        help="which head names the classes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--device", choices=_choices(ModelSettings, "device"), default=ModelSettings.device
+    )
+    group.add_argument(
+        "--precision",
+        choices=_choices(ModelSettings, "precision"),
+        default=ModelSettings.precision,
+    )
+
+
+def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--grid",
+        choices=tuple(GRID_PRESETS),
+        default="camera",
+        help="preset that the next three replace parts of (default: %(default)s)",
+    )
+    group.add_argument(
+        "--origin", type=numbers("x,y,z"), metavar="x,y,z", help="minimum corner, metres"
+    )
+    group.add_argument("--shape", type=counts("X,Y,Z"), metavar="X,Y,Z", help="voxel counts")
+    group.add_argument("--voxel-size", type=positive, metavar="METRES", help="edge of a voxel")
+    group.add_argument(
+        "--camera-pose",
+        type=numbers("x,y,z,qx,qy,qz,qw"),
+        metavar="x,y,z,qx,qy,qz,qw",
+        help="pose of the camera's optical frame in the frame of the grid",
+    )
+    group.add_argument(
+        "--threshold",
+        type=not_negative,
+        default=VoxelSettings.density_threshold,
+        metavar="DENSITY",
+        help="a voxel is occupied at this density or more, 1/m (default: %(default)s)",
+    )
+    group.add_argument(
+        "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict what is not done yet, and say what was done."""
+    images = list_images(options.images)
+    grid = grid_from(options)
+    pose = options.camera_pose
+    T_grid_cam = None if pose is None else matrix_from_numbers(pose)
+    with telling("loading PyTorch"):
+        # Imported here because it takes seconds; help and wrong arguments do not wait for it.
+        from scenedino_ros.cli.prediction import Job, run_job
+        from scenedino_ros.core.predictor import VoxelQuery
+
+    job = Job(
+        images=images,
+        output=options.output,
+        intrinsics=options.intrinsics,
+        camera_info=options.camera_info,
+        rectified=options.rectified,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        precision=options.precision,
+        mode=options.mode,
+        fit=options.fit,
+        grid=grid,
+        T_grid_cam=T_grid_cam,
+        query=VoxelQuery(density_threshold=options.threshold, grow=options.grow),
+        force=options.force,
+    )
+    return run_job(job, keep_going=options.images.is_dir())
+
+
+def list_images(path: Path) -> list[Path]:
+    """Return the image itself, or the images of a folder by name.
+
+    Raises:
+        InputError: If there is nothing at the path, or no image in the folder.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"there is no image or folder at {path}")
+    images = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
+    if not images:
+        raise InputError(f"folder {path} has no images ({', '.join(SUFFIXES)})")
+    return images
+
+
+def grid_from(options: argparse.Namespace) -> VoxelGrid:
+    """Return the grid the arguments describe.
+
+    Raises:
+        InputError: If the grid lies in a body frame and the camera's pose in it is not given.
+    """
+    preset = GRID_PRESETS[options.grid]
+    if options.grid not in OPTICAL_FRAME_PRESETS and options.camera_pose is None:
+        raise InputError(
+            f"grid {options.grid} lies in a body frame (x forward, y left, z up): give the "
+            "camera's pose in it with --camera-pose"
+        )
+    return VoxelGrid(
+        options.origin or preset.origin,
+        options.shape or preset.shape,
+        options.voxel_size or preset.voxel_size,
+    )
+
+
+def _choices(settings: type, name: str) -> tuple[str, ...]:
+    return settings.__dataclass_fields__[name].metadata["choices"]

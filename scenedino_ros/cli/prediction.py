@@ -1,0 +1,222 @@
+"""Runs the predictor over image files, skipping what is finished."""
+
+import dataclasses
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from scenedino_ros.checkpoints.hub import locate
+from scenedino_ros.cli.camera_file import camera_from_yaml
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.cli.results import (
+    Prediction,
+    result_folders,
+    why_not_finished,
+    write_results,
+)
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.checkpoint import load_checkpoint, read_card, untrained_checkpoint
+from scenedino_ros.core.config import RenderSettings
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import SKY
+from scenedino_ros.core.predictor import Predictor, VoxelQuery
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.ros.from_msg import rgb_from_compressed
+
+_DOWNSCALE = 2  # of the rendered pictures against the network's
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What to predict, with which camera and network, and where to put it.
+
+    Attributes:
+        images: Image files, all of one camera.
+        output: Folder that gets one folder per image.
+        intrinsics: (fx, fy, cx, cy) in pixels of undistorted images, or None.
+        camera_info: Calibration file, where there are no intrinsics.
+        rectified: Whether to take P of the calibration file.
+        checkpoint: Name or path, empty for untrained weights.
+        device: Device of the network.
+        precision: Arithmetic of the network.
+        mode: Which head names the classes.
+        fit: How images of another aspect ratio are fitted.
+        grid: Where to look for voxels.
+        T_grid_cam: (4, 4) camera pose in the grid's frame, None: the grid is the camera's.
+        query: Which voxels are occupied.
+        force: Whether finished images are done again.
+    """
+
+    images: list[Path]
+    output: Path
+    intrinsics: tuple[float, ...] | None
+    camera_info: Path | None
+    rectified: bool
+    checkpoint: str
+    device: str
+    precision: str
+    mode: str
+    fit: str
+    grid: VoxelGrid
+    T_grid_cam: np.ndarray | None
+    query: VoxelQuery
+    force: bool
+
+
+def run_job(job: Job, *, keep_going: bool) -> int:
+    """Predict every image that is not finished.
+
+    Args:
+        job: What to do.
+        keep_going: Whether a bad image is reported and the next one taken, or is an error.
+
+    Returns:
+        0, or 1 if images failed.
+
+    Raises:
+        SceneDinoError: If nothing can be done at all, or an image fails and `keep_going` is not
+            set.
+    """
+    with telling("looking at the checkpoint") as tell:
+        camera = _camera(job)
+        checkpoint = locate(job.checkpoint, tell) if job.checkpoint else None
+        settings = _settings(job, camera, checkpoint)
+        todo, failed = _unfinished(job, settings, keep_going=keep_going)
+        if not todo:
+            print(f"nothing to do: {len(job.images) - failed} finished, {failed} not")
+            return 1 if failed else 0
+        tell("building the network")
+        predictor = Predictor(
+            load_checkpoint(checkpoint) if checkpoint else untrained_checkpoint(),
+            device=job.device,
+            precision=job.precision,
+            mode=job.mode,
+            fit=job.fit,
+        )
+    print(f"weights: {predictor.weights}; device: {predictor.device}")
+    # Where results go to a pipe, rich must not draw them among its bars.
+    bars = Progress(
+        console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
+    )
+    with bars:
+        for image, folder in bars.track(todo.items(), description="predicting"):
+            start = time.perf_counter()
+            try:
+                n_voxels = _predict(job, camera, predictor, settings, image, folder)
+            except InputError as error:
+                if not keep_going:
+                    raise InputError(f"image {image}: {error}") from error
+                failed += 1
+                print(f"image {image}: {error}", file=sys.stderr)
+            else:
+                seconds = time.perf_counter() - start
+                print(f"{folder}: {n_voxels} voxels in {seconds:.1f} s")
+    if failed:
+        print(f"{failed} of {len(job.images)} images failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _unfinished(
+    job: Job, settings: dict[str, Any], *, keep_going: bool
+) -> tuple[dict[Path, Path], int]:
+    """Return the images to do with their folders, and how many have a folder not to be touched."""
+    todo: dict[Path, Path] = {}
+    blocked = 0
+    for image, folder in result_folders(job.images, job.output).items():
+        if job.force or not folder.exists():
+            todo[image] = folder
+            continue
+        problem = why_not_finished(folder, {**settings, "image": _sha256(_read(image))})
+        if problem and not keep_going:
+            raise InputError(problem)
+        if problem:
+            blocked += 1
+            print(problem, file=sys.stderr)
+    return todo, blocked
+
+
+def _predict(
+    job: Job,
+    camera: CalibratedCamera,
+    predictor: Predictor,
+    settings: dict[str, Any],
+    image: Path,
+    folder: Path,
+) -> int:
+    """Predict one file, write its folder, and return the number of occupied voxels."""
+    content = _read(image)
+    encoded = predictor.encode(_decode(image, content), camera)
+    hidden = predictor.classes.ids((SKY,)) if SKY in predictor.classes.names else ()
+    query = dataclasses.replace(job.query, hidden=hidden)
+    voxels = predictor.voxels(encoded, job.grid, job.T_grid_cam, query)
+    view = predictor.render(
+        encoded, downscale=_DOWNSCALE, n_samples=RenderSettings.n_samples, semantic=True
+    )
+    write_results(
+        folder,
+        Prediction(camera, encoded, voxels, view, job.T_grid_cam),
+        predictor.classes,
+        title=image.name,
+        weights=predictor.weights,
+        settings={**settings, "image": _sha256(content)},
+    )
+    return len(voxels)
+
+
+def _settings(job: Job, camera: CalibratedCamera, checkpoint: Path | None) -> dict[str, Any]:
+    """Return what the result of an image depends on, besides the image, as plain values."""
+    pinhole = camera.pinhole
+    return {
+        "camera": {
+            "K": pinhole.K.tolist(),
+            "size": [pinhole.width, pinhole.height],
+            "distortion_model": camera.distortion_model,
+            "D": camera.D.tolist(),
+        },
+        "checkpoint": read_card(checkpoint).provenance if checkpoint else "untrained",
+        "precision": job.precision,
+        "mode": job.mode,
+        "fit": job.fit,
+        "grid": dataclasses.asdict(job.grid),
+        "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
+        "query": dataclasses.asdict(job.query),
+    }
+
+
+def _camera(job: Job) -> CalibratedCamera:
+    """Return the one camera of all images; intrinsics get the size of the first readable one."""
+    if job.camera_info is not None:
+        return camera_from_yaml(job.camera_info, rectified=job.rectified)
+    for number, image in enumerate(job.images, start=1):
+        try:
+            height, width = _decode(image, _read(image)).shape[:2]
+            break
+        except InputError as error:
+            if number == len(job.images):
+                raise InputError(f"image {image}: {error}") from error
+    fx, fy, cx, cy = job.intrinsics
+    return CalibratedCamera(PinholeCamera.from_focal(fx, fy, cx, cy, width, height))
+
+
+def _decode(image: Path, content: bytes) -> np.ndarray:
+    message = SimpleNamespace(format=image.suffix[1:].lower(), data=content)
+    return rgb_from_compressed(message)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

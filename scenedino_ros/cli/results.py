@@ -1,0 +1,152 @@
+"""Folders of finished predictions: how they are named, written at once, and recognised again."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.camera import CalibratedCamera
+from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.predictor import EncodedImage, RenderedView
+from scenedino_ros.core.voxels import SemanticVoxels
+from scenedino_ros.export import write_npz, write_ply
+from scenedino_ros.pictures import color_depth, color_labels, panel, write_png
+
+VOXEL_FILE = "voxels.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Everything that is known about one image.
+
+    Attributes:
+        camera: Calibration of the image as it was taken.
+        encoded: The network's picture and its camera.
+        voxels: What was found in the grid.
+        view: The field rendered into the camera.
+        T_grid_cam: (4, 4) camera pose in the grid's frame; None: the grid is the camera's.
+    """
+
+    camera: CalibratedCamera
+    encoded: EncodedImage
+    voxels: SemanticVoxels
+    view: RenderedView
+    T_grid_cam: np.ndarray | None
+
+
+def result_folders(images: list[Path], output: Path) -> dict[Path, Path]:
+    """Return the folder of each image's results: named like the image, without its suffix.
+
+    Images whose names differ only in the suffix keep it, as in ``a_png`` and ``a_jpg``.
+    """
+    stems = [image.stem for image in images]
+    return {
+        image: output
+        / (image.stem if stems.count(image.stem) == 1 else image.name.replace(".", "_"))
+        for image in images
+    }
+
+
+def why_not_finished(folder: Path, settings: dict[str, Any]) -> str:
+    """Return in a sentence why a folder is not the finished result, empty if it is.
+
+    Args:
+        folder: An existing folder.
+        settings: What the result would be made with now.
+    """
+    hint = "choose another --output, or --force to replace it"
+    try:
+        with np.load(folder / VOXEL_FILE, allow_pickle=False) as data:
+            stored = json.loads(str(data["settings"]))
+    except (OSError, KeyError, ValueError):
+        return f"{folder} exists and is not a result of predict; {hint}"
+    current = json.loads(json.dumps(settings))
+    different = [key for key in current if stored.get(key) != current[key]]
+    if not different:
+        return ""
+    return f"{folder} was made with another {', '.join(different)}; {hint}"
+
+
+def write_results(
+    folder: Path,
+    prediction: Prediction,
+    classes: ClassTable,
+    *,
+    title: str,
+    weights: str,
+    settings: dict[str, Any],
+) -> None:
+    """Write all files of one image; the folder appears, or is replaced, when they are complete.
+
+    Args:
+        folder: The image's folder.
+        prediction: What was found.
+        classes: Class table of voxels and rendered classes.
+        title: Name of the image.
+        weights: One sentence on the weights.
+        settings: What the result was made with; stored to recognise it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _write_pictures(partial, prediction, classes, title, weights)
+        write_ply(partial / "voxels.ply", prediction.voxels, classes)
+        write_npz(
+            partial / VOXEL_FILE,
+            prediction.voxels,
+            classes,
+            weights=weights,
+            settings=np.array(json.dumps(settings)),
+            **_arrays(prediction),
+        )
+        partial.chmod(0o755)
+        if folder.exists():
+            old = partial.with_name(f"{partial.name}.old")
+            os.replace(folder, old)
+            os.replace(partial, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_pictures(
+    folder: Path, prediction: Prediction, classes: ClassTable, title: str, weights: str
+) -> None:
+    view, rgb = prediction.view, prediction.encoded.rgb
+    write_png(folder / "input.png", rgb)
+    write_png(folder / "depth.png", color_depth(view.depth))
+    write_png(folder / "classes.png", color_labels(view.label, classes))
+    drawing = panel(
+        rgb,
+        view,
+        prediction.voxels,
+        classes,
+        T_grid_cam=prediction.T_grid_cam,
+        camera=prediction.encoded.camera,
+        title=title,
+        weights=weights,
+    )
+    write_png(folder / "panel.png", drawing)
+
+
+def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:
+    """Return what the NPZ file holds beside the voxels: cameras, pose and rendered images."""
+    camera, view = prediction.camera, prediction.view
+    T_grid_cam = prediction.T_grid_cam
+    return {
+        "K": camera.pinhole.K,
+        "D": camera.D,
+        "distortion_model": np.array(camera.distortion_model),
+        "image_size": np.array([camera.pinhole.height, camera.pinhole.width]),
+        "T_grid_cam": np.eye(4) if T_grid_cam is None else T_grid_cam,
+        "rendered_depth": view.depth,
+        "rendered_label": view.label,
+        "rendered_K": view.camera.K,
+    }

@@ -1,0 +1,56 @@
+"""Look at predicted voxels in an Open3D window: turn, zoom, quit with Q.
+
+The file is voxels.npz or voxels.ply of 'scenedino predict'. Without a display, look at the
+picture panel.png that lies beside them.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.core.errors import InputError
+
+_EPILOG = """\
+examples:
+  scenedino view out/street/voxels.npz
+  scenedino view out/street/voxels.ply
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("file", type=Path, help="voxels.npz or voxels.ply")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Open a window and wait until it is closed."""
+    if not options.file.is_file():
+        raise InputError(f"there is no file {options.file}")
+    if options.file.suffix not in (".npz", ".ply"):
+        raise InputError(f"file must be .npz or .ply, got {options.file}")
+    if not has_display():
+        raise InputError(_no_window(options.file, "there is no display (DISPLAY is not set)"))
+    with telling("loading Open3D"):
+        try:
+            # Imported here because it takes seconds, and not every platform has it.
+            from scenedino_ros.cli.window import mesh_of_file, show_mesh
+        except (ImportError, OSError) as error:
+            raise InputError(_no_window(options.file, f"no Open3D ({error})")) from error
+        mesh = mesh_of_file(options.file)
+    if not show_mesh(mesh, title=str(options.file)):
+        raise InputError(_no_window(options.file, "Open3D could not open a window"))
+    return 0
+
+
+def has_display() -> bool:
+    """Return whether there is a screen that a window can appear on."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _no_window(file: Path, reason: str) -> str:
+    return f"{reason}; look at the picture {file.with_name('panel.png')} of 'scenedino predict'"
