@@ -68,11 +68,18 @@ ONLY = {
 }
 ALWAYS = ("scenedino_ros.core.errors", "scenedino_ros.core.config")
 
-# Imports inside a function, which are otherwise refused: module, what it imports there.
-LATE_IMPORTS = {
+# Imports inside a function, which are otherwise refused: module pattern, what it imports there.
+LATE_IMPORTS = (
+    # The help of a command answers at once; torch is loaded when a command really runs.
+    ("scenedino_ros.cli.*", "scenedino_ros"),
     # Only a download needs huggingface_hub, which takes a second to import.
     ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints.download"),
-}
+    # Help, and a sentence on what is missing, where ROS is absent; Ctrl-C holds from the start.
+    ("scenedino_ros.ros.node", "rclpy"),
+    ("scenedino_ros.ros.node", "scenedino_ros.ros.managed_node"),
+    # A node that is not configured has no need of torch.
+    ("scenedino_ros.ros.managed_node", "scenedino_ros.ros.processor"),
+)
 
 # Modules that work where torch is absent, and those that work where ROS is absent.
 WITHOUT_TORCH = ("from_msg", "to_msg", "bag", "params", "transforms")
@@ -158,7 +165,7 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
                 found.append(f"{module} imports {name}")
         if outside(module, name):
             found.append(f"{module} imports {name}, which is not on its list")
-        late = any(module == m and is_below(name, allowed) for m, allowed in LATE_IMPORTS)
+        late = any(fnmatch(module, m) and is_below(name, allowed) for m, allowed in LATE_IMPORTS)
         if id(node) in inside and isinstance(node, ast.Import | ast.ImportFrom) and not late:
             found.append(f"{module} imports {name} inside a function")
     return found

@@ -229,7 +229,9 @@ def test_unlabelled_voxels_are_colored_by_height():
 
 def fake_view():
     depth = np.linspace(2, 80, 48 * 160, dtype=np.float32).reshape(48, 160)
-    return SimpleNamespace(depth=depth, label=np.full((48, 160), ROAD, dtype=np.uint8))
+    return SimpleNamespace(
+        depth=depth, label=np.full((48, 160), ROAD, dtype=np.uint8), camera=None
+    )
 
 
 @pytest.mark.parametrize("size", [(376, 1408), (1216, 1936), (400, 200)])
@@ -240,6 +242,24 @@ def test_panel_has_one_size_for_every_camera(size):
     picture = panel(rgb, fake_view(), voxels, CITYSCAPES19, camera=camera, title="A drive")
     assert picture.shape == (682, 1396, 3)
     assert picture.dtype == np.uint8
+
+
+def test_panel_outlines_the_part_that_is_rendered():
+    camera = PinholeCamera.from_focal(100, 100, 100, 100, 200, 200)
+    view = fake_view()
+    voxels = voxels_at([(1, 1, 1)])
+    rgb = np.zeros((200, 200, 3), dtype=np.uint8)
+
+    def yellow(part):
+        view.camera = part.resized(160, 48)
+        tile = panel(rgb, view, voxels, CITYSCAPES19, camera=camera)[56:232, 204:380].astype(int)
+        return np.flatnonzero(((tile[..., 0] - tile[..., 2]) > 150).sum(axis=1) > 90)
+
+    rows = yellow(camera.cropped(0, 50, 200, 120))
+    assert len(rows) > 0
+    assert abs(rows.min() - 50 * 176 / 200) <= 2
+    assert abs(rows.max() - 170 * 176 / 200) <= 2
+    assert len(yellow(camera)) == 0
 
 
 def test_panel_points_out_untrained_weights_in_red():

@@ -1,0 +1,1 @@
+"""Folders of recorded data sets, turned into rosbag2 recordings."""

@@ -1,0 +1,166 @@
+"""Command line of the demo."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from scenedino_ros.cli.values import not_negative, numbers, positive
+from scenedino_ros.core.config import ModelSettings, VoxelSettings
+from scenedino_ros.core.voxels import GRID_PRESETS
+
+_DESCRIPTION = """\
+Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),
+and leaves in one folder: a rosbag2 recording that Foxglove opens with the layout beside it,
+pictures and an animation, the voxels of one frame as PLY, and a table of rates, drops and
+latencies. Without arguments the drive is a synthetic street, rendered once.
+"""
+_EPILOG = """\
+examples:
+  demo.sh
+  demo.sh --kitti360 data_2d_raw/2013_05_28_drive_0000_sync --frames 100 --grid sscbench
+  demo.sh --bag my_drive --image-topic /camera/image_raw --realtime
+  demo.sh --images holiday/ --intrinsics 1450,1450,960,540 --rate 5
+  demo.sh --images dashcam/ --camera-info calibration.yaml
+  demo.sh --dgp scene_02 --camera CAMERA_05
+  demo.sh --checkpoint ssc-kitti-360-dino --device cuda --realtime --loop 5
+
+Each image is played when the node is done with the one before it, so every image is processed
+whatever the machine; --realtime keeps the pace of the recording instead, and the node drops what
+it cannot keep up with.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the demo's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="demo.sh",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo_output"),
+        metavar="DIR",
+        help="folder in which every run gets a folder of its own (default: %(default)s)",
+    )
+    _add_drive(parser)
+    _add_play(parser.add_argument_group("playing"))
+    _add_node(parser.add_argument_group("node"))
+    results = parser.add_argument_group("results")
+    results.add_argument(
+        "--pictures",
+        type=int,
+        default=6,
+        metavar="N",
+        help="PNG pictures, evenly over the drive; 0: no pictures and no animation "
+        "(default: %(default)s)",
+    )
+    results.add_argument(
+        "--domain-id",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="DDS domain, to watch the run with ROS tools (default: a random one)",
+    )
+    return parser
+
+
+def _add_drive(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("drive (default: a synthetic street)")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--bag", type=Path, metavar="PATH", help="rosbag2 recording")
+    source.add_argument("--images", type=Path, metavar="DIR", help="folder of images")
+    source.add_argument("--kitti360", type=Path, metavar="DIR", help="drive of KITTI-360")
+    source.add_argument("--dgp", type=Path, metavar="DIR", help="DGP scene")
+    source.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="which synthetic street (default: 0)"
+    )
+    group.add_argument("--camera", default="CAMERA_01", help="camera of the DGP scene")
+    group.add_argument("--image-topic", default="", metavar="TOPIC", help="images in the bag")
+    group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="their CameraInfo")
+    calibration = group.add_mutually_exclusive_group()
+    calibration.add_argument(
+        "--intrinsics",
+        type=numbers("fx,fy,cx,cy"),
+        metavar="fx,fy,cx,cy",
+        help="of undistorted images, in pixels of the images as they are",
+    )
+    calibration.add_argument(
+        "--camera-info", type=Path, metavar="YAML", help="ROS camera_calibration or CameraInfo"
+    )
+    group.add_argument(
+        "--rectified",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the images are rectified: use P, not K and D (default: if their topic says so)",
+    )
+
+
+def _add_play(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--rate",
+        type=positive,
+        metavar="HZ",
+        help="images per second (default: as recorded; image folders: 10)",
+    )
+    group.add_argument(
+        "--frames", type=_count, default=0, metavar="N", help="play only so many images"
+    )
+    group.add_argument(
+        "--loop", type=_count, default=1, metavar="N", help="play the drive so many times"
+    )
+    group.add_argument(
+        "--realtime",
+        action="store_true",
+        help="keep the pace even where the node cannot, and let it drop images",
+    )
+
+
+def _add_node(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="NAME|PATH",
+        help=".safetensors file or published name (default: untrained, meaningless weights)",
+    )
+    group.add_argument("--device", default="auto", choices=_choices("device"))
+    group.add_argument("--precision", default="float32", choices=_choices("precision"))
+    group.add_argument(
+        "--mode",
+        choices=_choices("mode"),
+        default=ModelSettings.mode,
+        help="which head names the classes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--grid",
+        choices=tuple(GRID_PRESETS),
+        default="camera",
+        help="preset of the voxel grid (default: %(default)s)",
+    )
+    group.add_argument(
+        "--grid-frame",
+        default="",
+        metavar="FRAME",
+        help="frame of the grid (default: the camera's; for the others the drive's body frame)",
+    )
+    group.add_argument(
+        "--threshold",
+        type=not_negative,
+        default=VoxelSettings.density_threshold,
+        metavar="DENSITY",
+        help="voxels are occupied from this density on, 1/m (default: %(default)s)",
+    )
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    (field,) = (field for field in dataclasses.fields(ModelSettings) if field.name == name)
+    return field.metadata["choices"]
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
+    return value

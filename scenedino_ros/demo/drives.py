@@ -1,0 +1,134 @@
+"""What can be played: a recording, and the topics of one camera in it."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.ros.bag import BagReader
+
+RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+
+_RATE_SAMPLE = 50  # first images, from which the rate is taken
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One camera's images in a recording.
+
+    Attributes:
+        name: For people.
+        bag: The recording.
+        image_topic: Topic of the images, with ``/compressed`` where they are.
+        info_topic: Topic of their calibration; empty: another calibration is played with them.
+        compressed: Whether the images are compressed.
+        rectified: Whether the images are rectified.
+        images: Number of images.
+        rate_hz: Images per second of the recording, from the first ones.
+        body_frame: Frame for grids with body axes (x forward, y left, z up), if known.
+    """
+
+    name: str
+    bag: Path
+    image_topic: str
+    info_topic: str
+    compressed: bool
+    rectified: bool
+    images: int
+    rate_hz: float
+    body_frame: str = ""
+
+
+def find_drive(
+    bag: Path,
+    *,
+    name: str = "",
+    image_topic: str = "",
+    info_topic: str = "",
+    has_calibration: bool = False,
+    rectified: bool | None = None,
+    body_frame: str = "",
+) -> Drive:
+    """Choose the topics of one camera in a recording.
+
+    Args:
+        bag: The recording.
+        name: For people; empty: the name of the recording.
+        image_topic: Topic of the images; empty: the only camera's.
+        info_topic: Topic of the calibration; empty: ``camera_info`` beside the images.
+        has_calibration: Another calibration is used, so none is sought.
+        rectified: Whether the images are rectified; None: if their topic's name says so.
+        body_frame: Frame for grids with body axes.
+
+    Raises:
+        InputError: If the topics cannot be told, or there are no images.
+        BagError: If the recording cannot be read.
+    """
+    with BagReader(bag) as reader:
+        types = {topic.name: topic.type for topic in reader.topics.values() if topic.count}
+        image_topic = _image_topic(types, image_topic, bag)
+        info_topic = "" if has_calibration else _info_topic(types, image_topic, info_topic, bag)
+        images = reader.messages([image_topic], raw=True)
+        times = [message.time_ns for message in itertools.islice(images, _RATE_SAMPLE)]
+        count = reader.topics[image_topic].count
+    span = times[-1] - times[0]
+    rate = (len(times) - 1) * 1e9 / span if span > 0 else 10.0
+    return Drive(
+        name=name or bag.name,
+        bag=bag,
+        image_topic=image_topic,
+        info_topic=info_topic,
+        compressed=types[image_topic] == COMPRESSED,
+        rectified="rect" in camera_part(image_topic) if rectified is None else rectified,
+        images=count,
+        rate_hz=rate,
+        body_frame=body_frame,
+    )
+
+
+def camera_part(image_topic: str) -> str:
+    """Return the last word of the image topic without the transport, such as ``image_rect``."""
+    path = PurePosixPath(image_topic)
+    return path.parent.name if path.name == "compressed" else path.name
+
+
+def _image_topic(types: dict[str, str], wanted: str, bag: Path) -> str:
+    topics = [name for name, kind in types.items() if kind in (RAW, COMPRESSED)]
+    if wanted:
+        if wanted in topics:
+            return wanted
+        if f"{wanted}/compressed" in topics:
+            return f"{wanted}/compressed"
+        raise InputError(
+            f"{bag} has no images on '{wanted}'; image topics: {', '.join(topics) or 'none'}"
+        )
+    # The same images may be there raw and compressed; the latter are cheaper to read.
+    distinct = [name for name in topics if f"{name}/compressed" not in topics]
+    if not distinct:
+        raise InputError(f"{bag} has no images; its topics: {', '.join(types) or 'none'}")
+    if len(distinct) > 1:
+        raise InputError(
+            f"{bag} has several image topics, choose one with --image-topic: {', '.join(distinct)}"
+        )
+    return distinct[0]
+
+
+def _info_topic(types: dict[str, str], image_topic: str, wanted: str, bag: Path) -> str:
+    topics = [name for name, kind in types.items() if kind == CAMERA_INFO]
+    if wanted:
+        if wanted in topics:
+            return wanted
+        raise InputError(
+            f"{bag} has no CameraInfo on '{wanted}'; such topics: {', '.join(topics) or 'none'}"
+        )
+    base = PurePosixPath(image_topic.removesuffix("/compressed"))
+    beside = str(base.parent / "camera_info")
+    if beside in topics:
+        return beside
+    if len(topics) == 1:
+        return topics[0]
+    raise InputError(
+        f"{bag} has no CameraInfo beside {image_topic}; choose with --camera-info-topic from "
+        f"{', '.join(topics) or 'none'}, or give --intrinsics or --camera-info"
+    )

@@ -1,0 +1,243 @@
+"""The table of a run: rates, drops and latencies, for people and for programs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scenedino_ros.demo.recording import VOXELS, Measurements
+from scenedino_ros.demo.settings import NODE, PlayResult
+from scenedino_ros.export import write_atomically
+
+_UNIT = " [ms]"
+_LATENCY_NOTE = (
+    "The player stamps each image at the moment it publishes it, so times from the stamp begin "
+    "with the image's own way to the node."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the report.
+
+    Attributes:
+        title: Its heading.
+        header: Names of its columns; the first is a name, the others are numbers.
+        rows: As many words per row.
+        note: A sentence below, or nothing.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is told about a run.
+
+    Attributes:
+        facts: What ran on what: names and words.
+        measured: What the recording says.
+        played: What the player says; None if it did not get to its end.
+        realtime: Whether the player kept its pace whatever the node did.
+        problems: Sentences on what went wrong.
+        files: What there is to look at: names and files in the run's folder.
+        voxels: Occupied voxels of the frames drawn.
+    """
+
+    facts: dict[str, str]
+    measured: Measurements
+    played: PlayResult | None
+    realtime: bool
+    problems: list[str]
+    files: dict[str, str]
+    voxels: tuple[int, ...] = ()
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the weights were never trained."""
+        return "untrained" in self.measured.weights.lower()
+
+    def values(self) -> dict[str, Any]:
+        """Return the report as plain values that JSON can hold."""
+        played = self.played
+        return {
+            "weights": self.measured.weights,
+            "untrained_weights": self.is_untrained,
+            "facts": self.facts,
+            "network": self.measured.reports.get("network", {}),
+            "images": image_counts(self),
+            "drops": _drops(self.measured),
+            "rate_hz": {"images_out": output_rate(self.measured)},
+            "latency_ms": stage_latencies(self.measured),
+            "stamp_to_arrival_ms": _arrival(self.measured),
+            "playing": {
+                "realtime": self.realtime,
+                "seconds": played.seconds if played else None,
+                "pauses": played.pauses if played else None,
+                "paused_seconds": played.paused_seconds if played else None,
+                "unanswered": played.unanswered if played else None,
+            },
+            "messages": self.measured.counts,
+            "occupied_voxels": list(self.voxels),
+            "problems": self.problems,
+            "files": self.files,
+        }
+
+    def sections(self) -> list[Section]:
+        """Return the tables."""
+        return [
+            Section("Run", ("what", "value"), tuple(self.facts.items())),
+            _image_section(self),
+            _latency_section(self.measured),
+            _arrival_section(self.measured),
+        ]
+
+
+def image_counts(report: Report) -> dict[str, int]:
+    """Return how many images were played, came in, and came out."""
+    frames = report.measured.reports.get("frames", {})
+    played = report.played.sent if report.played else len(report.measured.image_stamps)
+    return {
+        "played": played,
+        "recorded": len(report.measured.image_stamps),
+        "arrived_at_node": int(frames.get("images in", 0)),
+        "processed": int(frames.get("images out", 0)),
+        "clouds_recorded": report.measured.counts.get(VOXELS, 0),
+    }
+
+
+def output_rate(measured: Measurements) -> float:
+    """Return processed images per second, from the first image to the last output."""
+    return len(measured.cloud_stamps) / measured.seconds if measured.seconds > 0 else 0.0
+
+
+def stage_latencies(measured: Measurements) -> dict[str, dict[str, float]]:
+    """Return the node's percentiles by stage, such as ``{"encode": {"p50": 12.0}}``."""
+    stages: dict[str, dict[str, float]] = {}
+    for key, value in measured.reports.get("latency", {}).items():
+        if key.endswith(_UNIT):
+            stage, _, percentile = key.removesuffix(_UNIT).rpartition(" ")
+            stages.setdefault(stage, {})[percentile] = float(value)
+    return stages
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write ``report.json`` and ``report.md``."""
+    text = json.dumps(report.values(), indent=2)
+    write_atomically(folder / "report.json", text.encode("utf-8"))
+    write_atomically(folder / "report.md", _markdown(report).encode("utf-8"))
+
+
+def print_report(report: Report, folder: Path, console: Console) -> None:
+    """Print the tables to the terminal."""
+    for section in report.sections():
+        table = Table(title=section.title, title_justify="left", title_style="bold")
+        for number, name in enumerate(section.header):
+            numbers = number > 0 and section.title != "Run"
+            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        for row in section.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        if section.note:
+            console.print(section.note, style="dim", markup=False)
+        console.print()
+    for problem in report.problems:
+        console.print(f"problem: {problem}", style="yellow", markup=False, soft_wrap=True)
+    style = "bold red" if report.is_untrained else "bold"
+    console.print(f"Weights: {report.measured.weights}", style=style, markup=False, soft_wrap=True)
+    console.print(f"Results in {folder}:", markup=False, soft_wrap=True)
+    for name, file in report.files.items():
+        console.print(f"  {file}  ({name})", markup=False, highlight=False, soft_wrap=True)
+
+
+def _markdown(report: Report) -> str:
+    lines = ["# Demo run", "", f"Weights: **{report.measured.weights}**", ""]
+    for section in report.sections():
+        lines += [f"## {section.title}", "", _row(section.header)]
+        lines.append(_row(["---", *("---:" for _ in section.header[1:])]))
+        lines += [_row(row) for row in section.rows]
+        lines += ["", section.note, ""] if section.note else [""]
+    if report.problems:
+        lines += ["## Problems", "", *(f"- {problem}" for problem in report.problems), ""]
+    if report.files:
+        lines += ["## Files", ""]
+        lines += [f"- [{file}]({file}): {name}" for name, file in report.files.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(cells: Any) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _image_section(report: Report) -> Section:
+    counts, measured = image_counts(report), report.measured
+    seconds = measured.seconds
+    played_rate = counts["played"] / report.played.seconds if report.played else 0.0
+    rows = [
+        ("images played", str(counts["played"]), f"{played_rate:.2f}"),
+        ("images that arrived at the node", str(counts["arrived_at_node"]), ""),
+        ("images processed", str(counts["processed"]), f"{output_rate(measured):.2f}"),
+    ]
+    rows += [(f"dropped: {reason}", str(count), "") for reason, count in _drops(measured).items()]
+    for topic, count in sorted(measured.counts.items()):
+        rows.append((topic, str(count), f"{count / seconds:.2f}" if seconds > 0 else ""))
+    note = (
+        "Images were played at their own pace; what the node could not keep up with is dropped."
+        if report.realtime
+        else "Each image was played when the node was done with the one before it; "
+        "--realtime keeps the pace of the recording."
+    )
+    return Section("Images and messages", ("what", "count", "1/s"), tuple(rows), note)
+
+
+def _latency_section(measured: Measurements) -> Section:
+    stages = stage_latencies(measured)
+    rows = [
+        (stage, *(f"{values.get(name, float('nan')):.1f}" for name in ("p50", "p95", "p99")))
+        for stage, values in stages.items()
+    ]
+    header = ("stage", "p50 ms", "p95 ms", "p99 ms")
+    return Section("Latency in the node, by stage", header, tuple(rows), _LATENCY_NOTE)
+
+
+def _arrival_section(measured: Measurements) -> Section:
+    rows = [
+        (topic, *(f"{values[name]:.1f}" for name in ("p50", "p95", "max")))
+        for topic, values in sorted(_arrival(measured).items())
+    ]
+    return Section(
+        "From the image's stamp to the arrival at the recorder",
+        ("topic", "p50 ms", "p95 ms", "max ms"),
+        tuple(rows),
+    )
+
+
+def _arrival(measured: Measurements) -> dict[str, dict[str, float]]:
+    return {
+        topic: {
+            "p50": float(np.percentile(delays, 50)),
+            "p95": float(np.percentile(delays, 95)),
+            "max": max(delays),
+        }
+        for topic, delays in measured.arrival_ms.items()
+        if topic not in (f"/{NODE}/label_info", f"/{NODE}/transition_event")
+    }
+
+
+def _drops(measured: Measurements) -> dict[str, int]:
+    frames = measured.reports.get("frames", {})
+    prefix = "dropped: "
+    return {
+        key.removeprefix(prefix): int(value)
+        for key, value in frames.items()
+        if key.startswith(prefix) and int(value)
+    }

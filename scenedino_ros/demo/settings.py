@@ -1,0 +1,96 @@
+"""What the demo's processes are told, as JSON files in the folder of the run."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scenedino_ros.export import write_atomically
+
+NODE = "scenedino"
+RECORDER = "scenedino_recorder"
+PLAYER = "scenedino_player"
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class PlayerSettings:
+    """What is played, and how.
+
+    Attributes:
+        bag: The recording.
+        image_topic: Topic of the images, played under the same name.
+        info_topic: Topic of the calibration, played under this name.
+        info_file: File with a serialized CameraInfo that replaces the recorded ones, or empty.
+        compressed: Whether the images are compressed.
+        rate_hz: Images per second; 0: as recorded.
+        frames: Images to play in all; 0: all.
+        loops: How many times the recording is played.
+        wait: Do not play an image before the node is done with the last one.
+        done_topic: Topic of the node that is published last for an image.
+        done_type: Its message type.
+        result: File to write the outcome to.
+    """
+
+    bag: str
+    image_topic: str
+    info_topic: str
+    info_file: str
+    compressed: bool
+    rate_hz: float
+    frames: int
+    loops: int
+    wait: bool
+    done_topic: str
+    done_type: str
+    result: str
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """What is recorded.
+
+    Attributes:
+        output: Folder of the recording.
+        prefixes: Topics whose names begin like this are recorded as soon as they appear.
+        topics: Further topics.
+    """
+
+    output: str
+    prefixes: tuple[str, ...]
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlayResult:
+    """What became of the playing.
+
+    Attributes:
+        sent: Images played.
+        seconds: Time from the first image to the end.
+        pauses: How often the recording's time stood still, waiting for the node.
+        paused_seconds: For how long in all.
+        unanswered: Images for which the player gave up waiting.
+    """
+
+    sent: int
+    seconds: float
+    pauses: int
+    paused_seconds: float
+    unanswered: int
+
+
+def write_settings(path: Path, settings: Any) -> None:
+    """Write one of the classes above as JSON."""
+    text = json.dumps(dataclasses.asdict(settings), indent=2)
+    write_atomically(path, text.encode("utf-8"))
+
+
+def read_settings(path: Path, kind: type[Settings]) -> Settings:
+    """Read what `write_settings` wrote."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

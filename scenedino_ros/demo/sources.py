@@ -1,0 +1,174 @@
+"""From the arguments to a drive that can be played; data sets become recordings first."""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder
+from scenedino_ros.cli.camera_file import camera_from_yaml
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
+from scenedino_ros.datasets.dgp import read_dgp
+from scenedino_ros.datasets.images import ImageFolder, read_image_folder
+from scenedino_ros.datasets.kitti360 import read_drive
+from scenedino_ros.demo.drives import Drive, find_drive
+from scenedino_ros.ros.bag import BagReader
+from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image
+
+Progress = Callable[[str, int, int], None]  # what, done, in all
+DRIVE_VERSION = 1  # raise when the synthetic street looks different
+_INPUT = "input"  # folder of the run's own recording of the input
+
+
+def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive:
+    """Return the drive that the arguments ask for.
+
+    Args:
+        args: Parsed arguments.
+        run: Folder of the run; data sets are converted into it.
+        progress: Told how far a conversion is.
+
+    Raises:
+        InputError: If the arguments contradict each other, or the data cannot be used.
+        BagError: If a recording cannot be read.
+    """
+    if args.bag:
+        return find_drive(
+            args.bag,
+            image_topic=args.image_topic,
+            info_topic=args.camera_info_topic,
+            has_calibration=bool(args.intrinsics or args.camera_info),
+            rectified=args.rectified,
+        )
+    if args.image_topic or args.camera_info_topic:
+        raise InputError("--image-topic and --camera-info-topic need --bag")
+    if args.images:
+        return _from_images(args, run, progress)
+    if args.intrinsics or args.camera_info:
+        raise InputError("--intrinsics and --camera-info need --images or --bag")
+    if args.kitti360:
+        kitti = read_drive(args.kitti360)
+        bag_from_kitti360(kitti, run / _INPUT, progress=_named(progress, "converting KITTI-360"))
+        return find_drive(
+            run / _INPUT, name=f"KITTI-360 {kitti.name}", rectified=True, body_frame="velodyne"
+        )
+    if args.dgp:
+        dgp = read_dgp(args.dgp, args.camera)
+        bag_from_dgp(dgp, run / _INPUT, progress=_named(progress, "converting DGP scene"))
+        name = f"DGP {dgp.name} {dgp.camera_name}"
+        return find_drive(run / _INPUT, name=name, rectified=True, body_frame="base_link")
+    bag = synthetic_street(args.seed, progress)
+    name = f"synthetic street, seed {args.seed}"
+    return find_drive(bag, name=name, rectified=True, body_frame="base_link")
+
+
+def checkpoint_argument(text: str) -> str:
+    """Return the checkpoint as the node is told it: a published name, or a file's full path.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if not text or text in PUBLISHED:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"checkpoint '{text}' is neither a file nor a published name ({', '.join(PUBLISHED)})"
+        )
+    return str(path.resolve())
+
+
+def given_calibration(args: argparse.Namespace, drive: Drive) -> CalibratedCamera | None:
+    """Return the calibration that the arguments give for a recording, or None.
+
+    Raises:
+        InputError: If it is not for images of this size.
+    """
+    if not (args.bag and (args.intrinsics or args.camera_info)):
+        return None
+    with BagReader(drive.bag) as reader:
+        message = next(reader.messages([drive.image_topic])).message
+    rgb = rgb_from_compressed(message) if drive.compressed else rgb_from_image(message)
+    return _calibration(args, rgb.shape[1], rgb.shape[0])
+
+
+def synthetic_street(seed: int, progress: Progress) -> Path:
+    """Return the recording of a synthetic drive, rendered on first use by a process of its own.
+
+    Raises:
+        InputError: If it cannot be rendered.
+    """
+    key = hashlib.sha256(json.dumps([DRIVE_VERSION, seed]).encode()).hexdigest()[:8]
+    bag = cache_folder() / "streets" / f"street_{seed}_{key}"
+    if bag.is_dir():
+        return bag
+    bag.parent.mkdir(parents=True, exist_ok=True)
+    partial = bag.with_name(f"{bag.name}.{os.getpid()}")
+    command = [sys.executable, "-m", "scenedino_ros.synthesis.record"]
+    command += ["--seed", str(seed), "--output", str(partial)]
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    try:
+        for line in process.stdout or ():
+            done, _, total = line.removeprefix("frame ").partition("/")
+            if total:
+                progress("rendering the street", int(done), int(total))
+        said = process.stderr.read() if process.stderr else ""
+        if process.wait() != 0:
+            reason = said.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+            raise InputError(f"the synthetic street cannot be rendered: {reason[0]}")
+    finally:
+        process.terminate()
+        process.wait()
+        if not bag.exists() and partial.exists() and process.returncode == 0:
+            os.replace(partial, bag)
+        shutil.rmtree(partial, ignore_errors=True)
+    return bag
+
+
+def _from_images(args: argparse.Namespace, run: Path, progress: Progress) -> Drive:
+    folder: ImageFolder = read_image_folder(args.images)
+    camera = _calibration(args, folder.width, folder.height)
+    bag_from_images(
+        folder,
+        camera,
+        run / _INPUT,
+        rate_hz=args.rate or 10.0,
+        progress=_named(progress, "converting images"),
+    )
+    return find_drive(run / _INPUT, name=args.images.name)
+
+
+def _calibration(args: argparse.Namespace, width: int, height: int) -> CalibratedCamera:
+    if args.intrinsics:
+        return CalibratedCamera(PinholeCamera.from_focal(*args.intrinsics, width, height))
+    if not args.camera_info:
+        raise InputError(
+            "images need a calibration: --intrinsics fx,fy,cx,cy or --camera-info file.yaml"
+        )
+    camera = camera_from_yaml(args.camera_info, rectified=bool(args.rectified))
+    size = camera.pinhole.width, camera.pinhole.height
+    if size != (width, height):
+        raise InputError(
+            f"{args.camera_info} is for images of {size[0]} x {size[1]}, "
+            f"but these have {width} x {height}"
+        )
+    return camera
+
+
+def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total)

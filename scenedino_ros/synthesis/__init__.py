@@ -1,0 +1,1 @@
+"""Procedural streets: what stands in them, and what a camera sees of them."""

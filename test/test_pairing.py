@@ -1,0 +1,205 @@
+"""Which calibration an image gets, and that a slot between two threads keeps the newest."""
+
+import random
+import threading
+import time
+
+import pytest
+
+from scenedino_ros.ros.mailbox import Mailbox
+from scenedino_ros.ros.pairing import Paired, Pairing
+from scenedino_ros.ros.statistics import Reason
+
+SECOND = 1_000_000_000
+
+
+def reasons(paired: Paired) -> list[Reason]:
+    return [drop.reason for drop in paired.drops]
+
+
+def names(paired: Paired) -> tuple[str, str] | None:
+    return (paired.frame.image, paired.frame.info) if paired.frame else None
+
+
+# Exact.
+
+
+@pytest.mark.parametrize("info_first", [True, False])
+def test_exact_pairs_equal_stamps_in_either_order(info_first):
+    pairing = Pairing("exact", 5.0)
+    if info_first:
+        assert pairing.add_info(7, "info") == Paired()
+        paired = pairing.add_image(7, "image", 1.5)
+    else:
+        assert pairing.add_image(7, "image", 1.5) == Paired()
+        paired = pairing.add_info(7, "info")
+    assert names(paired) == ("image", "info")
+    assert (paired.frame.stamp_ns, paired.frame.arrival) == (7, 1.5)
+    assert pairing.add_info(7, "again") == Paired()
+
+
+def test_exact_gives_up_images_older_than_a_pair():
+    pairing = Pairing("exact", 5.0)
+    pairing.add_image(1, "lonely", 0.0)
+    pairing.add_image(2, "image", 0.0)
+    paired = pairing.add_info(2, "info")
+    assert names(paired) == ("image", "info")
+    assert reasons(paired) == [Reason.NO_INFO]
+
+
+def test_exact_keeps_a_bounded_number_of_images():
+    pairing = Pairing("exact", 5.0)
+    given_up = [reasons(pairing.add_image(i, "image", 0.0)) for i in range(15)]
+    assert given_up == [[]] * 10 + [[Reason.NO_INFO]] * 5
+    assert pairing.add_info(4, "info").frame is None
+    assert names(pairing.add_info(5, "info")) == ("image", "info")
+
+
+def test_exact_keeps_a_bounded_number_of_calibrations():
+    pairing = Pairing("exact", 5.0)
+    for i in range(15):
+        pairing.add_info(i, i)
+    assert pairing.add_image(4, "image", 0.0).frame is None
+    assert names(pairing.add_image(5, "image", 0.0)) == ("image", 5)
+
+
+def test_exact_explains_which_stamps_differ():
+    pairing = Pairing("exact", 5.0)
+    pairing.add_info(3 * SECOND, "info")
+    pairing.add_image(2 * SECOND, "image", 0.0)
+    pairing.add_image(4 * SECOND, "image", 0.0)
+    paired = pairing.add_info(4 * SECOND, "info")
+    assert "2.000000 s; the last one has 4.000000 s" in paired.drops[0].sentence
+
+
+# Latest.
+
+
+def test_latest_takes_the_last_calibration_and_changes_at_once():
+    pairing = Pairing("latest", 5.0)
+    pairing.add_info(1 * SECOND, "first")
+    assert names(pairing.add_image(2 * SECOND, "a", 0.0)) == ("a", "first")
+    assert names(pairing.add_image(3 * SECOND, "b", 0.0)) == ("b", "first")
+    pairing.add_info(3 * SECOND, "second")
+    assert names(pairing.add_image(4 * SECOND, "c", 0.0)) == ("c", "second")
+
+
+def test_latest_keeps_one_image_until_the_first_calibration():
+    pairing = Pairing("latest", 5.0)
+    assert reasons(pairing.add_image(1, "old", 0.0)) == []
+    paired = pairing.add_image(2, "new", 0.0)
+    assert reasons(paired) == [Reason.NO_INFO]
+    assert "no camera_info has come" in paired.drops[0].sentence
+    assert names(pairing.add_info(2, "info")) == ("new", "info")
+
+
+@pytest.mark.parametrize(("age", "usable"), [(5 * SECOND, True), (5 * SECOND + 1, False)])
+def test_latest_refuses_a_calibration_that_is_too_old(age, usable):
+    pairing = Pairing("latest", 5.0)
+    pairing.add_info(SECOND, "info")
+    paired = pairing.add_image(SECOND + age, "image", 0.0)
+    assert (paired.frame is not None) == usable
+    if not usable:
+        paired = pairing.add_image(SECOND + age + 1, "next", 0.0)
+        assert reasons(paired) == [Reason.INFO_TOO_OLD]
+        assert "5.000 s older" in paired.drops[0].sentence
+        assert names(pairing.add_info(SECOND + age, "fresh")) == ("next", "fresh")
+
+
+def test_latest_takes_a_calibration_that_is_newer_than_the_image():
+    pairing = Pairing("latest", 5.0)
+    pairing.add_info(100 * SECOND, "info")
+    assert names(pairing.add_image(SECOND, "image", 0.0)) == ("image", "info")
+
+
+# Both.
+
+
+@pytest.mark.parametrize("mode", ["exact", "latest"])
+def test_time_that_runs_backwards_voids_what_waits(mode):
+    pairing = Pairing(mode, 5.0)
+    pairing.add_image(9 * SECOND, "before", 0.0)
+    pairing.add_info(8 * SECOND, "before")
+    paired = pairing.add_image(SECOND, "jump", 0.0)
+    assert paired.jumped_back
+    assert reasons(paired)[0] == Reason.TIME_BACKWARDS
+    assert "8.000 s before" in paired.drops[0].sentence
+    assert pairing.add_image(2 * SECOND, "after", 0.0).frame is None
+    assert names(pairing.add_info(2 * SECOND, "after")) == ("after", "after")
+
+
+def test_images_that_waited_are_counted_when_time_runs_backwards():
+    pairing = Pairing("exact", 5.0)
+    for i in range(4):
+        pairing.add_image(10 + i, "image", 0.0)
+    paired = pairing.add_image(1, "jump", 0.0)
+    assert reasons(paired) == [Reason.TIME_BACKWARDS] * 5
+
+
+def test_an_image_with_the_stamp_of_the_last_one_is_no_jump():
+    pairing = Pairing("latest", 5.0)
+    pairing.add_info(1, "info")
+    assert names(pairing.add_image(1, "a", 0.0)) == ("a", "info")
+    assert names(pairing.add_image(1, "b", 0.0)) == ("b", "info")
+
+
+@pytest.mark.parametrize("mode", ["exact", "latest"])
+def test_every_image_is_paired_or_given_up_or_waits(mode):
+    rng = random.Random(3)
+    pairing = Pairing(mode, 0.000_000_05)
+    images = paired_images = dropped = 0
+    for step in range(2000):
+        stamp = step + rng.randint(-30, 30) if rng.random() < 0.02 else step
+        if rng.random() < 0.6:
+            images += 1
+            result = pairing.add_image(max(stamp, 0), "image", 0.0)
+        else:
+            result = pairing.add_info(step - rng.randint(0, 3), "info")
+        paired_images += result.frame is not None
+        dropped += len(result.drops)
+        waiting = images - paired_images - dropped
+        assert 0 <= waiting <= (10 if mode == "exact" else 1)
+    assert paired_images > 100
+
+
+# The slot between the threads.
+
+
+def test_the_newest_item_wins():
+    box = Mailbox()
+    assert box.put("first") is None
+    assert box.put("second") == "first"
+    assert box.take() == "second"
+    assert box.put("third") is None
+
+
+def test_a_closed_slot_is_empty_and_releases_who_waits():
+    box = Mailbox()
+    taken = []
+    waiting = threading.Thread(target=lambda: taken.append(box.take()))
+    waiting.start()
+    box.close()
+    waiting.join(30)
+    assert taken == [None]
+    box.put("too late")
+    assert box.take() is None
+
+
+def test_no_item_is_lost_between_threads():
+    box = Mailbox()
+    taken = []
+
+    def empty():
+        while (item := box.take()) is not None:
+            taken.append(item)
+
+    thread = threading.Thread(target=empty)
+    thread.start()
+    replaced = [old for i in range(1, 5001) if (old := box.put(i)) is not None]
+    deadline = time.monotonic() + 30
+    while 5000 not in taken and time.monotonic() < deadline:
+        time.sleep(0.001)
+    box.close()
+    thread.join(30)
+    assert sorted(taken + replaced) == list(range(1, 5001))
+    assert taken == sorted(taken)
