@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Plays a drive through the node and leaves recording, pictures and a table in one folder.
+# Arguments go to the demo: ./demo.sh --help lists them.
+set -euo pipefail
+# shellcheck source=scripts/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
+
+prepare_environment
+exec "$PYTHON" -m scenedino_ros.demo "$@"

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Checks style, types and spelling, then runs the tests; fails if one of them does.
+# Arguments go to pytest: ./test.sh -k voxels, ./test.sh test/test_voxels.py --golden DIR
+set -euo pipefail
+# shellcheck source=scripts/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
+
+failed=()
+
+check() {
+  say "$1"
+  "${@:2}" || failed+=("$1")
+}
+
+# Nothing of the user's network or ROS settings may reach the processes under test.
+isolate() {
+  export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST MPLBACKEND=Agg
+  [[ ${ROS_DISTRO:-} != humble ]] || export ROS_LOCALHOST_ONLY=1 # Humble's word for the same
+  unset ROS_DISCOVERY_SERVER ROS_STATIC_PEERS ROS_NAMESPACE
+  unset FASTDDS_DEFAULT_PROFILES_FILE FASTRTPS_DEFAULT_PROFILES_FILE
+  # A sourced ROS and some packages bring plugins made for other versions of pytest.
+  export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+  unset PYTEST_ADDOPTS PYTEST_PLUGINS
+  unset HF_HUB_OFFLINE HF_ENDPOINT HF_TOKEN TRANSFORMERS_OFFLINE
+  export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}"
+  export NO_PROXY="$no_proxy"
+  ROS_LOG_DIR="$(mktemp -d)"
+  export ROS_LOG_DIR
+  trap 'rm -rf "$ROS_LOG_DIR"' EXIT
+}
+
+# Paths among the arguments are the caller's: they still hold after the step into the clone.
+prepare_arguments() {
+  local argument
+  arguments=()
+  for argument in "$@"; do
+    [[ $PWD == "$ROOT" || $argument == -* || ! -e ${argument%%::*} ]] || argument="$PWD/$argument"
+    arguments+=("$argument")
+  done
+}
+
+prepare_environment
+isolate
+prepare_arguments "$@"
+cd "$ROOT"
+
+check "ruff check" "$PYTHON" -m ruff check --quiet .
+check "ruff format" "$PYTHON" -m ruff format --check --quiet .
+check "mypy" "$PYTHON" -m mypy scenedino_ros/core
+check "codespell" "$PYTHON" -m codespell_lib
+# Without a path among the arguments pytest takes the folder that pyproject.toml names.
+check "pytest" "$PYTHON" -m pytest ${arguments[@]+"${arguments[@]}"}
+
+if ((${#failed[@]})); then
+  printf 'failed: %s\n' "$(IFS=,; echo "${failed[*]}")" >&2
+  exit 1
+fi
