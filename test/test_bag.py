@@ -145,6 +145,9 @@ def test_topics_and_times_are_selected(tmp_path, storage):
     assert contents(path, topics=["/chatter"]) == [e for e in written if e[0] == "/chatter"]
     assert contents(path, start=low) == [e for e in written if e[1] >= low]
     assert contents(path, stop=high) == [e for e in written if e[1] < high]
+    last = written[-1][1]
+    assert contents(path, start=last) == written[-1:]
+    assert contents(path, stop=last) == written[:-1]
     assert contents(path, topics={"/image"}, start=low, stop=high) == [
         e for e in written if e[0] == "/image" and low <= e[1] < high
     ]
@@ -302,9 +305,7 @@ def test_split_recordings_are_merged_by_time(tmp_path, storage):
         with BagWriter(tmp_path / "part", storage, overwrite=True) as writer:
             writer.add_topic("/a", STRING)
             for step in range(5):  # overlaps with the next file
-                writer.write(
-                    "/a", part * 4 * SECOND + step * SECOND + part, text(f"{part} {step}")
-                )
+                writer.write("/a", (3 * part + step) * SECOND + part, text(f"{part} {step}"))
         (file,) = [f for f in (tmp_path / "part").iterdir() if f.name != "metadata.yaml"]
         file.rename(folder / f"split_{part}{file.suffix}")
     with BagReader(folder) as bag:
@@ -638,6 +639,20 @@ def test_missing_files_are_named_and_the_rest_is_read(tmp_path):
     messages, problems = readable(tmp_path / "drive")
     assert messages == written
     assert problems == ["files of the recording are missing: drive_1.mcap"]
+
+
+def test_one_unreadable_file_of_several_is_left_out(tmp_path):
+    for file in (RECORDED / "mcap_split_without_metadata").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "multiple_files_1.mcap").write_bytes(b"")
+    messages, problems = readable(tmp_path)
+    assert len(messages) == 1324 + 529
+    assert len(problems) == 1
+    assert "multiple_files_1.mcap is not an MCAP file" in problems[0]
+    for number in (0, 2):
+        (tmp_path / f"multiple_files_{number}.mcap").write_bytes(b"")
+    with pytest.raises(BagError, match="cannot be read: .*files_0.mcap is not .*files_2.mcap is"):
+        BagReader(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["", "}{", "rosbag2_bagfile_information: 7", "a: [1"])

@@ -15,11 +15,11 @@ from scenedino_ros.core.checkpoint import (
     Checkpoint,
     build_model,
     load_checkpoint,
-    read_card,
     resize_checkpoint,
     save_checkpoint,
     untrained_checkpoint,
 )
+from scenedino_ros.core.checkpoint_card import read_card
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.encoder import BACKBONES, patch_grid
 from scenedino_ros.core.errors import CheckpointError, InputError

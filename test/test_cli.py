@@ -14,7 +14,7 @@ import pytest
 import yaml
 from official_files import small_state, training_config, write_folder
 
-from scenedino_ros.checkpoints.official import file_sha256
+from scenedino_ros.checkpoints.published import file_sha256
 from scenedino_ros.cli.camera_file import camera_from_yaml
 from scenedino_ros.cli.main import SUBCOMMANDS, build_parser, main
 from scenedino_ros.cli.results import result_folders

@@ -18,6 +18,7 @@ import rclpy  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from models import lively_checkpoint  # noqa: E402
 from ros_rig import (  # noqa: E402
+    BASE_CAMERA,  # noqa: E402, I001
     CAMERA_FRAME,
     DEADLINE,
     GRID_FRAME,
@@ -43,7 +44,6 @@ from scenedino_ros.core.voxels import VoxelGrid  # noqa: E402
 from scenedino_ros.ros.from_msg import camera_from_info  # noqa: E402
 from scenedino_ros.ros.node import main  # noqa: E402
 from scenedino_ros.ros.transforms import matrix_from_rotation  # noqa: E402
-from ros_rig import BASE_CAMERA  # noqa: E402, I001
 
 pytestmark = pytest.mark.ros
 
@@ -308,7 +308,7 @@ def test_live_parameters_hold_from_the_next_frame(street):
     ("name", "value", "words"),
     [
         ("voxels.density_threshold", -1.0, "voxels.density_threshold must be in 0.0 to inf 1/m"),
-        ("voxels.hidden_classes", ["dog"], "voxels.hidden_classes names 'dog'"),
+        ("voxels.hidden_classes", ["dog"], "voxels.hidden_classes: unknown class 'dog'"),
         ("render.downscale", 100, "render.downscale"),
         ("grid.voxel_size", 1.0, "read-only"),
     ],

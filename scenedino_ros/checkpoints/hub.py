@@ -12,29 +12,29 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from scenedino_ros.checkpoints.download import fetch_files
-from scenedino_ros.checkpoints.official import (
+from scenedino_ros.checkpoints.published import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
-    convert_official,
+    LICENSE,
+    PUBLISHED,
+    REPO_ID,
+    cached_file,
     file_sha256,
 )
-from scenedino_ros.checkpoints.published import LICENSE, PUBLISHED, REPO_ID, cached_file
-from scenedino_ros.core.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    untrained_checkpoint,
-)
 from scenedino_ros.core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from scenedino_ros.core.checkpoint import Checkpoint
 
 Progress = Callable[[str], None]
 
 
-def load_named_or_path(text: str, progress: Progress = lambda _: None) -> Checkpoint:
+def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Checkpoint":
     """Load a checkpoint the way users name it.
 
     Args:
@@ -44,6 +44,9 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> Checkp
     Raises:
         CheckpointError: If there is no such name or file, it cannot be fetched, or it is damaged.
     """
+    # Imported here, as below: finding a file or showing its card need not wait for torch.
+    from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
+
     if not text:
         return untrained_checkpoint()
     return load_checkpoint(locate(text, progress))
@@ -103,6 +106,9 @@ def fetch_published(
 
 def _fetch_and_convert(name: str, target: Path, progress: Progress, endpoint: str | None) -> None:
     """Fetch the official files, convert them, and drop them once the converted file stands."""
+    from scenedino_ros.checkpoints.official import convert_official
+    from scenedino_ros.core.checkpoint import save_checkpoint
+
     published = PUBLISHED[name]
     folder = target.parent / "download" / name
     files = [f"{published.folder}/{file}" for file in (CHECKPOINT_FILE, CONFIG_FILE)]

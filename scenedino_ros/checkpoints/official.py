@@ -4,7 +4,6 @@ An official checkpoint is a folder with ``checkpoint.pt`` and ``training_config.
 network looks like is read off the tensors' shapes; the configuration only has to agree.
 """
 
-import hashlib
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -26,14 +25,12 @@ from scenedino_ros.checkpoints.official_shapes import (
     State,
     config_from_state,
 )
+from scenedino_ros.checkpoints.published import CHECKPOINT_FILE, CONFIG_FILE, file_sha256
 from scenedino_ros.core.checkpoint import Checkpoint
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.model import SceneDino
-
-CHECKPOINT_FILE = "checkpoint.pt"
-CONFIG_FILE = "training_config.yaml"
 
 _PREFIXES = (
     (VIT, "encoder.vit."),
@@ -197,15 +194,6 @@ def rename_state(state: State, config: ModelConfig) -> State:
         _check_values(key, state[key], config)
         converted[ours] = state[key].to(expected[ours].dtype).contiguous()
     return converted
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _class_table(classes: ClassTable | None, config: ModelConfig) -> ClassTable:

@@ -1,9 +1,12 @@
 """Names of the published checkpoints, and where they lie once they have been fetched."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+CHECKPOINT_FILE = "checkpoint.pt"
+CONFIG_FILE = "training_config.yaml"
 REPO_ID = "jev-aleks/SceneDINO"
 LICENSE = (
     f"see https://huggingface.co/{REPO_ID}; trained on KITTI-360, which is CC BY-NC-SA 3.0 "
@@ -49,3 +52,12 @@ def cache_folder() -> Path:
 def cached_file(name: str) -> Path:
     """Return where the converted file of a published checkpoint lies or would lie."""
     return cache_folder() / f"{name}.safetensors"
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -33,12 +33,12 @@ def run(options: argparse.Namespace) -> int:
     """Print the card of a checkpoint, or the list of published names."""
     if options.checkpoint is None:
         return _list_published(as_json=options.json)
-    with telling("loading PyTorch") as progress:
-        # Imported here because it takes seconds; the list and the help do not wait for it.
+    with telling("reading the checkpoint") as progress:
+        # Imported here: the list and the help do not wait for it.
         from scenedino_ros.checkpoints.hub import locate
-        from scenedino_ros.checkpoints.official import file_sha256
+        from scenedino_ros.checkpoints.published import file_sha256
         from scenedino_ros.cli.card import card_json, card_values, print_card
-        from scenedino_ros.core.checkpoint import read_card
+        from scenedino_ros.core.checkpoint_card import read_card
 
         progress(f"reading {options.checkpoint}")
         path = locate(options.checkpoint, progress, fetch=options.download)

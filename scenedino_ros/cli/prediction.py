@@ -23,7 +23,8 @@ from scenedino_ros.cli.results import (
     write_results,
 )
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.checkpoint import load_checkpoint, read_card, untrained_checkpoint
+from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
+from scenedino_ros.core.checkpoint_card import read_card
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import SKY

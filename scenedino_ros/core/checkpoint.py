@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from scenedino_ros.core.checkpoint_card import FORMAT, parse_metadata
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.encoder import backbone_spec, patch_grid
-from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.model import SceneDino
 
-FORMAT = "scenedino_ros/1"
 # Small and quick: what a processor without GPU can run; the architecture of the default model.
 SMALL_CONFIG = ModelConfig(
     backbone="dinov2_vits14",
@@ -44,23 +44,6 @@ class Checkpoint:
     classes: ClassTable
     state: dict[str, torch.Tensor]
     provenance: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class CheckpointCard:
-    """What a checkpoint says about itself, read without its tensors.
-
-    Attributes:
-        config: Architecture.
-        classes: Class table.
-        provenance: Where the weights come from.
-        tensors: Shape and type by name.
-    """
-
-    config: ModelConfig
-    classes: ClassTable
-    provenance: dict[str, str]
-    tensors: dict[str, tuple[tuple[int, ...], str]]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -97,48 +80,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            config, classes, provenance = _parse_metadata(path, file.metadata())
+            config, classes, provenance = parse_metadata(path, file.metadata())
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     return Checkpoint(config, classes, state, provenance)
-
-
-def read_card(path: Path) -> CheckpointCard:
-    """Read what a checkpoint says about itself, without loading its tensors.
-
-    Raises:
-        CheckpointError: If the file is missing, damaged, or not one of ours.
-    """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            config, classes, provenance = _parse_metadata(path, file.metadata())
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-            tensors = {
-                key: (tuple(part.get_shape()), str(part.get_dtype()))
-                for key, part in slices.items()
-            }
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
-    return CheckpointCard(config, classes, provenance, tensors)
-
-
-def _parse_metadata(
-    path: Path, metadata: dict[str, str] | None
-) -> tuple[ModelConfig, ClassTable, dict[str, str]]:
-    found = (metadata or {}).get("format", "none")
-    if found != FORMAT or metadata is None:
-        raise CheckpointError(
-            f"checkpoint {path} must be of format {FORMAT}, got {found}; official checkpoints are "
-            "turned into it by 'scenedino convert'"
-        )
-    try:
-        config = ModelConfig.from_dict(json.loads(metadata["config"]))
-        classes = ClassTable.from_dict(json.loads(metadata["classes"]))
-        provenance = json.loads(metadata["provenance"])
-    except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
-        raise CheckpointError(f"checkpoint {path} has a damaged header: {error}") from error
-    return config, classes, provenance
 
 
 def build_model(checkpoint: Checkpoint) -> SceneDino:

@@ -73,7 +73,11 @@ class Listener(Node):
         for publisher in (self.images, self.infos, self.transforms, self.static):
             if not self._subscribes(RECORDER, publisher.topic_name):
                 return "the recorder"
-        if not self._subscribes(RECORDER, self._done_topic):
+        outputs = dict(self.get_publisher_names_and_types_by_node(NODE, "/"))
+        outputs = [topic for topic in outputs if topic.startswith(f"/{NODE}/")]
+        if self._done_topic not in outputs:
+            return "the node's topics"
+        if not all(self._subscribes(RECORDER, topic) for topic in outputs):
             return "the recorder to find the node's topics"
         if self.images.get_subscription_count() < 2:
             return "the subscriptions to match"

@@ -6,9 +6,7 @@ index or a metadata.yaml says is taken for delivered: after a full pass the mess
 
 import heapq
 import os
-import re
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -21,16 +19,24 @@ import yaml
 import zstandard
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.ros.bag_files import METADATA, open_storage, storage_files
+from scenedino_ros.ros.bag_files import (
+    METADATA,
+    is_recording_folder,
+    new_folder,
+    open_storage,
+    storage_files,
+)
 from scenedino_ros.ros.bag_mcap import McapFile
 from scenedino_ros.ros.bag_mcap_writer import McapWriter
 from scenedino_ros.ros.bag_metadata import BagTopic, TopicQos, metadata_map
 from scenedino_ros.ros.bag_sqlite import SqliteFile, SqliteWriter
 from scenedino_ros.ros.bag_types import MessageTypes
 
-_WRITERS = {"mcap": McapWriter, "sqlite3": SqliteWriter}
+_WRITERS: dict[str, type[McapWriter] | type[SqliteWriter]] = {
+    "mcap": McapWriter,
+    "sqlite3": SqliteWriter,
+}
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a serialized message begins with a zero byte instead
-_RECORDING_NAME = re.compile(r"metadata\.yaml|.*\.(mcap|db3)(\.zstd|-shm|-wal|-journal)?")
 _FLUSH_S = 1.0  # how long a written message may wait in memory while others follow
 
 
@@ -79,9 +85,9 @@ class BagReader:
         try:
             self._metadata, paths = storage_files(self.path, self._problems)
             for file in paths:
-                reader = open_storage(file, self._stack, self._problems)
-                self._stack.callback(reader.close)
-                self._files.append(reader)
+                self._add_file(file, is_only=len(paths) == 1)
+            if not self._files:
+                raise BagError(f"{self.path} cannot be read: {'; '.join(self._problems)}")
             self._check_serialization()
         except BaseException:
             self._stack.close()
@@ -154,6 +160,18 @@ class BagReader:
                     f"none of the {promised} messages that {self.path} should hold can be read: "
                     f"{'; '.join(self.problems)}"
                 )
+
+    def _add_file(self, path: Path, *, is_only: bool) -> None:
+        """Open a storage file; one of several that cannot be read is noted and left out."""
+        try:
+            reader = open_storage(path, self._stack, self._problems)
+        except BagError as error:
+            if is_only:
+                raise
+            self._problems.append(str(error))
+            return
+        self._stack.callback(reader.close)
+        self._files.append(reader)
 
     def _check_serialization(self) -> None:
         """Refuse what is not CDR: its bytes would be taken for something they are not."""
@@ -248,7 +266,7 @@ class BagWriter:
         self.path = Path(path)
         self._overwrite = overwrite
         self._check_target()
-        self.partial_path = _new_folder(self.path)
+        self.partial_path = new_folder(self.path)
         self.message_count = 0
         writer = _WRITERS[storage]
         self._storage = writer(self.partial_path / f"{self.path.name}_0{writer.suffix}")
@@ -360,7 +378,7 @@ class BagWriter:
             raise BagError(f"{error}; the new recording is in {self.partial_path}") from error
         if self.path.exists():
             # Never a moment without either: the old one leaves when the new one is complete.
-            replaced = _new_folder(self.path, ".replaced")
+            replaced = new_folder(self.path, ".replaced")
             os.replace(self.path, replaced / self.path.name)
             os.replace(self.partial_path, self.path)
             shutil.rmtree(replaced)
@@ -373,20 +391,5 @@ class BagWriter:
             return
         if not self._overwrite:
             raise BagError(f"{self.path} exists already")
-        if not self.path.is_dir() or not all(
-            _RECORDING_NAME.fullmatch(entry.name) for entry in self.path.iterdir()
-        ):
+        if not is_recording_folder(self.path):
             raise BagError(f"{self.path} is not replaced, because it is not just a recording")
-
-
-def _new_folder(path: Path, suffix: str = ".partial") -> Path:
-    """Create a folder beside `path`; one that an interrupted recording left is kept."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(1, sys.maxsize):
-        folder = path.with_name(f"{path.name}{suffix}" + (f"-{number}" if number > 1 else ""))
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise BagError(f"no folder can be made beside {path}")

@@ -1,5 +1,6 @@
-"""Which storage files make up a recording, and how each is opened."""
+"""The files and folders of a recording: which make it up, and how each is opened."""
 
+import itertools
 import re
 import tempfile
 from contextlib import ExitStack
@@ -14,8 +15,9 @@ from scenedino_ros.ros.bag_metadata import BagMetadata, read_metadata
 from scenedino_ros.ros.bag_sqlite import SqliteFile
 
 METADATA = "metadata.yaml"
-_READERS = {".mcap": McapFile, ".db3": SqliteFile}
+_READERS: dict[str, type[McapFile] | type[SqliteFile]] = {".mcap": McapFile, ".db3": SqliteFile}
 _COMPRESSED = ".zstd"
+_RECORDING_NAME = re.compile(r"metadata\.yaml|.*\.(mcap|db3)(\.zstd|-shm|-wal|-journal)?")
 
 
 def storage_files(path: Path, problems: list[str]) -> tuple[BagMetadata | None, list[Path]]:
@@ -78,6 +80,24 @@ def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> McapFile 
         return _READERS[kind](path)
     except OSError as error:
         raise BagError(f"{path} cannot be read: {error}") from error
+
+
+def is_recording_folder(path: Path) -> bool:
+    """Return whether a folder holds nothing but the files of recordings."""
+    return path.is_dir() and all(_RECORDING_NAME.fullmatch(f.name) for f in path.iterdir())
+
+
+def new_folder(path: Path, suffix: str = ".partial") -> Path:
+    """Create a folder beside `path`; one that an interrupted recording left is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = path.with_name(f"{path.name}{suffix}" + (f"-{number}" if number > 1 else ""))
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        break
+    return folder
 
 
 def _decompressed(path: Path, stack: ExitStack, problems: list[str]) -> Path:

@@ -338,7 +338,6 @@ def _is_complete(
         len(chunks) == statistics.chunk_count
         and (bool(chunks) or not statistics.message_count)
         and len(channels) == statistics.channel_count
-        and all(number in channels for number in statistics.channel_message_counts)
         and sum(statistics.channel_message_counts.values()) == statistics.message_count
         and all(c.schema_id == 0 or c.schema_id in contents.schemas for c in channels.values())
         and all(chunk.chunk_start_offset + chunk.chunk_length <= data_end for chunk in chunks)

@@ -12,13 +12,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.core.config import NodeSettings
-from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
 from scenedino_ros.ros.from_msg import stamp_ns
 from scenedino_ros.ros.health import Situation
 from scenedino_ros.ros.outputs import Outputs
 from scenedino_ros.ros.pairing import Paired, Pairing
-from scenedino_ros.ros.params import LiveSettings
+from scenedino_ros.ros.params import LiveSettings, hidden_ids
 from scenedino_ros.ros.placement import GridPlacement
 from scenedino_ros.ros.statistics import FrameStatistics, Snapshot
 from scenedino_ros.ros.transform_source import TransformSource
@@ -240,14 +240,8 @@ class SceneDinoNode(LifecycleNode):
     def _check(self, settings: NodeSettings) -> None:
         """Refuse settings that are wrong together, or wrong for the classes of the network."""
         GridPlacement(settings.grid)
-        if self._predictor is None:
-            return
-        known = self._predictor.classes.names
-        unknown = [n for n in settings.voxels.hidden_classes if n not in (*known, "sky")]
-        if unknown:
-            raise InputError(
-                f"voxels.hidden_classes names '{unknown[0]}'; the classes are {', '.join(known)}"
-            )
+        if self._predictor is not None:
+            hidden_ids(self._predictor.classes, settings.voxels.hidden_classes)
 
     def _situation(self, before: Snapshot | None) -> Situation:
         now = self._statistics.snapshot()

@@ -107,7 +107,8 @@ def _splice(
     template = serialize_message(MarkerArray(markers=markers))
     if not template.startswith(_ENCAPSULATION):
         raise ValueError("not plain little-endian CDR")
-    pieces, done = [], 0
+    pieces: list[bytes | memoryview] = []
+    done = 0
     for points in groups:
         if not len(points):
             continue

@@ -18,7 +18,7 @@ _LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-_TYPES = {
+TYPES = {
     "voxels": PointCloud2,
     "markers": MarkerArray,
     "depth/image": Image,
@@ -58,7 +58,7 @@ class Outputs:
 
     def open(self) -> None:
         """Open all topics."""
-        for name, message_type in _TYPES.items():
+        for name, message_type in TYPES.items():
             self._publishers[name] = self._node.create_publisher(message_type, f"~/{name}", _QOS)
         if LabelInfo is not None:
             self._publishers["label_info"] = self._node.create_publisher(
@@ -94,7 +94,7 @@ class Outputs:
         return {
             name: publisher.get_subscription_count()
             for name, publisher in self._publishers.items()
-            if name in _TYPES
+            if name in TYPES
         }
 
     def publish(self, name: str, message: Any) -> None:

@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 
 from scenedino_ros.core.config import NodeSettings, check_value
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
 
 _TYPES = {
@@ -171,3 +172,21 @@ def _constraints(metadata: Any) -> str:
     if low is not None:
         return f"{low} or more"
     return f"{high} or less" if high is not None else ""
+
+
+def hidden_ids(classes: ClassTable, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the ids of the classes that are not published: those named, and sky in any case.
+
+    Args:
+        classes: The classes of the network.
+        names: The parameter ``voxels.hidden_classes``; sky may be among them even where the
+            network does not know it.
+
+    Raises:
+        InputError: If another name is not in the table.
+    """
+    named = tuple(name for name in names if name != SKY)
+    try:
+        return classes.ids((*named, SKY) if SKY in classes.names else named)
+    except InputError as error:
+        raise InputError(f"voxels.hidden_classes: {error}") from error

@@ -9,14 +9,13 @@ from std_msgs.msg import Header
 from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
-from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
 from scenedino_ros.ros.marker_cdr import MarkerSerializer
 from scenedino_ros.ros.outputs import Outputs, Wanted
 from scenedino_ros.ros.pairing import Frame
-from scenedino_ros.ros.params import LiveSettings
+from scenedino_ros.ros.params import LiveSettings, hidden_ids
 from scenedino_ros.ros.placement import GridPlacement, Lookup
 from scenedino_ros.ros.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
 from scenedino_ros.ros.to_msg import (
@@ -25,17 +24,6 @@ from scenedino_ros.ros.to_msg import (
     image_from_array,
     label_info_from_classes,
 )
-
-
-def hidden_ids(classes: ClassTable, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the ids of the classes that are not published: those named, and sky in any case.
-
-    Raises:
-        InputError: If a name other than sky is not in the table.
-    """
-    wanted = tuple(name for name in names if name != SKY)
-    sky = (SKY,) if SKY in classes.names else ()
-    return classes.ids((*wanted, *sky))
 
 
 def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predictor:

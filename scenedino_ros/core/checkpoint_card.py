@@ -1,0 +1,72 @@
+"""What a checkpoint says about itself, read from its header without torch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.labels import ClassTable
+
+FORMAT = "scenedino_ros/1"
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointCard:
+    """What a checkpoint says about itself, read without its tensors.
+
+    Attributes:
+        config: Architecture.
+        classes: Class table.
+        provenance: Where the weights come from.
+        tensors: Shape and type by name.
+    """
+
+    config: ModelConfig
+    classes: ClassTable
+    provenance: dict[str, str]
+    tensors: dict[str, tuple[tuple[int, ...], str]]
+
+
+def read_card(path: Path) -> CheckpointCard:
+    """Read what a checkpoint says about itself, without loading its tensors.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not one of ours.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            config, classes, provenance = parse_metadata(path, file.metadata())
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            tensors = {
+                key: (tuple(part.get_shape()), str(part.get_dtype()))
+                for key, part in slices.items()
+            }
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    return CheckpointCard(config, classes, provenance, tensors)
+
+
+def parse_metadata(
+    path: Path, metadata: dict[str, str] | None
+) -> tuple[ModelConfig, ClassTable, dict[str, str]]:
+    """Return configuration, class table and provenance from a file's header.
+
+    Raises:
+        CheckpointError: If the header is not one of ours, or damaged.
+    """
+    found = (metadata or {}).get("format", "none")
+    if found != FORMAT or metadata is None:
+        raise CheckpointError(
+            f"checkpoint {path} must be of format {FORMAT}, got {found}; official checkpoints are "
+            "turned into it by 'scenedino convert'"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        classes = ClassTable.from_dict(json.loads(metadata["classes"]))
+        provenance = json.loads(metadata["provenance"])
+    except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
+        raise CheckpointError(f"checkpoint {path} has a damaged header: {error}") from error
+    return config, classes, provenance

@@ -1,0 +1,693 @@
+"""The demo: stamps, choice of topics, real processes over DDS, and a whole run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.errors import BagError, InputError
+from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.datasets.drive_writer import DriveWriter
+from scenedino_ros.ros.bag import BagReader, BagWriter
+from scenedino_ros.ros.tf_cdr import transforms_from_cdr
+from scenedino_ros.ros.transforms import StampedTransform
+
+pytest.importorskip("rclpy", reason="no ROS 2 client library")
+pytestmark = pytest.mark.ros
+
+from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
+from scenedino_ros.demo.arguments import make_parser  # noqa: E402
+from scenedino_ros.demo.drives import find_drive  # noqa: E402
+from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file  # noqa: E402
+from scenedino_ros.demo.processes import (  # noqa: E402
+    Child,
+    ProcessError,
+    child_environment,
+    random_domain,
+)
+from scenedino_ros.demo.recording import (  # noqa: E402
+    Measurements,
+    classes_of_cloud,
+    frames,
+    measure,
+    voxels_from_cloud,
+)
+from scenedino_ros.demo.report import Report, write_report  # noqa: E402
+from scenedino_ros.demo.settings import (  # noqa: E402
+    PlayerSettings,
+    PlayResult,
+    RecorderSettings,
+    read_settings,
+    write_settings,
+)
+from scenedino_ros.demo.sources import make_drive  # noqa: E402
+from scenedino_ros.demo.stamps import (  # noqa: E402
+    PlayClock,
+    header_frame,
+    header_stamp_ns,
+    moved_transforms,
+    restamped,
+)
+from scenedino_ros.ros.from_msg import stamp_ns  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE = 120.0  # seconds that a loaded machine may take for anything
+WIDTH, HEIGHT = 160, 64
+SECOND = 1_000_000_000
+CAMERA = CalibratedCamera(PinholeCamera.from_focal(80, 80, 79.5, 31.5, WIDTH, HEIGHT))
+CAMERA_IN_BASE = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1.0]])
+
+
+def picture(number: int) -> np.ndarray:
+    rng = np.random.default_rng(number)
+    coarse = rng.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+    return coarse.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def write_drive(path: Path, count: int, period_ns: int = SECOND // 10) -> None:
+    """Record images every period, with transforms before, at and between their stamps."""
+    with DriveWriter(path, "/cam", "cam", CAMERA) as writer:
+        writer.static_transforms({("base_link", "cam"): CAMERA_IN_BASE}, SECOND)
+        for i in range(count):
+            ns = SECOND + i * period_ns
+            writer.transforms({("map", "base_link"): pose_at(ns)}, ns - period_ns // 3)
+            writer.image(picture(i), ns)
+
+
+def pose_at(ns: int) -> np.ndarray:
+    T = np.eye(4)
+    T[0, 3] = ns / SECOND
+    return T
+
+
+# --- stamps -------------------------------------------------------------------------------------
+
+
+def recorded_messages(tmp_path, count=2):
+    write_drive(tmp_path / "drive", count)
+    with BagReader(tmp_path / "drive") as reader:
+        return list(reader.messages(raw=True))
+
+
+def test_restamping_changes_the_stamp_and_nothing_else(tmp_path):
+    for message in recorded_messages(tmp_path):
+        if message.topic in ("/tf", "/tf_static"):
+            continue
+        assert header_stamp_ns(message.message) == message.time_ns
+        assert header_frame(message.message) == "cam"
+        moved = restamped(message.message, 1_700_000_000_123_456_789)
+        assert header_stamp_ns(moved) == 1_700_000_000_123_456_789
+        assert restamped(moved, message.time_ns) == message.message
+
+
+def test_big_endian_messages_are_restamped():
+    data = b"\x00\x00\x00\x00" + (5).to_bytes(4, "big") + (7).to_bytes(4, "big") + b"rest"
+    assert header_stamp_ns(data) == 5 * SECOND + 7
+    assert restamped(data, 9 * SECOND + 1)[4:12].hex() == "0000000900000001"
+    assert restamped(data, 9 * SECOND + 1)[12:] == b"rest"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\x01\x00\x00\x01", b"\x01\x01" + bytes(20)])
+def test_bytes_that_are_no_message_are_refused(data):
+    with pytest.raises(InputError, match="header"):
+        header_stamp_ns(data)
+
+
+def test_play_clock_keeps_distances_and_jumps_only_when_told():
+    clock = PlayClock(1.0)
+    clock.meet(10 * SECOND, 1000 * SECOND)
+    assert clock.play_ns(10 * SECOND + 5) == 1000 * SECOND + 5
+    assert clock.play_ns(9 * SECOND) == 999 * SECOND
+    clock.meet(11 * SECOND, 1010 * SECOND)
+    assert clock.play_ns(12 * SECOND) == 1011 * SECOND
+    slow = PlayClock(4.0)
+    slow.meet(0, 0)
+    assert slow.play_ns(SECOND) == 4 * SECOND
+
+
+def test_transforms_move_with_the_clock(tmp_path):
+    clock = PlayClock(1.0)
+    clock.meet(SECOND, 500 * SECOND)
+    message = next(m for m in recorded_messages(tmp_path) if m.topic == "/tf")
+    (before,) = transforms_from_cdr(message.message)
+    (after,) = transforms_from_cdr(moved_transforms(message.message, clock))
+    assert after == before._replace(stamp_ns=before.stamp_ns + 499 * SECOND)
+
+
+# --- choice of topics ---------------------------------------------------------------------------
+
+
+def bag_with(path: Path, topics: dict[str, str]) -> Path:
+    """Write a recording with one empty message on each topic."""
+    with BagWriter(path) as writer:
+        for name, kind in topics.items():
+            writer.add_topic(name, f"sensor_msgs/msg/{kind}")
+            writer.write(name, SECOND, bytes([0, 1, 0, 0]) + bytes(64))
+    return path
+
+
+def test_the_only_camera_is_found(tmp_path):
+    write_drive(tmp_path / "drive", 5)
+    drive = find_drive(tmp_path / "drive")
+    assert drive.image_topic == "/cam/image_rect/compressed"
+    assert drive.info_topic == "/cam/camera_info"
+    assert (drive.compressed, drive.rectified, drive.images) == (True, True, 5)
+    assert drive.rate_hz == pytest.approx(10.0)
+    assert find_drive(tmp_path / "drive", rectified=False).rectified is False
+
+
+def test_compressed_images_are_preferred_to_the_same_raw_ones(tmp_path):
+    topics = {
+        "/cam/image_raw": "Image",
+        "/cam/image_raw/compressed": "CompressedImage",
+        "/cam/camera_info": "CameraInfo",
+    }
+    drive = find_drive(bag_with(tmp_path / "bag", topics))
+    assert (drive.image_topic, drive.compressed) == ("/cam/image_raw/compressed", True)
+    assert drive.rectified is False
+    raw = find_drive(tmp_path / "bag", image_topic="/cam/image_raw")
+    assert (raw.image_topic, raw.compressed) == ("/cam/image_raw", False)
+
+
+def test_a_single_camera_info_elsewhere_is_taken(tmp_path):
+    topics = {"/a/image_raw": "Image", "/b/info": "CameraInfo"}
+    assert find_drive(bag_with(tmp_path / "bag", topics)).info_topic == "/b/info"
+
+
+@pytest.mark.parametrize(
+    ("topics", "arguments", "message"),
+    [
+        ({"/a/image": "Image", "/b/image": "Image"}, {}, "several image topics.*/a/image, /b/im"),
+        ({"/a/camera_info": "CameraInfo"}, {}, "has no images"),
+        ({"/a/image": "Image"}, {}, "no CameraInfo beside"),
+        ({"/a/image": "Image"}, {"image_topic": "/b"}, "no images on '/b'"),
+        ({"/a/image": "Image"}, {"info_topic": "/b"}, "no CameraInfo on '/b'"),
+        (
+            {"/a/image": "Image", "/b/i": "CameraInfo", "/c/i": "CameraInfo"},
+            {},
+            "choose with --camera-info-topic from /b/i, /c/i",
+        ),
+    ],
+)
+def test_topics_that_cannot_be_told_are_named(tmp_path, topics, arguments, message):
+    bag = bag_with(tmp_path / "bag", topics)
+    with pytest.raises(InputError, match=message):
+        find_drive(bag, **arguments)
+
+
+def test_a_recording_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(BagError, match="no recording"):
+        find_drive(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image-topic", "/x"], "need --bag"),
+        (["--intrinsics", "1,1,1,1"], "need --images or --bag"),
+        (["--images", "{folder}"], "no images"),
+        (["--kitti360", "{folder}"], "needs images"),
+        (["--dgp", "{folder}"], "needs one file"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    words = [word.format(folder=tmp_path / "empty") for word in arguments]
+    with pytest.raises(InputError, match=message):
+        make_drive(make_parser().parse_args(words), tmp_path, lambda *_: None)
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+
+def test_every_run_has_its_own_folder_and_latest_follows(tmp_path):
+    first = new_run_folder(tmp_path / "out")
+    point_latest_to(first)
+    second = new_run_folder(tmp_path / "out")
+    assert (first.name, second.name) == ("run_001", "run_002")
+    assert (tmp_path / "out/latest").resolve() == first
+    point_latest_to(second)
+    assert (tmp_path / "out/latest").resolve() == second
+    first.rmdir()
+    assert new_run_folder(tmp_path / "out").name == "run_003"
+
+
+def test_something_of_the_users_called_latest_is_left_alone(tmp_path):
+    (tmp_path / "latest").mkdir()
+    point_latest_to(new_run_folder(tmp_path))
+    assert not (tmp_path / "latest").is_symlink()
+
+
+def test_an_output_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be used"):
+        new_run_folder(tmp_path / "file")
+
+
+def test_the_layout_is_shipped_and_names_topics_of_the_node():
+    layout = json.loads(shipped_file("foxglove_layout.json").read_text(encoding="utf-8"))
+    panels = set(re.findall(r"[A-Za-z0-9]+![a-z]+", json.dumps(layout["layout"])))
+    assert panels == set(layout["configById"])
+    topics = set(re.findall(r"/scenedino/[a-z_/]+", json.dumps(layout)))
+    assert topics <= {
+        "/scenedino/voxels",
+        "/scenedino/markers",
+        "/scenedino/depth/image",
+        "/scenedino/semantic/image",
+        "/scenedino/features/image",
+    }
+
+
+# --- recording and report -----------------------------------------------------------------------
+
+
+def test_a_cloud_becomes_the_voxels_it_was_made_from():
+    to_msg = pytest.importorskip("scenedino_ros.ros.to_msg")
+    header_type = pytest.importorskip("std_msgs.msg").Header
+    rng = np.random.default_rng(0)
+    grid = VoxelGrid((-3.0, 1.0, 0.5), (30, 20, 10), 0.2)
+    index = np.sort(rng.choice(grid.size, 500, replace=False))
+    voxels = SemanticVoxels(
+        grid,
+        index,
+        rng.integers(0, 19, 500).astype(np.uint8),
+        rng.random(500).astype(np.float32),
+        rng.random(500).astype(np.float32),
+    )
+    cloud = to_msg.cloud_from_voxels(voxels, CITYSCAPES19, header_type())
+    again = voxels_from_cloud(cloud, grid)
+    for name in ("index", "label", "confidence", "density"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(voxels, name))
+    assert classes_of_cloud(cloud) is CITYSCAPES19
+    with pytest.raises(InputError, match="outside the grid"):
+        voxels_from_cloud(cloud, VoxelGrid(grid.origin, (5, 5, 5), 0.2))
+
+
+def test_an_empty_cloud_has_no_voxels():
+    to_msg = pytest.importorskip("scenedino_ros.ros.to_msg")
+    header_type = pytest.importorskip("std_msgs.msg").Header
+    grid = VoxelGrid((0.0, 0.0, 0.0), (3, 3, 3), 1.0)
+    none = np.zeros(0)
+    empty = SemanticVoxels(
+        grid,
+        none.astype(np.int64),
+        none.astype(np.uint8),
+        none.astype(np.float32),
+        none.astype(np.float32),
+    )
+    cloud = to_msg.cloud_from_voxels(empty, CITYSCAPES19, header_type())
+    assert len(voxels_from_cloud(cloud, grid)) == 0
+    assert classes_of_cloud(cloud) is CITYSCAPES19
+
+
+def some_measurements() -> Measurements:
+    return Measurements(
+        counts={"/scenedino/voxels": 3, "/cam/image": 5},
+        arrival_ms={"/scenedino/voxels": [10.0, 20.0, 30.0]},
+        cloud_stamps=[1, 2, 3],
+        image_stamps=[1, 2, 3, 4, 5],
+        seconds=1.5,
+        reports={
+            "frames": {
+                "images in": "5",
+                "images out": "3",
+                "dropped: replaced by a newer image": "2",
+                "dropped: bad image": "0",
+            },
+            "latency": {"encode p50 [ms]": "12.50", "encode p95 [ms]": "20.00", "message": "x"},
+            "network": {"weights": "untrained weights, seed 0", "device": "cpu"},
+        },
+    )
+
+
+def test_the_report_holds_what_was_measured(tmp_path):
+    played = PlayResult(sent=5, seconds=2.5, pauses=0, paused_seconds=0.0, unanswered=0)
+    report = Report(
+        facts={"drive": "a | b"},
+        measured=some_measurements(),
+        played=played,
+        realtime=True,
+        problems=["something"],
+        files={"recording": "recording"},
+    )
+    write_report(report, tmp_path)
+    values = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert values["images"]["played"] == 5
+    assert values["images"]["processed"] == 3
+    assert values["drops"] == {"replaced by a newer image": 2}
+    assert values["rate_hz"]["images_out"] == pytest.approx(2.0)
+    assert values["latency_ms"] == {"encode": {"p50": 12.5, "p95": 20.0}}
+    arrival = values["stamp_to_arrival_ms"]["/scenedino/voxels"]
+    assert arrival == {"p50": 20.0, "p95": pytest.approx(29.0), "max": 30.0}
+    assert values["untrained_weights"] is True
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "untrained weights" in text
+    assert "| drive | a \\| b |" in text
+    assert "| encode | 12.5 | 20.0 | nan |" in text
+    assert "- something" in text
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def child_of(tmp_path: Path, name: str, code: str) -> Child:
+    (tmp_path / f"{name}_module.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    env = child_environment(random_domain(), None)
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
+    return Child(name, f"{name}_module", [], tmp_path / f"{name}.log", env)
+
+
+def test_a_death_is_reported_with_the_last_words(tmp_path):
+    child = child_of(tmp_path, "thing", "print('first')\nraise SystemExit('out of luck')")
+    assert child.wait(DEADLINE)
+    with pytest.raises(ProcessError, match="the thing ended .exit code 1.*\n.*first\n.*luck"):
+        child.check()
+    assert child.stop(1.0)
+
+
+def test_a_child_that_does_not_end_is_killed(tmp_path):
+    code = """
+        import signal, time
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("deaf", flush=True)
+        time.sleep(1000)
+    """
+    child = child_of(tmp_path, "deaf", code)
+    end = time.monotonic() + DEADLINE
+    while child.last_lines() != ["deaf"] and time.monotonic() < end:
+        time.sleep(0.02)
+    child.check()
+    assert not child.stop(0.3)
+    assert child.returncode == -signal.SIGKILL
+
+
+# Stands in for the node: answers each image after a while with a message on the last of its
+# topics, and writes down when it was idle.
+STAND_IN = """
+    import sys, time
+    import rclpy
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+    from scenedino_ros.ros.interrupt import Interrupt
+    from rclpy.signals import SignalHandlerOptions
+
+    interrupt = Interrupt()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("scenedino")
+    clouds = node.create_publisher(PointCloud2, "/scenedino/voxels", 2)
+    views = node.create_publisher(Image, "/scenedino/features/image", 2)
+
+    def answer(message):
+        print("got", message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, flush=True)
+        time.sleep(0.15)
+        clouds.publish(PointCloud2(header=message.header))
+        views.publish(Image(header=message.header))
+        print("done", time.time_ns(), flush=True)
+
+    quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    node.create_subscription(CompressedImage, "/cam/image_rect/compressed", answer, quality)
+    while not interrupt.requested:
+        rclpy.spin_once(node, timeout_sec=0.05)
+"""
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """Play four images twice through a stand-in for the node, waiting for its answers."""
+    folder = tmp_path_factory.mktemp("played")
+    write_drive(folder / "drive", 4, period_ns=SECOND // 20)
+    topics = ("/cam/image_rect/compressed", "/cam/camera_info", "/tf", "/tf_static")
+    recorder_settings = RecorderSettings(str(folder / "recording"), ("/scenedino/",), topics)
+    player_settings = PlayerSettings(
+        bag=str(folder / "drive"),
+        image_topic=topics[0],
+        info_topic=topics[1],
+        info_file="",
+        compressed=True,
+        rate_hz=0.0,
+        frames=7,
+        loops=2,
+        wait=True,
+        done_topic="/scenedino/features/image",
+        done_type="sensor_msgs/msg/Image",
+        result=str(folder / "result.json"),
+    )
+    write_settings(folder / "recorder.json", recorder_settings)
+    write_settings(folder / "player.json", player_settings)
+    env = child_environment(random_domain(), shipped_file("fastdds.xml"))
+    env["PYTHONPATH"] = os.pathsep.join([str(folder), env["PYTHONPATH"]])
+    (folder / "stand_in.py").write_text(textwrap.dedent(STAND_IN), encoding="utf-8")
+    children = [
+        Child("node", "stand_in", [], folder / "node.log", env),
+        Child(
+            "recorder",
+            "scenedino_ros.demo.recorder",
+            [str(folder / "recorder.json")],
+            folder / "recorder.log",
+            env,
+        ),
+        Child(
+            "player",
+            "scenedino_ros.demo.player",
+            [str(folder / "player.json")],
+            folder / "player.log",
+            env,
+        ),
+    ]
+    player_ended = children[2].wait(DEADLINE)
+    said = {child.name: child.last_lines(100) for child in children}
+    willing = [child.stop(DEADLINE) for child in reversed(children)]
+    assert player_ended, said
+    assert all(willing), said
+    assert [child.returncode for child in children] == [0, 0, 0], said
+    result = read_settings(folder / "result.json", PlayResult)
+    return SimpleNamespace(folder=folder, said=said, result=result)
+
+
+def test_every_image_is_played_answered_and_recorded(played):
+    assert played.result.sent == 7
+    assert played.result.unanswered == 0
+    measured = measure(played.folder / "recording", "/cam/image_rect/compressed")
+    assert len(measured.image_stamps) == 7
+    assert measured.cloud_stamps == measured.image_stamps
+    assert measured.counts["/cam/camera_info"] == 7
+    assert measured.counts["/tf_static"] == 2  # once per time that the drive is played
+    assert measured.problems == []
+    assert min(measured.arrival_ms["/scenedino/voxels"]) >= 150
+    assert played.said["player"][-1] == "frame 7/7"
+
+
+def test_no_image_is_played_before_the_last_one_is_done(played):
+    got = [int(line.split()[1]) for line in played.said["node"] if line.startswith("got")]
+    done = [int(line.split()[1]) for line in played.said["node"] if line.startswith("done")]
+    assert len(got) == len(done) == 7
+    # Stamps are the times of publishing, so each comes after the answer to the one before.
+    assert all(stamp > answer for stamp, answer in zip(got[1:], done, strict=False))
+    assert played.result.pauses == 5  # not counted: the beginnings of the two loops
+
+
+def test_images_are_the_recorded_ones_with_their_calibration(played):
+    with BagReader(played.folder / "recording") as reader:
+        images = [m.message for m in reader.messages(["/cam/image_rect/compressed"])]
+        infos = [m.message for m in reader.messages(["/cam/camera_info"])]
+    for i, (image, info) in enumerate(zip(images, infos, strict=True)):
+        assert stamp_ns(image.header) == stamp_ns(info.header)
+        assert image.header.frame_id == info.header.frame_id == "cam"
+        rgb = cv2.imdecode(np.asarray(image.data), cv2.IMREAD_COLOR)[..., ::-1]
+        np.testing.assert_array_equal(rgb, picture(i % 4))
+        np.testing.assert_array_equal(np.reshape(info.k, (3, 3)), CAMERA.pinhole.K)
+
+
+def test_poses_fit_the_images_across_pauses(played):
+    """At each image's stamp, the played transforms give the pose that the drive has there."""
+    stamps = measure(played.folder / "recording", "/cam/image_rect/compressed").image_stamps
+    moving: list[StampedTransform] = []
+    with BagReader(played.folder / "recording") as reader:
+        for message in reader.messages(["/tf"], raw=True):
+            moving += transforms_from_cdr(message.message)
+    moving.sort(key=lambda transform: transform.stamp_ns)
+    times = np.array([transform.stamp_ns for transform in moving])
+    x = [transform.translation[0] for transform in moving]
+    period = SECOND // 20
+    for i in (0, 1, 2, 4, 5):  # after the last image of a loop there is no further transform
+        recorded = SECOND + (i % 4) * period
+        # The pose written a third of a period before an image is that of the image's stamp, so
+        # halfway between two of them the drive is half a period further.
+        after = np.searchsorted(times, stamps[i])
+        span = times[after] - times[after - 1]
+        assert span <= period * 1.001
+        fraction = (stamps[i] - times[after - 1]) / span
+        here = x[after - 1] + fraction * (x[after] - x[after - 1])
+        assert here == pytest.approx(recorded / SECOND + period / 3 / SECOND, abs=2e-3)
+
+
+def test_frames_are_put_together_from_the_recording(played):
+    recording = played.folder / "recording"
+    stamps = measure(recording, "/cam/image_rect/compressed").image_stamps
+    found = list(
+        frames(
+            recording,
+            "/cam/image_rect/compressed",
+            "/cam/camera_info",
+            {stamps[1], stamps[5]},
+            rectified=True,
+        )
+    )
+    assert [frame.stamp_ns for frame in found] == [stamps[1], stamps[5]]
+    for frame, number in zip(found, (1, 1), strict=True):
+        np.testing.assert_array_equal(frame.rgb, picture(number))
+        np.testing.assert_array_equal(frame.camera.K, CAMERA.pinhole.K)
+        assert frame.cloud is not None
+        assert frame.depth is None
+
+
+# --- the whole demo -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A folder with images and a checkpoint of a very small network."""
+    models = pytest.importorskip("models")
+    folder = tmp_path_factory.mktemp("material")
+    (folder / "images").mkdir()
+    for number in range(3):
+        path = folder / "images" / f"{number:04d}.png"
+        cv2.imwrite(str(path), picture(number)[..., ::-1])
+    save_checkpoint(folder / "tiny.safetensors", models.lively_checkpoint())
+    return folder
+
+
+def start_demo(material: Path, output: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "scenedino_ros.demo", "--output", str(output)]
+    command += ["--images", str(material / "images"), "--intrinsics", "80,80,79.5,31.5"]
+    return subprocess.Popen(
+        [*command, "--device", "cpu", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_leaves_everything_in_its_folder(material, tmp_path):
+    checkpoint = str(material / "tiny.safetensors")
+    demo = start_demo(material, tmp_path / "out", "--checkpoint", checkpoint, "--pictures", "2")
+    out, errors = demo.communicate(timeout=2 * DEADLINE)
+    assert demo.returncode == 0, out + errors
+    run = tmp_path / "out" / "latest"
+    assert run.resolve().name == "run_001"
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    assert values["problems"] == []
+    assert values["images"] == {
+        "played": 3,
+        "recorded": 3,
+        "arrived_at_node": 3,
+        "processed": 3,
+        "clouds_recorded": 3,
+    }
+    assert values["drops"] == {}
+    assert {"encode", "voxels", "render", "stamp to publish"} <= set(values["latency_ms"])
+    stamp_to_publish = values["latency_ms"]["stamp to publish"]
+    assert 0 < stamp_to_publish["p50"] <= stamp_to_publish["p95"]
+    assert values["untrained_weights"] is True
+    assert "untrained weights" in out
+    assert len(values["occupied_voxels"]) == 3
+    assert min(values["occupied_voxels"]) > 0
+    assert len(list((run / "pictures").glob("*.png"))) == 2
+    assert (run / "voxels.ply").read_bytes().startswith(b"ply\n")
+    assert (run / "animation.webp").stat().st_size > 1000
+    layout = (run / "foxglove_layout.json").read_text(encoding="utf-8")
+    assert '"/camera/image_rect/compressed"' in layout
+    with BagReader(run / "recording") as reader:
+        counts = {topic.name: topic.count for topic in reader.topics.values()}
+        described = all(topic.definition for topic in reader.topics.values())
+    assert described
+    for topic in ("voxels", "depth/image", "semantic/image", "features/image"):
+        assert counts[f"/scenedino/{topic}"] == 3
+    assert counts["/scenedino/markers"] >= 3
+    assert counts["/diagnostics"] >= 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_recorded_and_leaves_no_process(material, tmp_path):
+    arguments = ("--checkpoint", str(material / "tiny.safetensors"), "--loop", "1000")
+    demo = start_demo(material, tmp_path / "out", *arguments)
+    log = tmp_path / "out/run_001/logs/player.log"
+    end = time.monotonic() + 2 * DEADLINE
+    while demo.poll() is None and time.monotonic() < end:
+        if log.is_file() and "frame 3/" in log.read_text(encoding="utf-8"):
+            break
+        time.sleep(0.05)
+    demo.send_signal(signal.SIGINT)
+    out, errors = demo.communicate(timeout=DEADLINE)
+    assert demo.returncode == 130, out + errors
+    assert "Traceback" not in out + errors
+    run = tmp_path / "out" / "run_001"
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    assert values["problems"] == ["the run was interrupted"]
+    assert values["images"]["clouds_recorded"] >= 2
+    assert (run / "recording" / "metadata.yaml").is_file()
+    assert processes_with(str(run)) == []
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_is_reported_with_its_last_words(material, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no checkpoint")
+    demo = start_demo(material, tmp_path / "out", "--checkpoint", str(broken))
+    out, errors = demo.communicate(timeout=2 * DEADLINE)
+    assert demo.returncode == 1, out + errors
+    assert "the node ended (exit code 1)" in out
+    assert "broken.safetensors" in out
+    assert "Traceback" not in out + errors
+    assert processes_with(str(tmp_path / "out")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "no-such-model"], "neither a file nor a published name"),
+        (["--bag", "no_such_bag"], "no recording"),
+        (["--grid", "sscbench"], "needs --grid-frame"),
+        (["--rate", "0"], "must be > 0"),
+    ],
+)
+def test_wrong_arguments_end_with_one_sentence_and_code_2(tmp_path, material, arguments, message):
+    command = [sys.executable, "-m", "scenedino_ros.demo", "--output", str(tmp_path / "out")]
+    if "--grid" in arguments:
+        images = ["--images", str(material / "images"), "--intrinsics", "80,80,79.5,31.5"]
+        arguments = [*arguments, *images]
+    result = subprocess.run(
+        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "out").glob("run_*"))
+
+
+def processes_with(text: str) -> list[str]:
+    """Return the command lines of processes that name a path."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if text in line:
+            found.append(line)
+    return found

@@ -1,0 +1,215 @@
+"""Counts, latencies, and the sentence that says why nothing comes out."""
+
+import dataclasses
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from scenedino_ros.ros.health import Level, Situation, judge
+from scenedino_ros.ros.statistics import FrameStatistics, Reason, Stage
+
+NOW = 1000.0
+EMPTY = dataclasses.replace(FrameStatistics().snapshot(), time=NOW)
+
+
+def situation(before=None, *, now=None, **changes) -> Situation:
+    """Return a node that has been active for 100 s and last reported 1 s ago."""
+    snapshot = dataclasses.replace(EMPTY, **(now or {}))
+    earlier = dataclasses.replace(EMPTY, time=NOW - 1.0, **(before or {}))
+    values = {
+        "before": earlier,
+        "now": snapshot,
+        "active_since": NOW - 100.0,
+        "state": "active",
+        "image_topic": "/image",
+        "info_topic": "/camera_info",
+        "image_publishers": 1,
+        "info_publishers": 1,
+        "subscribed": True,
+        "stale_after": 2.0,
+    }
+    return Situation(**{**values, **changes})
+
+
+RUNNING = {"images": 10, "infos": 10, "last_image": NOW - 0.1, "last_done": NOW - 0.1, "done": 10}
+STARVED = {"images": 10, "infos": 10, "last_image": NOW - 0.1, "last_done": NOW - 50.0, "done": 1}
+PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
+
+
+@pytest.mark.parametrize(
+    ("given", "level", "words"),
+    [
+        ({"active_since": None, "state": "inactive"}, Level.WARN, "the node is inactive, not act"),
+        ({"active_since": NOW - 1.0}, Level.OK, "waiting for the first image"),
+        ({"image_publishers": 0}, Level.STALE, "nobody publishes /image"),
+        ({}, Level.STALE, "no image on /image for 100.0 s, although it has 1 publisher"),
+        ({"now": RUNNING}, Level.OK, "10.0 images/s"),
+        ({"now": RUNNING, "before": {"done": 10}}, Level.OK, "running"),
+        ({"now": {**RUNNING, "drops": {Reason.REPLACED: 5}}}, Level.OK, "10.0 images/s"),
+        (
+            {"now": {**RUNNING, **PROBLEM, "drops": {Reason.BAD_IMAGE: 1}}},
+            Level.WARN,
+            "1 image was skipped: the reason",
+        ),
+        (
+            {
+                "now": {**RUNNING, **PROBLEM, "drops": {Reason.BAD_IMAGE: 3}},
+                "before": {"drops": {Reason.BAD_IMAGE: 1}},
+            },
+            Level.WARN,
+            "2 images were skipped: the reason",
+        ),
+        ({"now": {**RUNNING, "clock_offset": 3600.0}}, Level.WARN, "3600.0 s behind the node's"),
+        (
+            {
+                "now": {**STARVED, "last_unwanted": NOW - 0.1},
+                "before": {"done": 1},
+                "subscribed": False,
+            },
+            Level.OK,
+            "nobody subscribes",
+        ),
+        ({"now": STARVED, "subscribed": False}, Level.OK, "nobody subscribes"),
+        (
+            {"now": {**STARVED, "infos": 0}, "info_publishers": 0},
+            Level.ERROR,
+            "images arrive, but nobody publishes /camera_info",
+        ),
+        (
+            {"now": {**STARVED, "infos": 0}},
+            Level.ERROR,
+            "images arrive, but no camera_info has come on /camera_info",
+        ),
+        ({"now": {**STARVED, **PROBLEM}}, Level.ERROR, "no image can be used: the reason"),
+        (
+            {"now": {**STARVED, "busy_since": NOW - 30.0}},
+            Level.WARN,
+            "one image has been worked on for 30.0 s",
+        ),
+        ({"now": STARVED}, Level.ERROR, "none has its camera_info"),
+        (
+            {"now": {**STARVED, "last_image": NOW - 40.0}},
+            Level.STALE,
+            "no image on /image for 40.0 s",
+        ),
+    ],
+)
+def test_the_verdict_names_the_reason(given, level, words):
+    verdict = judge(situation(**given))
+    assert verdict.level == level
+    assert words in verdict.message
+
+
+def test_an_old_problem_is_not_todays_reason():
+    old = {**STARVED, "last_problem": "the reason", "last_problem_time": NOW - 60.0}
+    assert "the reason" not in judge(situation(now=old)).message
+
+
+def test_outcomes_are_counted_apart():
+    statistics = FrameStatistics()
+    for _ in range(5):
+        statistics.image_arrived()
+    statistics.info_arrived()
+    statistics.dropped(Reason.BAD_IMAGE, "first")
+    statistics.dropped(Reason.BAD_IMAGE, "second")
+    statistics.dropped(Reason.REPLACED, "in time")
+    statistics.unwanted()
+    statistics.encoded()
+    statistics.published("voxels")
+    statistics.cubes_left_out(4)
+    statistics.done(time.monotonic(), 0.2)
+    now = statistics.snapshot()
+    assert (now.images, now.infos, now.unwanted, now.encoded, now.done) == (5, 1, 1, 1, 1)
+    assert now.drops == {Reason.BAD_IMAGE: 2, Reason.REPLACED: 1}
+    assert now.images == now.done + now.unwanted + sum(now.drops.values())
+    assert (now.published, now.cubes_left_out) == ({"voxels": 1}, 4)
+    assert now.last_problem == "second"
+    assert now.last_problem_time <= now.last_done <= now.time
+
+
+def test_percentiles_are_those_of_the_latest_samples():
+    statistics = FrameStatistics()
+    samples = np.random.default_rng(0).random(700)
+    for seconds in samples:
+        statistics.took(Stage.ENCODE, seconds)
+    expected = np.percentile(samples[-500:], (50, 95, 99))
+    latencies = statistics.snapshot().latencies
+    assert latencies[Stage.ENCODE] == pytest.approx(expected.tolist())
+    assert list(latencies) == [Stage.ENCODE]
+
+
+def test_a_stage_that_fails_has_no_time():
+    statistics = FrameStatistics()
+    with pytest.raises(ValueError, match="broken"), statistics.timed(Stage.DECODE):
+        raise ValueError("broken")
+    with statistics.timed(Stage.RENDER):
+        time.sleep(0.01)
+    latencies = statistics.snapshot().latencies
+    assert list(latencies) == [Stage.RENDER]
+    assert latencies[Stage.RENDER][0] >= 0.01
+
+
+@pytest.mark.parametrize(
+    ("since_stamp", "is_latency"), [(0.3, True), (-0.02, True), (1e8, False), (-3600.0, False)]
+)
+def test_stamps_of_another_clock_are_no_latency(since_stamp, is_latency):
+    statistics = FrameStatistics()
+    statistics.done(time.monotonic(), since_stamp)
+    now = statistics.snapshot()
+    assert (Stage.STAMP_TO_PUBLISH in now.latencies) == is_latency
+    assert now.clock_offset == (None if is_latency else since_stamp)
+    assert Stage.ARRIVAL_TO_PUBLISH in now.latencies
+
+
+def test_two_threads_count_without_losing_any():
+    statistics = FrameStatistics()
+
+    def count():
+        for _ in range(5000):
+            statistics.image_arrived()
+            statistics.dropped(Reason.REPLACED, "")
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    now = statistics.snapshot()
+    assert (now.images, now.drops[Reason.REPLACED]) == (20000, 20000)
+
+
+# With messages.
+
+
+def test_a_report_holds_all_that_was_counted():
+    pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+    from scenedino_ros.ros.diagnostics import frame_values, latency_values
+
+    now = {
+        **RUNNING,
+        "drops": {Reason.NO_TRANSFORM: 2},
+        "published": {"voxels": 9},
+        "latencies": {Stage.ENCODE: (0.001, 0.0025, 0.01)},
+    }
+    values = frame_values(situation(now=now, before={"images": 5}))
+    assert values["images in [1/s]"] == "5.00"
+    assert values["images out [1/s]"] == "10.00"
+    assert values["dropped: no transform"] == 2
+    assert values["dropped: bad image"] == 0
+    assert values["published: voxels"] == 9
+    assert latency_values(situation(now=now).now) == {
+        "encode p50 [ms]": "1.00",
+        "encode p95 [ms]": "2.50",
+        "encode p99 [ms]": "10.00",
+    }
+
+
+def test_resident_memory_is_that_of_this_process():
+    pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+    from scenedino_ros.ros.diagnostics import resident_memory
+
+    before = resident_memory()
+    block = np.ones(64 << 20, np.uint8)
+    assert before + 50 < resident_memory() < before + 100 + block.nbytes / (1 << 20)
