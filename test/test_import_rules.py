@@ -72,8 +72,9 @@ ALWAYS = ("scenedino_ros.core.errors", "scenedino_ros.core.config")
 LATE_IMPORTS = (
     # The help of a command answers at once; torch is loaded when a command really runs.
     ("scenedino_ros.cli.*", "scenedino_ros"),
-    # Only a download needs huggingface_hub, which takes a second to import.
-    ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints.download"),
+    # Finding a checkpoint or showing its card needs neither torch nor huggingface_hub.
+    ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints"),
+    ("scenedino_ros.checkpoints.hub", "scenedino_ros.core.checkpoint"),
     # Help, and a sentence on what is missing, where ROS is absent; Ctrl-C holds from the start.
     ("scenedino_ros.ros.node", "rclpy"),
     ("scenedino_ros.ros.node", "scenedino_ros.ros.managed_node"),

@@ -47,7 +47,7 @@ from scenedino_ros.ros.transforms import matrix_from_rotation  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
-CYCLES = int(os.environ.get("SCENEDINO_TEST_CYCLES", "12"))
+CYCLES = int(os.environ.get("SCENEDINO_TEST_CYCLES", "8"))
 GRID = VoxelGrid((0.0, -6.4, -2.0), (32, 32, 8), 0.4)
 OK, WARN, ERROR, STALE = range(4)
 VOXELS, MARKERS = "/scenedino/voxels", "/scenedino/markers"
