@@ -413,8 +413,9 @@ STAND_IN = """
         print("got", message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, flush=True)
         time.sleep(0.15)
         clouds.publish(PointCloud2(header=message.header))
+        done = time.time_ns()
         views.publish(Image(header=message.header))
-        print("done", time.time_ns(), flush=True)
+        print("done", done, flush=True)
 
     quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     node.create_subscription(CompressedImage, "/cam/image_rect/compressed", answer, quality)
@@ -493,7 +494,7 @@ def test_no_image_is_played_before_the_last_one_is_done(played):
     got = [int(line.split()[1]) for line in played.said["node"] if line.startswith("got")]
     done = [int(line.split()[1]) for line in played.said["node"] if line.startswith("done")]
     assert len(got) == len(done) == 7
-    # Stamps are the times of publishing, so each comes after the answer to the one before.
+    # Stamps are the times of publishing, so each comes after the answer to the image before.
     assert all(stamp > answer for stamp, answer in zip(got[1:], done, strict=False))
     assert played.result.pauses == 5  # not counted: the beginnings of the two loops
 

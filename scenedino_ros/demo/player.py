@@ -134,6 +134,7 @@ class Player:
         self._settings, self._listener, self._interrupt = settings, listener, interrupt
         self._total = total
         self._clock = PlayClock(1.0)
+        self._clock_runs = False
         self._recent: dict[str, StampedTransform] = {}
         self._info = b""
         self._last_stamp_ns = 0
@@ -163,6 +164,7 @@ class Player:
     def _play_once(self) -> None:
         settings = self._settings
         self._recent.clear()
+        self._clock_runs = False
         with BagReader(settings.bag) as reader:
             self._publish_static(reader)
             recorded_info = [] if settings.info_file else [settings.info_topic]
@@ -171,14 +173,12 @@ class Player:
             else:
                 self._info = next(reader.messages(recorded_info, raw=True)).message
             topics = [settings.image_topic, *recorded_info]
-            first = True
             for message in reader.messages(_present(reader, *topics, "/tf"), raw=True):
                 if message.topic == "/tf":
                     self._publish_transforms(message.message)
                 elif message.topic == settings.image_topic:
                     recorded = header_stamp_ns(message.message) or message.time_ns
-                    self._publish_image(message.message, recorded, first)
-                    first = False
+                    self._publish_image(message.message, recorded)
                 else:
                     self._info = message.message
                 if self._is_over():
@@ -196,21 +196,22 @@ class Player:
     def _publish_transforms(self, data: bytes) -> None:
         for transform in transforms_from_cdr(data):
             self._recent[transform.child] = transform
-        if self._sent:  # those before the first image are sent with it, when its time is known
+        if self._clock_runs:  # those before the first image are sent with it: it sets the clock
             self._listener.transforms.publish(moved_transforms(data, self._clock))
 
-    def _publish_image(self, data: bytes, recorded_ns: int, first: bool) -> None:
+    def _publish_image(self, data: bytes, recorded_ns: int) -> None:
         if self._settings.wait and self._sent:
             self._wait_for_node()
         planned = self._clock.play_ns(recorded_ns)
         late = (time.time_ns() - planned) / 1e9
         allowed = _LATE_WHEN_WAITING if self._settings.wait else _LATE_IN_REAL_TIME
-        if first or late > allowed:
-            if not first:
+        if not self._clock_runs or late > allowed:
+            if self._clock_runs:
                 self._pauses += 1
                 self._paused += late
             planned = time.time_ns()
             self._clock.meet(recorded_ns, planned)
+            self._clock_runs = True
             self._republish_recent()
         if not self._sleep_until(planned):
             return
