@@ -103,6 +103,8 @@ for line in version, os.path.realpath(path), rclpy.__file__ if rclpy else "none"
 choose_interpreter() {
   local candidate answer refused=""
   local candidates=("${CANDIDATES[@]}")
+  # A sourced ROS is made for the system's interpreter, and finds its other packages there.
+  [[ $SOURCED == 0 ]] || candidates=(/usr/bin/python3 "${CANDIDATES[@]}")
   [[ -z ${SCENEDINO_PYTHON:-} ]] || candidates=("$SCENEDINO_PYTHON")
   for candidate in "${candidates[@]}"; do
     if ! command -v "$candidate" >/dev/null; then
@@ -210,9 +212,10 @@ find_uv() {
 install_requirements() {
   local file options=()
   for file in "${REQUIREMENTS[@]}"; do options+=(-r "$file"); done
-  # The cv_bridge and cv2 of a sourced ROS must share one NumPy with what comes from wheels.
-  if [[ $SOURCED == 1 ]] && "$BASE" -c 'import sys, numpy
-sys.exit(numpy.__version__.split(".")[0] != "1")' 2>/dev/null; then
+  # Messages, cv_bridge and cv2 of a sourced ROS are built for one NumPy: 1 on all systems whose
+  # interpreter does not have NumPy 2. (NumPy 1 does not exist for Python 3.13.)
+  if [[ $SOURCED == 1 && $VERSION != 3.13 ]] && ! "$BASE" -c 'import sys, numpy
+sys.exit(int(numpy.__version__.split(".")[0]) < 2)' 2>/dev/null; then
     options+=("numpy<2")
   fi
   # What uv says, without its list of some 250 packages.

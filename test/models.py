@@ -25,15 +25,9 @@ TINY = ModelConfig(
 
 @functools.lru_cache(maxsize=4)
 def lively_checkpoint(config: ModelConfig = TINY, seed: int = 0) -> Checkpoint:
-    """Return untrained weights whose density varies in space, about the default threshold.
-
-    The freshly initialised field is nearly constant; larger last layers make every class and both
-    occupied and empty voxels occur.
-    """
+    """Return untrained weights with every class in use and about half of the voxels occupied."""
     checkpoint = untrained_checkpoint(config, seed)
     state = dict(checkpoint.state)
-    state["field.lin_in.weight"] = state["field.lin_in.weight"] * 6
-    state["field.lin_out.weight"] = state["field.lin_out.weight"] * 6
     state["field.lin_out.bias"] = state["field.lin_out.bias"].clone()
     state["field.lin_out.bias"][0] = -1.5
     generator = torch.Generator().manual_seed(seed)

@@ -1,6 +1,7 @@
 """A camera, a set of subscribers and a lifecycle manager for a node that runs in a process."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -34,11 +35,19 @@ CAMERA_FRAME, GRID_FRAME = "camera_optical", "base"
 BASE_CAMERA = ((0.0, 0.0, 1.5), (-0.5, 0.5, -0.5, 0.5))
 
 
+ISOLATED = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "OMP_NUM_THREADS": "1"}
+
+
+def new_domain() -> int:
+    """Return a DDS domain that no other test is likely to use."""
+    return random.SystemRandom().randrange(1, 100)
+
+
 class NodeProcess:
     """The node, started as its users start it, with its log in a file."""
 
     def __init__(self, domain: int, log: Path, parameters: dict[str, Any]) -> None:
-        self.log = log
+        self.domain, self.log = domain, log
         command = [sys.executable, "-m", "scenedino_ros.ros.node", "--ros-args"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
@@ -67,9 +76,6 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-ISOLATED = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "OMP_NUM_THREADS": "1"}
 
 
 class Rig:
@@ -120,11 +126,6 @@ class Rig:
     def wait_active(self) -> None:
         self.spin_until(lambda: self.values()["state"] == "active", "the active node")
 
-    def fresh(self) -> dict[str, str]:
-        """Wait for two more reports, so that all that was sent before counts; return values."""
-        self.spin_until(lambda n=self.reports: self.reports >= n + 2, "diagnostics")
-        return self.values()
-
     def values(self) -> dict[str, str]:
         return self.status["frames"][2] if self.status else {"state": "not heard of"}
 
@@ -173,7 +174,9 @@ class Rig:
         while self.count(name) == before:
             assert time.monotonic() < deadline, f"never counted: {name}; {self.status}"
             (send or self.send)()
-            self.spin_for(0.2)
+            patience = time.monotonic() + 0.3
+            while self.count(name) == before and time.monotonic() < patience:
+                self._executor.spin_once(timeout_sec=0.02)
 
     # Subscribers.
 

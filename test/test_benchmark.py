@@ -33,7 +33,7 @@ def test_command_prints_and_saves_both(tmp_path: Path, capsys) -> None:
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(path, lively_checkpoint(TINY))
     output = tmp_path / "figures" / "benchmark.json"
-    arguments = ["--checkpoint", str(path), "--grid", "camera", "--device", "cpu"]
+    arguments = ["--checkpoint", str(path), "--grid", "camera", "--voxel-size", "0.8"]
     assert main(["benchmark", *arguments, "--repeats", "1", "-o", str(output)]) == 0
     figures = json.loads(output.read_text())
     results = figures["results"]

@@ -307,18 +307,18 @@ def test_the_real_launch_system_starts_the_node_then_the_bag(tmp_path):
     pytest.importorskip("launch_ros", reason="needs the ROS package launch_ros")
     pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
     from models import lively_checkpoint
-    from ros_rig import Rig
+    from ros_rig import Rig, new_domain
 
     from scenedino_ros.core.checkpoint import save_checkpoint
 
-    prefix = tmp_path / "install"
+    prefix, domain = tmp_path / "install", new_domain()
     make_prefix(prefix)
     save_checkpoint(tmp_path / "tiny.safetensors", lively_checkpoint())
     environment = {name: value for name, value in os.environ.items() if name not in PROFILES}
     environment |= {
         "AMENT_PREFIX_PATH": f"{prefix}{os.pathsep}{os.environ.get('AMENT_PREFIX_PATH', '')}",
         "PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "ROS_DOMAIN_ID": "88",
+        "ROS_DOMAIN_ID": str(domain),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(tmp_path / "log"),
     }
@@ -329,7 +329,7 @@ def test_the_real_launch_system_starts_the_node_then_the_bag(tmp_path):
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-    rig = Rig(88)
+    rig = Rig(domain)
     try:
         rig.wait_active()
         deadline = time.monotonic() + DEADLINE

@@ -32,6 +32,7 @@ from ros_rig import (  # noqa: E402
     Rig,
     as_stamp,
     info_message,
+    new_domain,
     picture,
 )
 from rosgraph_msgs.msg import Clock  # noqa: E402
@@ -68,15 +69,16 @@ def processes(checkpoint, tmp_path_factory):
         "model.checkpoint": checkpoint,
         "model.device": "cpu",
         "diagnostics.period": 0.1,
-        "diagnostics.stale_after": 1.0,
+        "diagnostics.stale_after": 0.7,
         "grid.shape": list(GRID.shape),
         "grid.voxel_size": GRID.voxel_size,
     }
     street = {"grid.frame": GRID_FRAME, "grid.origin": list(GRID.origin), "grid.tf_timeout": 1.0}
     bag = {"input.transport": "compressed", "input.pairing": "exact"}
+    street |= {"voxels.density_threshold": 0}
     started = (
-        NodeProcess(81, logs / "street.txt", {**common, **street, "voxels.density_threshold": 0}),
-        NodeProcess(82, logs / "bag.txt", {**common, **bag, "use_sim_time": True}),
+        NodeProcess(new_domain(), logs / "street.txt", {**common, **street}),
+        NodeProcess(new_domain(), logs / "bag.txt", {**common, **bag, "use_sim_time": True}),
     )
     yield started
     for process in started:
@@ -86,7 +88,7 @@ def processes(checkpoint, tmp_path_factory):
 @pytest.fixture(scope="module")
 def street_rig(processes):
     """A camera with TF in front of a node that started by itself."""
-    rig = Rig(81)
+    rig = Rig(processes[0].domain)
     rig.open_camera()
     rig.wait_active()
     yield rig
@@ -106,7 +108,7 @@ def street(street_rig):
 @pytest.fixture(scope="module")
 def bag_rig(processes):
     """A recording in front of a node that follows its clock."""
-    rig = Rig(82)
+    rig = Rig(processes[1].domain)
     rig.wait_active()
     yield rig
     rig.close()
@@ -444,7 +446,7 @@ def test_exact_pairs_are_found_in_any_order(bag_rig):
     ],
 )
 def test_a_wrong_start_ends_with_a_sentence(arguments, sentence, monkeypatch, capfd):
-    monkeypatch.setenv("ROS_DOMAIN_ID", "83")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(new_domain()))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
@@ -465,7 +467,8 @@ def test_a_wrong_argument_is_refused(capsys):
 
 
 def test_a_node_without_autostart_waits_and_ends_on_a_termination_signal(tmp_path):
-    process, rig = NodeProcess(85, tmp_path / "log.txt", {"autostart": False}), Rig(85)
+    process = NodeProcess(new_domain(), tmp_path / "log.txt", {"autostart": False})
+    rig = Rig(process.domain)
     try:
         assert rig.state() == "unconfigured"
         process.interrupt(signal.SIGTERM)
@@ -479,7 +482,7 @@ def test_a_node_without_autostart_waits_and_ends_on_a_termination_signal(tmp_pat
 
 
 def test_ctrl_c_while_loading_ends_the_process(tmp_path):
-    process = NodeProcess(84, tmp_path / "log.txt", {})
+    process = NodeProcess(new_domain(), tmp_path / "log.txt", {})
     try:
         deadline = time.monotonic() + DEADLINE
         while "libtorch" not in Path(f"/proc/{process.process.pid}/maps").read_text():

@@ -11,6 +11,7 @@ rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 from rclpy.context import Context  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from ros_rig import new_domain  # noqa: E402
 
 from scenedino_ros.core.config import GridSettings, NodeSettings, VoxelSettings  # noqa: E402
 from scenedino_ros.core.errors import InputError, TransformError  # noqa: E402
@@ -29,7 +30,7 @@ DEFAULTS = {setting.name: setting.value for setting in walk_settings(NodeSetting
 @pytest.fixture(scope="module")
 def context():
     context = Context()
-    rclpy.init(context=context, domain_id=86)
+    rclpy.init(context=context, domain_id=new_domain())
     yield context
     context.shutdown()
 

@@ -1,6 +1,7 @@
 """The predictor against the plain network: the same answers, only the wanted ones computed."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -25,19 +26,30 @@ T_GRID_CAM = np.array(
 )
 
 
-def dense_answer(
-    checkpoint: Checkpoint, predictor: Predictor, mode: str, query: VoxelQuery
-) -> dict[str, np.ndarray]:
-    """Evaluate every voxel with the plain network, one loop step after the other."""
-    model = build_model(checkpoint)
+@functools.cache
+def plain_answer(mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Evaluate every voxel with the plain network: density, class, and whether it is in view."""
+    checkpoint = lively_checkpoint()
+    model, predictor = build_model(checkpoint), predictor_of(mode)
     encoded = predictor.encode(noise_image(), street_camera())
     points = torch.from_numpy(camera_points(GRID, T_GRID_CAM))[None]
     K = torch.from_numpy(encoded.camera.K_norm).float()[None]
     with torch.inference_mode():
-        density, feature, visible = model.query(model.encode(image_tensor(encoded.rgb)), points, K)
+        feature_map = model.encode(image_tensor(encoded.rgb))
+        density, feature, visible = model.query(feature_map, points, K)
         label, _ = model.classify(feature, mode)
-    density = density.numpy().reshape(GRID.shape)
-    label = label.numpy().reshape(GRID.shape)
+    return tuple(part.numpy().reshape(GRID.shape) for part in (density, label, visible))
+
+
+@functools.cache
+def predictor_of(mode: str = "stego_kmeans") -> Predictor:
+    """Return a predictor that tests share; what it caches must not change its answers."""
+    return Predictor(lively_checkpoint(), device="cpu", mode=mode)
+
+
+def dense_answer(mode: str, query: VoxelQuery) -> dict[str, np.ndarray]:
+    """Apply the rules of a query to the plain answer, one after the other."""
+    density, label, visible = plain_answer(mode)
     grown = density
     if query.grow:
         padded = np.pad(density, 1, constant_values=-np.inf)
@@ -46,8 +58,8 @@ def dense_answer(
         label = np.where(np.exp(-np.float32(GRID.voxel_size) * density) == 1, 0, label)
     occupied = grown >= query.density_threshold
     if not query.out_of_view:
-        occupied &= visible.numpy().reshape(GRID.shape)
-    occupied &= ~np.isin(label, query.hidden)
+        occupied = occupied & visible
+    occupied = occupied & ~np.isin(label, query.hidden)
     return {"occupied": occupied, "label": label, "density": grown}
 
 
@@ -63,9 +75,8 @@ def dense_answer(
     ids=["plain", "grow", "all", "grow all hidden"],
 )
 def test_equals_the_plain_evaluation_of_every_voxel(mode: str, query: VoxelQuery) -> None:
-    checkpoint = lively_checkpoint()
-    predictor = Predictor(checkpoint, device="cpu", mode=mode)
-    golden = dense_answer(checkpoint, predictor, mode, query)
+    predictor = predictor_of(mode)
+    golden = dense_answer(mode, query)
     voxels = predictor.voxels(
         predictor.encode(noise_image(), street_camera()), GRID, T_GRID_CAM, query
     )
@@ -97,7 +108,7 @@ def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch
 
 
 def test_hidden_classes_are_left_out() -> None:
-    predictor = Predictor(lively_checkpoint(), device="cpu")
+    predictor = predictor_of()
     encoded = predictor.encode(noise_image(), street_camera())
     everything = predictor.voxels(encoded, GRID, T_GRID_CAM)
     hidden = int(np.bincount(everything.label).argmax())
@@ -107,7 +118,7 @@ def test_hidden_classes_are_left_out() -> None:
 
 
 def test_voxels_outside_the_view_are_not_reported() -> None:
-    predictor = Predictor(lively_checkpoint(), device="cpu")
+    predictor = predictor_of()
     encoded = predictor.encode(noise_image(), street_camera())
     voxels = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(0.0))
     points = (voxels.centers() - T_GRID_CAM[:3, 3]) @ T_GRID_CAM[:3, :3]
@@ -133,7 +144,7 @@ def test_a_new_calibration_replaces_the_cached_projection() -> None:
 
 def test_render_equals_the_plain_rendering() -> None:
     checkpoint = lively_checkpoint()
-    predictor = Predictor(checkpoint, device="cpu", mode="direct_linear")
+    predictor = predictor_of("direct_linear")
     encoded = predictor.encode(noise_image(), street_camera())
     view = predictor.render(encoded, downscale=4, n_samples=24, semantic=True)
     model = build_model(checkpoint)
@@ -207,7 +218,7 @@ def out_of_memory_above(limit: int, predictor: Predictor, monkeypatch: pytest.Mo
 
 
 def test_out_of_memory_halves_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor(lively_checkpoint(), device="cpu")
+    predictor = predictor_of()
     encoded = predictor.encode(noise_image(), street_camera())
     expected = predictor.voxels(encoded, GRID, T_GRID_CAM)
     sizes = out_of_memory_above(3000, predictor, monkeypatch)
@@ -220,7 +231,7 @@ def test_out_of_memory_halves_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None
 def test_out_of_memory_at_the_smallest_chunk_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    predictor = Predictor(lively_checkpoint(), device="cpu")
+    predictor = predictor_of()
     encoded = predictor.encode(noise_image(), street_camera())
     out_of_memory_above(0, predictor, monkeypatch)
     with pytest.raises(DeviceMemoryError, match="need more memory than the device has left"):
@@ -228,7 +239,7 @@ def test_out_of_memory_at_the_smallest_chunk_is_an_error(
 
 
 def test_empty_results_are_empty() -> None:
-    predictor = Predictor(lively_checkpoint(), device="cpu")
+    predictor = predictor_of()
     encoded = predictor.encode(noise_image(), street_camera())
     behind = VoxelGrid((-9.0, -1.0, -1.0), (4, 4, 4), 0.2)
     for grid, threshold in ((GRID, 1e9), (behind, 0.0)):

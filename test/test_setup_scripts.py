@@ -242,6 +242,20 @@ def test_an_interrupted_installation_starts_again(clone, programs):
     assert not (clone / ".venv/3.11-kilted/half").exists()
 
 
+@pytest.mark.parametrize("sourced", ["0", "1"])
+def test_an_empty_environment_holds_nothing_of_an_older_one(clone, programs, sourced):
+    old = clone / ".venv/x/old"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    stand_in(programs, "base", 'shift 2; [[ $# == 0 ]] || mkdir "${!#}"; echo "$*"')
+    script = f"SOURCED={sourced} BASE='{programs}/base' ENVIRONMENT=\"$ROOT/.venv/x\""
+    result = run(f"{script}\nmake_empty_environment", clone, programs)
+    assert result.returncode == 0, result.stderr
+    assert list(old.parent.iterdir()) == []
+    called = (clone / ".venv/venv.log").read_text().strip()
+    assert called == ("--system-site-packages " if sourced == "1" else "") + str(old.parent)
+
+
 def test_a_failed_installation_is_never_used(clone, programs):
     python_stand_in(programs, "python3", "3.11")
     script = "install_requirements() { return 1; }\nprepare_environment; echo used"
@@ -281,6 +295,24 @@ def test_pip_takes_over_where_uv_fails(clone, programs):
     assert "python -m pip install" in calls
     assert calls.index("uv pip install") < calls.index("python -m pip install")
     assert f"-r {clone}/requirements-ros-kilted.txt" in calls
+
+
+@pytest.mark.parametrize(
+    ("numpy", "held"), [("1.26.4", True), ("2.1.0", False), (None, True)], ids=str
+)
+def test_a_sourced_ros_keeps_its_numpy(clone, programs, tmp_path, numpy, held):
+    log = clone / "calls"
+    if numpy:
+        (tmp_path / "numpy.py").write_text(f"__version__ = '{numpy}'\n")
+    stand_in(programs, "base", f"PYTHONPATH='{tmp_path}' exec '{sys.executable}' -S \"$@\"")
+    stand_in(programs, "uv", f'echo "uv $*" >>"{log}"')
+    script = (
+        f"SOURCED=1 VERSION=3.12 BASE='{programs}/base' ENVIRONMENT=x REQUIREMENTS=(a.txt)\n"
+        "install_requirements"
+    )
+    result = run(script, clone, programs)
+    assert result.returncode == 0, result.stderr
+    assert ("numpy<2" in log.read_text()) == held
 
 
 def test_missing_libraries_are_told_to_those_who_may_not_install(clone, programs):

@@ -22,7 +22,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.device import choose_device, device_memory
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
-from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS
+from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 
 VARIANTS = ("plain", "folded")
 
@@ -35,7 +35,8 @@ class BenchmarkJob:
         checkpoint: Name or path; empty: untrained weights.
         backbone: Backbone of untrained weights; empty: the default architecture.
         image_size: (height, width) of the network's picture, or None: the checkpoint's own.
-        grid: A key of ``GRID_PRESETS``.
+        grid: A key of ``GRID_PRESETS``, which gives the extent.
+        voxel_size: Edge length of its voxels, metres.
         mode: Which head names the classes.
         device: auto, cpu or cuda.
         precision: Of the folded network's encoder and decoder; the plain one is float32.
@@ -50,6 +51,7 @@ class BenchmarkJob:
     backbone: str
     image_size: tuple[int, int] | None
     grid: str
+    voxel_size: float
     mode: str
     device: str
     precision: str
@@ -71,6 +73,13 @@ def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
     return resize_checkpoint(checkpoint, job.image_size) if job.image_size else checkpoint
 
 
+def grid_of(job: BenchmarkJob) -> VoxelGrid:
+    """Return the grid of a job: the preset's extent in voxels of the job's size."""
+    preset = GRID_PRESETS[job.grid]
+    x, y, z = (max(1, round(n * preset.voxel_size / job.voxel_size)) for n in preset.shape)
+    return VoxelGrid(preset.origin, (x, y, z), job.voxel_size)
+
+
 class Bench:
     """The predictors of a job on the same image, ready to be timed."""
 
@@ -86,7 +95,7 @@ class Bench:
         shape = (ssc.CAMERA.height, ssc.CAMERA.width, 3)
         self._rgb = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         self._camera = CalibratedCamera(ssc.CAMERA)
-        self._grid = GRID_PRESETS[job.grid]
+        self._grid = grid_of(job)
         optical = job.grid in OPTICAL_FRAME_PRESETS
         self._T_grid_cam = np.eye(4) if optical else ssc.T_VELO_CAM
         self._grow = not optical
@@ -155,6 +164,7 @@ def measure(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str, Any]:
             "torch": torch.__version__,
         },
         "weights": bench.predictors["folded"].weights,
+        "grid": list(grid_of(job).shape),
         "image size": list(checkpoint.config.image_size),
         "backbone": checkpoint.config.backbone,
         "job": asdict(job),

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import counts
+from scenedino_ros.cli.values import counts, positive
 from scenedino_ros.core.config import PREDICTION_MODES, ModelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 
@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image-size", type=counts("HEIGHT,WIDTH"), metavar="HEIGHT,WIDTH")
     parser.add_argument("--grid", choices=tuple(GRID_PRESETS), default="sscbench")
+    parser.add_argument(
+        "--voxel-size",
+        type=positive,
+        default=0.2,
+        metavar="METRES",
+        help="the grid keeps its extent (default: %(default)s)",
+    )
     parser.add_argument("--mode", choices=PREDICTION_MODES, default=ModelSettings.mode)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
@@ -64,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
             backbone=options.backbone,
             image_size=options.image_size,
             grid=options.grid,
+            voxel_size=options.voxel_size,
             mode=options.mode,
             device=options.device,
             precision=options.precision,
@@ -80,9 +88,10 @@ def run(options: argparse.Namespace) -> int:
 def _table(figures: dict[str, Any]) -> Table:
     machine, results = figures["machine"], figures["results"]
     height, width = figures["image size"]
+    grid = " x ".join(map(str, figures["grid"]))
     table = Table(
-        title=f"{figures['backbone']}, {width} x {height}, grid {figures['job']['grid']}, "
-        f"{figures['job']['mode']}",
+        title=f"{figures['backbone']}, {width} x {height} px, grid {figures['job']['grid']} "
+        f"({grid}), {figures['job']['mode']}",
         caption=f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}; "
         f"median of {figures['job']['repeats']} frames; {figures['weights']}",
     )

@@ -27,6 +27,8 @@ SMALL_CONFIG = ModelConfig(
     n_classes=len(CITYSCAPES19),
     n_clusters=len(CITYSCAPES19),
 )
+_UNTRAINED_SCALE = 6.0
+_UNTRAINED_LOGIT = -4.0  # of the density
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +175,10 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, int]) -> Ch
 def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> Checkpoint:
     """Return random weights, for trying the machinery where no trained ones are at hand.
 
+    A freshly initialised field is almost the same everywhere, so every voxel would be occupied,
+    or none. Its layers are scaled up and its density down until about a tenth of a grid is
+    occupied, in blobs that depend on the image.
+
     Args:
         config: Architecture.
         seed: Seed of the weights; the same seed gives the same weights.
@@ -180,6 +186,9 @@ def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> C
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         state = SceneDino(config).state_dict()
+    for layer in ("lin_in", "lin_out"):
+        state[f"field.{layer}.weight"] *= _UNTRAINED_SCALE
+    state["field.lin_out.bias"][0] = _UNTRAINED_LOGIT
     provenance = {
         "weights": f"untrained weights, seed {seed}: shapes and classes mean nothing",
         "source": "random initialisation",

@@ -10,7 +10,7 @@ from scenedino_ros.ros.bag import BagReader
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
-_RATE_SAMPLE = 50  # first images, from which the rate is taken
+RATE_SAMPLE = 50  # first images, from which the rate is taken
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def find_drive(
         image_topic = _image_topic(types, image_topic, bag)
         info_topic = "" if has_calibration else _info_topic(types, image_topic, info_topic, bag)
         images = reader.messages([image_topic], raw=True)
-        times = [message.time_ns for message in itertools.islice(images, _RATE_SAMPLE)]
+        times = [message.time_ns for message in itertools.islice(images, RATE_SAMPLE)]
         count = reader.topics[image_topic].count
     span = times[-1] - times[0]
     rate = (len(times) - 1) * 1e9 / span if span > 0 else 10.0

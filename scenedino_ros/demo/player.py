@@ -5,7 +5,7 @@ new stamp is the time at which it is published, so that "stamp to publish" means
 a real camera. Nothing is played before the node is active and the recorder listens.
 """
 
-import struct
+import itertools
 import sys
 import threading
 import time
@@ -20,7 +20,9 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from scenedino_ros.demo.drives import RATE_SAMPLE
 from scenedino_ros.demo.message_types import message_class
+from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms
 from scenedino_ros.demo.settings import (
     NODE,
     PLAYER,
@@ -30,7 +32,7 @@ from scenedino_ros.demo.settings import (
     read_settings,
     write_settings,
 )
-from scenedino_ros.demo.stamps import PlayClock, header_stamp_ns, moved_transforms, restamped
+from scenedino_ros.demo.stamps import header_stamp_ns, restamped
 from scenedino_ros.ros.bag import BagReader
 from scenedino_ros.ros.interrupt import Interrupt
 from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
@@ -121,7 +123,12 @@ class Player:
     """Plays the recording, image by image."""
 
     def __init__(
-        self, settings: PlayerSettings, listener: Listener, interrupt: Interrupt, total: int
+        self,
+        settings: PlayerSettings,
+        listener: Listener,
+        interrupt: Interrupt,
+        total: int,
+        scale: float,
     ) -> None:
         """Prepare to play.
 
@@ -130,24 +137,20 @@ class Player:
             listener: Publishes.
             interrupt: Tells when to end early.
             total: Images to play in all.
+            scale: Seconds of playing per recorded second.
         """
         self._settings, self._listener, self._interrupt = settings, listener, interrupt
         self._total = total
-        self._clock = PlayClock(1.0)
+        self._clock = PlayClock(scale)
         self._clock_runs = False
-        self._recent: dict[str, StampedTransform] = {}
+        self._transforms = PlayedTransforms(self._clock)
         self._info = b""
-        self._last_stamp_ns = 0
+        self._last_stamp_ns = self._interval_ns = 0
         self._sent = self._pauses = self._unanswered = 0
         self._paused = self._started = 0.0
 
-    def play(self, scale: float) -> PlayResult:
-        """Play until the end, the number of frames asked for, or an interrupt.
-
-        Args:
-            scale: Seconds of playing per recorded second.
-        """
-        self._clock = PlayClock(scale)
+    def play(self) -> PlayResult:
+        """Play until the end, the number of frames asked for, or an interrupt."""
         self._started = time.monotonic()
         for _ in range(self._settings.loops):
             self._play_once()
@@ -163,7 +166,7 @@ class Player:
 
     def _play_once(self) -> None:
         settings = self._settings
-        self._recent.clear()
+        self._transforms.forget()
         self._clock_runs = False
         with BagReader(settings.bag) as reader:
             self._publish_static(reader)
@@ -194,10 +197,10 @@ class Player:
             self._listener.static.publish(cdr_from_transforms(found.values()))
 
     def _publish_transforms(self, data: bytes) -> None:
-        for transform in transforms_from_cdr(data):
-            self._recent[transform.child] = transform
-        if self._clock_runs:  # those before the first image are sent with it: it sets the clock
-            self._listener.transforms.publish(moved_transforms(data, self._clock))
+        if self._clock_runs:
+            self._listener.transforms.publish(self._transforms.played(data))
+        else:  # they are played with the first image, which sets the clock
+            self._transforms.remember(data)
 
     def _publish_image(self, data: bytes, recorded_ns: int) -> None:
         if self._settings.wait and self._sent:
@@ -209,10 +212,10 @@ class Player:
             if self._clock_runs:
                 self._pauses += 1
                 self._paused += late
-            planned = time.time_ns()
-            self._clock.meet(recorded_ns, planned)
-            self._clock_runs = True
-            self._republish_recent()
+            planned = self._restart_clock(recorded_ns)
+        elif self._sent:
+            self._interval_ns = planned - self._last_stamp_ns
+        self._transforms.trim(recorded_ns)
         if not self._sleep_until(planned):
             return
         self._last_stamp_ns = planned
@@ -221,17 +224,17 @@ class Player:
         self._listener.images.publish(restamped(data, planned))
         _tell(f"frame {self._sent}/{self._total}")
 
-    def _republish_recent(self) -> None:
-        """Send every frame's last transform again, with the time it has after a pause.
-
-        Otherwise the transforms between that one and the next would be stretched over the pause.
-        """
-        if self._recent:
-            moved = [
-                transform._replace(stamp_ns=self._clock.play_ns(transform.stamp_ns))
-                for transform in self._recent.values()
-            ]
-            self._listener.transforms.publish(cdr_from_transforms(moved))
+    def _restart_clock(self, recorded_ns: int) -> int:
+        """Let an image be played as soon as it can be; return when that is."""
+        planned = max(time.time_ns(), self._transforms.earliest_restart(recorded_ns))
+        if not self._clock_runs and self._sent:  # the drive begins anew
+            planned = max(planned, self._last_stamp_ns + self._interval_ns)
+        self._clock.meet(recorded_ns, planned)
+        self._clock_runs = True
+        transforms = self._transforms.again(recorded_ns)
+        if transforms:
+            self._listener.transforms.publish(transforms)
+        return planned
 
     def _wait_for_node(self) -> None:
         patience = _FIRST_PATIENCE if self._sent == 1 else _PATIENCE
@@ -262,9 +265,10 @@ def _time_scale(settings: PlayerSettings) -> float:
     if settings.rate_hz == 0:
         return 1.0
     with BagReader(settings.bag) as reader:
+        images = reader.messages([settings.image_topic], raw=True)
         stamps = [
             header_stamp_ns(message.message) or message.time_ns
-            for message in reader.messages([settings.image_topic], raw=True)
+            for message in itertools.islice(images, RATE_SAMPLE)
         ]
     if len(stamps) < 2 or stamps[-1] <= stamps[0]:
         return 1.0
@@ -292,7 +296,7 @@ def _tell(text: str) -> None:
 def _spin(executor: Any) -> None:
     try:
         executor.spin()
-    except (ExternalShutdownException, struct.error):
+    except ExternalShutdownException:
         return
 
 
@@ -312,7 +316,7 @@ def main(argv: list[str] | None = None) -> int:
             available = reader.topics[settings.image_topic].count * settings.loops
         total = min(settings.frames or available, available)
         _wait_until_ready(listener, interrupt)
-        result = Player(settings, listener, interrupt, total).play(scale)
+        result = Player(settings, listener, interrupt, total, scale).play()
         write_settings(Path(settings.result), result)
     finally:
         executor.shutdown(timeout_sec=1.0)

@@ -1,5 +1,6 @@
 """The demo's child processes: started with their own log, watched, and ended in order."""
 
+import importlib.metadata
 import os
 import random
 import signal
@@ -12,6 +13,8 @@ from scenedino_ros.core.errors import SceneDinoError
 
 _POLL = 0.05
 _TAIL_LINES = 12
+_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+_FIRST_RCLPY_ON_FAST_DDS_3 = 9  # that of Kilted
 
 
 class ProcessError(SceneDinoError):
@@ -100,14 +103,28 @@ def child_environment(domain_id: int, transport_profile: Path | None) -> dict[st
     env = dict(os.environ)
     env["ROS_DOMAIN_ID"] = str(domain_id)
     env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if env.get("ROS_DISTRO") == "humble":  # which does not know the variable above
+        env["ROS_LOCALHOST_ONLY"] = "1"
     env["PYTHONUNBUFFERED"] = "1"
     # The package may lie beside the caller instead of being installed.
     root = str(Path(__file__).resolve().parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
-    if transport_profile is not None:
-        env.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(transport_profile))
-        env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(transport_profile))
+    if transport_profile is not None and not any(name in env for name in _PROFILE_VARIABLES):
+        env[_profile_variable()] = str(transport_profile)
     return env
+
+
+def _profile_variable() -> str:
+    """Return the variable that names a transport profile: Fast DDS 3 calls it by a new name."""
+    new, old = _PROFILE_VARIABLES
+    distribution = os.environ.get("ROS_DISTRO")
+    if distribution is None:  # rclpy from wheels
+        try:
+            major = int(importlib.metadata.version("rclpy").split(".")[0])
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            return new
+        return new if major >= _FIRST_RCLPY_ON_FAST_DDS_3 else old
+    return old if distribution in ("humble", "iron", "jazzy") else new
 
 
 def random_domain() -> int:

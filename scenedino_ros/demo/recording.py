@@ -12,7 +12,7 @@ from scenedino_ros.core.errors import BagError, InputError, SceneDinoError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.demo.settings import NODE
-from scenedino_ros.demo.stamps import header_stamp_ns
+from scenedino_ros.demo.stamps import header_frame, header_stamp_ns
 from scenedino_ros.ros.bag import BagMessage, BagReader
 from scenedino_ros.ros.from_msg import (
     camera_from_info,
@@ -75,6 +75,8 @@ class Measurements:
         reports: Values of the node's last report on /diagnostics, by its part (frames, latency,
             network).
         problems: What is wrong with the recording.
+        camera_frame: Optical frame of the input images.
+        frames: Names of the frames in TF.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -84,6 +86,8 @@ class Measurements:
     seconds: float = 0.0
     reports: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    camera_frame: str = ""
+    frames: list[str] = field(default_factory=list)
 
     @property
     def weights(self) -> str:
@@ -110,6 +114,7 @@ def measure(recording: Path, image_topic: str) -> Measurements:
                 continue
             if message.topic == image_topic:
                 measured.image_stamps.append(stamp)
+                measured.camera_frame = header_frame(message.message)
                 first = message.time_ns if first is None else first
             elif message.topic.startswith(f"/{NODE}/"):
                 delay = (message.time_ns - stamp) / 1e6
@@ -120,6 +125,7 @@ def measure(recording: Path, image_topic: str) -> Measurements:
         if DIAGNOSTICS in reader.topics:
             for message in reader.messages([DIAGNOSTICS]):
                 measured.reports.update(_report(message.message))
+        measured.frames = _transforms(reader).frames()
         measured.problems = reader.problems
     if first is not None and last is not None:
         measured.seconds = (last - first) / 1e9

@@ -26,6 +26,7 @@ from scenedino_ros.demo.recording import Measurements, measure
 from scenedino_ros.demo.report import Report, print_report, write_report
 from scenedino_ros.demo.settings import (
     NODE,
+    SAYS,
     PlayerSettings,
     PlayResult,
     RecorderSettings,
@@ -33,7 +34,7 @@ from scenedino_ros.demo.settings import (
     write_settings,
 )
 from scenedino_ros.demo.show import Shown, draw_run
-from scenedino_ros.demo.sources import checkpoint_argument, given_calibration, make_drive
+from scenedino_ros.demo.sources import INPUT, checkpoint_argument, given_calibration, make_drive
 from scenedino_ros.ros.bag import BagReader
 from scenedino_ros.ros.interrupt import Interrupt
 from scenedino_ros.ros.placement import GridPlacement
@@ -42,6 +43,7 @@ TRANSPORT_PROFILE = "fastdds.xml"
 LAYOUT = "foxglove_layout.json"
 _LAYOUT_IMAGE_TOPIC = "/camera_00/image_rect/compressed"  # replaced by the drive's own
 _LAYOUT_INFO_TOPIC = "/camera_00/camera_info"
+_LAYOUT_FRAME = "base_link"
 _REPORT_PERIOD = 0.5  # seconds between the node's reports
 _LAST_REPORT = 1.3  # seconds after the last image, so that a report counts it
 _NODE_PATIENCE = 5.0
@@ -158,7 +160,8 @@ class Run:
             while player.returncode is None and not self._interrupt.requested:
                 node.check()
                 recorder.check()
-                line = (player.last_lines(1) or ["starting"])[0]
+                said = [line for line in player.last_lines() if line.startswith(SAYS)]
+                line = said[-1] if said else "starting"
                 done, _, total = line.removeprefix("frame ").partition("/")
                 if line.startswith("frame "):
                     bar.update(task, description="playing", completed=int(done), total=int(total))
@@ -188,6 +191,9 @@ class Run:
                 self._problems.append(str(child.ended()))
 
     def _report(self) -> Report:
+        if not self._recording.exists():  # the recorder did not get to its end
+            partial = sorted(self._folder.glob(f"{self._recording.name}.partial*"))
+            self._recording = (partial or [self._recording])[0]
         measured = measure(self._recording, self._drive.image_topic)
         problems = [*self._problems, *measured.problems]
         if self._interrupt.requested:
@@ -212,7 +218,7 @@ class Run:
             played=read_settings(result, PlayResult) if result.is_file() else None,
             realtime=self._args.realtime,
             problems=problems,
-            files=self._files(shown),
+            files=self._files(shown, measured),
             voxels=shown.voxels,
         )
 
@@ -236,13 +242,18 @@ class Run:
             "DDS domain": str(self._domain),
         }
 
-    def _files(self, shown: Shown) -> dict[str, str]:
-        files = {"recording, for Foxglove and ros2 bag": "recording"}
+    def _files(self, shown: Shown, measured: Measurements) -> dict[str, str]:
+        files = {"recording, for Foxglove and ros2 bag": self._recording.name}
+        if (self._folder / INPUT).is_dir():
+            files["recording made of the input"] = INPUT
         layout = shipped_file(LAYOUT)
         if layout is not None:
             text = layout.read_text(encoding="utf-8")
             text = text.replace(_LAYOUT_IMAGE_TOPIC, self._drive.image_topic)
             text = text.replace(_LAYOUT_INFO_TOPIC, self._info_topic())
+            if _LAYOUT_FRAME not in measured.frames:
+                shown_in = self._grid_frame or measured.camera_frame
+                text = text.replace(f'"{_LAYOUT_FRAME}"', f'"{shown_in}"')
             (self._folder / LAYOUT).write_text(text, encoding="utf-8")
             files["layout for Foxglove"] = LAYOUT
         for name, path in (("animation", shown.animation), ("voxels of one frame", shown.mesh)):

@@ -11,6 +11,7 @@ from scenedino_ros.export import write_atomically
 NODE = "scenedino"
 RECORDER = "scenedino_recorder"
 PLAYER = "scenedino_player"
+SAYS = ("frame ", "waiting for ", "no answer ")  # how the player's lines for people begin
 
 Settings = TypeVar("Settings")
 

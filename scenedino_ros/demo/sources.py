@@ -24,7 +24,7 @@ from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
 DRIVE_VERSION = 1  # raise when the synthetic street looks different
-_INPUT = "input"  # folder of the run's own recording of the input
+INPUT = "input"  # folder of the run's own recording of the input
 
 
 def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive:
@@ -55,15 +55,15 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
         raise InputError("--intrinsics and --camera-info need --images or --bag")
     if args.kitti360:
         kitti = read_drive(args.kitti360)
-        bag_from_kitti360(kitti, run / _INPUT, progress=_named(progress, "converting KITTI-360"))
+        bag_from_kitti360(kitti, run / INPUT, progress=_named(progress, "converting KITTI-360"))
         return find_drive(
-            run / _INPUT, name=f"KITTI-360 {kitti.name}", rectified=True, body_frame="velodyne"
+            run / INPUT, name=f"KITTI-360 {kitti.name}", rectified=True, body_frame="velodyne"
         )
     if args.dgp:
         dgp = read_dgp(args.dgp, args.camera)
-        bag_from_dgp(dgp, run / _INPUT, progress=_named(progress, "converting DGP scene"))
+        bag_from_dgp(dgp, run / INPUT, progress=_named(progress, "converting DGP scene"))
         name = f"DGP {dgp.name} {dgp.camera_name}"
-        return find_drive(run / _INPUT, name=name, rectified=True, body_frame="base_link")
+        return find_drive(run / INPUT, name=name, rectified=True, body_frame="base_link")
     bag = synthetic_street(args.seed, progress)
     name = f"synthetic street, seed {args.seed}"
     return find_drive(bag, name=name, rectified=True, body_frame="base_link")
@@ -146,11 +146,11 @@ def _from_images(args: argparse.Namespace, run: Path, progress: Progress) -> Dri
     bag_from_images(
         folder,
         camera,
-        run / _INPUT,
+        run / INPUT,
         rate_hz=args.rate or 10.0,
         progress=_named(progress, "converting images"),
     )
-    return find_drive(run / _INPUT, name=args.images.name)
+    return find_drive(run / INPUT, name=args.images.name)
 
 
 def _calibration(args: argparse.Namespace, width: int, height: int) -> CalibratedCamera:

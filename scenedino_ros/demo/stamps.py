@@ -3,7 +3,6 @@
 import struct
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
 
 # CDR begins with four bytes of which the second tells the byte order. In messages that begin with
 # a std_msgs/Header, the stamp follows at once: seconds (int32), nanoseconds (uint32).
@@ -43,38 +42,6 @@ def header_frame(data: bytes) -> str:
         return bytes(data[start : start + length]).rstrip(b"\x00").decode()
     except (struct.error, UnicodeDecodeError) as error:
         raise InputError(f"a message of {len(data)} bytes has no readable header") from error
-
-
-class PlayClock:
-    """Maps recorded stamps to the time of playing: linear between pauses.
-
-    Within a stretch without a pause, the distances of all stamps are kept (or scaled), so
-    transforms interpolate exactly as in the recording.
-    """
-
-    def __init__(self, scale: float) -> None:
-        """Start without a relation between the two times.
-
-        Args:
-            scale: Seconds of playing per recorded second.
-        """
-        self._scale = scale
-        self._recorded_ns = 0
-        self._played_ns = 0
-
-    def meet(self, recorded_ns: int, played_ns: int) -> None:
-        """Let a recorded time be played at a given time from now on."""
-        self._recorded_ns, self._played_ns = recorded_ns, played_ns
-
-    def play_ns(self, recorded_ns: int) -> int:
-        """Return when something recorded is played, nanoseconds."""
-        return self._played_ns + round((recorded_ns - self._recorded_ns) * self._scale)
-
-
-def moved_transforms(data: bytes, clock: PlayClock) -> bytes:
-    """Return a serialized TFMessage with all stamps moved into the time of playing."""
-    transforms = transforms_from_cdr(data)
-    return cdr_from_transforms(t._replace(stamp_ns=clock.play_ns(t.stamp_ns)) for t in transforms)
 
 
 def _layout(data: bytes) -> str:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -48,6 +49,8 @@ class SceneDinoNode(LifecycleNode):
             InputError: If a parameter is unknown or wrong.
         """
         super().__init__("scenedino", **node_options)
+        service = self._service_change_state
+        service.callback = partial(self._change_state, service.callback)
         self._interruptible: type[AbstractContextManager[None]] = interruptible
         self._predictor: Any = None
         self._new_processor: Callable[..., Any] | None = None
@@ -137,6 +140,21 @@ class SceneDinoNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to the beginning after a failed transition."""
         return self.on_shutdown(state)
+
+    def _change_state(self, change: Callable[..., Any], request: Any, response: Any) -> Any:
+        """Answer a manager; one who asks for what cannot be done from here is told so.
+
+        Up to Jazzy, rclpy lets such a request end the process.
+        """
+        try:
+            return change(request, response)
+        except rclpy_implementation.RCLError:
+            self.get_logger().error(
+                f"no transition {request.transition.label or request.transition.id} from the "
+                f"state {self._state_label()}"
+            )
+            response.success = False
+            return response
 
     @contextmanager
     def _transition(self, verb: str) -> Iterator[list[TransitionCallbackReturn]]:

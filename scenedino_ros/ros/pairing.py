@@ -91,7 +91,9 @@ class Pairing:
                 "image that came before it"
             )
             drop = Drop(Reason.TIME_BACKWARDS, sentence)
-            drops = (drop,) * (1 + len(self._images))  # those that waited have lost their time, too
+            drops = (drop,) * (
+                1 + len(self._images)
+            )  # those that waited have lost their time, too
             self._images.clear()
             self._infos.clear()
             return Paired(None, drops, jumped_back=True)

@@ -185,13 +185,12 @@ def camera_rays(camera: PinholeCamera, T_world_cam: np.ndarray, offset: np.ndarr
         T_world_cam: (4, 4) camera to world.
         offset: (2,) shift of all rays from the pixels' centres, pixels.
     """
-    u, v = np.meshgrid(np.arange(camera.width) + offset[0], np.arange(camera.height) + offset[1])
-    K = camera.K
-    ray_cam = np.stack(
-        [(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones_like(u)], axis=-1
-    )
-    ray_cam /= np.linalg.norm(ray_cam, axis=-1, keepdims=True)
-    rays = np.empty((u.size, 6), dtype=np.float32)
+    K, R = camera.K, T_world_cam[:3, :3].astype(np.float32)
+    x = ((np.arange(camera.width) + offset[0] - K[0, 2]) / K[0, 0]).astype(np.float32)
+    y = ((np.arange(camera.height) + offset[1] - K[1, 2]) / K[1, 1]).astype(np.float32)
+    length = np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2)  # (H, W)
+    direction = x[None, :, None] * R[:, 0] + y[:, None, None] * R[:, 1] + R[:, 2]  # (H, W, 3)
+    rays = np.empty((length.size, 6), dtype=np.float32)
     rays[:, :3] = T_world_cam[:3, 3]
-    rays[:, 3:] = ray_cam.reshape(-1, 3) @ T_world_cam[:3, :3].T
+    rays[:, 3:] = (direction / length[..., None]).reshape(-1, 3)
     return rays

@@ -1,0 +1,268 @@
+"""The node and its worker inside this process: what must not get lost, and what must not stay."""
+
+import threading
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+from ros_rig import DEADLINE, new_domain  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
+from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
+from scenedino_ros.ros import managed_node, outputs, processor  # noqa: E402
+from scenedino_ros.ros.managed_node import SceneDinoNode  # noqa: E402
+from scenedino_ros.ros.pairing import Frame  # noqa: E402
+from scenedino_ros.ros.statistics import (  # noqa: E402
+    FrameSkippedError,
+    FrameStatistics,
+    Reason,
+    Stage,
+)
+from scenedino_ros.ros.worker import FrameWorker, SkipLog  # noqa: E402
+
+pytestmark = pytest.mark.ros
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+FRAME = Frame("image", "info", 0, 0.0)
+
+
+class ListLogger:
+    """Keeps what a logger is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture
+def make_worker():
+    workers = []
+
+    def make(process):
+        statistics, logger = FrameStatistics(), ListLogger()
+        worker = FrameWorker(process, statistics, SkipLog(statistics, logger))
+        workers.append(worker)
+        return worker, statistics, logger
+
+    yield make
+    for worker in workers:
+        assert worker.stop(DEADLINE)
+
+
+def wait_for(happened):
+    assert any(happened() or threading.Event().wait(0.01) for _ in range(int(DEADLINE * 100)))
+
+
+# The worker.
+
+
+def test_a_frame_that_cannot_be_used_is_counted_and_the_next_one_processed(make_worker):
+    done = []
+
+    def process(frame):
+        if frame.image == "bad":
+            raise FrameSkippedError(Reason.BAD_IMAGE, "it is bad")
+        done.append(frame.image)
+
+    worker, statistics, logger = make_worker(process)
+    for turn in range(3):
+        worker.offer(Frame("bad", "info", turn, 0.0))
+        wait_for(lambda n=turn: statistics.snapshot().drops.get(Reason.BAD_IMAGE) == n + 1)
+    worker.offer(Frame("good", "info", 9, 0.0))
+    wait_for(lambda: done == ["good"])
+    assert logger.lines == ["image skipped, bad image: it is bad"]
+    assert statistics.snapshot().last_problem == "it is bad"
+    worker.raise_failure()
+
+
+def test_a_slow_frame_delays_only_itself(make_worker):
+    at_work, go_on, done = threading.Event(), threading.Event(), []
+
+    def process(frame):
+        at_work.set()
+        go_on.wait(DEADLINE)
+        done.append(frame.stamp_ns)
+
+    worker, statistics, logger = make_worker(process)
+    worker.offer(Frame("image", "info", 0, 0.0))
+    at_work.wait(DEADLINE)
+    for stamp_ns in range(1, 6):
+        worker.offer(Frame("image", "info", stamp_ns, 0.0))
+    assert statistics.snapshot().busy_since is not None
+    assert not worker.stop(0.01)
+    go_on.set()
+    assert worker.stop(DEADLINE)
+    assert done == [0]
+    now = statistics.snapshot()
+    assert now.drops == {Reason.REPLACED: 4}
+    assert now.busy_since is None
+    assert Stage.WAIT in now.latencies
+    assert logger.lines == []
+
+
+def test_a_bug_in_the_worker_reaches_the_main_thread():
+    def process(frame):
+        raise ZeroDivisionError("a bug")
+
+    statistics = FrameStatistics()
+    worker = FrameWorker(process, statistics, SkipLog(statistics, ListLogger()))
+    worker.raise_failure()
+    worker.offer(FRAME)
+    assert not any(statistics.snapshot().drops)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        wait_for(worker.raise_failure)
+    assert worker.stop(DEADLINE)
+
+
+# The node.
+
+
+class IdleNetwork:
+    """Stands in for a `Predictor` where no image is processed."""
+
+    classes, weights, device, image_size = CITYSCAPES19, "no weights", "cpu", (64, 160)
+
+    def device_memory(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def context():
+    context = Context()
+    rclpy.init(context=context, domain_id=new_domain())
+    yield context
+    context.shutdown()
+
+
+@pytest.fixture
+def make_node(context, monkeypatch):
+    """Return a function that makes a node that loads a network that idles."""
+    nodes = []
+
+    def make(**parameters):
+        monkeypatch.setattr(processor, "load_predictor", lambda settings, tell: IdleNetwork())
+        cli_args = ["--ros-args"]
+        for name, value in parameters.items():
+            cli_args += ["-p", f"{name.replace('__', '.')}:={value}"]
+        node = SceneDinoNode(context=context, cli_args=cli_args)
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        assert node.close(DEADLINE)
+        node.destroy_node()
+
+
+def test_a_network_that_cannot_be_loaded_fails_the_configuration(make_node, monkeypatch, capfd):
+    node = make_node()
+
+    def load(settings, tell):
+        raise CheckpointError("the weights are damaged")
+
+    monkeypatch.setattr(processor, "load_predictor", load)
+    assert node.trigger_configure() == FAILURE
+    assert "cannot configure: the weights are damaged" in capfd.readouterr().err
+    assert not node.autostart()
+    node.raise_failure()
+
+
+def test_settings_that_do_not_fit_the_network_fail_the_configuration(make_node, capfd):
+    node = make_node(voxels__hidden_classes="[dog]")
+    assert node.trigger_configure() == FAILURE
+    assert "unknown class 'dog'" in capfd.readouterr().err
+
+
+def test_tf_that_cannot_be_read_fails_the_activation_and_leaves_no_topic(make_node, monkeypatch):
+    def refuse(node, timeout):
+        raise TransformError("/tf cannot be used")
+
+    monkeypatch.setattr(managed_node, "TransformSource", refuse)
+    node = make_node(grid__frame="base")
+    assert node.trigger_configure() == SUCCESS
+    before = {publisher.topic_name for publisher in node.publishers}
+    assert node.trigger_activate() == FAILURE
+    assert {publisher.topic_name for publisher in node.publishers} == before
+
+
+def test_a_bug_in_a_transition_is_not_swallowed(make_node, monkeypatch):
+    node = make_node()
+    assert node.trigger_configure() == SUCCESS
+
+    def break_down(self):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(outputs.Outputs, "open", break_down)
+    assert node.trigger_activate() != SUCCESS
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        node.raise_failure()
+
+
+def test_quality_of_service_can_be_overridden(make_node):
+    node = make_node(
+        **{
+            "qos_overrides./image.subscription.reliability": "reliable",
+            "qos_overrides./image.subscription.depth": 4,
+        }
+    )
+    for _ in range(2):  # the parameters are declared by the first activation, found by the second
+        assert node.trigger_configure() == SUCCESS
+        assert node.trigger_activate() == SUCCESS
+        (image,) = [s for s in node.subscriptions if s.topic_name == "/image"]
+        assert image.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        assert image.qos_profile.depth == 4
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.trigger_cleanup() == SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("reliable", "expected"), [("true", "RELIABLE"), ("false", "BEST_EFFORT")]
+)
+def test_images_come_with_the_reliability_asked_for(make_node, reliable, expected):
+    node = make_node(input__reliable=reliable)
+    assert node.autostart()
+    (image,) = [s for s in node.subscriptions if s.topic_name == "/image"]
+    assert image.qos_profile.reliability == ReliabilityPolicy[expected]
+    assert image.qos_profile.depth == 1
+
+
+def test_the_class_table_is_latched_where_its_message_exists(make_node, context, monkeypatch):
+    # vision_msgs is not everywhere; any message serves to see when and how it is published.
+    monkeypatch.setattr(outputs, "LabelInfo", String)
+    monkeypatch.setattr(
+        processor,
+        "label_info_from_classes",
+        lambda classes, header, threshold: String(data=f"{len(classes)} classes, {threshold}"),
+    )
+    node = make_node()
+    assert node.autostart()
+    listener = rclpy.create_node("listener", context=context)
+    heard = []
+    quality = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    listener.create_subscription(String, "/scenedino/label_info", heard.append, quality)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(listener)
+    wait_for(lambda: heard or executor.spin_once(timeout_sec=0.05))
+    assert heard[0].data == "19 classes, 0.0"
+    executor.shutdown()
+    listener.destroy_node()
+
+
+def test_nothing_is_published_about_classes_without_the_message(make_node, monkeypatch):
+    monkeypatch.setattr(outputs, "LabelInfo", None)
+    node = make_node()
+    assert node.autostart()
+    topics = [publisher.topic_name for publisher in node.publishers]
+    assert "/scenedino/voxels" in topics
+    assert "/scenedino/label_info" not in topics
