@@ -158,6 +158,8 @@ def test_other_image_sizes_resample_the_position_embedding(backbone: str) -> Non
     assert resize_checkpoint(checkpoint, (64, 160)) is checkpoint
     with pytest.raises(InputError, match="must be a multiple of"):
         resize_checkpoint(checkpoint, (96, 195))
+    with pytest.raises(InputError, match=r"must be height and width, got \(96,\)"):
+        resize_checkpoint(checkpoint, (96,))
 
 
 def test_images_must_be_a_whole_patch_grid() -> None:

@@ -80,6 +80,12 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         help="which head names the classes (default: %(default)s)",
     )
     group.add_argument(
+        "--image-size",
+        type=counts("HEIGHT,WIDTH"),
+        metavar="HEIGHT,WIDTH",
+        help="of the network's picture, a whole patch grid (default: the checkpoint's)",
+    )
+    group.add_argument(
         "--device", choices=_choices(ModelSettings, "device"), default=ModelSettings.device
     )
     group.add_argument(
@@ -137,6 +143,7 @@ def run(options: argparse.Namespace) -> int:
         camera_info=options.camera_info,
         rectified=options.rectified,
         checkpoint=options.checkpoint,
+        image_size=options.image_size,
         device=options.device,
         precision=options.precision,
         mode=options.mode,

@@ -23,7 +23,7 @@ from scenedino_ros.cli.results import (
     write_results,
 )
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
+from scenedino_ros.core.checkpoint import load_checkpoint, resize_checkpoint, untrained_checkpoint
 from scenedino_ros.core.checkpoint_card import read_card
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.errors import InputError
@@ -46,6 +46,7 @@ class Job:
         camera_info: Calibration file, where there are no intrinsics.
         rectified: Whether to take P of the calibration file.
         checkpoint: Name or path, empty for untrained weights.
+        image_size: Height and width of the network's picture, None: the checkpoint's own.
         device: Device of the network.
         precision: Arithmetic of the network.
         mode: Which head names the classes.
@@ -62,6 +63,7 @@ class Job:
     camera_info: Path | None
     rectified: bool
     checkpoint: str
+    image_size: tuple[int, ...] | None
     device: str
     precision: str
     mode: str
@@ -95,8 +97,11 @@ def run_job(job: Job, *, keep_going: bool) -> int:
             print(f"nothing to do: {len(job.images) - failed} finished, {failed} not")
             return 1 if failed else 0
         tell("building the network")
+        weights = load_checkpoint(checkpoint) if checkpoint else untrained_checkpoint()
+        if job.image_size:
+            weights = resize_checkpoint(weights, job.image_size)
         predictor = Predictor(
-            load_checkpoint(checkpoint) if checkpoint else untrained_checkpoint(),
+            weights,
             device=job.device,
             precision=job.precision,
             mode=job.mode,
@@ -183,6 +188,7 @@ def _settings(job: Job, camera: CalibratedCamera, checkpoint: Path | None) -> di
             "D": camera.D.tolist(),
         },
         "checkpoint": read_card(checkpoint).provenance if checkpoint else "untrained",
+        "image_size": job.image_size and list(job.image_size),
         "precision": job.precision,
         "mode": job.mode,
         "fit": job.fit,

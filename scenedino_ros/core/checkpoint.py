@@ -133,7 +133,7 @@ def check_state(model: SceneDino, state: dict[str, Any]) -> None:
         )
 
 
-def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, int]) -> Checkpoint:
+def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Checkpoint:
     """Return the same network for images of another size.
 
     Everything but the position embedding is independent of the size; the embedding is resampled

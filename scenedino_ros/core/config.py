@@ -181,6 +181,14 @@ class ModelSettings:
         choices=("float32", "bfloat16"),
     )
     mode: str = setting("stego_kmeans", "Which head names the classes", choices=PREDICTION_MODES)
+    image_size: tuple[int, ...] = setting(
+        (),
+        "Height and width of the network's picture, a whole patch grid; empty: as in the "
+        "checkpoint",
+        unit="px",
+        low=8,
+        high=4096,
+    )
     memory_budget: int = setting(
         512, "Working memory of one chunk of point queries", unit="MiB", low=16, high=65536
     )

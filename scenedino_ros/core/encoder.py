@@ -70,7 +70,7 @@ def backbone_spec(name: str) -> BackboneSpec:
     return BACKBONES[name]
 
 
-def patch_grid(name: str, image_size: tuple[int, int]) -> tuple[int, int]:
+def patch_grid(name: str, image_size: tuple[int, ...]) -> tuple[int, int]:
     """Return the rows and columns of patches of an image.
 
     Args:
@@ -81,6 +81,8 @@ def patch_grid(name: str, image_size: tuple[int, int]) -> tuple[int, int]:
         InputError: If the image is not a whole number of patches.
     """
     patch = backbone_spec(name).external_patch
+    if len(image_size) != 2:
+        raise InputError(f"image size must be height and width, got {tuple(image_size)}")
     height, width = image_size
     if height < patch or width < patch or height % patch or width % patch:
         raise InputError(

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from scenedino_ros.ros.health import Situation, Verdict, judge
+from scenedino_ros.ros.health import Level, Situation, Verdict, judge
 from scenedino_ros.ros.statistics import PERCENTILES, Reason, Snapshot, Stage
 
 _MIB = 1 << 20
@@ -50,17 +50,14 @@ class DiagnosticsReporter:
     def _array(self, situation: Situation) -> DiagnosticArray:
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
-        verdict = judge(situation)
         facts = self._facts()
-        for task, said, values in (
-            ("frames", verdict, frame_values(situation)),
-            ("latency", verdict._replace(message="p50, p95 and p99 of each stage"), None),
-            ("network", verdict._replace(message=facts.get("weights", "not loaded")), facts),
-        ):
-            if values is None:
-                values = latency_values(situation.now)
-            level = said.level if task == "frames" else 0
-            array.status.append(self._status(task, Verdict(level, said.message), values))
+        weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
+        times = Verdict(Level.OK, "percentiles of the time each stage takes")
+        array.status = [
+            self._status("frames", judge(situation), frame_values(situation)),
+            self._status("latency", times, latency_values(situation.now)),
+            self._status("network", weights, facts),
+        ]
         return array
 
     def _status(self, task: str, verdict: Verdict, values: dict[str, Any]) -> DiagnosticStatus:

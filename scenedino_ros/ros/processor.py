@@ -7,6 +7,7 @@ from rclpy.clock import Clock
 from std_msgs.msg import Header
 
 from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.core.checkpoint import resize_checkpoint
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
@@ -40,6 +41,8 @@ def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predi
     """
     model = settings.model
     checkpoint = load_named_or_path(model.checkpoint, tell)
+    if model.image_size:
+        checkpoint = resize_checkpoint(checkpoint, model.image_size)
     predictor = Predictor(
         checkpoint,
         device=model.device,
