@@ -6,6 +6,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
+from models import lively_checkpoint  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
@@ -13,6 +14,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E
 from ros_rig import DEADLINE, new_domain  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
+from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
 from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
 from scenedino_ros.ros import managed_node, outputs, processor  # noqa: E402
@@ -266,3 +269,13 @@ def test_nothing_is_published_about_classes_without_the_message(make_node, monke
     topics = [publisher.topic_name for publisher in node.publishers]
     assert "/scenedino/voxels" in topics
     assert "/scenedino/label_info" not in topics
+
+
+def test_the_network_is_built_for_the_image_size_that_is_asked_for(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    told = []
+    model = ModelSettings(checkpoint=str(path), device="cpu", image_size=(96, 192))
+    predictor = processor.load_predictor(NodeSettings(model=model), told.append)
+    assert predictor.image_size == (96, 192)
+    assert any("untrained weights" in line for line in told)

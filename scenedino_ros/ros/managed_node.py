@@ -41,8 +41,8 @@ class SceneDinoNode(LifecycleNode):
         """Declare the parameters, and start to report on /diagnostics.
 
         Args:
-            interruptible: Makes the context in which the network is loaded, so that it can be
-                broken off.
+            interruptible: Makes the context for what may take long (loading the network, the
+                end of a frame), so that it can be broken off.
             **node_options: For `rclpy.lifecycle.LifecycleNode`.
 
         Raises:
@@ -120,7 +120,7 @@ class SceneDinoNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the frame at work, and close topics and TF."""
-        with self._transition("deactivate") as outcome:
+        with self._transition("deactivate") as outcome, self._interruptible():
             self._close_topics(None)
         return outcome[0]
 
@@ -132,7 +132,7 @@ class SceneDinoNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close and free everything, from whatever state."""
-        with self._transition("shut down") as outcome:
+        with self._transition("shut down") as outcome, self._interruptible():
             self._close_topics(None)
             self._free_device()
         return outcome[0]

@@ -8,6 +8,7 @@ import numpy as np
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.time import Time
 
 from scenedino_ros.core.errors import InputError, TransformError
@@ -68,6 +69,8 @@ class TransformSource:
             namespace=node.get_namespace(),
             enable_rosout=False,
             start_parameter_services=False,
+            # rclpy leaks some 100 KB with each of these services, one per activation.
+            parameter_overrides=[Parameter("start_type_description_service", value=False)],
         )
         try:
             store = _TreeStore if tf2_ros is None else _Tf2Store
