@@ -6,6 +6,7 @@ apt-get, sudo and the installer are stand-ins that write down how they were call
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ def run(script: str, clone: Path, programs: Path, **variables: str) -> subproces
         [programs / "bash", "-c", f"set -euo pipefail\nsource scripts/environment.sh\n{script}"],
         cwd=clone,
         env={"PATH": str(programs), "HOME": str(clone), **variables},
+        # Where the tests run in the background Ctrl-C is ignored, and bash would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         capture_output=True,
         text=True,
         timeout=60,
