@@ -1,10 +1,12 @@
 """Options and fixtures shared by all tests."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_arrays import Arrays, load_arrays
 
 GOLDEN = Path(__file__).parent / "golden"
 # A golden file is of the kind whose array it holds.
@@ -45,3 +47,10 @@ def _golden_files(folder: Path) -> dict[str, list[Path]]:
     if not kinds and not (folder / "training").is_dir():
         raise pytest.UsageError(f"--golden: no golden vectors in {folder}")
     return kinds
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Callable[[str], Arrays]:
+    """Return a function that loads one file of golden vectors of the training arithmetic."""
+    folder = request.config.getoption("--golden") / "training"
+    return lambda name: load_arrays(folder / f"{name}.npz")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_golden_training import Arrays, close, golden, relative_error  # noqa: F401 (fixture)
+from golden_arrays import Arrays, close, relative_error
 from torch.nn import functional
 
 from scenedino_ros.core.errors import InputError
@@ -27,14 +27,14 @@ from train.distillation import (
 from train.surface import BallDraws, ball_points, distance_bins, solid_points, surface_points
 
 
-def test_correlation_losses(golden) -> None:  # noqa: F811
+def test_correlation_losses(golden) -> None:
     a = golden("stego_loss")
     for i, kind in enumerate((RANDOM, NEIGHBOUR, SELF)):
         np.testing.assert_allclose(a["weights_shifts"][i], [kind.weight, kind.shift], rtol=1e-6)
         close(correlation_loss(a["feature_corr"], a["code_corr"], kind), a[f"loss_w{i}"])
 
 
-def test_cluster_head(golden) -> None:  # noqa: F811
+def test_cluster_head(golden) -> None:
     a = golden("heads")
     head = ClusterHead(9, 7, 5)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def test_cluster_head(golden) -> None:  # noqa: F811
     close(head.cluster_centers.grad, a["kmeans_grad_centers"])
 
 
-def test_code_head(golden) -> None:  # noqa: F811
+def test_code_head(golden) -> None:
     a = golden("heads")
     head = StegoHead(9, 4)
     names = ("linear_path.0", "nonlinear_path.0", "nonlinear_path.2")
@@ -65,7 +65,7 @@ def test_code_head(golden) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_probes(golden, kind: str) -> None:  # noqa: F811
+def test_probes(golden, kind: str) -> None:
     a = golden("heads")
     head = LinearHead(9, 5, mlp=kind == "mlp")
     keys = {"linear.weight": "linear_w", "linear.bias": "linear_b"}
@@ -82,7 +82,7 @@ def test_probes(golden, kind: str) -> None:  # noqa: F811
     assert torch.equal(logits.argmax(-1), a[f"{kind}_pred"])
 
 
-def test_surface_crops(golden) -> None:  # noqa: F811
+def test_surface_crops(golden) -> None:
     a = golden("sample_3d")
     n_points = int(a["n_samples"])
 
@@ -122,7 +122,7 @@ def head_of(a: Arrays) -> SemanticHead:
     return head
 
 
-def test_four_training_steps(golden) -> None:  # noqa: F811
+def test_four_training_steps(golden) -> None:
     a = golden("stage2_head")
     head = head_of(a)
     memory = CropMemory(int(a["buffer_size"]), 12, 24)
@@ -176,7 +176,7 @@ def test_four_training_steps(golden) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["square", "over"])
-def test_cluster_assignment(golden, kind: str) -> None:  # noqa: F811
+def test_cluster_assignment(golden, kind: str) -> None:
     a = golden("assignment")
     confusion = a[f"{kind}_confusion"].numpy()
     assignment = assign_clusters(confusion)
@@ -200,7 +200,7 @@ def test_too_few_clusters_are_refused() -> None:
         assign_clusters(np.zeros((19, 7), np.int64))
 
 
-def test_kitti_360_labels(golden) -> None:  # noqa: F811
+def test_kitti_360_labels(golden) -> None:
     a = golden("label_map")
     ids = a["kitti_id"].numpy()
     expected = a["train_id"].numpy().copy()

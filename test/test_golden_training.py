@@ -3,12 +3,11 @@
 Random draws are stored in the golden files, so nothing depends on a generator.
 """
 
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from golden_arrays import Arrays, close, relative_error
 
 from scenedino_ros.core.field import Expansion, PointField, PositionalCode
 from scenedino_ros.core.render import composite, pixel_rays, sample_distances
@@ -31,33 +30,6 @@ from train.losses import (
 )
 from train.rays import PatchDraws, patch_colors, patch_rays, shift_image
 from train.views import item_views, relative_poses, split_views
-
-Arrays = dict[str, torch.Tensor]
-
-
-@pytest.fixture(scope="module")
-def golden(request: pytest.FixtureRequest):
-    """Return a function that loads one file of golden vectors as tensors."""
-    folder: Path = request.config.getoption("--golden") / "training"
-
-    def load(name: str) -> Arrays:
-        path = folder / f"{name}.npz"
-        if not path.exists():
-            pytest.skip(f"the golden folder has no training/{name}.npz")
-        with np.load(path) as file:
-            return {key: torch.from_numpy(np.asarray(file[key])) for key in file.files}
-
-    return load
-
-
-def close(ours: torch.Tensor, expected: torch.Tensor, rtol: float = 1e-4, atol: float = 1e-5):
-    """Compare at the tolerance the golden files suggest."""
-    torch.testing.assert_close(ours.detach(), expected, rtol=rtol, atol=atol, check_dtype=False)
-
-
-def relative_error(ours: torch.Tensor, expected: torch.Tensor) -> float:
-    """Return the norm of the difference over the norm."""
-    return float((ours - expected).norm() / expected.norm())
 
 
 def test_photometric_error(golden) -> None:

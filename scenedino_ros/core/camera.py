@@ -60,7 +60,7 @@ class PinholeCamera:
         return cls(np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), width, height)
 
     @property
-    def K_norm(self) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def K_norm(self) -> np.ndarray:
         """(3, 3) intrinsics for coordinates in [-1, 1] over the whole image.
 
         (-1, -1) is the outer corner of the first pixel and (1, 1) that of the last. The principal

@@ -39,7 +39,7 @@ def read_card(path: Path) -> CheckpointCard:
     try:
         with safe_open(str(path), framework="numpy") as file:
             config, classes, provenance = parse_metadata(path, file.metadata())
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            slices = {key: file.get_slice(key) for key in file.keys()}
             tensors = {
                 key: (tuple(part.get_shape()), str(part.get_dtype()))
                 for key, part in slices.items()

@@ -52,7 +52,7 @@ class DgpDrive:
     T_base_cam: np.ndarray
     images: tuple[DgpImage, ...]
 
-    def T_map_base(self, index: int) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def T_map_base(self, index: int) -> np.ndarray:
         """Return the (4, 4) vehicle pose of an image; the map is the vehicle at the first one."""
         T_cam_base = inverse(self.T_base_cam)
         T_world_first = self.images[0].T_world_cam @ T_cam_base

@@ -45,19 +45,19 @@ class Kitti360Calibration:
     T_velo_cam: np.ndarray
 
     @property
-    def T_cam_rect(self) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def T_cam_rect(self) -> np.ndarray:
         """(4, 4) rectified camera 00 to camera 00."""
         T = np.eye(4)
         T[:3, :3] = self.R_rect.T
         return T
 
     @property
-    def T_base_rect(self) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def T_base_rect(self) -> np.ndarray:
         """(4, 4) rectified camera 00 to ``base_link``."""
         return T_BASE_IMU @ self.T_imu_cam["image_00"] @ self.T_cam_rect
 
     @property
-    def T_velo_rect(self) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def T_velo_rect(self) -> np.ndarray:
         """(4, 4) rectified camera 00 to Velodyne."""
         return self.T_velo_cam @ self.T_cam_rect
 

@@ -60,9 +60,7 @@ class GridPlacement:
         """Return the frame the grid lies in, for an image taken in ``camera_frame``."""
         return self._frame or camera_frame
 
-    def T_grid_cam(  # noqa: N802
-        self, header: Any, transforms: Lookup | None
-    ) -> np.ndarray | None:
+    def T_grid_cam(self, header: Any, transforms: Lookup | None) -> np.ndarray | None:
         """Return the camera's pose in the grid when an image was taken.
 
         Args:

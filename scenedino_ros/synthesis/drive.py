@@ -62,7 +62,7 @@ class StreetDrive:
         return KITTI360_CAMERA.resized(self.width, height)
 
     @property
-    def T_base_cam(self) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def T_base_cam(self) -> np.ndarray:
         """(4, 4) camera (optical frame) to vehicle (x forward, y left, z up, on the road)."""
         pitch = np.radians(CAMERA_PITCH_DEG)
         down = np.array(
@@ -77,7 +77,7 @@ class StreetDrive:
         """Return the time of a frame, nanoseconds."""
         return START_STAMP_NS + round(frame * 1e9 / self.rate_hz)
 
-    def T_world_base(self, frame: int) -> np.ndarray:  # noqa: N802 (the name of the field)
+    def T_world_base(self, frame: int) -> np.ndarray:
         """Return the (4, 4) vehicle pose at a frame: down the right lane, weaving a little."""
         x = frame * self.speed / self.rate_hz
         phase = 0.7 * self.seed
