@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_arrays import Arrays, load_arrays
+from golden_arrays import WORST, Arrays, load_arrays
 
 GOLDEN = Path(__file__).parent / "golden"
 # A golden file is of the kind whose array it holds.
@@ -54,3 +54,11 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str], Arrays]:
     """Return a function that loads one file of golden vectors of the training arithmetic."""
     folder = request.config.getoption("--golden") / "training"
     return lambda name: load_arrays(folder / f"{name}.npz")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show how close the package is to the golden vectors."""
+    if WORST:
+        terminalreporter.section("largest deviation from the golden vectors, relative")
+        for test, error in sorted(WORST.items()):
+            terminalreporter.line(f"{error:.1e}  {test}")
