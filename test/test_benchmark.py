@@ -45,4 +45,6 @@ def test_command_prints_and_saves_both(tmp_path: Path, capsys) -> None:
         assert results["folded"][row] > 0
     printed = capsys.readouterr().out
     assert "plain / folded" in printed
+    assert "frame p50 [ms]" in printed
+    assert results["plain"]["peak memory [MiB]"] != results["folded"]["peak memory [MiB]"]
     assert "untrained weights" in printed

@@ -8,12 +8,12 @@ import pytest
 LIMIT_MIB = 4096
 # In a process of its own: what other tests have loaded must not count, nor hide anything.
 PROGRAM = """
-import resource
 import numpy as np
 from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.device import peak_resident_memory
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 
 config = ModelConfig(backbone="dino_vitb8", n_classes=19, n_clusters=19)
@@ -23,8 +23,7 @@ encoded = predictor.encode(image, CalibratedCamera(ssc.CAMERA))
 # The most there can be: every voxel is occupied and gets a class.
 query = VoxelQuery(0.0, grow=True, out_of_view=True)
 voxels = predictor.voxels(encoded, ssc.GRID, ssc.T_VELO_CAM, query)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(len(voxels), peak)
+print(len(voxels), peak_resident_memory())
 """
 
 

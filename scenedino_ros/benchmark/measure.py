@@ -2,7 +2,6 @@
 
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import Checkpoint, resize_checkpoint, untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.device import choose_device, device_memory
+from scenedino_ros.core.device import choose_device, device_memory, peak_resident_memory
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
@@ -203,8 +202,7 @@ def _measure_own_memory() -> None:
     bench = Bench(job, load(job, lambda _: None))
     bench.frame(job.variants[0])
     device = device_memory(choose_device(job.device))
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(f"{device.get('peak', resident)}\n")
+    sys.stdout.write(f"{device.get('peak', peak_resident_memory())}\n")
 
 
 if __name__ == "__main__":

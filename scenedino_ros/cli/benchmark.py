@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scenedino_ros.cli.progress import telling
@@ -101,7 +102,7 @@ def _table(figures: dict[str, Any]) -> Table:
     for row in results["plain"]:
         plain, folded = results["plain"][row], results["folded"][row]
         ratio = "" if row == "occupied voxels" else f"{plain / folded:.1f}"
-        table.add_row(row, f"{plain:,.0f}", f"{folded:,.0f}", ratio)
+        table.add_row(escape(row), f"{plain:,.0f}", f"{folded:,.0f}", ratio)
     return table
 
 

@@ -1,6 +1,7 @@
 """Where arithmetic runs, and how it is cut so that it fits."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -32,6 +33,16 @@ def device_memory(device: torch.device) -> dict[str, float]:
         "allocated": torch.cuda.memory_allocated(device) / MIB,
         "peak": torch.cuda.max_memory_allocated(device) / MIB,
     }
+
+
+def peak_resident_memory() -> float:
+    """Return the most memory this process has held at once, MiB (Linux).
+
+    Not what getrusage tells: there a child process begins with the peak of its parent.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    return int(fields["VmHWM"].split()[0]) / 1024
 
 
 class Chunks:
