@@ -91,9 +91,8 @@ class Pairing:
                 "image that came before it"
             )
             drop = Drop(Reason.TIME_BACKWARDS, sentence)
-            drops = (drop,) * (
-                1 + len(self._images)
-            )  # those that waited have lost their time, too
+            # Those that waited have lost their time, too.
+            drops = (drop,) * (1 + len(self._images))
             self._images.clear()
             self._infos.clear()
             return Paired(None, drops, jumped_back=True)

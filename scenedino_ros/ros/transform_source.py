@@ -138,9 +138,8 @@ class TransformSource:
                 self._executor.spin_once(timeout_sec=0.2)
         except ExternalShutdownException:
             pass
-        except (
-            RuntimeError
-        ):  # rclpy's errors from waiting on a context that has just been shut down
+        except RuntimeError:
+            # rclpy's errors from waiting on a context that has just been shut down are of no use.
             if not self._closing.is_set() and self._node.context.ok():
                 raise
 
