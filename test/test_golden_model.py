@@ -45,10 +45,14 @@ class PointCase:
     stable: np.ndarray
 
 
-def backbone_name(meta: dict) -> str:
-    """Translate the golden files' names of backbones."""
-    family = {"v1": "dino", "v2": "dinov2", "reg": "dinov2reg"}[meta["version"]]
-    patch = meta.get("patch", 8 if family == "dino" else 14)
+def backbone_name(meta: dict, arrays: dict[str, np.ndarray]) -> str:
+    """Translate the golden files' names of backbones; DINO's patches follow from the grid."""
+    family = {"v1": "dino", "v2": "dinov2", "reg": "dinov2reg"}[meta["version"].split("_")[0]]
+    patch = 14
+    if family == "dino":
+        patch = (
+            meta["image_size"][0] // int(arrays["patch_grid"][0]) if "patch_grid" in arrays else 8
+        )
     return f"{family}_{meta['backbone'].replace('-', '')}{patch}"
 
 
@@ -70,7 +74,7 @@ def point_case(request: pytest.FixtureRequest) -> PointCase:
     with np.load(request.param) as file:
         arrays = {key: file[key] for key in file.files}
     meta = json.loads(str(arrays["meta"]))
-    model = golden_model(backbone_name(meta), tuple(meta["image_size"]))
+    model = golden_model(backbone_name(meta, arrays), tuple(meta["image_size"]))
     image = torch.from_numpy(arrays["image_u8"]).float() / 255 * 2 - 1
     K = torch.from_numpy(arrays["K"][:, 0])
     T_cam_world = torch.linalg.inv(torch.from_numpy(arrays["pose_c2w"][:, 0]))
@@ -190,7 +194,8 @@ def render_case(case: PointCase, distances: torch.Tensor, opaque_end: bool = Fal
 
 def test_rendering_between_sample_bounds(point_case: PointCase) -> None:
     arrays = point_case.arrays
-    distances = sample_distances(3.0, 80.0, 32)
+    meta = json.loads(str(arrays["meta"]))
+    distances = sample_distances(meta["z_near"], meta["z_far"], meta["n_coarse"])
     for b, (result, feature) in enumerate(render_case(point_case, distances)):
         close(distances.expand(len(feature), -1), arrays["render_mid_z"][b])
         close(result.weights, arrays["render_mid_weights"][b])
@@ -253,7 +258,8 @@ def voxel_case(request: pytest.FixtureRequest) -> VoxelCase:
         arrays = {key: file[key] for key in file.files}
     meta = json.loads(str(arrays["meta"]))
     height, width = meta["image_size"]
-    model = golden_model(backbone_name(meta), (height, width), meta["density_bias_shift"])
+    backbone = backbone_name(meta, arrays)
+    model = golden_model(backbone, (height, width), meta["density_bias_shift"])
     checkpoint = Checkpoint(model.config, CITYSCAPES19, model.state_dict())
     K = arrays["K"].astype(np.float64)
     K[0] *= width / 2
