@@ -1,12 +1,14 @@
 """Options and fixtures shared by all tests."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from golden_arrays import WORST, Arrays, load_arrays
+
+from scenedino_ros.ros.domains import release_domains
 
 GOLDEN = Path(__file__).parent / "golden"
 # A golden file is of the kind whose array it holds.
@@ -47,6 +49,13 @@ def _golden_files(folder: Path) -> dict[str, list[Path]]:
     if not kinds and not (folder / "training").is_dir():
         raise pytest.UsageError(f"--golden: no golden vectors in {folder}")
     return kinds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _domains() -> Iterator[None]:
+    """Give back the DDS domains of a module once all of its processes have ended."""
+    yield
+    release_domains()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A camera, a set of subscribers and a lifecycle manager for a node that runs in a process."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -36,11 +35,6 @@ BASE_CAMERA = ((0.0, 0.0, 1.5), (-0.5, 0.5, -0.5, 0.5))
 
 
 ISOLATED = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "OMP_NUM_THREADS": "1"}
-
-
-def new_domain() -> int:
-    """Return a DDS domain that no other test is likely to use."""
-    return random.SystemRandom().randrange(1, 100)
 
 
 class NodeProcess:

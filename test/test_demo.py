@@ -30,7 +30,6 @@ from scenedino_ros.demo.processes import (
     Child,
     ProcessError,
     child_environment,
-    random_domain,
 )
 from scenedino_ros.demo.recording import (
     Measurements,
@@ -50,6 +49,7 @@ from scenedino_ros.demo.settings import (
 from scenedino_ros.demo.sources import make_drive
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns, restamped
 from scenedino_ros.ros.bag import BagReader, BagWriter
+from scenedino_ros.ros.domains import reserve_domain
 from scenedino_ros.ros.from_msg import stamp_ns
 from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.ros.transform_tree import TransformTree
@@ -400,7 +400,7 @@ def test_the_report_holds_what_was_measured(tmp_path):
 
 def child_of(tmp_path: Path, name: str, code: str) -> Child:
     (tmp_path / f"{name}_module.py").write_text(textwrap.dedent(code), encoding="utf-8")
-    env = child_environment(random_domain(), None)
+    env = child_environment(reserve_domain(), None)
     env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
     return Child(name, f"{name}_module", [], tmp_path / f"{name}.log", env)
 
@@ -490,7 +490,7 @@ def played(tmp_path_factory):
     )
     write_settings(folder / "recorder.json", recorder_settings)
     write_settings(folder / "player.json", player_settings)
-    env = child_environment(random_domain(), shipped_file("fastdds.xml"))
+    env = child_environment(reserve_domain(), shipped_file("fastdds.xml"))
     env["PYTHONPATH"] = os.pathsep.join([str(folder), env["PYTHONPATH"]])
     (folder / "stand_in.py").write_text(textwrap.dedent(STAND_IN), encoding="utf-8")
     children = [

@@ -307,11 +307,12 @@ def test_the_real_launch_system_starts_the_node_then_the_bag(tmp_path):
     pytest.importorskip("launch_ros", reason="needs the ROS package launch_ros")
     pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
     from models import lively_checkpoint
-    from ros_rig import Rig, new_domain
+    from ros_rig import Rig
 
     from scenedino_ros.core.checkpoint import save_checkpoint
+    from scenedino_ros.ros.domains import reserve_domain
 
-    prefix, domain = tmp_path / "install", new_domain()
+    prefix, domain = tmp_path / "install", reserve_domain()
     make_prefix(prefix)
     save_checkpoint(tmp_path / "tiny.safetensors", lively_checkpoint())
     environment = {name: value for name, value in os.environ.items() if name not in PROFILES}

@@ -11,7 +11,7 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from ros_rig import DEADLINE, new_domain  # noqa: E402
+from ros_rig import DEADLINE  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
@@ -19,6 +19,7 @@ from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
 from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
 from scenedino_ros.ros import managed_node, outputs, processor  # noqa: E402
+from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
 from scenedino_ros.ros.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.ros.pairing import Frame  # noqa: E402
 from scenedino_ros.ros.statistics import (  # noqa: E402
@@ -143,7 +144,7 @@ class IdleNetwork:
 @pytest.fixture(scope="module")
 def context():
     context = Context()
-    rclpy.init(context=context, domain_id=new_domain())
+    rclpy.init(context=context, domain_id=reserve_domain())
     yield context
     context.shutdown()
 

@@ -11,13 +11,13 @@ rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 from rclpy.context import Context  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from ros_rig import new_domain  # noqa: E402
 
 from scenedino_ros.core.config import GridSettings, NodeSettings, VoxelSettings  # noqa: E402
 from scenedino_ros.core.errors import InputError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable  # noqa: E402
 from scenedino_ros.core.parameter_tree import replace_settings, walk_settings  # noqa: E402
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid  # noqa: E402
+from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
 from scenedino_ros.ros.params import LiveSettings, hidden_ids  # noqa: E402
 from scenedino_ros.ros.placement import GridPlacement  # noqa: E402
 
@@ -30,7 +30,7 @@ DEFAULTS = {setting.name: setting.value for setting in walk_settings(NodeSetting
 @pytest.fixture(scope="module")
 def context():
     context = Context()
-    rclpy.init(context=context, domain_id=new_domain())
+    rclpy.init(context=context, domain_id=reserve_domain())
     yield context
     context.shutdown()
 

@@ -1,7 +1,6 @@
 """/tf and /tf_static between real nodes and processes, with tf2 or without any package of it."""
 
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from rclpy.node import Node  # noqa: E402
 
 from scenedino_ros.core.errors import TransformError  # noqa: E402
 from scenedino_ros.ros import tf_message_type, transform_source  # noqa: E402
+from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
 from scenedino_ros.ros.tf_cdr import cdr_from_transforms  # noqa: E402
 from scenedino_ros.ros.tf_message_type import (  # noqa: E402
     TF_QOS,
@@ -105,7 +105,7 @@ def is_known(source: TransformSource, target: str, frame: str, stamp) -> bool:
 @pytest.fixture
 def domain(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    number = random.SystemRandom().randrange(1, 100)
+    number = reserve_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
     return number
 

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -125,14 +124,6 @@ def _profile_variable() -> str:
             return new
         return new if major >= _FIRST_RCLPY_ON_FAST_DDS_3 else old
     return old if distribution in ("humble", "iron", "jazzy") else new
-
-
-def random_domain() -> int:
-    """Return a DDS domain that other runs on this machine will hardly choose.
-
-    Domains up to 101 have ports below those that systems hand out by themselves.
-    """
-    return random.SystemRandom().randint(1, 101)
 
 
 def _signal_name(number: int) -> str:

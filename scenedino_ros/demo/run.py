@@ -20,7 +20,6 @@ from scenedino_ros.demo.processes import (
     Child,
     ProcessError,
     child_environment,
-    random_domain,
 )
 from scenedino_ros.demo.recording import Measurements, measure
 from scenedino_ros.demo.report import Report, print_report, write_report
@@ -36,6 +35,7 @@ from scenedino_ros.demo.settings import (
 from scenedino_ros.demo.show import Shown, draw_run
 from scenedino_ros.demo.sources import INPUT, checkpoint_argument, given_calibration, make_drive
 from scenedino_ros.ros.bag import BagReader
+from scenedino_ros.ros.domains import reserve_domain
 from scenedino_ros.ros.interrupt import Interrupt
 from scenedino_ros.ros.placement import GridPlacement
 
@@ -112,7 +112,7 @@ class Run:
         placement = GridPlacement(GridSettings(preset=args.grid, frame=self._grid_frame))
         self._grid: VoxelGrid = placement.grid
         self._info_file = self._write_calibration()
-        self._domain = args.domain_id if args.domain_id >= 0 else random_domain()
+        self._domain = args.domain_id if args.domain_id >= 0 else reserve_domain()
         (self._folder / "logs").mkdir()
 
     def _write_calibration(self) -> str:

@@ -1,0 +1,37 @@
+"""DDS domains for runs on one machine that must not hear each other."""
+
+import random
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from scenedino_ros.core.errors import SceneDinoError
+
+# Domains up to 101 have ports below those that systems hand out by themselves; 0 is the default.
+DOMAINS = range(1, 102)
+
+_held: dict[int, FileLock] = {}
+
+
+def reserve_domain() -> int:
+    """Return a domain that nobody else has reserved; it is held until this process ends.
+
+    Raises:
+        SceneDinoError: If all are taken.
+    """
+    for number in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
+        lock = FileLock(Path(tempfile.gettempdir(), f"scenedino_ros_domain_{number}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, PermissionError):  # held, or the file is another user's
+            continue
+        _held[number] = lock
+        return number
+    raise SceneDinoError(f"all {len(DOMAINS)} DDS domains are reserved by other runs")
+
+
+def release_domains() -> None:
+    """Give back all domains this process has reserved."""
+    while _held:
+        _held.popitem()[1].release()
