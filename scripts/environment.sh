@@ -87,7 +87,7 @@ rclpy = None
 if sys.argv[1] == "1":
     try:
         import rclpy
-    except Exception as error:
+    except Exception as error:  # the import of a broken installation may end in any of them
         refuse("cannot import the sourced rclpy (%s)" % str(error).split("\n")[0])
 path = getattr(sys, "_base_executable", None) or sys.executable
 for line in version, os.path.realpath(path), rclpy.__file__ if rclpy else "none":
@@ -253,7 +253,7 @@ import importlib, sys
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the environment is of no use
         sys.exit("%s does not import: %s" % (name, str(error).strip().split("\n")[-1]))
 ' numpy torch torchvision timm cv2 open3d rosbags.rosbag2 mcap rclpy sensor_msgs.msg
 }

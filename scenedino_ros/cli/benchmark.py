@@ -8,8 +8,6 @@ depends on how many voxels are occupied, so the density threshold is set to reac
 
 import argparse
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.values import counts, positive
 from scenedino_ros.core.config import PREDICTION_MODES, ModelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
+from scenedino_ros.export import write_atomically
 
 _EPILOG = """\
 examples:
@@ -82,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
         figures = measure(job, tell)
     Console().print(_table(figures))
     if options.output:
-        _write(options.output, json.dumps(figures, indent=2) + "\n")
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.output, (json.dumps(figures, indent=2) + "\n").encode())
     return 0
 
 
@@ -104,15 +104,6 @@ def _table(figures: dict[str, Any]) -> Table:
         ratio = "" if row == "occupied voxels" else f"{plain / folded:.1f}"
         table.add_row(escape(row), f"{plain:,.0f}", f"{folded:,.0f}", ratio)
     return table
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
 
 
 def _share(text: str) -> float:
