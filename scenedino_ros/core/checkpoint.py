@@ -177,7 +177,7 @@ def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> C
 
     A freshly initialised field is almost the same everywhere, so every voxel would be occupied,
     or none. Its layers are scaled up and its density down until about a tenth of a grid is
-    occupied, in blobs that depend on the image.
+    occupied, in blobs that hardly depend on the image.
 
     Args:
         config: Architecture.
