@@ -6,13 +6,17 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 
-# Number of coefficients per distortion model, as sensor_msgs/distortion_models.hpp names them.
+# Number of coefficients per distortion model, as sensor_msgs/distortion_models.hpp names them;
+# "mei" is ours, see core/fisheye.
 DISTORTION_SIZES = {
     "plumb_bob": (4, 5),
     "rational_polynomial": (8, 12, 14),
     "equidistant": (4,),
     "fisheye": (4,),
+    "mei": (5,),
 }
+# These bend lines even when all coefficients are zero.
+_ALWAYS_BENT = ("equidistant", "fisheye", "mei")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,7 @@ class CalibratedCamera:
     Attributes:
         pinhole: Intrinsics of the image as it arrives (K for raw images, P for rectified ones).
         distortion_model: Name as in CameraInfo; empty: the image is free of distortion.
-        D: Distortion coefficients in OpenCV's order.
+        D: Distortion coefficients in OpenCV's order; of ``mei``: k1, k2, p1, p2, xi.
     """
 
     pinhole: PinholeCamera
@@ -147,10 +151,10 @@ class CalibratedCamera:
     def is_distorted(self) -> bool:
         """Whether lines that are straight in the world may be bent in the image.
 
-        The equidistant model bends them even when all its coefficients are zero.
+        The fisheye models bend them even when all their coefficients are zero.
         """
-        fisheye = self.distortion_model in ("equidistant", "fisheye")
-        return bool(self.distortion_model) and (fisheye or bool(self.D.any()))
+        bent = self.distortion_model in _ALWAYS_BENT or bool(self.D.any())
+        return bool(self.distortion_model) and bent
 
     def key(self) -> tuple[object, ...]:
         """Return a hashable value that is equal for equal calibrations, for caches."""

@@ -8,6 +8,8 @@ import torch
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.fisheye import MODEL as MEI
+from scenedino_ros.core.fisheye import MeiCamera
 
 # 'auto' stretches up to this ratio between the aspect ratios; the published KITTI-360 pictures
 # are stretched by 1.12.
@@ -74,12 +76,50 @@ class ImagePreprocessor:
         Raises:
             InputError: If the array is no RGB image of the camera's size.
         """
-        pinhole = camera.pinhole
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise InputError(f"image must be (h, w, 3) uint8, got {rgb.shape} {rgb.dtype}")
-        if rgb.shape[:2] != (pinhole.height, pinhole.width):
+        plan = self._plan_for(rgb, camera)
+        # OpenCV wants channels side by side: keep the buffer's order, swap the small result.
+        swapped = rgb.strides[2] < 0
+        picture = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
+        return ModelImage(picture[..., ::-1].copy() if swapped else picture, plan.camera)
+
+    def nearest(
+        self, values: np.ndarray, camera: CalibratedCamera, *, outside: float = 0
+    ) -> np.ndarray:
+        """Bring a map of an image's pixels, such as class ids, to where `__call__` puts them.
+
+        Args:
+            values: (h, w) numbers; they are picked, never mixed.
+            camera: The camera of the image.
+            outside: Stands where a distorted lens saw nothing.
+
+        Returns:
+            (H, W) values of the same type.
+
+        Raises:
+            InputError: If the map has not the camera's size.
+        """
+        plan = self._plan_for(values, camera)
+        rows, columns = self.image_size
+        x, y, width, height = plan.box
+        if plan.maps is not None:
+            values = cv2.remap(
+                values,
+                *plan.maps,
+                cv2.INTER_NEAREST,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=outside,
+            )
+        else:
+            values = values[y : y + height, x : x + width]
+        return cv2.resize(values, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    def _plan_for(self, image: np.ndarray, camera: CalibratedCamera) -> _Plan:
+        pinhole = camera.pinhole
+        if image.shape[:2] != (pinhole.height, pinhole.width):
             raise InputError(
-                f"image is {rgb.shape[1]} x {rgb.shape[0]} px, but its calibration is for "
+                f"image is {image.shape[1]} x {image.shape[0]} px, but its calibration is for "
                 f"{pinhole.width} x {pinhole.height} px"
             )
         key = camera.key()
@@ -87,10 +127,7 @@ class ImagePreprocessor:
         if plan is None:
             plan = self._plan(camera)
             self._plans = {key: plan}  # one camera per node: keep the newest only
-        # OpenCV wants channels side by side: keep the buffer's order, swap the small result.
-        swapped = rgb.strides[2] < 0
-        picture = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
-        return ModelImage(picture[..., ::-1].copy() if swapped else picture, plan.camera)
+        return plan
 
     def _apply(self, plan: _Plan, image: np.ndarray) -> np.ndarray:
         x, y, width, height = plan.box
@@ -126,9 +163,16 @@ class ImagePreprocessor:
 def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
     """Return a pinhole camera of the same size whose whole image the lens saw.
 
-    Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0).
+    Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0). A MEI fisheye
+    sees too much for one: its pinhole camera looks straight ahead and shows what lies on the
+    optical axis as large as the fisheye does.
+
+    Raises:
+        InputError: If a MEI fisheye did not see all that such a camera shows.
     """
     pinhole = camera.pinhole
+    if camera.distortion_model == MEI:
+        return _straight_view(MeiCamera.from_calibrated(camera))
     size = (pinhole.width, pinhole.height)
     if camera.distortion_model in ("equidistant", "fisheye"):
         K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
@@ -137,6 +181,19 @@ def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
     else:
         K, _ = cv2.getOptimalNewCameraMatrix(pinhole.K, camera.D, size, 0.0)
     return PinholeCamera(K, *size)
+
+
+def _straight_view(fisheye: MeiCamera) -> PinholeCamera:
+    fx, fy = fisheye.gamma1 / (1 + fisheye.xi), fisheye.gamma2 / (1 + fisheye.xi)
+    width, height = fisheye.width, fisheye.height
+    view = PinholeCamera.from_focal(fx, fy, fisheye.u0, fisheye.v0, width, height)
+    uv = fisheye.project(_pixel_rays(view))
+    if not ((uv > -1) & (uv < (width, height))).all():
+        raise InputError(
+            "a fisheye image must hold a straight view of its own size and central scale, but "
+            f"with focal lengths {fx:.0f} and {fy:.0f} px that reaches beyond it"
+        )
+    return view
 
 
 def undistortion_maps(
@@ -153,11 +210,22 @@ def undistortion_maps(
     """
     size = (target.width, target.height)
     K = camera.pinhole.K
+    if camera.distortion_model == MEI:
+        fisheye = MeiCamera.from_calibrated(camera)
+        uv = fisheye.project(_pixel_rays(target)).astype(np.float32)
+        return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
     if camera.distortion_model in ("equidistant", "fisheye"):
         return cv2.fisheye.initUndistortRectifyMap(
             K, camera.D, np.eye(3), target.K, size, cv2.CV_16SC2
         )
     return cv2.initUndistortRectifyMap(K, camera.D, np.eye(3), target.K, size, cv2.CV_16SC2)
+
+
+def _pixel_rays(camera: PinholeCamera) -> np.ndarray:
+    """Return (H, W, 3) rays of the pixel centres, with z = 1."""
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
+    return pixels @ np.linalg.inv(camera.K).T
 
 
 def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
