@@ -12,16 +12,11 @@ from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
 from scenedino_ros.datasets.dgp import read_dgp
-from scenedino_ros.datasets.drive_writer import DriveWriter
+from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.datasets.images import read_image_folder, read_rgb
-from scenedino_ros.datasets.kitti360 import (
-    T_BASE_IMU,
-    read_calibration,
-    read_drive,
-    read_poses,
-    read_scan,
-)
-from scenedino_ros.ros.bag import BagReader
+from scenedino_ros.datasets.kitti360 import read_drive, read_poses, read_scan
+from scenedino_ros.datasets.kitti360_calibration import read_calibration
+from scenedino_ros.ros.bag import BagReader, BagWriter
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
 from scenedino_ros.ros.transform_tree import TransformTree
 from scenedino_ros.ros.transforms import inverse, matrix_from_rotation, stamped_from_message
@@ -91,7 +86,7 @@ def test_kitti360_poses_of_the_rectified_camera_give_the_same_map(tmp_path):
     write_kitti360(tmp_path / "body")
     by_body = read_drive(tmp_path / "body")
     rig = by_body.calibration
-    T_imu_rect = rig.T_imu_cam["image_00"] @ rig.T_cam_rect
+    T_imu_rect = rig.T_imu_cam["image_00"] @ rig.T_cam_image("image_00")
     lines = []
     for number in (7, 8, 9):
         T_world_imu = np.eye(4)
@@ -167,11 +162,12 @@ def test_kitti360_official_layout_is_read(tmp_path):
     assert list(drive.scans) == [8]
 
 
-def test_kitti360_images_without_a_pose_are_left_out_and_counted(tmp_path):
+def test_kitti360_images_without_a_pose_are_kept_and_named(tmp_path):
     write_kitti360(tmp_path / "drive", skip_pose=(8,))
     drive = read_drive(tmp_path / "drive")
-    assert list(drive.images) == [7, 9]
-    assert drive.without_pose == 1
+    assert drive.frames == [7, 8, 9]
+    assert drive.lacking() == {"pose": [8]}
+    assert drive.posed().frames == [7, 9]
 
 
 def test_kitti360_without_poses_has_no_map(tmp_path):
@@ -280,7 +276,7 @@ def test_dgp_images_are_in_order_with_poses_and_stamps_in_units_of_100_ns(tmp_pa
     drive = read_dgp(tmp_path / "scene", "FRONT")
     assert [image.stamp_ns for image in drive.images] == [1561645824993653000, 1561645825093652000]
     assert drive.camera.same_as(PinholeCamera.from_focal(40, 41, 15, 10, 30, 20))
-    bag_from_dgp(drive, tmp_path / "bag")
+    bag_from_dgp([drive], tmp_path / "bag")
     tree = tree_of(tmp_path / "bag")
     T = tree.lookup("map", "base_link", drive.images[1].stamp_ns)
     expected = matrix_from_rotation((1.0, 0.0, 0.0), (0, 0, np.sin(0.1), np.cos(0.1)))
@@ -370,14 +366,15 @@ def test_a_broken_image_leaves_no_half_recording(tmp_path):
 def test_the_writer_refuses_other_sizes_time_running_back_and_existing_folders(tmp_path):
     camera = CalibratedCamera(PinholeCamera.from_focal(25, 25, 15, 10, 30, 20))
     rgb = np.zeros((20, 30, 3), dtype=np.uint8)
-    with DriveWriter(tmp_path / "bag", "/cam", "cam", camera) as writer:
-        writer.image(rgb, SECOND)
+    rig = [RecordedCamera("/cam", "cam", camera)]
+    with DriveWriter(BagWriter(tmp_path / "bag"), rig) as writer:
+        writer.image("/cam", rgb, SECOND)
         with pytest.raises(InputError, match="follow each other in time"):
-            writer.image(rgb, SECOND)
+            writer.image("/cam", rgb, SECOND)
         with pytest.raises(InputError, match="size 30 x 20, got 20 x 30"):
-            writer.image(rgb.transpose(1, 0, 2), 2 * SECOND)
+            writer.image("/cam", rgb.transpose(1, 0, 2), 2 * SECOND)
     with pytest.raises(BagError, match="exists already"):
-        DriveWriter(tmp_path / "bag", "/cam", "cam", camera)
+        BagWriter(tmp_path / "bag")
 
 
 # --- the real drive -----------------------------------------------------------------------------
@@ -405,7 +402,7 @@ def test_real_transforms_agree_with_the_velodynes_own_poses(real_drive):
     """
     drive = read_drive(real_drive)
     rig = drive.calibration
-    T_velo_base = rig.T_velo_rect @ inverse(rig.T_base_rect)
+    T_velo_base = inverse(rig.T_base_velo)
     velodyne = read_poses(real_drive / "velo_to_world.txt")
     first = min(drive.images)
     for number, T_map_base in drive.T_map_base.items():
@@ -464,9 +461,8 @@ def test_real_scans_land_on_the_surfaces_of_later_frames(real_bag):
 def test_real_rig_has_the_road_below_the_wheels(real_drive):
     """The vehicle's own frame is level with the road: its points lie at one height."""
     drive = read_drive(real_drive)
-    rig = drive.calibration
+    T_base_velo = drive.calibration.T_base_velo
     scan = read_scan(drive.scans[3008])[:, :3].astype(np.float64)
-    T_base_velo = T_BASE_IMU @ rig.T_imu_cam["image_00"] @ inverse(rig.T_velo_cam)
     points = scan @ T_base_velo[:3, :3].T + T_base_velo[:3, 3]
     ahead = points[(points[:, 0] > 4) & (points[:, 0] < 12) & (np.abs(points[:, 1]) < 1.5)]
     near, far = ahead[ahead[:, 0] < 7, 2], ahead[ahead[:, 0] > 9, 2]

@@ -505,6 +505,8 @@ def test_no_coefficients_or_zeros_mean_no_distortion(model, coefficients):
         ("rational_polynomial", [0.1] * 8),
         ("equidistant", [0.1, 0.0, 0.0, 0.0]),
         ("fisheye", [0.0] * 4),  # bends lines all the same
+        ("mei", [0.0] * 5),
+        ("mei", [0.017, 1.65, 0.0004, 0.0004, 2.2]),
     ],
 )
 def test_other_distortion_models(model, coefficients):
@@ -529,6 +531,7 @@ def test_other_distortion_models(model, coefficients):
         ({"distortion_model": "", "d": [0.1] * 5}, False, "coefficients but no distortion_model"),
         ({"distortion_model": "pinhole4"}, False, "unknown distortion model 'pinhole4'"),
         ({"distortion_model": "equidistant", "d": []}, False, "takes 4 coefficients, got 0"),
+        ({"distortion_model": "mei", "d": [0.1] * 4}, False, "mei takes 5 coefficients, got 4"),
         ({"width": 0}, False, "CameraInfo size must be positive, got 0 x 720"),
         ({"roi": {"x_offset": 700, "width": 600, "height": 720}}, False, "600 x 720 at .700, 0"),
         ({"roi": {"x_offset": 10}}, False, "region of interest must lie within 1280 x 720"),

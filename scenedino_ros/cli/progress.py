@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 @contextmanager
@@ -26,3 +27,30 @@ def telling(first: str) -> Iterator[Callable[[str], None]]:
         return
     with console.status(first) as status:
         yield lambda text: status.update(text.replace("[", r"\["))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with the time left while the block runs; a line each tenth without a terminal.
+
+    Args:
+        what: What is counted.
+
+    Yields:
+        A function that is told how many are done, and how many there are in all.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        told = [0]
+
+        def count_line(done: int, total: int) -> None:
+            if done * 10 // total > told[0]:
+                told[0] = done * 10 // total
+                console.print(f"{what} {done} of {total}", markup=False, highlight=False)
+
+        yield count_line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -64,3 +64,24 @@ def image_size(text: str) -> tuple[int, int]:
     if not match:
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH such as 192x640, got '{text}'")
     return int(match[1]), int(match[2])
+
+
+def densities(text: str) -> tuple[float, ...]:
+    """Parse numbers >= 0, all different, separated by commas."""
+    values = tuple(not_negative(part) for part in text.split(","))
+    if len(set(values)) != len(values):
+        raise argparse.ArgumentTypeError(f"must be different numbers, got '{text}'")
+    return values
+
+
+def count(text: str) -> int:
+    """Parse a whole number >= 1."""
+    (value,) = counts("n")(text)
+    return value
+
+
+def numbered(text: str) -> tuple[int, ...]:
+    """Parse whole numbers >= 0 separated by commas."""
+    if not re.fullmatch("[0-9]+(,[0-9]+)*", text):
+        raise argparse.ArgumentTypeError(f"must be numbers separated by commas, got '{text}'")
+    return tuple(map(int, text.split(",")))

@@ -1,77 +1,195 @@
 """Turns recorded data sets into rosbag2 recordings, one frame at a time."""
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.datasets.argoverse import ArgoverseStereo
 from scenedino_ros.datasets.dgp import DgpDrive
-from scenedino_ros.datasets.drive_writer import DriveWriter
+from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.datasets.images import ImageFolder
-from scenedino_ros.datasets.kitti360 import T_BASE_IMU, Kitti360Drive, read_scan
+from scenedino_ros.datasets.kitti360 import Kitti360Drive, read_labels, read_scan
+from scenedino_ros.datasets.kitti360_calibration import T_BASE_IMU
+from scenedino_ros.ros.bag import BagWriter
+from scenedino_ros.ros.bag_split_writer import SPLIT_BYTES, SplitBagWriter
 from scenedino_ros.ros.transforms import inverse
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
+MAX_DEPTH_M = 65.535  # that a 16-bit depth map in millimetres holds
 FIRST_STAMP_NS = 1_000_000_000  # of image folders: a stamp of zero means "latest" in TF
 
 
 def bag_from_kitti360(
-    drive: Kitti360Drive, path: Path, *, scans: bool = False, progress: Progress | None = None
+    drive: Kitti360Drive,
+    path: Path,
+    *,
+    labels: bool = False,
+    scans: bool = False,
+    split_bytes: int = SPLIT_BYTES,
+    progress: Progress | None = None,
 ) -> None:
-    """Record the rectified images of camera 00, with calibration and poses.
+    """Record a drive with all its cameras, calibration and poses.
 
-    Frames: ``map`` -> ``base_link`` -> ``imu`` -> ``camera_00`` -> ``camera_00_rect`` (of the
-    images) and ``velodyne``, and ``imu`` -> ``camera_01`` .. ``camera_03``. Without poses there is
-    no ``map``.
+    Frames: ``map`` -> ``base_link`` -> ``imu`` -> ``camera_00`` .. ``camera_03``, ``camera_00`` ->
+    ``camera_00_rect`` (of the images; likewise 01) and ``camera_00`` -> ``velodyne``. A frame
+    without a pose has no ``map`` -> ``base_link``. An interrupted conversion goes on when it is
+    called again.
 
     Args:
         drive: The drive.
         path: Folder of the recording; must not exist.
+        labels: Record the class maps too, as Cityscapes train ids.
         scans: Record the Velodyne's scans too, as they are (not motion-compensated).
+        split_bytes: Size of the recording's files.
         progress: Called after every frame.
+
+    Raises:
+        InputError: If a file cannot be used.
+        BagError: If something is at `path` already, or another drive's conversion was interrupted
+            there.
     """
-    rig = drive.calibration
-    static = {
-        ("base_link", "imu"): T_BASE_IMU,
-        **{("imu", name.replace("image", "camera")): T for name, T in rig.T_imu_cam.items()},
-        ("camera_00", "camera_00_rect"): rig.T_cam_rect,
-        ("camera_00", "velodyne"): inverse(rig.T_velo_cam),
+    cameras = {
+        name: RecordedCamera(
+            f"/{_camera(name)}", _image_frame(drive, name), drive.calibration.cameras[name]
+        )
+        for name in drive.camera_images
     }
-    camera = CalibratedCamera(rig.camera)
-    with DriveWriter(path, "/camera_00", "camera_00_rect", camera) as writer:
-        writer.static_transforms(static, min(drive.stamps_ns[n] for n in drive.images))
-        for done, (number, image) in enumerate(drive.images.items(), start=1):
+    source = kitti360_source(drive, labels=labels, scans=scans)
+    writer = SplitBagWriter(path, source, split_bytes=split_bytes)
+    with DriveWriter(writer, list(cameras.values())) as bag:
+        frames = drive.frames
+        if writer.done == 0:
+            bag.static_transforms(_rig_transforms(drive), drive.stamps_ns[frames[0]])
+        for done, number in enumerate(frames[writer.done :], start=writer.done + 1):
             stamp = drive.stamps_ns[number]
-            if drive.T_map_base:
-                writer.transforms({("map", "base_link"): drive.T_map_base[number]}, stamp)
+            if number in drive.T_map_base:
+                bag.transforms({("map", "base_link"): drive.T_map_base[number]}, stamp)
             if scans and number in drive.scans:
-                points = read_scan(drive.scans[number])
-                writer.cloud("/velodyne_points", "velodyne", points, stamp)
-            writer.image_file(image, stamp)
+                bag.cloud("/velodyne_points", "velodyne", read_scan(drive.scans[number]), stamp)
+            for name, camera in cameras.items():
+                if labels and number in drive.labels.get(name, ()):
+                    bag.label(camera.topic, read_labels(drive.labels[name][number]), stamp)
+                if number in drive.camera_images[name]:
+                    bag.image_file(camera.topic, drive.camera_images[name][number], stamp)
+            writer.checkpoint(done)
             if progress:
-                progress(done, len(drive.images))
+                progress(done, len(frames))
 
 
-def bag_from_dgp(drive: DgpDrive, path: Path, *, progress: Progress | None = None) -> None:
-    """Record one camera of a DGP scene, with poses: ``map`` -> ``base_link`` -> the camera.
+def kitti360_source(drive: Kitti360Drive, *, labels: bool, scans: bool) -> dict[str, Any]:
+    """Return what makes one recording of a drive another one than the next, see `SplitBagWriter`.
 
     Args:
-        drive: The camera's images.
-        path: Folder of the recording; must not exist.
-        progress: Called after every frame.
+        drive: The drive.
+        labels: Whether class maps are recorded.
+        scans: Whether scans are recorded.
     """
-    frame = drive.camera_name.lower()
-    with DriveWriter(path, f"/{frame}", frame, CalibratedCamera(drive.camera)) as writer:
-        writer.static_transforms(
-            {("base_link", frame): drive.T_base_cam}, drive.images[0].stamp_ns
-        )
-        for index, image in enumerate(drive.images):
-            writer.transforms({("map", "base_link"): drive.T_map_base(index)}, image.stamp_ns)
-            writer.image_file(image.path, image.stamp_ns)
+    files = {**drive.camera_images}
+    files |= {f"labels of {name}": drive.labels[name] for name in drive.labels if labels}
+    files |= {"scans": drive.scans} if scans and drive.scans else {}
+    digest = hashlib.sha256(json.dumps(drive.stamps_ns).encode())
+    for T in (*_rig_transforms(drive).values(), *drive.T_map_base.values()):
+        digest.update(T.tobytes())
+    for camera in drive.calibration.cameras.values():
+        digest.update(repr(camera.key()).encode())
+    return {
+        "drive": drive.name,
+        **{kind: f"{len(found)} of {min(found)}-{max(found)}" for kind, found in files.items()},
+        "poses": len(drive.T_map_base),
+        "calibration, poses and stamps": digest.hexdigest()[:16],
+    }
+
+
+def _rig_transforms(drive: Kitti360Drive) -> dict[tuple[str, str], np.ndarray]:
+    """Return T_parent_child of the rig by (parent, child)."""
+    rig = drive.calibration
+    transforms = {("base_link", "imu"): T_BASE_IMU}
+    for name, T_imu_cam in rig.T_imu_cam.items():
+        transforms["imu", _camera(name)] = T_imu_cam
+        if name in rig.R_rect:
+            transforms[_camera(name), _image_frame(drive, name)] = rig.T_cam_image(name)
+    transforms["camera_00", "velodyne"] = inverse(rig.T_velo_cam)
+    return transforms
+
+
+def _camera(name: str) -> str:
+    return name.replace("image", "camera")
+
+
+def _image_frame(drive: Kitti360Drive, name: str) -> str:
+    """Return the optical frame of a camera's images."""
+    return _camera(name) + ("_rect" if name in drive.calibration.R_rect else "")
+
+
+def bag_from_dgp(
+    drives: Sequence[DgpDrive], path: Path, *, progress: Progress | None = None
+) -> None:
+    """Record cameras of a DGP scene, with poses: ``map`` -> ``base_link`` -> each camera.
+
+    The map is the vehicle at the first image of the first camera.
+
+    Args:
+        drives: The cameras.
+        path: Folder of the recording; must not exist.
+        progress: Called after every image.
+    """
+    names = [drive.camera_name.lower() for drive in drives]
+    cameras = [
+        RecordedCamera(f"/{name}", name, CalibratedCamera(drive.camera))
+        for name, drive in zip(names, drives, strict=True)
+    ]
+    images = sorted(
+        (image.stamp_ns, number, index)
+        for number, drive in enumerate(drives)
+        for index, image in enumerate(drive.images)
+    )
+    T_map_world = inverse(drives[0].T_world_base(0))
+    with DriveWriter(BagWriter(path), cameras) as writer:
+        mounted = {
+            ("base_link", name): drive.T_base_cam
+            for name, drive in zip(names, drives, strict=True)
+        }
+        writer.static_transforms(mounted, images[0][0])
+        posed = None
+        for done, (stamp, number, index) in enumerate(images, start=1):
+            if stamp != posed:  # cameras that are triggered together tell the same pose
+                T_map_base = T_map_world @ drives[number].T_world_base(index)
+                writer.transforms({("map", "base_link"): T_map_base}, stamp)
+                posed = stamp
+            writer.image_file(cameras[number].topic, drives[number].images[index].path, stamp)
             if progress:
-                progress(index + 1, len(drive.images))
+                progress(done, len(images))
+
+
+def bag_from_argoverse(stereo: ArgoverseStereo, path: Path) -> None:
+    """Record a stereo pair as ``camera_00`` (left) and ``camera_01``, with the left one's depth.
+
+    ``map`` is where ``base_link`` is. Depth that does not fit into 16 bits of millimetres is
+    recorded as unknown.
+
+    Args:
+        stereo: The pair.
+        path: Folder of the recording; must not exist.
+    """
+    calibration = CalibratedCamera(stereo.camera)
+    cameras = {
+        side: RecordedCamera(f"/camera_0{number}", f"camera_0{number}_rect", calibration)
+        for number, side in enumerate(("left", "right"))
+    }
+    with DriveWriter(BagWriter(path), list(cameras.values())) as writer:
+        mounted = {("base_link", cameras[side].frame): T for side, T in stereo.T_base_cam.items()}
+        writer.static_transforms(mounted, FIRST_STAMP_NS)
+        writer.transforms({("map", "base_link"): np.eye(4)}, FIRST_STAMP_NS)
+        for side, camera in cameras.items():
+            writer.image_file(camera.topic, stereo.images[side], FIRST_STAMP_NS)
+        depth = np.where(stereo.depth <= MAX_DEPTH_M, stereo.depth, 0)
+        writer.depth(cameras["left"].topic, depth, FIRST_STAMP_NS)
 
 
 def bag_from_images(
@@ -102,8 +220,9 @@ def bag_from_images(
         )
     if not (np.isfinite(rate_hz) and rate_hz > 0):
         raise InputError(f"the rate must be > 0 Hz, got {rate_hz}")
-    with DriveWriter(path, "/camera", "camera", camera) as writer:
+    recorded = RecordedCamera("/camera", "camera", camera)
+    with DriveWriter(BagWriter(path), [recorded]) as writer:
         for index, image in enumerate(folder.paths):
-            writer.image_file(image, FIRST_STAMP_NS + round(index * 1e9 / rate_hz))
+            writer.image_file(recorded.topic, image, FIRST_STAMP_NS + round(index * 1e9 / rate_hz))
             if progress:
                 progress(index + 1, len(folder.paths))

@@ -1,4 +1,4 @@
-"""DGP scenes (Dataset Governance Policy, the format of DDAD): one camera of a rig, with poses.
+"""DGP scenes (Dataset Governance Policy, the format of DDAD): the cameras of a rig, with poses.
 
 Frames: ``base_link`` is the scene's vehicle frame (x forward, y left, z up). Times are taken from
 the names of the image files, which count 100 ns since 1970; the scene's own time stamps are read
@@ -52,11 +52,25 @@ class DgpDrive:
     T_base_cam: np.ndarray
     images: tuple[DgpImage, ...]
 
-    def T_map_base(self, index: int) -> np.ndarray:
-        """Return the (4, 4) vehicle pose of an image; the map is the vehicle at the first one."""
-        T_cam_base = inverse(self.T_base_cam)
-        T_world_first = self.images[0].T_world_cam @ T_cam_base
-        return inverse(T_world_first) @ self.images[index].T_world_cam @ T_cam_base
+    def T_world_base(self, index: int) -> np.ndarray:
+        """Return the (4, 4) vehicle pose of an image in the scene's world."""
+        return self.images[index].T_world_cam @ inverse(self.T_base_cam)
+
+
+def dgp_cameras(folder: Path) -> tuple[str, ...]:
+    """Return the names of the cameras that a scene has images of, sorted.
+
+    Raises:
+        InputError: If the scene file cannot be read or is not as specified.
+    """
+    path = _only(Path(folder).resolve(), "scene_*.json")
+    try:
+        data = _read_json(path)["data"]
+        return tuple(sorted({d["id"]["name"] for d in data if "image" in d["datum"]}))
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not as specified by DGP: {type(error).__name__} {error}"
+        ) from error
 
 
 def read_dgp(folder: Path, camera_name: str) -> DgpDrive:

@@ -1,56 +1,81 @@
-"""Writes a camera's drive as a rosbag2 recording: images, calibration, transforms, scans."""
+"""Writes the drive of a camera rig as a rosbag2 recording: images, calibration, transforms."""
 
-import shutil
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
 
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.fisheye import MODEL as MEI
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.ros.bag import BagWriter
 from scenedino_ros.ros.bag_metadata import TopicQos
+from scenedino_ros.ros.bag_split_writer import SplitBagWriter
 from scenedino_ros.ros.tf_cdr import cdr_from_transforms
 from scenedino_ros.ros.transforms import StampedTransform, numbers_from_matrix
 
 _FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}  # kept as they are
 _FLOAT32 = 7  # sensor_msgs/PointField.FLOAT32
+_DEPTH_UNIT = 0.001  # metres; as 16-bit depth images have it in ROS
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCamera:
+    """A camera and where its messages go.
+
+    Attributes:
+        topic: Namespace of its topics, such as ``/camera_00``.
+        frame: Optical frame of its images.
+        camera: Its calibration.
+    """
+
+    topic: str
+    frame: str
+    camera: CalibratedCamera
+
+    @property
+    def image_topic(self) -> str:
+        """Topic of the images."""
+        kind = "image_raw" if self.camera.is_distorted else "image_rect"
+        return f"{self.topic}/{kind}/compressed"
+
+    @property
+    def info_topic(self) -> str:
+        """Topic of the CameraInfo."""
+        return f"{self.topic}/camera_info"
 
 
 class DriveWriter:
-    """Records the drive of one camera; a context manager.
+    """Records the drive of one or several cameras; a context manager.
 
-    Images are `sensor_msgs/CompressedImage` on ``<camera_topic>/image_rect/compressed`` (or
-    ``image_raw`` for distorted cameras), each with a CameraInfo of the same stamp. JPEG and PNG
-    files go in unchanged. Messages are recorded at their stamps, so what belongs to an image
-    must be written with or before it.
+    Images are `sensor_msgs/CompressedImage` on ``<camera>/image_rect/compressed`` (or
+    ``image_raw`` for distorted cameras), each with a CameraInfo of the same stamp on
+    ``<camera>/camera_info``. Class maps and depth are PNGs on ``<camera>/label/compressed`` and
+    ``<camera>/depth/compressed``. Messages are recorded at their stamps, so what belongs to an
+    image must be written with or before it. Leaving the context closes the recording; after an
+    exception it is abandoned: a `BagWriter` removes it, a `SplitBagWriter` can go on with it.
     """
 
     def __init__(
-        self, path: Path, camera_topic: str, camera_frame: str, camera: CalibratedCamera
+        self, writer: BagWriter | SplitBagWriter, cameras: Sequence[RecordedCamera]
     ) -> None:
-        """Begin a recording.
+        """Take over a recording that has just begun, or is to go on.
 
         Args:
-            path: Folder of the recording; must not exist.
-            camera_topic: Namespace of the camera's topics, such as ``/camera_00``.
-            camera_frame: The camera's optical frame.
-            camera: Its calibration.
-
-        Raises:
-            BagError: If something is at `path` already.
+            writer: Writes the messages.
+            cameras: The rig; methods name a camera by its topic.
         """
-        self._store = get_typestore(Stores.ROS2_JAZZY)
-        self._camera, self._camera_frame = camera, camera_frame
-        kind = "image_raw" if camera.is_distorted else "image_rect"
-        self.image_topic = f"{camera_topic}/{kind}/compressed"
-        self.info_topic = f"{camera_topic}/camera_info"
-        self._writer = BagWriter(path)
-        self._last_ns: int | None = None
+        self._store = _store()
+        self._cameras = {camera.topic: camera for camera in cameras}
+        self._writer = writer
+        self._last_ns: dict[str, int] = {}  # by topic
         self._topics: set[str] = set()
 
     def __enter__(self) -> "DriveWriter":
@@ -60,12 +85,7 @@ class DriveWriter:
         if kind is None:
             self._writer.close()
         else:
-            self.discard()
-
-    def discard(self) -> None:
-        """Give up the recording and remove what was written: half a drive is none."""
-        self._writer.flush()
-        shutil.rmtree(self._writer.partial_path, ignore_errors=True)
+            self._writer.abandon()
 
     def static_transforms(self, transforms: dict[tuple[str, str], np.ndarray], ns: int) -> None:
         """Write fixed transforms on /tf_static.
@@ -83,34 +103,69 @@ class DriveWriter:
         data = cdr_from_transforms(_stamped(transforms, ns))
         self._write("/tf", "tf2_msgs/msg/TFMessage", ns, data, TopicQos(depth=100))
 
-    def image_file(self, path: Path, ns: int) -> None:
+    def image_file(self, camera: str, path: Path, ns: int) -> None:
         """Write an image file with its CameraInfo.
 
         Args:
+            camera: Topic of the camera.
             path: JPEG and PNG files are recorded byte by byte; others are decoded, and stored as
                 PNG.
-            ns: Stamp, nanoseconds; later than that of the last image.
+            ns: Stamp, nanoseconds; later than that of the camera's last image.
 
         Raises:
             InputError: If the file cannot be read, has not the camera's size, or is not later.
         """
         rgb = read_rgb(path)
-        self._check(rgb, str(path))
         encoding = _FORMATS.get(path.suffix.lower())
         if encoding is None:
-            self.image(rgb, ns)
-        else:
-            self._image(path.read_bytes(), encoding, ns)
+            self.image(camera, rgb, ns)
+            return
+        self._check(camera, rgb, str(path))
+        self._image(camera, path.read_bytes(), encoding, ns)
 
-    def image(self, rgb: np.ndarray, ns: int) -> None:
+    def image(self, camera: str, rgb: np.ndarray, ns: int) -> None:
         """Write an (H, W, 3) uint8 RGB image as PNG, with its CameraInfo.
 
         Raises:
             InputError: If the image has not the camera's size, or is not later than the last.
         """
-        self._check(rgb, "the image")
-        _, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-        self._image(png.tobytes(), "png", ns)
+        self._check(camera, rgb, "the image")
+        self._image(camera, _png(rgb[..., ::-1]), "png", ns)
+
+    def label(self, camera: str, train_ids: np.ndarray, ns: int) -> None:
+        """Write the classes of an image's pixels as PNG.
+
+        Args:
+            camera: Topic of the camera.
+            train_ids: (H, W) uint8 Cityscapes train ids, 255 where there is none.
+            ns: Stamp of the image.
+
+        Raises:
+            InputError: If the array has not the camera's size, or is not later than the last.
+        """
+        topic = f"{camera}/label/compressed"
+        self._check(camera, train_ids, "the class map")
+        self._check_later(topic, ns)
+        self._compressed(topic, camera, _png(train_ids), "png", ns)
+
+    def depth(self, camera: str, depth: np.ndarray, ns: int) -> None:
+        """Write the depth of an image's pixels as 16-bit PNG of millimetres.
+
+        Args:
+            camera: Topic of the camera.
+            depth: (H, W) metres along the optical axis; 0, or not finite: unknown. What is
+                farther than 65.535 m is clipped to that.
+            ns: Stamp of the image.
+
+        Raises:
+            InputError: If the array has not the camera's size, or is not later than the last.
+        """
+        topic = f"{camera}/depth/compressed"
+        self._check(camera, depth, "the depth")
+        self._check_later(topic, ns)
+        known = np.where(np.isfinite(depth), depth, 0.0) / _DEPTH_UNIT
+        millimetres = np.rint(known.clip(0, np.iinfo(np.uint16).max)).astype(np.uint16)
+        self._compressed(topic, camera, _png(millimetres), "png", ns)
 
     def cloud(self, topic: str, frame: str, points: np.ndarray, ns: int) -> None:
         """Write (N, 4) float32 points x, y, z, intensity as a PointCloud2."""
@@ -121,7 +176,7 @@ class DriveWriter:
             for i, name in enumerate(("x", "y", "z", "intensity"))
         ]
         message = types["sensor_msgs/msg/PointCloud2"](
-            header=self._header(frame, ns),
+            header=_header(self._store, frame, ns),
             height=1,
             width=len(points),
             fields=fields,
@@ -133,31 +188,37 @@ class DriveWriter:
         )
         self._serialized(topic, "sensor_msgs/msg/PointCloud2", ns, message)
 
-    def _image(self, content: bytes, encoding: str, ns: int) -> None:
-        if self._last_ns is not None and ns <= self._last_ns:
-            raise InputError(
-                f"images must follow each other in time, got {ns} ns after {self._last_ns} ns"
-            )
-        self._last_ns = ns
-        info = camera_info_cdr(self._camera, self._camera_frame, ns)
-        self._write(self.info_topic, "sensor_msgs/msg/CameraInfo", ns, info, TopicQos())
+    def _image(self, topic: str, content: bytes, encoding: str, ns: int) -> None:
+        camera = self._cameras[topic]
+        self._check_later(camera.image_topic, ns)
+        info = camera_info_cdr(camera.camera, camera.frame, ns)
+        self._write(camera.info_topic, "sensor_msgs/msg/CameraInfo", ns, info, TopicQos())
+        self._compressed(camera.image_topic, topic, content, encoding, ns)
+
+    def _compressed(self, topic: str, camera: str, content: bytes, encoding: str, ns: int) -> None:
         message = self._store.types["sensor_msgs/msg/CompressedImage"](
-            header=self._header(self._camera_frame, ns),
+            header=_header(self._store, self._cameras[camera].frame, ns),
             format=encoding,
             data=np.frombuffer(content, dtype=np.uint8),
         )
-        self._serialized(self.image_topic, "sensor_msgs/msg/CompressedImage", ns, message)
+        self._serialized(topic, "sensor_msgs/msg/CompressedImage", ns, message)
 
-    def _check(self, rgb: np.ndarray, name: str) -> None:
-        pinhole = self._camera.pinhole
-        if rgb.shape[:2] != (pinhole.height, pinhole.width):
+    def _check_later(self, topic: str, ns: int) -> None:
+        last_ns = self._last_ns.get(topic)
+        if last_ns is not None and ns <= last_ns:
+            raise InputError(
+                f"messages of {topic} must follow each other in time, got {ns} ns after "
+                f"{last_ns} ns"
+            )
+        self._last_ns[topic] = ns
+
+    def _check(self, camera: str, image: np.ndarray, name: str) -> None:
+        pinhole = self._cameras[camera].camera.pinhole
+        if image.shape[:2] != (pinhole.height, pinhole.width):
             raise InputError(
                 f"{name} must have the camera's size {pinhole.width} x {pinhole.height}, "
-                f"got {rgb.shape[1]} x {rgb.shape[0]}"
+                f"got {image.shape[1]} x {image.shape[0]}"
             )
-
-    def _header(self, frame: str, ns: int) -> Any:
-        return _header(self._store, frame, ns)
 
     def _serialized(self, topic: str, type_name: str, ns: int, message: Any) -> None:
         data = bytes(self._store.serialize_cdr(message, type_name))
@@ -174,12 +235,14 @@ def camera_info_cdr(camera: CalibratedCamera, frame: str, ns: int) -> bytes:
     """Return a serialized CameraInfo of a camera whose images are in the frame they name.
 
     Args:
-        camera: The calibration; K and P are the same, R is the identity.
+        camera: The calibration; K and P are the same, R is the identity. A fisheye's P is zero:
+            there is no rectified image of the same intrinsics.
         frame: Optical frame of the images.
         ns: Stamp, nanoseconds.
     """
-    store = get_typestore(Stores.ROS2_JAZZY)
-    types, K = store.types, camera.pinhole.K
+    store, K = _store(), camera.pinhole.K
+    types = store.types
+    P = np.hstack([K * (camera.distortion_model != MEI), np.zeros((3, 1))])
     message = types["sensor_msgs/msg/CameraInfo"](
         header=_header(store, frame, ns),
         height=camera.pinhole.height,
@@ -188,7 +251,7 @@ def camera_info_cdr(camera: CalibratedCamera, frame: str, ns: int) -> bytes:
         d=np.array(camera.D),
         k=K.reshape(-1),
         r=np.eye(3).reshape(-1),
-        p=np.hstack([K, np.zeros((3, 1))]).reshape(-1),
+        p=P.reshape(-1),
         binning_x=0,
         binning_y=0,
         roi=types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
@@ -196,7 +259,18 @@ def camera_info_cdr(camera: CalibratedCamera, frame: str, ns: int) -> bytes:
     return bytes(store.serialize_cdr(message, "sensor_msgs/msg/CameraInfo"))
 
 
-def _header(store: Any, frame: str, ns: int) -> Any:
+@functools.cache
+def _store() -> Typestore:
+    """Return the message types; each store compiles its own code for them, which takes a while."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    _, content = cv2.imencode(".png", np.ascontiguousarray(pixels))
+    return content.tobytes()
+
+
+def _header(store: Typestore, frame: str, ns: int) -> Any:
     stamp = store.types["builtin_interfaces/msg/Time"](*divmod(ns, 1_000_000_000))
     return store.types["std_msgs/msg/Header"](stamp, frame)
 

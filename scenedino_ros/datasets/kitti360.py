@@ -1,151 +1,176 @@
-"""KITTI-360: its calibration files, poses, and one drive's images and scans.
+"""KITTI-360: one drive's images, class maps, scans and poses on disk.
 
 Two layouts are read: the official one (``data_2d_raw/<drive>`` beside ``calibration``,
-``data_poses`` and ``data_3d_raw``), and one folder that holds ``image_00``, ``calibration``,
-``velodyne_points`` and a pose file.
+``data_poses``, ``data_3d_raw`` and ``data_2d_semantics``), and one folder that holds ``image_00``,
+``calibration``, ``velodyne_points`` and a pose file. Frames of reference: `kitti360_calibration`.
 
-Frames: the files' own frame of the vehicle (x forward, y right, z down, at the IMU) is called
-``imu`` here; ``base_link`` is the same point with ROS's axes (x forward, y left, z up). Images of
-``image_00`` are rectified: their camera is ``camera_00`` turned by R_rect_00. The Velodyne is
-calibrated against ``camera_00``, not against the rectified camera.
+All sensors are triggered together and files belong together by frame number, so a frame has one
+stamp, that of its first camera; the files' own stamps differ by a few milliseconds.
 """
 
 import datetime
-from dataclasses import dataclass
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from scenedino_ros.core.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import kitti360_train_ids
+from scenedino_ros.datasets.kitti360_calibration import (
+    CAMERAS,
+    T_BASE_IMU,
+    Kitti360Calibration,
+    numbers,
+    read_calibration,
+    read_text,
+    rigid,
+)
 from scenedino_ros.ros.transforms import inverse
 
 FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
 FIRST_STAMP_NS = 1_000_000_000  # of frame 0 there: a stamp of zero means "latest" in TF
-T_BASE_IMU = np.diag([1.0, -1.0, -1.0, 1.0])
 
-_CAMERAS = ("image_00", "image_01", "image_02", "image_03")
-_POSE_FILES = ("poses.txt", "cam0_to_world.txt")
-
-
-@dataclass(frozen=True, eq=False)
-class Kitti360Calibration:
-    """The rig, as its calibration files give it.
-
-    Attributes:
-        camera: Intrinsics and size of the rectified images of camera 00.
-        R_rect: (3, 3) rotation from camera 00 to rectified camera 00.
-        T_imu_cam: (4, 4) per camera name: unrectified camera to vehicle.
-        T_velo_cam: (4, 4) unrectified camera 00 to Velodyne.
-    """
-
-    camera: PinholeCamera
-    R_rect: np.ndarray
-    T_imu_cam: dict[str, np.ndarray]
-    T_velo_cam: np.ndarray
-
-    @property
-    def T_cam_rect(self) -> np.ndarray:
-        """(4, 4) rectified camera 00 to camera 00."""
-        T = np.eye(4)
-        T[:3, :3] = self.R_rect.T
-        return T
-
-    @property
-    def T_base_rect(self) -> np.ndarray:
-        """(4, 4) rectified camera 00 to ``base_link``."""
-        return T_BASE_IMU @ self.T_imu_cam["image_00"] @ self.T_cam_rect
-
-    @property
-    def T_velo_rect(self) -> np.ndarray:
-        """(4, 4) rectified camera 00 to Velodyne."""
-        return self.T_velo_cam @ self.T_cam_rect
+AUTO, NO_POSES = "auto", "none"
+# Where poses are sought, in this order, by the name a user gives them.
+_POSE_FOLDERS = {"official": "data_poses", "orb-slam": "orb_slam_poses"}
+POSE_SOURCES = (AUTO, *_POSE_FOLDERS, NO_POSES)
+_BODY_POSES, _CAMERA_POSES = "poses.txt", "cam0_to_world.txt"
+_RAW = "data_2d_raw"
+_TRAIN_ID_OF_ID = kitti360_train_ids(np.arange(256)).astype(np.uint8)  # -1 becomes 255
 
 
 @dataclass(frozen=True, eq=False)
 class Kitti360Drive:
-    """One drive on disk.
+    """One drive on disk. A frame is a number of which at least one camera has an image.
 
     Attributes:
         name: Name of its folder.
         calibration: The rig.
-        images: Image file by frame number, ascending; all have a pose if any has.
-        stamps_ns: Time by frame number, nanoseconds.
-        T_map_base: (4, 4) pose of ``base_link`` by frame number; the map is where ``base_link``
-            was at the first frame. Empty: no pose file.
+        camera_images: Image file by camera (``image_00``) and frame number.
+        labels: File of KITTI-360 label ids by camera and frame number, where there is one.
         scans: Velodyne file by frame number, where there is one.
-        without_pose: How many images were left out because the pose file has no line for them.
+        stamps_ns: Time by frame number, nanoseconds; all frames, ascending.
+        T_map_base: (4, 4) pose of ``base_link`` by frame number, where the pose file has one; the
+            map is where ``base_link`` was at the first of them. Empty: no poses.
+        pose_file: Where the poses come from; None: no poses.
     """
 
     name: str
     calibration: Kitti360Calibration
-    images: dict[int, Path]
+    camera_images: dict[str, dict[int, Path]]
+    labels: dict[str, dict[int, Path]]
+    scans: dict[int, Path]
     stamps_ns: dict[int, int]
     T_map_base: dict[int, np.ndarray]
-    scans: dict[int, Path]
-    without_pose: int
+    pose_file: Path | None
+
+    @property
+    def frames(self) -> list[int]:
+        """The frame numbers, ascending."""
+        return list(self.stamps_ns)
+
+    @property
+    def images(self) -> dict[int, Path]:
+        """Image file of ``image_00`` by frame number."""
+        return self.camera_images.get(CAMERAS[0], {})
+
+    def posed(self) -> "Kitti360Drive":
+        """Return the drive without the frames that have no pose; itself, if it has no poses."""
+        if self.pose_file is None:
+            return self
+        stamps = {number: ns for number, ns in self.stamps_ns.items() if number in self.T_map_base}
+        return replace(self, stamps_ns=stamps)
+
+    def lacking(self) -> dict[str, list[int]]:
+        """Return the frames that lack something others have, by what they lack."""
+        kinds: dict[str, Collection[int]] = {}
+        kinds |= {f"image of {name}": files for name, files in self.camera_images.items()}
+        kinds |= {f"class map of {name}": files for name, files in self.labels.items()}
+        kinds |= {"scan": self.scans} if self.scans else {}
+        kinds |= {"pose": self.T_map_base} if self.pose_file else {}
+        lacking = {kind: [n for n in self.frames if n not in has] for kind, has in kinds.items()}
+        return {kind: frames for kind, frames in lacking.items() if frames}
 
 
-def read_drive(folder: Path) -> Kitti360Drive:
+def find_drives(root: Path) -> list[Path]:
+    """Return the folders of all drives below a folder in the official layout, by name.
+
+    Args:
+        root: The folder with ``data_2d_raw``, or a drive's own folder, which is the only one then.
+
+    Raises:
+        InputError: If there is none.
+    """
+    root = Path(root)
+    if (root / CAMERAS[0]).is_dir():
+        return [root]
+    raw = root / _RAW
+    folders = sorted(raw.iterdir()) if raw.is_dir() else []
+    drives = [f for f in folders if any((f / name).is_dir() for name in CAMERAS)]
+    if not drives:
+        raise InputError(
+            f"{root} must have {_RAW}/<drive>/{CAMERAS[0]}, or be a drive with {CAMERAS[0]}"
+        )
+    return drives
+
+
+def read_drive(
+    folder: Path,
+    cameras: tuple[str, ...] | None = None,
+    *,
+    poses: str | Path = AUTO,
+    timestamps: bool = True,
+) -> Kitti360Drive:
     """Find the files of one drive.
 
     Args:
-        folder: A folder with ``image_00``: ``data_2d_raw/<drive>``, or the single folder.
+        folder: ``data_2d_raw/<drive>``, or the single folder.
+        cameras: Such as ``image_00``; None: all that have images.
+        poses: ``official``, ``orb-slam``, ``auto`` (the first of these that is there), ``none``,
+            or a file of body poses in the format of ``poses.txt``.
+        timestamps: Take the stamps from ``timestamps.txt``, where there is one; otherwise frame
+            numbers count tenths of a second.
 
     Raises:
-        InputError: If images or calibration are missing, or a file is not as specified.
+        InputError: If images, calibration or poses that were asked for are missing, or a file is
+            not as specified.
     """
     folder = Path(folder).resolve()
-    pictures = folder / "image_00" / "data_rect"
-    images = _numbered(pictures, ".png")
-    if not images:
-        raise InputError(f"a KITTI-360 drive needs images {pictures}/NNNNNNNNNN.png, found none")
     root = folder.parent.parent
-    calibration_folder = _first_folder(folder / "calibration", root / "calibration")
-    calibration = read_calibration(calibration_folder)
-    poses = _first_poses([folder, root / "data_poses" / folder.name], calibration)
-    without_pose = 0
-    if poses:
-        kept = {number: path for number, path in images.items() if number in poses}
-        without_pose, images = len(images) - len(kept), kept
-        if not images:
-            raise InputError(f"no image of {pictures} has a line in the pose file")
-        T_base_first = inverse(poses[min(images)])
-        poses = {number: T_base_first @ poses[number] for number in images}
-    scans = _numbered(folder / "velodyne_points" / "data", ".bin") or _numbered(
-        root / "data_3d_raw" / folder.name / "velodyne_points" / "data", ".bin"
+    images = {name: _images(folder, name) for name in CAMERAS}
+    images = {name: files for name, files in images.items() if files}
+    wanted = cameras or tuple(images) or CAMERAS[:1]
+    for name in wanted:
+        if name not in images:
+            pictures = folder / name / _picture_folder(name)
+            raise InputError(
+                f"a KITTI-360 drive needs images {pictures}/NNNNNNNNNN.png, found none"
+            )
+    images = {name: images[name] for name in wanted}
+    calibration = read_calibration(_first_folder(folder / "calibration", root / "calibration"))
+    for name in images:
+        if name not in calibration.cameras or name not in calibration.T_imu_cam:
+            raise InputError(f"{folder} has images of {name}, but no calibration for it")
+    frames = sorted(set().union(*images.values()))
+    pose_file = _pose_file(folder, root, poses)
+    T_map_base = _poses_in_map(pose_file, calibration, frames) if pose_file else {}
+    scans = _numbered(folder / "velodyne_points/data", ".bin") or _numbered(
+        root / "data_3d_raw" / folder.name / "velodyne_points/data", ".bin"
     )
+    labels = {name: _labels(folder, root, name) for name in images}
     return Kitti360Drive(
         folder.name,
         calibration,
         images,
-        _stamps(folder / "image_00" / "timestamps.txt", images),
-        poses,
-        {number: path for number, path in scans.items() if number in images},
-        without_pose,
-    )
-
-
-def read_calibration(folder: Path) -> Kitti360Calibration:
-    """Read ``perspective.txt``, ``calib_cam_to_pose.txt`` and ``calib_cam_to_velo.txt``.
-
-    Raises:
-        InputError: If a file or an entry is missing, or has another number of values.
-    """
-    perspective = _read_entries(folder / "perspective.txt")
-    K = _entry(perspective, "P_rect_00", 12, folder).reshape(3, 4)[:, :3]
-    width, height = _entry(perspective, "S_rect_00", 2, folder)
-    to_pose = _read_entries(folder / "calib_cam_to_pose.txt")
-    to_velo = _numbers(_read_text(folder / "calib_cam_to_velo.txt"), folder)
-    if to_velo.size != 12:
-        raise InputError(f"calib_cam_to_velo.txt must hold 12 numbers, got {to_velo.size}")
-    return Kitti360Calibration(
-        camera=PinholeCamera(K, int(width), int(height)),
-        R_rect=_entry(perspective, "R_rect_00", 9, folder).reshape(3, 3),
-        T_imu_cam={
-            name: _rigid(_entry(to_pose, name, 12, folder)) for name in _CAMERAS if name in to_pose
-        },
-        T_velo_cam=_rigid(to_velo),
+        {name: files for name, files in labels.items() if files},
+        {number: scans[number] for number in frames if number in scans},
+        _stamps(folder, list(images) if timestamps else [], frames),
+        T_map_base,
+        pose_file,
     )
 
 
@@ -159,8 +184,8 @@ def read_poses(path: Path) -> dict[int, np.ndarray]:
         InputError: If a line has another number of values, or a frame comes twice.
     """
     poses: dict[int, np.ndarray] = {}
-    for line_number, line in enumerate(_read_text(path).splitlines(), start=1):
-        values = _numbers(line, path)
+    for line_number, line in enumerate(read_text(path).splitlines(), start=1):
+        values = numbers(line, path)
         if values.size == 0:
             continue
         if values.size not in (13, 17):
@@ -170,7 +195,7 @@ def read_poses(path: Path) -> dict[int, np.ndarray]:
             )
         if int(values[0]) in poses:
             raise InputError(f"{path} line {line_number}: frame {int(values[0])} comes twice")
-        poses[int(values[0])] = _rigid(values[1:13])
+        poses[int(values[0])] = rigid(values[1:13])
     return dict(sorted(poses.items()))
 
 
@@ -186,27 +211,84 @@ def read_scan(path: Path) -> np.ndarray:
     return np.fromfile(path, dtype="<f4").reshape(-1, 4)
 
 
-def _first_poses(folders: list[Path], calibration: Kitti360Calibration) -> dict[int, np.ndarray]:
-    """Return poses of ``base_link`` in the file's own world."""
-    for folder in folders:
-        for name in _POSE_FILES:
-            path = folder / name
-            if path.is_file():
-                body = T_BASE_IMU if name == "poses.txt" else calibration.T_base_rect
-                T_body_base = inverse(body)
-                return {number: T @ T_body_base for number, T in read_poses(path).items()}
-    return {}
+def read_labels(path: Path) -> np.ndarray:
+    """Return a file of KITTI-360 label ids as (H, W) uint8 Cityscapes train ids, 255 for others.
+
+    Raises:
+        InputError: If the file is no 8-bit grey PNG.
+    """
+    label_ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if label_ids is None or label_ids.ndim != 2 or label_ids.dtype != np.uint8:
+        got = "none" if label_ids is None else f"{label_ids.shape} {label_ids.dtype}"
+        raise InputError(f"{path} must be a grey 8-bit image of label ids, got {got}")
+    return _TRAIN_ID_OF_ID[label_ids]
 
 
-def _stamps(path: Path, images: dict[int, Path]) -> dict[int, int]:
-    if not path.is_file():
-        return {number: FIRST_STAMP_NS + number * FRAME_PERIOD_NS for number in images}
-    lines = _read_text(path).splitlines()
-    if max(images) >= len(lines):
+def _images(folder: Path, name: str) -> dict[int, Path]:
+    return _numbered(folder / name / _picture_folder(name), ".png")
+
+
+def _picture_folder(name: str) -> str:
+    return "data_rect" if name in CAMERAS[:2] else "data_rgb"
+
+
+def _labels(folder: Path, root: Path, name: str) -> dict[int, Path]:
+    official = root / "data_2d_semantics/train" / folder.name / name / "semantic"
+    return _numbered(official, ".png") or _numbered(folder / name / "semantic", ".png")
+
+
+def _pose_file(folder: Path, root: Path, poses: str | Path) -> Path | None:
+    if poses == NO_POSES:
+        return None
+    if poses not in POSE_SOURCES:
+        return Path(poses)
+    # ORB-SLAM3's poses are found under the number of the drive, too.
+    short = re.search(r"drive_(\d{4})", folder.name)
+    names = [folder.name, *(short.groups() if short else ())]
+    folders = [
+        root / _POSE_FOLDERS[source] / name
+        for source in ([*_POSE_FOLDERS] if poses == AUTO else [str(poses)])
+        for name in names
+    ]
+    if poses == AUTO:
+        folders.insert(0, folder)
+    paths = [path / name for path in folders for name in (_BODY_POSES, _CAMERA_POSES)]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None and poses != AUTO:
+        raise InputError(f"no {poses} poses of {folder.name}; looked for {paths[0]}")
+    return found
+
+
+def _poses_in_map(
+    path: Path, calibration: Kitti360Calibration, frames: list[int]
+) -> dict[int, np.ndarray]:
+    """Return poses of ``base_link`` in the map, of those frames that the file has."""
+    is_body = path.name != _CAMERA_POSES
+    T_base_body = T_BASE_IMU if is_body else calibration.T_base_image(CAMERAS[0])
+    poses = read_poses(path)
+    poses = {number: poses[number] for number in frames if number in poses}
+    if not poses:
+        raise InputError(f"no frame from {frames[0]} to {frames[-1]} has a line in {path}")
+    T_body_base = inverse(T_base_body)
+    T_map_world = T_base_body @ inverse(next(iter(poses.values())))
+    return {number: T_map_world @ T @ T_body_base for number, T in poses.items()}
+
+
+def _stamps(folder: Path, names: list[str], frames: list[int]) -> dict[int, int]:
+    paths = [folder / name / "timestamps.txt" for name in names]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return {number: FIRST_STAMP_NS + number * FRAME_PERIOD_NS for number in frames}
+    lines = read_text(path).splitlines()
+    if frames[-1] >= len(lines):
         raise InputError(
-            f"{path} has {len(lines)} lines, too few for the image of frame {max(images)}"
+            f"{path} has {len(lines)} lines, too few for the image of frame {frames[-1]}"
         )
-    return {number: _nanoseconds(lines[number], path) for number in images}
+    stamps = {number: _nanoseconds(lines[number], path) for number in frames}
+    for before, number in pairwise(frames):
+        if stamps[number] <= stamps[before]:
+            raise InputError(f"{path}: frame {number} must be later than frame {before}")
+    return stamps
 
 
 def _nanoseconds(line: str, path: Path) -> int:
@@ -230,35 +312,3 @@ def _first_folder(*folders: Path) -> Path:
         if folder.is_dir():
             return folder
     raise InputError(f"no calibration folder; looked for {' and '.join(map(str, folders))}")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-
-
-def _read_entries(path: Path) -> dict[str, str]:
-    lines = [line.partition(":") for line in _read_text(path).splitlines()]
-    return {key.strip(): value for key, colon, value in lines if colon}
-
-
-def _entry(entries: dict[str, str], key: str, count: int, folder: Path) -> np.ndarray:
-    if key not in entries:
-        raise InputError(f"the calibration in {folder} has no entry {key}")
-    values = _numbers(entries[key], folder)
-    if values.size != count:
-        raise InputError(f"{key} in {folder} must have {count} numbers, got {values.size}")
-    return values
-
-
-def _numbers(text: str, source: Path) -> np.ndarray:
-    try:
-        return np.array([float(word) for word in text.split()])
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
-
-
-def _rigid(values: np.ndarray) -> np.ndarray:
-    return np.vstack([values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])

@@ -5,6 +5,7 @@ index or a metadata.yaml says is taken for delivered: after a full pass the mess
 """
 
 import heapq
+import itertools
 import os
 import shutil
 import time
@@ -15,21 +16,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 import zstandard
 
 from scenedino_ros.core.errors import BagError
 from scenedino_ros.ros.bag_files import (
-    METADATA,
+    StorageFile,
     is_recording_folder,
     new_folder,
     open_storage,
     storage_files,
+    write_metadata,
 )
-from scenedino_ros.ros.bag_mcap import McapFile
 from scenedino_ros.ros.bag_mcap_writer import McapWriter
-from scenedino_ros.ros.bag_metadata import BagTopic, TopicQos, metadata_map
-from scenedino_ros.ros.bag_sqlite import SqliteFile, SqliteWriter
+from scenedino_ros.ros.bag_metadata import (
+    BagFile,
+    BagTopic,
+    StoredMessage,
+    TopicQos,
+    metadata_map,
+)
+from scenedino_ros.ros.bag_sqlite import SqliteWriter
 from scenedino_ros.ros.bag_types import MessageTypes
 
 _WRITERS: dict[str, type[McapWriter] | type[SqliteWriter]] = {
@@ -40,6 +46,20 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a serialized message begins with a zero byt
 _FLUSH_S = 1.0  # how long a written message may wait in memory while others follow
 
 
+class MessagePlace(NamedTuple):
+    """Where a message lies in its recording; `BagReader.message_at` reads it again.
+
+    Attributes:
+        file: Number of the storage file, from 0.
+        group: Where the records begin that it lies among (MCAP), or its row (SQLite).
+        offset: Of the message among those records; 0 in SQLite.
+    """
+
+    file: int
+    group: int
+    offset: int
+
+
 class BagMessage(NamedTuple):
     """A recorded message.
 
@@ -48,12 +68,14 @@ class BagMessage(NamedTuple):
         type: Message type, such as ``sensor_msgs/msg/Image``.
         time_ns: When it was recorded, nanoseconds.
         message: Its serialized bytes, or the message with its fields as attributes.
+        place: Where it lies.
     """
 
     topic: str
     type: str
     time_ns: int
     message: Any
+    place: MessagePlace
 
 
 class BagReader:
@@ -67,6 +89,7 @@ class BagReader:
         topics: The topics by name, with their types and message counts.
         start_ns: Time of the first message, nanoseconds; 0 where there are none.
         end_ns: Time of the last message, nanoseconds; 0 where there are none.
+        promised: How many messages indexes and metadata.yaml say there are, by topic.
         problems: Sentences on what is damaged, missing or contradictory. Reading and a full pass
             over the messages may add to them.
     """
@@ -81,7 +104,7 @@ class BagReader:
         self._problems: list[str] = []
         self._types = MessageTypes()
         self._stack = ExitStack()
-        self._files: list[McapFile | SqliteFile] = []
+        self._files: list[StorageFile] = []
         try:
             self._metadata, paths = storage_files(self.path, self._problems)
             for file in paths:
@@ -93,6 +116,7 @@ class BagReader:
             self._stack.close()
             raise
         self.topics = self._merged_topics()
+        self.promised = self._promised()
         self._compare(Counter({topic.name: topic.count for topic in self.topics.values()}), None)
         starts = [file.start_ns for file in self._files if file.start_ns is not None]
         self.start_ns = min(starts, default=0)
@@ -146,13 +170,14 @@ class BagReader:
                 )
         low = -(2**63) if start is None else start
         high = 2**63 - 1 if stop is None else stop
-        streams = [file.messages(names, low, high) for file in self._files]
+        streams = [
+            zip(itertools.repeat(number), file.messages(names, low, high))
+            for number, file in enumerate(self._files)
+        ]
         delivered: Counter[str] = Counter()
-        for time_ns, topic, data in heapq.merge(*streams, key=lambda entry: entry[0]):
-            content = self._decompressed(data)
-            delivered[topic.name] += 1
-            message = content if raw else self._types.decode(topic, content)
-            yield BagMessage(topic.name, topic.type, time_ns, message)
+        for number, stored in heapq.merge(*streams, key=lambda entry: entry[1].time_ns):
+            delivered[stored.topic.name] += 1
+            yield self._message(number, stored, raw=raw)
         if start is None and stop is None:
             promised = self._compare(delivered, names)
             if promised and not delivered:
@@ -160,6 +185,27 @@ class BagReader:
                     f"none of the {promised} messages that {self.path} should hold can be read: "
                     f"{'; '.join(self.problems)}"
                 )
+
+    def message_at(self, place: MessagePlace, *, raw: bool = False) -> BagMessage:
+        """Read one message again.
+
+        Args:
+            place: Where it lies, as `messages` gave it.
+            raw: Give the serialized bytes instead of a decoded message.
+
+        Raises:
+            BagError: If there is no message, or it cannot be decoded.
+        """
+        if not 0 <= place.file < len(self._files):
+            raise BagError(f"{self.path} has {len(self._files)} files, got file {place.file}")
+        stored = self._files[place.file].message_at(place.group, place.offset)
+        return self._message(place.file, stored, raw=raw)
+
+    def _message(self, file: int, stored: StoredMessage, *, raw: bool) -> BagMessage:
+        topic, content = stored.topic, self._decompressed(stored.data)
+        message = content if raw else self._types.decode(topic, content)
+        place = MessagePlace(file, stored.group, stored.offset)
+        return BagMessage(topic.name, topic.type, stored.time_ns, message, place)
 
     def _add_file(self, path: Path, *, is_only: bool) -> None:
         """Open a storage file; one of several that cannot be read is noted and left out."""
@@ -200,6 +246,13 @@ class BagReader:
             merged.setdefault(topic.name, replace(topic, count=0))
         return dict(sorted(merged.items()))
 
+    def _promised(self) -> Counter[str]:
+        listed: Counter[str] = Counter()
+        for topic in self._metadata.topics if self._metadata else ():
+            listed[topic.name] += topic.count
+        # The larger count of both.
+        return listed | Counter({name: topic.count for name, topic in self.topics.items()})
+
     def _compare(self, counts: Counter[str], names: frozenset[str] | None) -> int:
         """Note where fewer messages were found than indexes and metadata.yaml promise.
 
@@ -210,11 +263,7 @@ class BagReader:
         Returns:
             Number of messages promised.
         """
-        promised = Counter({name: topic.count for name, topic in self.topics.items()})
-        listed: Counter[str] = Counter()
-        for topic in self._metadata.topics if self._metadata else ():
-            listed[topic.name] += topic.count
-        promised |= listed  # the larger count of both
+        promised = self.promised
         if names is not None:
             promised = Counter({name: promised[name] for name in names})
         for name, count in sorted(promised.items()):
@@ -364,14 +413,10 @@ class BagWriter:
             replace(topic, count=self._counts[name]) for name, (_, topic) in self._topics.items()
         ]
         storage = self._storage
-        metadata = metadata_map(
-            storage.storage, storage.path.name, topics, self._start_ns, self._end_ns
-        )
+        file = BagFile(storage.path.name, self._start_ns, self._end_ns, self.message_count)
+        metadata = metadata_map(storage.storage, [file], topics)
         storage.close(metadata)
-        text = yaml.safe_dump({"rosbag2_bagfile_information": metadata}, sort_keys=False)
-        temporary = self.partial_path / f"{METADATA}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.partial_path / METADATA)
+        write_metadata(self.partial_path, metadata)
         try:
             self._check_target()
         except BagError as error:
@@ -384,6 +429,12 @@ class BagWriter:
             shutil.rmtree(replaced)
         else:
             os.replace(self.partial_path, self.path)
+
+    def abandon(self) -> None:
+        """Give the recording up and remove what was written: half a recording is none."""
+        self._closed = True
+        self._storage.flush()
+        shutil.rmtree(self.partial_path, ignore_errors=True)
 
     def _check_target(self) -> None:
         """Refuse to replace anything but a recording, and that only where it is asked for."""

@@ -1,21 +1,25 @@
 """The files and folders of a recording: which make it up, and how each is opened."""
 
 import itertools
+import os
 import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import yaml
 import zstandard
 
 from scenedino_ros.core.errors import BagError
 from scenedino_ros.ros.bag_mcap import McapFile
 from scenedino_ros.ros.bag_metadata import BagMetadata, read_metadata
 from scenedino_ros.ros.bag_sqlite import SqliteFile
+from scenedino_ros.ros.bag_sqlite_prefix import SqlitePrefix, is_cut_off
 
 METADATA = "metadata.yaml"
-_READERS: dict[str, type[McapFile] | type[SqliteFile]] = {".mcap": McapFile, ".db3": SqliteFile}
+StorageFile = McapFile | SqliteFile | SqlitePrefix
+_SUFFIXES = (".mcap", ".db3")
 _COMPRESSED = ".zstd"
 _RECORDING_NAME = re.compile(r"metadata\.yaml|.*\.(mcap|db3)(\.zstd|-shm|-wal|-journal)?")
 
@@ -45,7 +49,7 @@ def storage_files(path: Path, problems: list[str]) -> tuple[BagMetadata | None, 
             problems.append(f"{error}; the recording is read without it")
     if metadata is None:
         files = sorted(
-            (file for file in path.iterdir() if _kind(file) in _READERS), key=_by_number
+            (file for file in path.iterdir() if _kind(file) in _SUFFIXES), key=_by_number
         )
         # A compressed file beside its original is what interrupted compression leaves.
         files = [f for f in files if f.suffix != _COMPRESSED or f.with_suffix("") not in files]
@@ -60,7 +64,7 @@ def storage_files(path: Path, problems: list[str]) -> tuple[BagMetadata | None, 
     return metadata, files
 
 
-def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> McapFile | SqliteFile:
+def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> StorageFile:
     """Open a storage file; one that rosbag2 compressed is decompressed first.
 
     Args:
@@ -72,12 +76,14 @@ def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> McapFile 
         BagError: If it cannot be read.
     """
     kind = _kind(path)
-    if kind not in _READERS:
+    if kind not in _SUFFIXES:
         raise BagError(f"a recording must be an .mcap or .db3 file or a folder, got {path}")
     try:
         if path.suffix == _COMPRESSED:
             path = _decompressed(path, stack, problems)
-        return _READERS[kind](path)
+        if kind == ".mcap":
+            return McapFile(path)
+        return SqlitePrefix(path) if is_cut_off(path) else SqliteFile(path)
     except OSError as error:
         raise BagError(f"{path} cannot be read: {error}") from error
 
@@ -85,6 +91,22 @@ def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> McapFile 
 def is_recording_folder(path: Path) -> bool:
     """Return whether a folder holds nothing but the files of recordings."""
     return path.is_dir() and all(_RECORDING_NAME.fullmatch(f.name) for f in path.iterdir())
+
+
+def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+    """Write a recording's metadata.yaml, see `bag_metadata.metadata_map`."""
+    text = yaml.safe_dump({"rosbag2_bagfile_information": metadata}, sort_keys=False)
+    write_whole(folder / METADATA, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is either complete and on disk, or as it was before."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
 
 
 def new_folder(path: Path, suffix: str = ".partial") -> Path:

@@ -24,7 +24,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.ros.bag_metadata import BagTopic, parse_qos
+from scenedino_ros.ros.bag_metadata import BagTopic, StoredMessage, parse_qos
 
 MAGIC = b"\x89MCAP0\r\n"
 _RECORD = struct.Struct("<BQ")  # opcode, length of what follows
@@ -114,6 +114,8 @@ class McapFile:
             self._file.close()
             raise
         self._spans = sorted(contents.spans)
+        self._span_at = {span.offset: span for span in self._spans}
+        self._loaded: tuple[int, bytes] = (-1, b"")
         self._topics = {
             number: _topic_of(channel, contents.schemas, contents.counts[number])
             for number, channel in contents.channels.items()
@@ -127,8 +129,8 @@ class McapFile:
 
     def messages(
         self, names: frozenset[str] | None, start: int, stop: int
-    ) -> Iterator[tuple[int, BagTopic, bytes]]:
-        """Yield (time, topic, data) in the order of time.
+    ) -> Iterator[StoredMessage]:
+        """Yield messages in the order of time.
 
         Args:
             names: Topics to read; None: all.
@@ -140,13 +142,12 @@ class McapFile:
             for number, topic in self._topics.items()
             if names is None or topic.name in names
         }
-        waiting: list[tuple[int, int, int, bytes]] = []
+        waiting: list[tuple[int, int, StoredMessage]] = []
         serial = itertools.count()
         for span in self._spans:
             # Chunks may overlap in time: whatever is older than this one can go out.
             while waiting and waiting[0][0] < span.start_ns:
-                time_ns, _, number, data = heapq.heappop(waiting)
-                yield time_ns, wanted[number], data
+                yield heapq.heappop(waiting)[2]
             if span.end_ns < start or span.start_ns >= stop:
                 continue
             if span.channels and span.channels.isdisjoint(wanted):
@@ -156,10 +157,33 @@ class McapFile:
                 number, _, time_ns, _ = _MESSAGE.unpack_from(records, begin)
                 if number in wanted and start <= time_ns < stop:
                     data = records[begin + _MESSAGE.size : end]
-                    heapq.heappush(waiting, (time_ns, next(serial), number, data))
+                    stored = StoredMessage(time_ns, wanted[number], data, span.offset, begin)
+                    heapq.heappush(waiting, (time_ns, next(serial), stored))
         while waiting:
-            time_ns, _, number, data = heapq.heappop(waiting)
-            yield time_ns, wanted[number], data
+            yield heapq.heappop(waiting)[2]
+
+    def message_at(self, group: int, offset: int) -> StoredMessage:
+        """Return the message at a place that `messages` gave.
+
+        The group read last stays in memory, because neighbours in time are neighbours in the file.
+
+        Args:
+            group: Where its span begins in the file.
+            offset: Of its body in the (decompressed) span.
+
+        Raises:
+            BagError: If there is no message.
+        """
+        span = self._span_at.get(group)
+        if span is not None and self._loaded[0] != group:
+            self._loaded = (group, self._load(span))
+        _, records = self._loaded
+        if span is None or not _RECORD.size <= offset <= len(records) - _MESSAGE.size:
+            raise BagError(f"{self.path} has no message {offset} bytes into the group at {group}")
+        _, length = _RECORD.unpack_from(records, offset - _RECORD.size)
+        number, _, time_ns, _ = _MESSAGE.unpack_from(records, offset)
+        data = records[offset + _MESSAGE.size : offset + length]
+        return StoredMessage(time_ns, self._topics[number], data, group, offset)
 
     def _indexed(self) -> _Contents | None:
         """Return what the file's summary says it holds, or None if that is not all."""
@@ -239,7 +263,8 @@ class McapFile:
         if not finished and position < self._size:
             self.problems.append(
                 f"{self.path.name} breaks off: of its {self._size} bytes those from byte "
-                f"{position} on cannot be read in full; {count} messages could"
+                f"{position} on cannot be read in full; {count} messages could, and how many "
+                "there were only a metadata.yaml tells"
             )
         elif not finished:
             self.problems.append(

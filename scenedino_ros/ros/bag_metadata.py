@@ -1,8 +1,10 @@
 """What a rosbag2 recording says about itself: topics, QoS, files, and its metadata.yaml."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -55,6 +57,40 @@ class BagTopic:
     definition_format: str = ""
     type_hash: str = ""
     serialization: str = "cdr"
+
+
+class StoredMessage(NamedTuple):
+    """A message as a storage file holds it.
+
+    Attributes:
+        time_ns: When it was recorded, nanoseconds.
+        topic: Its topic.
+        data: Serialized, and compressed where rosbag2 compressed messages on their own.
+        group: Where the records begin that it lies among (MCAP), or its row (SQLite).
+        offset: Of the message among those records; 0 in SQLite.
+    """
+
+    time_ns: int
+    topic: BagTopic
+    data: bytes
+    group: int
+    offset: int
+
+
+class BagFile(NamedTuple):
+    """A storage file of a recording.
+
+    Attributes:
+        name: Its name, without folders.
+        start_ns: Time of the first message, nanoseconds; None: there are none.
+        end_ns: Time of the last message.
+        message_count: Number of messages.
+    """
+
+    name: str
+    start_ns: int | None
+    end_ns: int
+    message_count: int
 
 
 @dataclass(frozen=True)
@@ -149,26 +185,30 @@ def read_metadata(path: Path) -> BagMetadata:
 
 
 def metadata_map(
-    storage: str, file: str, topics: list[BagTopic], start_ns: int | None, end_ns: int
+    storage: str,
+    files: Sequence[BagFile],
+    topics: Sequence[BagTopic],
+    custom: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return what a metadata.yaml holds below its top key, for a recording in one file.
+    """Return what a metadata.yaml holds below its top key.
 
     Args:
         storage: ``mcap`` or ``sqlite3``.
-        file: Name of the storage file.
-        topics: Topics with their counts.
-        start_ns: Time of the first message; None: there are none.
-        end_ns: Time of the last message.
+        files: The storage files, in order.
+        topics: Topics with their counts over all files.
+        custom: Further words of the writer's own.
     """
-    count = sum(topic.count for topic in topics)
-    start = {"nanoseconds_since_epoch": _NEVER_NS if start_ns is None else start_ns}
-    duration = {"nanoseconds": 0 if start_ns is None else end_ns - start_ns}
+    starts = [file.start_ns for file in files if file.start_ns is not None]
+    whole = BagFile(
+        "",
+        min(starts, default=None),
+        max((file.end_ns for file in files), default=0),
+        sum(topic.count for topic in topics),
+    )
     return {
         "version": _VERSION,
         "storage_identifier": storage,
-        "duration": duration,
-        "starting_time": start,
-        "message_count": count,
+        **_extent(whole),
         "topics_with_message_count": [
             {
                 "topic_metadata": {
@@ -184,15 +224,18 @@ def metadata_map(
         ],
         "compression_format": "",
         "compression_mode": "",
-        "relative_file_paths": [file],
-        "files": [
-            {
-                "path": file,
-                "starting_time": dict(start),
-                "duration": dict(duration),
-                "message_count": count,
-            }
-        ],
-        "custom_data": {},
+        "relative_file_paths": [file.name for file in files],
+        "files": [{"path": file.name, **_extent(file)} for file in files],
+        "custom_data": dict(custom),
         "ros_distro": "",
+    }
+
+
+def _extent(file: BagFile) -> dict[str, Any]:
+    start = _NEVER_NS if file.start_ns is None else file.start_ns
+    duration = 0 if file.start_ns is None else file.end_ns - file.start_ns
+    return {
+        "duration": {"nanoseconds": duration},
+        "starting_time": {"nanoseconds_since_epoch": start},
+        "message_count": file.message_count,
     }

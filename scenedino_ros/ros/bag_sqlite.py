@@ -3,9 +3,8 @@
 import os
 import shutil
 import sqlite3
-import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +12,7 @@ from urllib.parse import quote
 import yaml
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.ros.bag_metadata import BagTopic, parse_qos, qos_text
+from scenedino_ros.ros.bag_metadata import BagTopic, StoredMessage, parse_qos, qos_text
 
 # What SQLite leaves beside a file whose writer did not close it.
 _JOURNALS = ("-wal", "-journal")
@@ -63,7 +62,7 @@ class SqliteFile:
         self._database: sqlite3.Connection | None = None
         try:
             self._database = self._open()
-            self._topics = self._read_topics(self._database)
+            self._topics = read_topics(self._database, self._count(self._database))
         except sqlite3.Error as error:
             self.close()
             raise BagError(f"{path} cannot be read as a recording: {error}") from error
@@ -83,8 +82,8 @@ class SqliteFile:
 
     def messages(
         self, names: frozenset[str] | None, start: int, stop: int
-    ) -> Iterator[tuple[int, BagTopic, bytes]]:
-        """Yield (time, topic, data) in the order of time.
+    ) -> Iterator[StoredMessage]:
+        """Yield messages in the order of time.
 
         Args:
             names: Topics to read; None: all.
@@ -104,9 +103,22 @@ class SqliteFile:
             for row, time_ns, number in rows:
                 data = self._data(row)
                 if data is not None:
-                    yield time_ns, self._topics[number], data
+                    yield StoredMessage(time_ns, self._topics[number], data, row, 0)
         except sqlite3.DatabaseError as error:
             self._report(error)
+
+    def message_at(self, group: int, offset: int) -> StoredMessage:
+        """Return the message at a place that `messages` gave: its row, and 0.
+
+        Raises:
+            BagError: If there is no message.
+        """
+        data = self._data(group)
+        if data is None or self._database is None or offset:
+            raise BagError(f"{self.path} has no message in row {group}")
+        query = "SELECT timestamp, topic_id FROM messages WHERE id = ?"
+        time_ns, number = self._database.execute(query, (group,)).fetchone()
+        return StoredMessage(time_ns, self._topics[number], data, group, 0)
 
     def _data(self, row: int) -> bytes | None:
         """Return one message, None where its part of the file is damaged.
@@ -128,10 +140,8 @@ class SqliteFile:
             self.problems.append(problem)
 
     def _open(self) -> sqlite3.Connection:
-        beside = [self.path.with_name(self.path.name + suffix) for suffix in _JOURNALS]
-        beside = [path for path in beside if path.is_file() and path.stat().st_size]
+        beside = journals_of(self.path)
         if not beside:
-            _check_size(self.path)
             uri = f"file:{quote(str(self.path))}?mode=ro&immutable=1"
             return sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._copy = tempfile.TemporaryDirectory(prefix="scenedino_bag_")
@@ -140,15 +150,8 @@ class SqliteFile:
         copied = Path(self._copy.name, self.path.name)
         return sqlite3.connect(copied, check_same_thread=False)
 
-    def _read_topics(self, database: sqlite3.Connection) -> dict[int, BagTopic]:
-        """Return the topics by their number; later versions of rosbag2 added columns."""
-        columns = {row[1] for row in database.execute("PRAGMA table_info(topics)")}
-        definitions = {}
-        if database.execute("PRAGMA table_info(message_definitions)").fetchall():
-            rows = database.execute(
-                "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
-            )
-            definitions = {row[0]: row[1:] for row in rows if row[1] in ("ros2msg", "ros2idl")}
+    def _count(self, database: sqlite3.Connection) -> dict[int, int]:
+        """Return the number of messages by topic, and take in their first and last time."""
         counts = {}
         for number, count, first, last in database.execute(
             "SELECT topic_id, COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages "
@@ -157,42 +160,48 @@ class SqliteFile:
             counts[number] = count
             self.start_ns = first if self.start_ns is None else min(self.start_ns, first)
             self.end_ns = max(self.end_ns, last)
-        wanted = ["id", "name", "type", "serialization_format"]
-        optional = ["offered_qos_profiles", "type_description_hash"]
-        selected = [*wanted, *(n if n in columns else f"'' AS {n}" for n in optional)]
-        topics = {}
-        for number, name, kind, serialization, qos, type_hash in database.execute(
-            f"SELECT {', '.join(selected)} FROM topics ORDER BY id"
-        ):
-            encoding, definition = definitions.get(kind, ("", ""))
-            topics[number] = BagTopic(
-                name=name,
-                type=kind,
-                count=counts.get(number, 0),
-                qos=parse_qos(qos),
-                definition=definition,
-                definition_format=encoding if definition else "",
-                type_hash=type_hash,
-                serialization=serialization,
-            )
-        return topics
+        return counts
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a file that lost its end: SQLite would read zeros there.
+def read_topics(database: sqlite3.Connection, counts: Mapping[int, int]) -> dict[int, BagTopic]:
+    """Return the topics by their number; later versions of rosbag2 added columns.
 
-    Source: "The Database Header" in SQLite's description of its file format.
+    Args:
+        database: An opened .db3 file.
+        counts: Number of messages by topic.
     """
-    with path.open("rb") as file:
-        header = file.read(100)
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise BagError(f"{path} cannot be read as a recording: it is no SQLite file")
-    page_size, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
-    expected = pages * (65536 if page_size == 1 else page_size)
-    if path.stat().st_size < expected:
-        raise BagError(
-            f"{path} is cut off: it must have {expected} bytes, got {path.stat().st_size}"
+    columns = {row[1] for row in database.execute("PRAGMA table_info(topics)")}
+    definitions = {}
+    if database.execute("PRAGMA table_info(message_definitions)").fetchall():
+        rows = database.execute(
+            "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
         )
+        definitions = {row[0]: row[1:] for row in rows if row[1] in ("ros2msg", "ros2idl")}
+    wanted = ["id", "name", "type", "serialization_format"]
+    optional = ["offered_qos_profiles", "type_description_hash"]
+    selected = [*wanted, *(n if n in columns else f"'' AS {n}" for n in optional)]
+    topics = {}
+    for number, name, kind, serialization, qos, type_hash in database.execute(
+        f"SELECT {', '.join(selected)} FROM topics ORDER BY id"
+    ):
+        encoding, definition = definitions.get(kind, ("", ""))
+        topics[number] = BagTopic(
+            name=name,
+            type=kind,
+            count=counts.get(number, 0),
+            qos=parse_qos(qos),
+            definition=definition,
+            definition_format=encoding if definition else "",
+            type_hash=type_hash,
+            serialization=serialization,
+        )
+    return topics
+
+
+def journals_of(path: Path) -> list[Path]:
+    """Return the journals beside a file: part of what it holds is in them."""
+    beside = [path.with_name(path.name + suffix) for suffix in _JOURNALS]
+    return [file for file in beside if file.is_file() and file.stat().st_size]
 
 
 class SqliteWriter:

@@ -12,6 +12,7 @@ from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
+from scenedino_ros.engines.opening import engine_maker
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
 from scenedino_ros.ros.marker_cdr import MarkerSerializer
 from scenedino_ros.ros.outputs import Outputs, Wanted
@@ -50,8 +51,9 @@ def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predi
         mode=model.mode,
         fit=settings.input.fit,
         memory_budget=model.memory_budget,
+        make_engine=engine_maker(model.engine, tell),
     )
-    tell(f"network on {predictor.device}: {predictor.weights}")
+    tell(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
     predictor.warm_up()
     return predictor
 

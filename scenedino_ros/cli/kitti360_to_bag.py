@@ -1,0 +1,133 @@
+"""Convert KITTI-360 drives into rosbag2 recordings, one for each drive.
+
+The source is a folder in the official layout: data_2d_raw/<drive> beside calibration, data_poses
+(or orb_slam_poses), data_2d_semantics and data_3d_raw, as far as they are there; or a drive's own
+folder. Images go in unchanged, rectified ones with their pinhole camera, fisheyes with the MEI
+model; class maps become Cityscapes train ids. Frames without a pose are recorded all the same. An
+interrupted conversion is taken up by the same command.
+"""
+
+import argparse
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenedino_ros.cli.progress import counting
+from scenedino_ros.cli.values import positive
+from scenedino_ros.core.errors import InputError
+
+if TYPE_CHECKING:
+    from scenedino_ros.datasets.kitti360 import Kitti360Drive
+
+_EPILOG = """\
+examples:
+  scenedino kitti360-to-bag KITTI-360 -o bags
+  scenedino kitti360-to-bag KITTI-360 -o bags --drive 0000,0002 --cameras 00,01,02,03
+  scenedino kitti360-to-bag KITTI-360 -o bags --drive 0009 --poses orb-slam --no-scans
+"""
+_GIGABYTE = 1 << 30
+_SHOWN_RANGES = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("source", type=Path, help="folder with data_2d_raw, or of one drive")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder that gets <drive>, a recording"
+    )
+    parser.add_argument(
+        "--drive", default="", metavar="A,B", help="names or numbers of drives (default: all)"
+    )
+    parser.add_argument(
+        "--cameras", default="", metavar="00,02", help="default: those that have images"
+    )
+    parser.add_argument(
+        "--poses",
+        default="auto",
+        metavar="SOURCE",
+        help="official, orb-slam, none, or a file like KITTI-360's poses.txt "
+        "(default: official, else orb-slam, else none)",
+    )
+    parser.add_argument("--no-labels", action="store_true", help="leave class maps out")
+    parser.add_argument("--no-scans", action="store_true", help="leave Velodyne scans out")
+    parser.add_argument(
+        "--no-timestamps",
+        action="store_true",
+        help="count tenths of a second by frame numbers, instead of reading timestamps.txt",
+    )
+    parser.add_argument(
+        "--split-size",
+        type=positive,
+        default=1.0,
+        metavar="GB",
+        help="of the files of a recording (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert one drive after the other."""
+    # Imported here because it takes a while; help and wrong arguments do not wait for it.
+    from scenedino_ros.datasets.kitti360 import find_drives, read_drive
+
+    cameras = tuple(f"image_{name.strip()}" for name in options.cameras.split(",") if name)
+    for folder in _chosen(find_drives(options.source), options.drive):
+        drive = read_drive(
+            folder, cameras or None, poses=options.poses, timestamps=not options.no_timestamps
+        )
+        _tell_drive(drive)
+        try:
+            _convert(drive, options)
+        except KeyboardInterrupt:
+            print("the same command goes on where this one stopped", file=sys.stderr)
+            raise
+    return 0
+
+
+def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:
+    from scenedino_ros.datasets.conversion import bag_from_kitti360, kitti360_source
+    from scenedino_ros.ros.bag_split_writer import is_recorded, partial_path
+
+    parts = {"labels": not options.no_labels, "scans": not options.no_scans}
+    path = options.output / drive.name
+    if is_recorded(path, kitti360_source(drive, **parts)):
+        print(f"  {path} is complete already")
+        return
+    if partial_path(path).exists():
+        print("  going on with an interrupted conversion", flush=True)
+    split_bytes = round(options.split_size * _GIGABYTE)
+    with counting(drive.name) as progress:
+        bag_from_kitti360(drive, path, **parts, split_bytes=split_bytes, progress=progress)
+    print(f"  written to {path}")
+
+
+def _chosen(folders: list[Path], names: str) -> list[Path]:
+    """Return the drives that are named, in whole or by number; all if none is."""
+    chosen = []
+    for name in filter(None, (name.strip() for name in names.split(","))):
+        found = [f for f in folders if name == f.name or f"_{name}_" in f.name]
+        if len(found) != 1:
+            known = ", ".join(f.name for f in folders)
+            raise InputError(f"--drive must name one of {known}, got '{name}'")
+        chosen += found
+    return chosen or folders
+
+
+def _tell_drive(drive: "Kitti360Drive") -> None:
+    """Say what will be recorded, and what some frames lack."""
+    frames, total = drive.frames, sum(map(len, drive.camera_images.values()))
+    print(f"{drive.name}: {total} images of frames {_ranges(frames)}")
+    print(f"  poses: {drive.pose_file or 'none, so there will be no map -> base_link'}")
+    for what, lacking in drive.lacking().items():
+        count = f"{len(lacking)} of {len(frames)} frames"
+        print(f"  {count} have no {what}: {_ranges(lacking)}", flush=True)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return ascending numbers as '0-4, 7', cut off where there are many gaps."""
+    starts = [numbers[0], *(b for a, b in pairwise(numbers) if b > a + 1)]
+    ends = [*(a for a, b in pairwise(numbers) if b > a + 1), numbers[-1]]
+    words = [f"{a}-{b}" if b > a else str(a) for a, b in zip(starts, ends, strict=True)]
+    rest = len(words) - _SHOWN_RANGES
+    return ", ".join(words[:_SHOWN_RANGES]) + (f" and {rest} more ranges" if rest > 0 else "")

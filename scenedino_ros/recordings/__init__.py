@@ -1,0 +1,1 @@
+"""Recorded drives as training and evaluation read them: poses, frames, and a store of both."""

@@ -1,0 +1,130 @@
+"""One pass over a recording: where frames lie, how cameras are calibrated, how things moved."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.recordings.streams import StreamIndex
+from scenedino_ros.recordings.topics import ODOMETRY, TF_MESSAGE, TF_STATIC, CameraTopics
+from scenedino_ros.ros.bag import BagMessage, BagReader
+from scenedino_ros.ros.header_cdr import header_from_cdr, without_stamp
+from scenedino_ros.ros.tf_cdr import transforms_from_cdr
+from scenedino_ros.ros.transform_tree import TransformTree
+from scenedino_ros.ros.transforms import frame_name
+
+Progress = Callable[[int, int], None]  # steps done, steps in all
+
+_FOREVER_S = 1e9  # the transform tree of a recording forgets nothing
+_TOLD_EVERY = 64  # messages
+
+
+@dataclass
+class BagIndex:
+    """What a pass over a recording found.
+
+    Attributes:
+        frames: Images and maps by topic.
+        calibrations: The first CameraInfo by topic.
+        tree: All transforms.
+        parents: The last parent of each frame.
+        moving: Stamps of the transforms on /tf by child frame, nanoseconds.
+        odometry: Decoded messages of type nav_msgs/Odometry by topic.
+        recorded_ns: Times at which messages were recorded, by topic, ascending.
+        problems: Sentences on what is wrong with messages.
+    """
+
+    frames: dict[str, StreamIndex] = field(default_factory=dict)
+    calibrations: dict[str, Any] = field(default_factory=dict)
+    tree: TransformTree = field(default_factory=lambda: TransformTree(_FOREVER_S))
+    parents: dict[str, str] = field(default_factory=dict)
+    moving: dict[str, list[int]] = field(default_factory=dict)
+    odometry: dict[str, list[Any]] = field(default_factory=dict)
+    recorded_ns: dict[str, list[int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def others_between(self, topic: str) -> Callable[[int, int], bool]:
+        """Return a function that tells whether other topics have messages between two times."""
+        others = np.sort(
+            np.concatenate([times for name, times in self.recorded_ns.items() if name != topic])
+        )
+        return lambda start, end: bool(
+            np.searchsorted(others, start) < np.searchsorted(others, end)
+        )
+
+
+def read_index(
+    reader: BagReader, cameras: Mapping[str, CameraTopics], progress: Progress | None = None
+) -> BagIndex:
+    """Read every message of cameras and poses once.
+
+    Args:
+        reader: The recording.
+        cameras: Topics of its cameras.
+        progress: Called with the number of messages read and their number in all.
+
+    Raises:
+        BagError: If no message can be read, or one cannot be decoded.
+        InputError: If a camera's calibration changes.
+    """
+    topics = reader.topics
+    pictures = {t for c in cameras.values() for t in (c.image, c.label, c.depth) if t}
+    infos = {camera.info for camera in cameras.values() if camera.info}
+    poses = {t.name for t in topics.values() if t.count and t.type in (ODOMETRY, TF_MESSAGE)}
+    wanted = pictures | infos | poses
+    index = BagIndex({topic: StreamIndex(topic) for topic in pictures})
+    index.recorded_ns = {topic: [] for topic in wanted}
+    first_infos: dict[str, bytes] = {}
+    refused: Counter[str] = Counter()
+    total = sum(topics[name].count for name in wanted)
+    for done, message in enumerate(reader.messages(wanted, raw=True), start=1):
+        index.recorded_ns[message.topic].append(message.time_ns)
+        if message.topic in pictures:
+            stamp, frame = header_from_cdr(message.message)
+            index.frames[message.topic].add(stamp, frame, message.time_ns, message.place)
+        elif message.topic in infos:
+            _keep_calibration(index, first_infos, reader, message)
+        elif message.type == TF_MESSAGE:
+            refused += _add_transforms(index, message)
+        else:
+            decoded = reader.message_at(message.place).message
+            index.odometry.setdefault(message.topic, []).append(decoded)
+        if progress and (done % _TOLD_EVERY == 0 or done == total):
+            progress(done, total)
+    index.problems += [f"{count} transforms are left out: {why}" for why, count in refused.items()]
+    return index
+
+
+def _keep_calibration(
+    index: BagIndex, first_infos: dict[str, bytes], reader: BagReader, message: BagMessage
+) -> None:
+    content = without_stamp(message.message)
+    if message.topic not in first_infos:
+        first_infos[message.topic] = content
+        index.calibrations[message.topic] = reader.message_at(message.place).message
+    elif content != first_infos[message.topic]:
+        stamp, _ = header_from_cdr(message.message)
+        raise InputError(
+            f"the calibration on {message.topic} must be the same in the whole recording, but "
+            f"changes at {stamp / 1e9:.3f} s"
+        )
+
+
+def _add_transforms(index: BagIndex, message: BagMessage) -> Counter[str]:
+    """Take in a TFMessage, and return why transforms in it were not."""
+    static = message.topic.endswith(TF_STATIC)
+    refused: Counter[str] = Counter()
+    for transform in transforms_from_cdr(message.message):
+        try:
+            index.tree.add(transform, static=static)
+        except TransformError as error:
+            refused[str(error)] += 1
+            continue
+        child = frame_name(transform.child)
+        index.parents[child] = frame_name(transform.parent)
+        if not static:
+            index.moving.setdefault(child, []).append(transform.stamp_ns)
+    return refused

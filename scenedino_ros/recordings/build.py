@@ -1,0 +1,209 @@
+"""Turns a recording into a frame store: cameras together in time, poses, network's pictures."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.fisheye import PUBLISHED_ROTATION_DEG
+from scenedino_ros.recordings.bag_index import Progress
+from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
+from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frames import FrameList, common_frames
+from scenedino_ros.recordings.pictures import (
+    CameraPictures,
+    FisheyePictures,
+    PinholePictures,
+    is_fisheye,
+)
+from scenedino_ros.recordings.pose_source import PoseSource, find_poses
+from scenedino_ros.recordings.recording import BagCamera, Recording
+
+IMAGE_SIZE = (192, 640)
+BODY_FRAME = "base_link"
+
+
+def build_frame_store(
+    recording: Recording,
+    path: Path,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    *,
+    cameras: Sequence[str] = (),
+    poses: PoseSource | None = None,
+    body_frame: str = BODY_FRAME,
+    tolerance_s: float | None = None,
+    fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
+    fit: str = "auto",
+    part: tuple[int, int] | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> FrameStore:
+    """Decode and resample a recording once.
+
+    A frame is a time at which all cameras have an image and the body has a pose; one with an
+    image that cannot be decoded is dropped. After an interruption, the same call goes on.
+
+    Args:
+        recording: The recording.
+        path: Folder of the store; must not exist.
+        image_size: (height, width) of the pictures, pixels.
+        cameras: Cameras to take; empty: all. The first one's images say when frames are.
+        poses: Where the poses come from; None: transforms, else odometry.
+        body_frame: Frame of the vehicle, x forward, y left, z up.
+        tolerance_s: How far images of one frame may be apart; None: half a frame, 50 ms at most.
+        fisheye_rotation_deg: How the virtual camera of a MEI fisheye is turned about the
+            fisheye's y and x axes; a camera that looks to the right is turned the other way
+            about y.
+        fit: How images that have not the pictures' aspect ratio are fitted, as for
+            `ImagePreprocessor`.
+        part: Numbers of the first and the last frame to store, from 0; None: all. What is held
+            out of training is left out here.
+        workers: Threads that decode.
+        progress: Called with the number of frames done and their number in all.
+
+    Returns:
+        The store.
+
+    Raises:
+        InputError: If something is at `path`, or cameras or poses cannot be used.
+        TransformError: If transforms do not tell where a camera is.
+    """
+    chosen = [recording.camera(name) for name in cameras or recording.cameras]
+    track, origin = find_poses(recording, poses or PoseSource(), body_frame)
+    frames = common_frames(chosen, track, tolerance_s)
+    if part is not None:
+        frames = frames.part(*part)
+    mounted = {c.name: recording.T_body_cam(c.name, body_frame) for c in chosen}
+    pictures = _pictures(chosen, mounted, image_size, fit, fisheye_rotation_deg)
+    stored = {
+        name: StoredCamera(name, made.K_norm, _turned(mounted[name], made.R_cam_picture))
+        for name, made in pictures.items()
+    }
+    source = {
+        "recording": recording.path.name,
+        **_state_of(recording.path),
+        "poses": origin,
+        "body_frame": body_frame,
+        "part": part and list(part),
+        "left_out": frames.left_out,
+        "problems": recording.problems,
+    }
+    with FrameStoreWriter(
+        path,
+        image_size,
+        stored,
+        len(frames),
+        source,
+        labels=tuple(c.name for c in chosen if c.labels),
+        depths=tuple(c.name for c in chosen if c.depths and not is_fisheye(c.calibration)),
+    ) as writer:
+        _fill(writer, recording, frames, pictures, workers, progress)
+    return FrameStore(path)
+
+
+def _pictures(
+    cameras: Sequence[BagCamera],
+    mounted: dict[str, np.ndarray],
+    image_size: tuple[int, int],
+    fit: str,
+    fisheye_rotation_deg: tuple[float, float],
+) -> dict[str, CameraPictures]:
+    """Return what makes each camera's pictures; fisheyes get the first other camera's K."""
+    pictures: dict[str, CameraPictures] = {
+        camera.name: PinholePictures(camera.calibration, image_size, fit)
+        for camera in cameras
+        if not is_fisheye(camera.calibration)
+    }
+    fisheyes = [camera for camera in cameras if is_fisheye(camera.calibration)]
+    if fisheyes and not pictures:
+        raise InputError(
+            "fisheye pictures take their intrinsics from a camera that is none, but there are "
+            f"only {', '.join(camera.name for camera in fisheyes)}"
+        )
+    about_y, about_x = fisheye_rotation_deg
+    K_norm = next((made.K_norm for made in pictures.values()), np.eye(3))
+    for camera in fisheyes:
+        looks_right = mounted[camera.name][1, 2] < 0  # its optical axis in the body's y
+        turn = (-about_y if looks_right else about_y, about_x)
+        pictures[camera.name] = FisheyePictures(camera.calibration, image_size, K_norm, turn)
+    return {camera.name: pictures[camera.name] for camera in cameras}
+
+
+def _state_of(path: Path) -> dict[str, int]:
+    """Return size and time of a recording: an unfinished store of another one is no use."""
+    states = [file.stat() for file in ([path] if path.is_file() else path.iterdir())]
+    return {
+        "bytes": sum(state.st_size for state in states),
+        "modified_ns": max(state.st_mtime_ns for state in states),
+    }
+
+
+def _turned(T_body_cam: np.ndarray, R_cam_picture: np.ndarray) -> np.ndarray:
+    T_body_picture = T_body_cam.copy()
+    T_body_picture[:3, :3] = T_body_cam[:3, :3] @ R_cam_picture
+    return T_body_picture
+
+
+def _fill(
+    writer: FrameStoreWriter,
+    recording: Recording,
+    frames: FrameList,
+    pictures: dict[str, CameraPictures],
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    """Decode, resample and store all frames, in several threads."""
+    first = next(iter(frames.T_world_body.values()))
+    for frame, stamp in enumerate(frames.stamps_ns.tolist()):
+        writer.frame(frame, stamp, first[frame])
+    for name, poses in frames.T_world_body.items():
+        if not np.array_equal(poses, first):
+            writer.camera_poses(name, poses)
+
+    def store(frame: int) -> None:
+        try:
+            for name, made in pictures.items():
+                image = int(frames.images[name][frame])
+                _store_camera(writer, recording, name, image, made, frame)
+        except InputError as error:
+            writer.drop(frame, str(error))
+        else:
+            writer.stored(frame)
+
+    todo = writer.todo()
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(store, frame) for frame in todo]
+        try:
+            for done, future in enumerate(
+                as_completed(futures), start=len(frames) - len(todo) + 1
+            ):
+                future.result()
+                if progress:
+                    progress(done, len(frames))
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _store_camera(
+    writer: FrameStoreWriter,
+    recording: Recording,
+    name: str,
+    image: int,
+    made: CameraPictures,
+    frame: int,
+) -> None:
+    camera = recording.camera(name)
+    writer.put("image", name, frame, made.image(recording.image(name, image)))
+    stamp = int(camera.images.stamps_ns[image])
+    if camera.labels is not None:
+        found = camera.labels.nearest(stamp, 0)
+        if found is not None:
+            writer.put("label", name, frame, made.label(recording.label(name, found)))
+    if camera.depths is not None and not is_fisheye(camera.calibration):
+        found = camera.depths.nearest(stamp, 0)
+        if found is not None:
+            writer.put("depth", name, frame, made.depth(recording.depth(name, found)))

@@ -1,0 +1,150 @@
+"""A drive as the network sees it: resampled images, poses and labels, ready to be indexed.
+
+Decoding and resampling happen once. Afterwards a frame costs a memory-mapped read. A store is a
+folder with ``store.json`` and one ``.npy`` file per camera and quantity; it can be made again
+from its recording at any time. `frame_store_writer` makes it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.poses import pose_jumps
+
+FORMAT = 1
+NO_LABEL = 255
+INDEX = "store.json"
+POSES, POSES_OF = "T_world_body.npy", "T_world_body_{}.npy"
+KINDS = {  # quantity: (type, channels)
+    "image": (np.uint8, 3),
+    "label": (np.uint8, 0),
+    "depth": (np.float16, 0),
+}
+_MISSING_FROM = 1.5  # usual steps in time, from which on frames are missing
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCamera:
+    """A camera of a store.
+
+    Attributes:
+        name: Such as ``camera_00``.
+        K_norm: (3, 3) intrinsics of the stored images for coordinates in [-1, 1].
+        T_body_cam: (4, 4) camera (optical frame) to body, metres.
+    """
+
+    name: str
+    K_norm: np.ndarray
+    T_body_cam: np.ndarray
+
+
+class FrameStore:
+    """Random access to the frames of one drive. All cameras have an image for every frame.
+
+    Attributes:
+        path: Folder of the store.
+        image_size: (height, width) of all images, pixels.
+        cameras: Cameras by name.
+        stamps_ns: (N,) times of the frames, nanoseconds, ascending.
+        T_world_body: (N, 4, 4) body to world at those times, metres.
+        source: Where the frames come from.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a store.
+
+        Raises:
+            InputError: If there is no whole store of this format.
+        """
+        self.path = Path(path)
+        try:
+            index = json.loads((self.path / INDEX).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is not a frame store: {error}") from error
+        if index.get("format") != FORMAT:
+            raise InputError(
+                f"{path} must be a frame store of format {FORMAT}, got {index.get('format')}"
+            )
+        self.image_size: tuple[int, int] = tuple(index["image_size"])
+        self.source: dict[str, Any] = index["source"]
+        self.cameras = {
+            name: StoredCamera(name, np.array(c["K_norm"]), np.array(c["T_body_cam"]))
+            for name, c in index["cameras"].items()
+        }
+        self.stamps_ns = np.array(index["stamps_ns"], dtype=np.int64)
+        self.T_world_body = np.load(self.path / POSES)
+        self._arrays: dict[tuple[str, str], np.ndarray | None] = {}
+        self._camera_poses: dict[str, np.ndarray] = {}
+        for name in self.cameras:
+            poses = self.path / POSES_OF.format(name)
+            self._camera_poses[name] = np.load(poses) if poses.exists() else self.T_world_body
+        if len(self.T_world_body) != len(self.stamps_ns):
+            raise InputError(
+                f"{path} must have a pose for each of its {len(self.stamps_ns)} frames, "
+                f"got {len(self.T_world_body)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+    def image(self, camera: str, frame: int) -> np.ndarray:
+        """Return the (H, W, 3) uint8 RGB image of a camera at a frame."""
+        found = self._array("image", camera)
+        if found is None:
+            raise InputError(f"{self.path} has no images of {camera}")
+        return found[frame]
+
+    def label(self, camera: str, frame: int) -> np.ndarray | None:
+        """Return (H, W) uint8 train ids, 255 where there is none; None without labels."""
+        found = self._array("label", camera)
+        return None if found is None else found[frame]
+
+    def depth(self, camera: str, frame: int) -> np.ndarray | None:
+        """Return (H, W) float16 z-depth in metres, 0 where unknown; None without depth."""
+        found = self._array("depth", camera)
+        return None if found is None else found[frame]
+
+    def T_world_cam(self, camera: str, frame: int) -> np.ndarray:
+        """Return the (4, 4) float64 pose of a camera when it took its image of a frame.
+
+        Cameras that are not triggered together take theirs at slightly different times.
+        """
+        return self._camera_poses[camera][frame] @ self.cameras[camera].T_body_cam
+
+    def travelled(self) -> np.ndarray:
+        """Return the (N,) distance the body has moved since the first frame, metres."""
+        steps = np.linalg.norm(np.diff(self.T_world_body[:, :3, 3], axis=0), axis=1)
+        return np.concatenate([[0.0], np.cumsum(steps)])
+
+    def breaks(self) -> np.ndarray:
+        """Find where the drive is not continuous.
+
+        Returns:
+            (N,) bool, True where a frame does not continue the one before it: the first one,
+            those after missing frames, and those to which the pose jumps.
+        """
+        steps = np.diff(self.stamps_ns)
+        late = steps > _MISSING_FROM * np.median(steps) if steps.size else steps.astype(bool)
+        return np.concatenate([[True], late | pose_jumps(self.stamps_ns, self.T_world_body)])
+
+    def _array(self, kind: str, camera: str) -> np.ndarray | None:
+        key = (kind, camera)
+        if key not in self._arrays:
+            path = self.path / f"{kind}_{camera}.npy"
+            if not path.exists():
+                self._arrays[key] = None
+                return None
+            array = np.load(path, mmap_mode="r")
+            dtype, channels = KINDS[kind]
+            shape = (len(self), *self.image_size, *((channels,) if channels else ()))
+            if array.dtype != dtype or array.shape != shape:
+                raise InputError(
+                    f"{path} must be {np.dtype(dtype)} of shape {shape}, "
+                    f"got {array.dtype} of {array.shape}"
+                )
+            self._arrays[key] = array
+        return self._arrays[key]

@@ -1,0 +1,196 @@
+"""Writes frame stores: frame by frame, in any order, and going on where it was interrupted."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.export import write_atomically
+from scenedino_ros.recordings.frame_store import (
+    FORMAT,
+    INDEX,
+    KINDS,
+    NO_LABEL,
+    POSES,
+    POSES_OF,
+    StoredCamera,
+)
+
+# In the unfinished folder only.
+_PLAN, _STATES, _REASONS = "plan.json", "states.npy", "dropped.txt"
+_TODO, _STORED, _DROPPED = 0, 1, 2
+
+
+class FrameStoreWriter:
+    """Writes a store; a context manager. The store appears whole or not at all.
+
+    Where the process is stopped or killed, what was stored stays in a hidden folder beside the
+    target, and the next writer of the very same store goes on with it; after an error it is
+    removed. Different frames may be written by different threads.
+
+    Attributes:
+        path: Folder the store will have.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        image_size: tuple[int, int],
+        cameras: Mapping[str, StoredCamera],
+        n_frames: int,
+        source: dict[str, Any],
+        *,
+        labels: tuple[str, ...] = (),
+        depths: tuple[str, ...] = (),
+    ) -> None:
+        """Begin a store, or go on with one that was interrupted.
+
+        Args:
+            path: Folder of the store; must not exist.
+            image_size: (height, width) of all images, pixels.
+            cameras: Cameras by name.
+            n_frames: Number of frames.
+            source: What the frames come from; kept in the store.
+            labels: Cameras with label maps.
+            depths: Cameras with depth maps.
+
+        Raises:
+            InputError: If something is at `path` already.
+        """
+        self.path = Path(path)
+        if self.path.exists():
+            raise InputError(f"{path} exists already")
+        self._index: dict[str, Any] = {
+            "format": FORMAT,
+            "image_size": list(image_size),
+            "source": source,
+            "stamps_ns": [0] * n_frames,
+            "cameras": {
+                name: {"K_norm": c.K_norm.tolist(), "T_body_cam": c.T_body_cam.tolist()}
+                for name, c in cameras.items()
+            },
+        }
+        self._poses = np.full((n_frames, 4, 4), np.nan)
+        self._camera_poses: dict[str, np.ndarray] = {}
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        shapes = {
+            (kind, name): (n_frames, *image_size, *((KINDS[kind][1],) if KINDS[kind][1] else ()))
+            for kind, names in (("image", cameras), ("label", labels), ("depth", depths))
+            for name in names
+        }
+        plan = json.dumps([self._index, [[*key, *shape] for key, shape in shapes.items()]])
+        if not self._goes_on(plan):
+            self._begin(plan, shapes)
+        self._states = np.load(self._partial / _STATES, mmap_mode="r+")
+        self._arrays = {key: np.load(self._file(*key), mmap_mode="r+") for key in shapes}
+
+    def __enter__(self) -> "FrameStoreWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except InputError:
+            self._discard()
+            raise
+        if kind is not None and issubclass(kind, Exception):
+            self._discard()
+
+    def todo(self) -> list[int]:
+        """Return the frames that are neither stored nor dropped, ascending."""
+        return np.flatnonzero(self._states == _TODO).tolist()
+
+    def frame(self, index: int, stamp_ns: int, T_world_body: np.ndarray) -> None:
+        """Set time (nanoseconds) and (4, 4) pose of a frame; needed for every frame each time."""
+        self._index["stamps_ns"][index], self._poses[index] = int(stamp_ns), T_world_body
+
+    def camera_poses(self, camera: str, T_world_body: np.ndarray) -> None:
+        """Set the (N, 4, 4) body poses at the times of one camera's images, if they differ."""
+        self._camera_poses[camera] = np.asarray(T_world_body)
+
+    def put(self, kind: str, camera: str, index: int, values: np.ndarray) -> None:
+        """Set the ``image``, ``label`` or ``depth`` map of a camera at a frame."""
+        self._arrays[kind, camera][index] = values
+
+    def stored(self, index: int) -> None:
+        """Declare that a frame is complete."""
+        self._states[index] = _STORED
+
+    def drop(self, index: int, reason: str) -> None:
+        """Leave a frame out of the store; the reason is kept in ``source["dropped"]``."""
+        with (self._partial / _REASONS).open("a", encoding="utf-8") as file:
+            file.write(f"{reason}\n")
+        self._states[index] = _DROPPED
+
+    def _discard(self) -> None:
+        self._arrays.clear()
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _file(self, kind: str, camera: str) -> Path:
+        return self._partial / f"{kind}_{camera}.npy"
+
+    def _goes_on(self, plan: str) -> bool:
+        try:
+            return (self._partial / _PLAN).read_text(encoding="utf-8") == plan
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _begin(self, plan: str, shapes: dict[tuple[str, str], tuple[int, ...]]) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        for (kind, camera), shape in shapes.items():
+            array = np.lib.format.open_memmap(
+                self._file(kind, camera), "w+", KINDS[kind][0], shape
+            )
+            if kind == "label":
+                array[:] = NO_LABEL
+        np.save(self._partial / _STATES, np.zeros(len(self._poses), np.uint8))
+        (self._partial / _REASONS).touch()
+        # Last: a folder with a plan has everything else.
+        write_atomically(self._partial / "plan.json", plan.encode())
+
+    def _finish(self) -> None:
+        kept = np.flatnonzero(self._states != _DROPPED)
+        reasons = (self._partial / _REASONS).read_text(encoding="utf-8").splitlines()
+        if not kept.size:
+            raise InputError(f"{self.path} would have no frame; the first: {reasons[:1]}")
+        missing = int((~np.isfinite(self._poses[kept]).all(axis=(1, 2))).sum())
+        if missing:
+            raise InputError(f"{missing} of {kept.size} frames of {self.path} have no pose")
+        for key, array in list(self._arrays.items()):
+            array.flush()
+            if kept.size < len(array):
+                self._keep(self._file(*key), array, kept)
+        self._arrays.clear()
+        np.save(self._partial / POSES, self._poses[kept])
+        for camera, poses in self._camera_poses.items():
+            np.save(self._partial / POSES_OF.format(camera), poses[kept])
+        self._index["stamps_ns"] = [self._index["stamps_ns"][i] for i in kept.tolist()]
+        self._index["source"]["dropped"] = reasons
+        content = (json.dumps(self._index, indent=1) + "\n").encode()
+        write_atomically(self._partial / INDEX, content)
+        for name in (_PLAN, _STATES, _REASONS):
+            (self._partial / name).unlink()
+        os.replace(self._partial, self.path)
+
+    def _keep(self, path: Path, array: np.ndarray, kept: np.ndarray) -> None:
+        """Write some of an array's frames in its place."""
+        smaller = path.with_suffix(".kept")
+        shape = (kept.size, *array.shape[1:])
+        copy = np.lib.format.open_memmap(smaller, "w+", array.dtype, shape)
+        for place, frame in enumerate(kept.tolist()):
+            copy[place] = array[frame]
+        copy.flush()
+        os.replace(smaller, path)

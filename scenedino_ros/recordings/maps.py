@@ -1,0 +1,66 @@
+"""Label and depth maps from the messages that carry them."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+
+_RAW_TYPES = {"mono8": np.uint8, "8UC1": np.uint8, "16UC1": np.uint16, "mono16": np.uint16}
+
+
+def label_from_message(msg: Any) -> np.ndarray:
+    """Return the (H, W) uint8 class ids of an Image (mono8) or CompressedImage (PNG).
+
+    Raises:
+        InputError: If the message holds anything but one byte per pixel.
+    """
+    values = _plane(msg)
+    if values.dtype != np.uint8:
+        raise InputError(f"a label map must have one byte per pixel, got {values.dtype}")
+    return values
+
+
+def depth_from_message(msg: Any) -> np.ndarray:
+    """Return the (H, W) float32 z-depth in metres, 0 where unknown.
+
+    Args:
+        msg: An Image (16UC1 millimetres or 32FC1 metres) or a CompressedImage (16-bit PNG of
+            millimetres).
+
+    Raises:
+        InputError: If the message holds anything else.
+    """
+    values = _plane(msg)
+    if values.dtype == np.uint16:
+        return values.astype(np.float32) / 1000.0
+    if values.dtype != np.float32:
+        raise InputError(
+            f"a depth map must be uint16 millimetres or float32 metres, got {values.dtype}"
+        )
+    return np.where(np.isfinite(values) & (values > 0), values, np.float32(0))
+
+
+def _plane(msg: Any) -> np.ndarray:
+    """Return the (H, W) values of a message of one channel."""
+    data = np.frombuffer(msg.data, dtype=np.uint8)
+    if hasattr(msg, "format"):
+        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        if values is None or values.ndim != 2:
+            raise InputError(
+                f"a map must be a picture of one channel, got '{msg.format}' of {data.size} bytes"
+            )
+        return np.asarray(values)
+    kind = np.dtype(np.float32 if msg.encoding == "32FC1" else _RAW_TYPES.get(msg.encoding, "V"))
+    if kind.itemsize == 0:
+        raise InputError(f"a map must have one channel, got encoding '{msg.encoding}'")
+    height, width, step = int(msg.height), int(msg.width), int(msg.step)
+    if data.size != height * step or step < width * kind.itemsize:
+        raise InputError(
+            f"a map of {width} x {height} px of {msg.encoding} must have rows of "
+            f"{width * kind.itemsize} bytes, got {data.size} bytes with step {step}"
+        )
+    order = kind.newbyteorder(">" if msg.is_bigendian else "<")
+    plane = np.ndarray((height, width), order, data, strides=(step, kind.itemsize))
+    return plane.astype(kind)

@@ -1,0 +1,224 @@
+"""A recording with cameras: any frame by camera and time, and what is wrong with it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.camera import CalibratedCamera
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.bag_index import BagIndex, Progress, read_index
+from scenedino_ros.recordings.maps import depth_from_message, label_from_message
+from scenedino_ros.recordings.streams import Stream
+from scenedino_ros.recordings.topics import COMPRESSED, CameraTopics, find_cameras
+from scenedino_ros.ros.bag import BagMessage, BagReader
+from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
+
+
+@dataclass(frozen=True, eq=False)
+class BagCamera:
+    """One camera of a recording.
+
+    Attributes:
+        name: Such as ``camera_00``.
+        calibration: The camera of the images.
+        images: Its images.
+        labels: Class ids of its images; None: not recorded.
+        depths: z-depth of its images; None: not recorded.
+    """
+
+    name: str
+    calibration: CalibratedCamera
+    images: Stream
+    labels: Stream | None = None
+    depths: Stream | None = None
+
+
+class Recording:
+    """Random access to the camera frames of any rosbag2 recording; a context manager.
+
+    Opening reads every message of cameras and poses once: what cannot be read is known and
+    counted from then on. Frames may be read from any thread.
+
+    Attributes:
+        path: The recording.
+        index: Transforms and odometry.
+        cameras: Cameras by name.
+        lost: Messages that there should be and that cannot be read, by topic.
+        problems: Sentences on what is damaged, missing, left out or contradictory.
+    """
+
+    def __init__(self, path: Path, *, progress: Progress | None = None) -> None:
+        """Open and index a recording.
+
+        Args:
+            path: Folder or storage file.
+            progress: Called with the number of messages read and their number in all.
+
+        Raises:
+            BagError: If it cannot be read.
+            InputError: If it has no camera with images and calibration, or the frame or
+                calibration of a camera changes.
+        """
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._reader = BagReader(path)
+        try:
+            found = find_cameras(self._reader.topics)
+            self.index: BagIndex = read_index(self._reader, found, progress)
+            self._own_problems = list(self.index.problems)
+            self.cameras = self._usable_cameras(found)
+            self._check_gaps()
+        except BaseException:
+            self._reader.close()
+            raise
+        promised = self._reader.promised
+        read = {topic: len(times) for topic, times in self.index.recorded_ns.items()}
+        self.lost = {t: promised[t] - n for t, n in sorted(read.items()) if promised[t] > n}
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._reader.close()
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences on what is damaged, missing, left out or contradictory."""
+        return [*self._reader.problems, *self._own_problems]
+
+    def camera(self, name: str) -> BagCamera:
+        """Return a camera.
+
+        Raises:
+            InputError: If the recording does not have it.
+        """
+        if name not in self.cameras:
+            raise InputError(
+                f"{self.path} has no camera '{name}'; it has {', '.join(self.cameras)}"
+            )
+        return self.cameras[name]
+
+    def image(self, camera: str, index: int) -> np.ndarray:
+        """Return the (H, W, 3) uint8 RGB image of a camera by its index in time, as recorded.
+
+        Raises:
+            InputError: If there is none, or it cannot be decoded, saying which it is.
+        """
+        stream = self.camera(camera).images
+        message = self._message(stream, index)
+        read = rgb_from_compressed if message.type == COMPRESSED else rgb_from_image
+        return _decoded(read, stream, index, message)
+
+    def image_at(self, camera: str, stamp_ns: int, *, tolerance_s: float = 0.05) -> np.ndarray:
+        """Return the image of a camera nearest to a time; see `image`.
+
+        Raises:
+            InputError: If there is none within the tolerance.
+        """
+        stream = self.camera(camera).images
+        index = stream.nearest(stamp_ns, round(tolerance_s * 1e9))
+        if index is None:
+            raise InputError(
+                f"{stream.topic} has no image within {tolerance_s:g} s of {stamp_ns / 1e9:.3f} s"
+            )
+        return self.image(camera, index)
+
+    def label(self, camera: str, index: int) -> np.ndarray:
+        """Return (H, W) uint8 class ids by index in the camera's ``labels``."""
+        stream = self.camera(camera).labels
+        if stream is None:
+            raise InputError(f"{self.path} has no label maps of {camera}")
+        return _decoded(label_from_message, stream, index, self._message(stream, index))
+
+    def depth(self, camera: str, index: int) -> np.ndarray:
+        """Return (H, W) float32 z-depth in metres, 0 unknown, by index in ``depths``."""
+        stream = self.camera(camera).depths
+        if stream is None:
+            raise InputError(f"{self.path} has no depth maps of {camera}")
+        return _decoded(depth_from_message, stream, index, self._message(stream, index))
+
+    def T_body_cam(self, camera: str, body_frame: str) -> np.ndarray:
+        """Return where a camera is mounted.
+
+        Args:
+            camera: Its name.
+            body_frame: Frame of the vehicle.
+
+        Returns:
+            (4, 4) float64 camera (frame of its images) to body, metres.
+
+        Raises:
+            TransformError: If the transforms do not tell.
+            InputError: If the camera moves on the vehicle.
+        """
+        images = self.camera(camera).images
+        first, last = (
+            self.index.tree.lookup(body_frame, images.frame_id, int(images.stamps_ns[end]))
+            for end in (0, -1)
+        )
+        if not np.allclose(first, last, atol=1e-6):
+            raise InputError(
+                f"{camera} must be fixed to '{body_frame}', but '{images.frame_id}' moves by "
+                f"{np.abs(first - last).max():.3g} between its first and last image"
+            )
+        return first
+
+    def _message(self, stream: Stream, index: int) -> BagMessage:
+        if not 0 <= index < len(stream):
+            raise InputError(f"{stream.topic} has {len(stream)} messages, got index {index}")
+        with self._lock:
+            return self._reader.message_at(stream.places[index])
+
+    def _usable_cameras(self, found: dict[str, CameraTopics]) -> dict[str, BagCamera]:
+        """Return the cameras that have images and a calibration; say what the others lack."""
+        streams = {
+            topic: frames.stream(self._own_problems) for topic, frames in self.index.frames.items()
+        }
+        cameras = {}
+        for name, topics in found.items():
+            info = self.index.calibrations.get(topics.info)
+            if info is None or not len(streams[topics.image]):
+                lacking = "CameraInfo" if info is None else "images with stamps"
+                self._own_problems.append(f"camera {name} has no {lacking} and is left out")
+                continue
+            labels, depths = streams.get(topics.label), streams.get(topics.depth)
+            images = streams[topics.image]
+            self._own_problems += [
+                stray for m in (labels, depths) if m for stray in images.strays(m)
+            ]
+            try:
+                calibration = camera_from_info(info, rectified=topics.rectified)
+            except InputError as error:
+                self._own_problems.append(f"camera {name} is left out: {error}")
+                continue
+            cameras[name] = BagCamera(name, calibration, images, labels, depths)
+        if not cameras:
+            topics_there = ", ".join(self._reader.topics) or "none"
+            raise InputError(
+                f"{self.path} has no camera with images and CameraInfo; its topics: {topics_there}"
+                + "".join(f"; {problem}" for problem in self.problems)
+            )
+        return cameras
+
+    def _check_gaps(self) -> None:
+        for camera in self.cameras.values():
+            topic = camera.images.topic
+            self._own_problems += camera.images.gaps(self.index.others_between(topic))
+
+
+def _decoded(
+    read: Callable[[Any], np.ndarray], stream: Stream, index: int, message: BagMessage
+) -> np.ndarray:
+    try:
+        return read(message.message)
+    except InputError as error:
+        seconds = int(stream.stamps_ns[index]) / 1e9
+        raise InputError(f"{stream.topic} at {seconds:.3f} s: {error}") from error
