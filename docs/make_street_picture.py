@@ -15,7 +15,8 @@ from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels, VoxelGrid
 from scenedino_ros.pictures import panel, write_png
 from scenedino_ros.synthesis.drive import StreetDrive
 from scenedino_ros.synthesis.raycast import RenderedFrame
-from scenedino_ros.synthesis.render import render_drive
+from scenedino_ros.synthesis.render import RenderSettings, render_drive
+from scenedino_ros.synthesis.rig import RigSettings
 
 SHOWN_FRAME = 8
 
@@ -49,20 +50,23 @@ def voxels_of(points: np.ndarray, labels: np.ndarray, grid: VoxelGrid) -> Semant
 def main() -> None:
     """Render the drive, gather its voxels, and write the picture."""
     drive = StreetDrive()
-    frames = list(render_drive(drive))
-    poses = [drive.T_world_base(i) @ drive.T_base_cam for i in range(drive.frames)]
+    settings = RenderSettings(RigSettings(("camera_00",)))
+    front = settings.rig.rig()["camera_00"]
+    camera = front.calibrated.pinhole
+    frames = [frame["camera_00"] for frame in render_drive(drive, settings)]
+    poses = [drive.T_world_base(i) @ front.T_base_cam for i in range(drive.frames)]
     T_cam_world = np.linalg.inv(poses[SHOWN_FRAME])
-    parts = [frame_points(f, drive.camera, T) for f, T in zip(frames, poses, strict=True)]
+    parts = [frame_points(f, camera, T) for f, T in zip(frames, poses, strict=True)]
     world = np.concatenate([points for points, _ in parts])
     points = world @ T_cam_world[:3, :3].T + T_cam_world[:3, 3]
     labels = np.concatenate([label for _, label in parts])
     shown = frames[SHOWN_FRAME]
     picture = panel(
         shown.rgb,
-        SimpleNamespace(depth=shown.depth, label=shown.label, camera=drive.camera),
+        SimpleNamespace(depth=shown.depth, label=shown.label, camera=camera),
         voxels_of(points, labels, GRID_PRESETS["camera"]),
         CITYSCAPES19,
-        camera=drive.camera,
+        camera=camera,
         title="A synthetic street",
         weights="exact depth and classes, no network",
     )

@@ -21,7 +21,7 @@ from scenedino_ros.core.checkpoint import save_checkpoint
 from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.datasets.drive_writer import DriveWriter
+from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.demo.arguments import make_parser
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
@@ -71,12 +71,12 @@ def picture(number: int) -> np.ndarray:
 
 def write_drive(path: Path, count: int, period_ns: int = SECOND // 10) -> None:
     """Record images every period, with transforms before, at and between their stamps."""
-    with DriveWriter(path, "/cam", "cam", CAMERA) as writer:
+    with DriveWriter(BagWriter(path), [RecordedCamera("/cam", "cam", CAMERA)]) as writer:
         writer.static_transforms({("base_link", "cam"): CAMERA_IN_BASE}, SECOND)
         for i in range(count):
             ns = SECOND + i * period_ns
             writer.transforms({("map", "base_link"): pose_at(ns)}, ns - period_ns // 3)
-            writer.image(picture(i), ns)
+            writer.image("/cam", picture(i), ns)
 
 
 def pose_at(ns: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from scenedino_ros.ros.bag import BagReader
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
+_MAPS = ("label", "depth")  # images of a camera's topics that show classes or distances
 RATE_SAMPLE = 50  # first images, from which the rate is taken
 
 
@@ -94,7 +95,11 @@ def camera_part(image_topic: str) -> str:
 
 
 def _image_topic(types: dict[str, str], wanted: str, bag: Path) -> str:
-    topics = [name for name, kind in types.items() if kind in (RAW, COMPRESSED)]
+    topics = [
+        name
+        for name, kind in types.items()
+        if kind in (RAW, COMPRESSED) and camera_part(name) not in _MAPS
+    ]
     if wanted:
         if wanted in topics:
             return wanted

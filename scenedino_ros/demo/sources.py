@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from scenedino_ros.ros.bag import BagReader
 from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
-DRIVE_VERSION = 1  # raise when the synthetic street looks different
+DRIVE_VERSION = 2  # raise when the synthetic street looks different
 INPUT = "input"  # folder of the run's own recording of the input
 
 
@@ -54,19 +53,19 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
     if args.intrinsics or args.camera_info:
         raise InputError("--intrinsics and --camera-info need --images or --bag")
     if args.kitti360:
-        kitti = read_drive(args.kitti360)
+        kitti = read_drive(args.kitti360, ("image_00",)).posed()
         bag_from_kitti360(kitti, run / INPUT, progress=_named(progress, "converting KITTI-360"))
         return find_drive(
             run / INPUT, name=f"KITTI-360 {kitti.name}", rectified=True, body_frame="velodyne"
         )
     if args.dgp:
         dgp = read_dgp(args.dgp, args.camera)
-        bag_from_dgp(dgp, run / INPUT, progress=_named(progress, "converting DGP scene"))
+        bag_from_dgp([dgp], run / INPUT, progress=_named(progress, "converting DGP scene"))
         name = f"DGP {dgp.name} {dgp.camera_name}"
         return find_drive(run / INPUT, name=name, rectified=True, body_frame="base_link")
     bag = synthetic_street(args.seed, progress)
     name = f"synthetic street, seed {args.seed}"
-    return find_drive(bag, name=name, rectified=True, body_frame="base_link")
+    return find_drive(bag, name=name, rectified=True, body_frame="velodyne")
 
 
 def checkpoint_argument(text: str) -> str:
@@ -102,6 +101,8 @@ def given_calibration(args: argparse.Namespace, drive: Drive) -> CalibratedCamer
 def synthetic_street(seed: int, progress: Progress) -> Path:
     """Return the recording of a synthetic drive, rendered on first use by a process of its own.
 
+    Rendering that was stopped goes on where it was.
+
     Raises:
         InputError: If it cannot be rendered.
     """
@@ -110,9 +111,8 @@ def synthetic_street(seed: int, progress: Progress) -> Path:
     if bag.is_dir():
         return bag
     bag.parent.mkdir(parents=True, exist_ok=True)
-    partial = bag.with_name(f"{bag.name}.{os.getpid()}")
     command = [sys.executable, "-m", "scenedino_ros.synthesis.record"]
-    command += ["--seed", str(seed), "--output", str(partial)]
+    command += ["--seed", str(seed), "--output", str(bag)]
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
@@ -134,9 +134,6 @@ def synthetic_street(seed: int, progress: Progress) -> Path:
     finally:
         process.terminate()
         process.wait()
-        if not bag.exists() and partial.exists() and process.returncode == 0:
-            os.replace(partial, bag)
-        shutil.rmtree(partial, ignore_errors=True)
     return bag
 
 

@@ -5,18 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 import open3d
 
-from scenedino_ros.core.camera import PinholeCamera
-from scenedino_ros.core.labels import CITYSCAPES19, SKY, ClassTable
+from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, SKY, ClassTable
 from scenedino_ros.synthesis.materials import noise
+from scenedino_ros.synthesis.pixel_rays import PixelRays
 from scenedino_ros.synthesis.scene import Scene
 
-_SUBPIXELS = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]])
-# Directions in which each subpixel looks for things that keep the sky's light away, and how far.
+# Directions in which each ray of a pixel looks for things that keep the sky's light away, and
+# how far.
 _OCCLUDER_DIRECTIONS = np.array(
     [[0.6, 0.3, 0.74], [-0.6, 0.3, 0.74], [-0.25, -0.65, 0.72], [0.35, -0.45, 0.82]]
 )
 _OCCLUDER_DISTANCE = 2.5  # metres
 _SURFACE_OFFSET = 0.01  # metres: rays that leave a surface start this far above it
+_SRGB_STEPS = 1 << 14
+_LINEAR = np.linspace(0.0, 1.0, _SRGB_STEPS)
+_ENCODED = np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)
+_SRGB = (255 * _ENCODED + 0.5).astype(np.uint8)  # 8-bit value by step of linear light
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +28,11 @@ class RenderedFrame:
     """One view of a scene.
 
     Attributes:
-        rgb: (H, W, 3) uint8, four rays per pixel.
-        depth: (H, W) float32 along the optical axis of the ray through the pixel's centre,
-            metres; infinite in the sky.
-        label: (H, W) uint8 class id of the same ray.
+        rgb: (H, W, 3) uint8; black outside a fisheye's lens circle.
+        depth: (H, W) float32 of the ray through the pixel's centre, metres: along the optical
+            axis of a pinhole camera, along the ray of a fisheye camera. Infinite in the sky, 0
+            where nothing is rendered.
+        label: (H, W) uint8 class id of the same ray; 255 where nothing is rendered.
     """
 
     rgb: np.ndarray
@@ -55,99 +60,118 @@ class SceneRenderer:
         triangles = np.concatenate(
             [mesh.triangles + start for mesh, start in zip(meshes, starts, strict=True)]
         ).astype(np.uint32)
-        self._part = np.repeat(np.arange(len(meshes)), [len(mesh.triangles) for mesh in meshes])
-        self._label = np.array(classes.ids(tuple(part.class_name for part in scene.parts)))
-        self._foliage = np.array([part.foliage for part in scene.parts])
+        sizes = [len(mesh.triangles) for mesh in meshes]
+        labels = classes.ids(tuple(part.class_name for part in scene.parts))
+        numbers = {part.material: 0 for part in scene.parts}
+        self._materials = list(numbers)
+        numbers.update({material: i for i, material in enumerate(self._materials)})
+        material = [numbers[part.material] for part in scene.parts]
+        # Per triangle; few distinct materials in a short type are sorted fast.
+        self._label = np.repeat(np.array(labels, dtype=np.uint8), sizes)
+        self._foliage = np.repeat([part.foliage for part in scene.parts], sizes)
+        self._material = np.repeat(np.array(material, dtype=np.uint16), sizes)
         self._sky = classes.ids((SKY,))[0]
         self._rays = open3d.t.geometry.RaycastingScene(nthreads=threads)
         self._rays.add_triangles(
             open3d.core.Tensor(vertices), open3d.core.Tensor(np.ascontiguousarray(triangles))
         )
 
-    def render(self, camera: PinholeCamera, T_world_cam: np.ndarray) -> RenderedFrame:
-        """Return what the camera sees.
+    def render(self, view: PixelRays, T_world_cam: np.ndarray) -> RenderedFrame:
+        """Return what a camera sees.
 
         Args:
-            camera: Intrinsics and size.
+            view: The camera's rays.
             T_world_cam: (4, 4) camera (optical frame) to world, metres.
         """
-        light = np.zeros((camera.height * camera.width, 3), dtype=np.float32)
-        for offset, occluder in zip(_SUBPIXELS, _OCCLUDER_DIRECTIONS, strict=True):
-            rays = camera_rays(camera, T_world_cam, offset)
-            light += self._light(rays, camera, occluder) / len(_SUBPIXELS)
-        depth, label = self.measure(camera, T_world_cam)
+        light = np.zeros((len(view.pixels), 3), dtype=np.float32)
+        for directions, occluder in zip(view.samples, _OCCLUDER_DIRECTIONS, strict=False):
+            rays = rays_in_world(directions, T_world_cam)
+            light += self._light(rays, view.spread, occluder) / len(view.samples)
+        depth, label = self.measure(view, T_world_cam)
         light *= self._scene.lighting.exposure
-        light = light / (1 + 0.16 * light)  # bright surfaces keep their drawing
-        rgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-        rgb = (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
-        return RenderedFrame(rgb.reshape(camera.height, camera.width, 3), depth, label)
+        light /= 1 + np.float32(0.16) * light  # bright surfaces keep their drawing
+        return RenderedFrame(view.image(_display(light), 0), depth, label)
 
-    def measure(
-        self, camera: PinholeCamera, T_world_cam: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def measure(self, view: PixelRays, T_world_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the (H, W) float32 depth and (H, W) uint8 class of the pixels' centres."""
-        rays = camera_rays(camera, T_world_cam, np.zeros(2))
+        rays = rays_in_world(view.centers, T_world_cam)
         hits = self._rays.cast_rays(open3d.core.Tensor(rays))
-        distance = hits["t_hit"].numpy()
-        along_axis = rays[:, 3:] @ T_world_cam[:3, 2].astype(np.float32)
-        seen = np.isfinite(distance)
+        depth = hits["t_hit"].numpy()
+        seen = np.isfinite(depth)
         label = np.full(len(rays), self._sky, dtype=np.uint8)
-        label[seen] = self._label[self._part[hits["primitive_ids"].numpy()[seen]]]
-        shape = (camera.height, camera.width)
-        return (distance * along_axis).reshape(shape), label.reshape(shape)
+        label[seen] = self._label[hits["primitive_ids"].numpy()[seen]]
+        if view.along_axis:
+            depth = depth * view.centers[:, 2]
+        return view.image(depth, 0.0), view.image(label, IGNORE)
 
-    def _light(self, rays: np.ndarray, camera: PinholeCamera, occluder: np.ndarray) -> np.ndarray:
-        """Return the (N, 3) linear light that arrives along rays."""
+    def _light(self, rays: np.ndarray, spread: np.ndarray, occluder: np.ndarray) -> np.ndarray:
+        """Return the (N, 3) linear light that arrives along rays.
+
+        Args:
+            rays: (N, 6) float32 origins and unit directions.
+            spread: (N,) width of their pixels, radians.
+            occluder: (3,) direction in which to look for what keeps the sky's light away.
+        """
         hits = self._rays.cast_rays(open3d.core.Tensor(rays))
         distance = hits["t_hit"].numpy()
-        direction = rays[:, 3:]
         seen = np.isfinite(distance)
-        light = self._clouded_sky(direction)
-        if not seen.any():
-            return light
-        part = self._part[hits["primitive_ids"].numpy()[seen]]
+        light = np.empty((len(rays), 3), dtype=np.float32)
+        light[~seen] = self._clouded_sky(rays[~seen, 3:])
+        triangle = hits["primitive_ids"].numpy()[seen]
         normals = hits["primitive_normals"].numpy()[seen]
-        direction, distance = direction[seen], distance[seen]
-        normals *= np.where((normals * direction).sum(axis=1) > 0, -1, 1)[:, None]
-        points = rays[seen, :3] + distance[:, None] * direction
-        facing = -(normals * direction).sum(axis=1)
-        footprint = distance / (camera.K[0, 0] * np.maximum(facing, 0.08))
-        albedo, gloss = self._albedo(points, normals, footprint, part)
-        color = albedo * self._irradiance(points, normals, part, occluder)
-        mirrored = direction + 2 * facing[:, None] * normals
-        fresnel = gloss * (0.25 + 0.75 * (1 - facing) ** 3)
-        color += (
-            fresnel[:, None] * self._sky_light(mirrored) * (0.35 + 0.65 * (mirrored[:, 2:] > 0))
-        )
-        haze = 1 - np.exp(-distance / self._scene.lighting.haze_distance)[:, None]
+        origin, direction, distance = rays[seen, :3], rays[seen, 3:], distance[seen]
+        facing = -_dot(normals, direction)
+        normals *= np.where(facing < 0, np.float32(-1), np.float32(1))[:, None]
+        facing = np.abs(facing)
+        points = origin + distance[:, None] * direction
+        footprint = distance * spread[seen] / np.maximum(facing, np.float32(0.08))
+        albedo, gloss = self._albedo(points, normals, footprint, self._material[triangle])
+        color = albedo * self._irradiance(points, normals, self._foliage[triangle], occluder)
+        color += self._reflection(direction, normals, facing, gloss)
+        haze = 1 - np.exp(distance / np.float32(-self._scene.lighting.haze_distance))[:, None]
         light[seen] = color * (1 - haze) + np.float32(self._scene.lighting.horizon) * haze
         return light
 
     def _albedo(
-        self, points: np.ndarray, normals: np.ndarray, footprint: np.ndarray, part: np.ndarray
+        self, points: np.ndarray, normals: np.ndarray, footprint: np.ndarray, material: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         albedo = np.empty(points.shape, dtype=np.float32)
         gloss = np.zeros(len(points), dtype=np.float32)
-        order = np.argsort(part, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
-            material = self._scene.parts[part[rows[0]]].material
-            albedo[rows] = material.albedo(points[rows], normals[rows], footprint[rows])
-            gloss[rows] = getattr(material, "gloss", 0.0)
+        order = np.argsort(material, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(material[order])) + 1):
+            if len(rows):
+                surface = self._materials[material[rows[0]]]
+                albedo[rows] = surface.albedo(points[rows], normals[rows], footprint[rows])
+                gloss[rows] = getattr(surface, "gloss", 0.0)
         return albedo, gloss
 
+    def _reflection(
+        self, direction: np.ndarray, normals: np.ndarray, facing: np.ndarray, gloss: np.ndarray
+    ) -> np.ndarray:
+        """Return the (N, 3) light of the sky that glossy surfaces mirror."""
+        light = np.zeros(direction.shape, dtype=np.float32)
+        rows = np.flatnonzero(gloss)
+        facing = facing[rows]
+        mirrored = direction[rows] + 2 * facing[:, None] * normals[rows]
+        fresnel = gloss[rows] * (0.25 + 0.75 * (1 - facing) ** 3)
+        visible = np.where(mirrored[:, 2] > 0, np.float32(1.0), np.float32(0.35))
+        light[rows] = (fresnel * visible)[:, None] * self._sky_light(mirrored)
+        return light
+
     def _irradiance(
-        self, points: np.ndarray, normals: np.ndarray, part: np.ndarray, occluder: np.ndarray
+        self, points: np.ndarray, normals: np.ndarray, foliage: np.ndarray, occluder: np.ndarray
     ) -> np.ndarray:
         lighting = self._scene.lighting
         sun = np.float32(lighting.sun_direction)
-        start = points + _SURFACE_OFFSET * normals
+        start = points + np.float32(_SURFACE_OFFSET) * normals
         facing_sun = normals @ sun
-        foliage = self._foliage[part]
         lit = np.where(foliage, 0.30 + 0.45 * np.abs(facing_sun), np.maximum(facing_sun, 0))
-        lit *= ~self._occluded(start, sun, np.inf)
+        bright = np.flatnonzero(lit)
+        lit[bright] *= ~self._occluded(start[bright], sun, np.inf)
         toward_sky = normals + np.float32(occluder)
-        toward_sky /= np.linalg.norm(toward_sky, axis=1, keepdims=True)
-        open_sky = np.where(self._occluded(start, toward_sky, _OCCLUDER_DISTANCE), 0.35, 1.0)
+        toward_sky /= np.sqrt(_dot(toward_sky, toward_sky))[:, None]
+        hidden = self._occluded(start, toward_sky, _OCCLUDER_DISTANCE)
+        open_sky = np.where(hidden, np.float32(0.35), np.float32(1.0))
         upward = 0.5 + 0.5 * normals[:, 2]
         ambient = (0.16 + 0.34 * upward) * open_sky
         sky = 0.55 * np.float32(lighting.zenith) + 0.45 * np.float32(lighting.horizon)
@@ -172,25 +196,39 @@ class SceneRenderer:
         color = self._sky_light(direction)
         up = np.maximum(direction[:, 2], 0.0)
         ceiling = direction[:, :2] / np.maximum(up, 0.03)[:, None]
-        cover = noise(ceiling * 0.8 + 7.0, 0.01, np.zeros(len(ceiling)), seed=77)
+        cover = _smooth_noise(ceiling * 0.8 + 7.0, 0.01, seed=77)
         cloud = np.clip(0.5 * cover - 0.1, 0, 0.75) * np.clip(up * 6, 0, 1)
         return color + cloud[:, None].astype(np.float32) * (np.float32(1.1) - color)
 
 
-def camera_rays(camera: PinholeCamera, T_world_cam: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return the (H * W, 6) float32 origins and unit directions of a camera's rays.
-
-    Args:
-        camera: Intrinsics and size; integer pixel coordinates are pixel centres.
-        T_world_cam: (4, 4) camera to world.
-        offset: (2,) shift of all rays from the pixels' centres, pixels.
-    """
-    K, R = camera.K, T_world_cam[:3, :3].astype(np.float32)
-    x = ((np.arange(camera.width) + offset[0] - K[0, 2]) / K[0, 0]).astype(np.float32)
-    y = ((np.arange(camera.height) + offset[1] - K[1, 2]) / K[1, 1]).astype(np.float32)
-    length = np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2)  # (H, W)
-    direction = x[None, :, None] * R[:, 0] + y[:, None, None] * R[:, 1] + R[:, 2]  # (H, W, 3)
-    rays = np.empty((length.size, 6), dtype=np.float32)
+def rays_in_world(directions: np.ndarray, T_world_cam: np.ndarray) -> np.ndarray:
+    """Return the (N, 6) float32 origins and directions in the world of (N, 3) rays of a camera."""
+    rays = np.empty((len(directions), 6), dtype=np.float32)
     rays[:, :3] = T_world_cam[:3, 3]
-    rays[:, 3:] = (direction / length[..., None]).reshape(-1, 3)
+    rays[:, 3:] = directions @ T_world_cam[:3, :3].T.astype(np.float32)
     return rays
+
+
+def _smooth_noise(uv: np.ndarray, texel: float, seed: int) -> np.ndarray:
+    """Return `noise` at (N, 2) positions without steps between its grains."""
+    sharp = np.zeros(len(uv), dtype=np.float32)
+    x, y = np.moveaxis(uv / texel % 1.0, -1, 0)
+    return sum(
+        weight * noise(uv + (i * texel, j * texel), texel, sharp, seed)
+        for i, j, weight in (
+            (0, 0, (1 - x) * (1 - y)),
+            (1, 0, x * (1 - y)),
+            (0, 1, (1 - x) * y),
+            (1, 1, x * y),
+        )
+    )
+
+
+def _display(light: np.ndarray) -> np.ndarray:
+    """Return linear light as 8-bit sRGB values."""
+    steps = np.float32(_SRGB_STEPS - 1) * np.clip(light, 0, 1)
+    return _SRGB[(steps + np.float32(0.5)).astype(np.uint16)]
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", a, b)

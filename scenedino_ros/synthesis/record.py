@@ -1,43 +1,108 @@
-"""Renders a synthetic drive and records it: ``python -m scenedino_ros.synthesis.record``."""
+"""A synthetic drive as a rosbag2 recording: ``python -m scenedino_ros.synthesis.record``."""
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
-from scenedino_ros.core.camera import CalibratedCamera
+import numpy as np
+
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.datasets.drive_writer import DriveWriter
+from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
+from scenedino_ros.ros.bag_split_writer import SplitBagWriter
 from scenedino_ros.synthesis.drive import StreetDrive
-from scenedino_ros.synthesis.render import render_drive
+from scenedino_ros.synthesis.raycast import RenderedFrame
+from scenedino_ros.synthesis.render import RenderSettings, render_drive
+from scenedino_ros.synthesis.rig import RigSettings, static_transforms
 
-CAMERA_FRAME = "camera_00_rect"
+MAX_DEPTH = 65.535  # metres: what 16 bits of millimetres hold
+CHUNK_BYTES = 16 << 20  # after which an interrupted recording goes on
 
 
-def record_drive(drive: StreetDrive, path: Path, *, workers: int = 0) -> None:
-    """Render a drive and record its images, CameraInfo and transforms.
+class DriveRecorder:
+    """Records the frames of one drive in order; a context manager.
 
-    Frames: ``map`` -> ``base_link`` (on the road) -> ``camera_00_rect``. One line per frame tells
-    the progress.
+    Frames are ``map`` (the street: x along it, z = 0 on the road) -> ``base_link`` -> ``imu`` ->
+    the cameras and, under ``camera_00``, ``velodyne``. Images are PNG; classes come with all
+    cameras, depth along the optical axis with the rectified ones, 0 in the sky and beyond
+    65.535 m. A recording that was interrupted goes on behind its last complete file.
 
-    Args:
-        drive: What to render.
-        path: Folder of the recording; must not exist.
-        workers: Processes that render; 0: one per core.
+    Attributes:
+        done: Frames that an earlier, interrupted recording has already.
     """
-    camera = CalibratedCamera(drive.camera)
-    with DriveWriter(path, "/camera_00", CAMERA_FRAME, camera) as writer:
-        mounting = {("base_link", CAMERA_FRAME): drive.T_base_cam}
-        writer.static_transforms(mounting, drive.stamp_ns(0))
-        for index, frame in enumerate(render_drive(drive, workers)):
-            stamp = drive.stamp_ns(index)
-            writer.transforms({("map", "base_link"): drive.T_world_base(index)}, stamp)
-            writer.image(frame.rgb, stamp)
-            sys.stdout.write(f"frame {index + 1}/{drive.frames}\n")
-            sys.stdout.flush()
+
+    def __init__(self, path: Path, drive: StreetDrive, settings: RenderSettings) -> None:
+        """Begin a recording, or go on with one.
+
+        Args:
+            path: Folder of the recording; must not exist.
+            drive: What is recorded.
+            settings: How it is rendered.
+
+        Raises:
+            BagError: If something is at `path`, or an unfinished recording of something else.
+        """
+        self._drive, self._rig = drive, settings.rig.rig()
+        bag = SplitBagWriter(path, _source(drive, settings), split_bytes=CHUNK_BYTES)
+        cameras = [
+            RecordedCamera(f"/{name}", camera.frame, camera.calibrated)
+            for name, camera in self._rig.items()
+        ]
+        self._bag, self._writer, self.done = bag, DriveWriter(bag, cameras), bag.done
+        self._written = bag.done
+
+    def __enter__(self) -> "DriveRecorder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.__exit__(kind)
+
+    def write(self, frames: Mapping[str, RenderedFrame]) -> None:
+        """Write what the cameras saw at the next frame."""
+        writer, ns = self._writer, self._drive.stamp_ns(self._written)
+        if self._written == 0:
+            writer.static_transforms(static_transforms(self._rig), ns)
+        T_map_base = self._drive.T_world_base(self._written)
+        writer.transforms({("map", "base_link"): T_map_base}, ns)
+        for name, frame in frames.items():
+            writer.label(f"/{name}", frame.label, ns)
+            if not self._rig[name].is_fisheye:
+                near = np.where(frame.depth <= MAX_DEPTH, frame.depth, np.inf)
+                writer.depth(f"/{name}", near, ns)
+            writer.image(f"/{name}", frame.rgb, ns)
+        self._written += 1
+        self._bag.checkpoint(self._written)
+
+
+def recorded_frames(path: Path, drive: StreetDrive, settings: RenderSettings) -> int:
+    """Return how many frames of a drive need not be recorded again.
+
+    Raises:
+        BagError: If there is an unfinished recording that cannot be gone on with.
+    """
+    if path.exists():
+        return drive.frames
+    if not path.with_name(f"{path.name}.partial").exists():
+        return 0
+    bag = SplitBagWriter(path, _source(drive, settings), split_bytes=CHUNK_BYTES)
+    bag.abandon()
+    return bag.done
+
+
+def _source(drive: StreetDrive, settings: RenderSettings) -> dict[str, Any]:
+    return {**dataclasses.asdict(drive), **dataclasses.asdict(settings)}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Render and record a drive; return 0, or 2 if it cannot be."""
+    """Render and record what the left camera sees; return 0, or 2 if it cannot be."""
     defaults = StreetDrive()
     parser = argparse.ArgumentParser(
         prog="python -m scenedino_ros.synthesis.record",
@@ -47,14 +112,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder of the recording")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="which street")
     parser.add_argument("--frames", type=int, default=defaults.frames, help="number of images")
-    parser.add_argument("--rate", type=float, default=defaults.rate_hz, help="images per second")
-    parser.add_argument("--speed", type=float, default=defaults.speed, help="metres per second")
-    parser.add_argument("--width", type=int, default=defaults.width, help="columns of the images")
+    parser.add_argument("--width", type=int, default=RigSettings.width, help="image columns")
     parser.add_argument("--workers", type=int, default=0, help="processes (0: one per core)")
     args = parser.parse_args(argv)
     try:
-        drive = StreetDrive(args.seed, args.frames, args.rate, args.speed, args.width)
-        record_drive(drive, args.output, workers=args.workers)
+        drive = StreetDrive(args.seed, args.frames)
+        settings = RenderSettings(RigSettings(("camera_00",), args.width))
+        with DriveRecorder(args.output, drive, settings) as recorder:
+            views = render_drive(drive, settings, args.workers, first=recorder.done)
+            for number, frames in enumerate(views, start=recorder.done + 1):
+                recorder.write(frames)
+                sys.stdout.write(f"frame {number}/{drive.frames}\n")
+                sys.stdout.flush()
     except SceneDinoError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 2

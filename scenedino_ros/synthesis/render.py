@@ -1,51 +1,126 @@
-"""All frames of a drive, rendered by several processes."""
+"""The frames of drives, rendered by several processes; their number changes only the time."""
 
 import concurrent.futures
+import functools
 import multiprocessing
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TypeVar
 
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.synthesis.drive import StreetDrive
+from scenedino_ros.synthesis.pixel_rays import PixelRays
 from scenedino_ros.synthesis.raycast import RenderedFrame, SceneRenderer
-from scenedino_ros.synthesis.street import make_street
+from scenedino_ros.synthesis.rig import RigCamera, RigSettings
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
-def render_drive(drive: StreetDrive, workers: int = 0) -> Iterator[RenderedFrame]:
-    """Yield all frames of a drive in order.
+@dataclass(frozen=True)
+class RenderSettings:
+    """What is rendered of every frame.
+
+    Attributes:
+        rig: The cameras.
+        rays_per_pixel: Rays whose colours are averaged: 1, 2 or 4.
+        fisheye_crop: Render of fisheye images only what the virtual pinhole camera of the
+            published training sees; the rest stays black.
+    """
+
+    rig: RigSettings = RigSettings()
+    rays_per_pixel: int = 4
+    fisheye_crop: bool = False
+
+
+def render_frame(
+    drive: StreetDrive, settings: RenderSettings, frame: int
+) -> dict[str, RenderedFrame]:
+    """Return what the cameras see at a frame, by name; all depends on the arguments alone."""
+    renderer, T_world_base = drive_renderer(drive), drive.T_world_base(frame)
+    return {
+        name: renderer.render(rays, T_world_base @ camera.T_base_cam)
+        for name, (camera, rays) in rig_rays(settings).items()
+    }
+
+
+def render_drive(
+    drive: StreetDrive,
+    settings: RenderSettings | None = None,
+    workers: int = 0,
+    *,
+    first: int = 0,
+) -> Iterator[dict[str, RenderedFrame]]:
+    """Yield the frames of a drive in order, by camera.
 
     Args:
-        drive: What to render.
+        drive: The drive.
+        settings: What is rendered; None: everything, at the usual size.
         workers: Processes that render; 0: one per core, at most four; 1: this process.
+        first: Number of the first frame.
     """
-    workers = min(workers or min(os.cpu_count() or 1, 4), drive.frames)
-    if workers == 1:
-        renderer = _renderer(drive)
-        for frame in range(drive.frames):
-            yield _render(drive, renderer, frame)
+    render = functools.partial(render_frame, drive, settings or RenderSettings())
+    yield from in_processes(render, range(first, drive.frames), workers)
+
+
+def in_processes(
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int = 0
+) -> Generator[Result, None, None]:
+    """Yield the results of jobs in their order; what is not begun is dropped with the iterator.
+
+    Args:
+        work: Can be pickled, as can jobs and results.
+        jobs: The jobs.
+        workers: Processes; 0: one per core, at most four; 1: this process.
+
+    Raises:
+        InputError: If a process was ended from outside.
+    """
+    workers = min(workers or min(os.cpu_count() or 1, 4), len(jobs))
+    if workers <= 1:
+        yield from map(work, jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(drive,)
-    ) as pool:
-        yield from pool.map(_render_in_worker, range(drive.frames))
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        yield from pool.map(work, jobs)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that renders was ended from outside, perhaps for want of memory; fewer "
+            "--workers need less"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _renderer(drive: StreetDrive) -> SceneRenderer:
-    length = drive.frames * drive.speed / drive.rate_hz
-    return SceneRenderer(make_street(drive.seed, length), threads=1)
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _render(drive: StreetDrive, renderer: SceneRenderer, frame: int) -> RenderedFrame:
-    return renderer.render(drive.camera, drive.T_world_base(frame) @ drive.T_base_cam)
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
-_worker: list[tuple[StreetDrive, SceneRenderer]] = []
+@functools.lru_cache(maxsize=1)
+def drive_renderer(drive: StreetDrive) -> SceneRenderer:
+    """Return the renderer of a drive's street; the last one is kept."""
+    return SceneRenderer(drive.scene, threads=1)
 
 
-def _start_worker(drive: StreetDrive) -> None:
-    _worker.append((drive, _renderer(drive)))
-
-
-def _render_in_worker(frame: int) -> RenderedFrame:
-    drive, renderer = _worker[0]
-    return _render(drive, renderer, frame)
+@functools.lru_cache(maxsize=1)
+def rig_rays(settings: RenderSettings) -> dict[str, tuple[RigCamera, PixelRays]]:
+    """Return cameras and the rays of their pixels by name; the last ones are kept."""
+    return {
+        name: (camera, camera.rays(settings.rays_per_pixel, crop=settings.fisheye_crop))
+        for name, camera in settings.rig.rig().items()
+    }

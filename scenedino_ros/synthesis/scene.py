@@ -1,6 +1,6 @@
 """What a synthetic scene is made of, apart from how it is drawn."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,12 +17,23 @@ class Part:
         mesh: Triangles in the world frame (x along the street, y left, z up), metres.
         material: Colour of the surface.
         foliage: Whether light shines through, as through leaves.
+        solid: Whether the mesh bounds matter: one or several closed surfaces, which may overlap;
+            what lies inside any of them is filled.
+        volume: Such closed surfaces that stand for the part where space is filled, instead of the
+            mesh; for crowns and hedges, whose mesh is a cloud of leaves.
     """
 
     class_name: str
     mesh: Mesh
     material: Material
     foliage: bool = False
+    solid: bool = False
+    volume: Mesh | None = None
+
+    def moved(self, T_target_part: np.ndarray) -> "Part":
+        """Return the part in another frame, given the (4, 4) affine transform into it."""
+        volume = None if self.volume is None else self.volume.moved(T_target_part)
+        return replace(self, mesh=self.mesh.moved(T_target_part), volume=volume)
 
 
 @dataclass(frozen=True)
@@ -53,10 +64,12 @@ class Scene:
     Attributes:
         parts: The pieces.
         lighting: Sun and sky.
+        lane_y: Middle of the lane along x that is free to be driven, metres.
     """
 
     parts: tuple[Part, ...]
     lighting: Lighting
+    lane_y: float = 0.0
 
 
 def sun_direction(azimuth_deg: float, elevation_deg: float) -> tuple[float, float, float]:
@@ -69,14 +82,41 @@ def sun_direction(azimuth_deg: float, elevation_deg: float) -> tuple[float, floa
     )
 
 
+@dataclass(frozen=True)
+class Corridor:
+    """A stretch of the world in which nothing may stand.
+
+    Attributes:
+        x: Where it begins and ends, metres.
+        y: Where it begins and ends, metres.
+        height: Up to where it reaches from the ground, metres.
+    """
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    height: float
+
+    def meets(self, mesh: Mesh) -> bool:
+        """Return whether a corner of a mesh lies inside."""
+        x, y, z = mesh.vertices.T
+        inside = (x > self.x[0]) & (x < self.x[1]) & (y > self.y[0]) & (y < self.y[1])
+        return bool((inside & (z < self.height)).any())
+
+
 @dataclass(eq=False)
 class SceneBuilder:
-    """Collects parts while a scene is laid out."""
+    """Collects parts while a scene is laid out.
 
+    Attributes:
+        free: Where nothing may stand.
+        parts: The pieces so far.
+    """
+
+    free: Corridor
     parts: list[Part] = field(default_factory=list)
 
     def add(self, parts: list[Part], T_world_object: np.ndarray) -> None:
-        """Add an object's parts, moved from the object's frame into the world."""
-        for part in parts:
-            mesh = part.mesh.moved(T_world_object)
-            self.parts.append(Part(part.class_name, mesh, part.material, part.foliage))
+        """Add an object, moved from its frame into the world, unless it would stand in the way."""
+        moved = [part.moved(T_world_object) for part in parts]
+        if not any(self.free.meets(part.mesh) for part in moved):
+            self.parts.extend(moved)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Vector = Sequence[float] | np.ndarray
+
 _BOX_TRIANGLES = np.array(
     [
         [0, 2, 1], [1, 2, 3], [4, 5, 6], [5, 7, 6], [0, 1, 4], [1, 5, 4],
@@ -27,7 +29,7 @@ class Mesh:
     triangles: np.ndarray
 
     def moved(self, T_target_mesh: np.ndarray) -> "Mesh":
-        """Return the mesh in another frame, given the (4, 4) rigid transform into it."""
+        """Return the mesh in another frame, given the (4, 4) affine transform into it."""
         vertices = self.vertices @ T_target_mesh[:3, :3].T + T_target_mesh[:3, 3]
         return Mesh(vertices, self.triangles)
 
@@ -52,11 +54,11 @@ def placed(x: float, y: float, z: float, yaw: float = 0.0) -> np.ndarray:
     return T
 
 
-def box(low: Sequence[float], high: Sequence[float]) -> Mesh:
+def box(low: Vector, high: Vector) -> Mesh:
     """Return the axis-aligned box between two corners, metres."""
-    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    corners = np.array((low, high), dtype=np.float64)
     bits = np.array([[(i >> axis) & 1 for axis in range(3)] for i in range(8)])
-    return Mesh(low + bits * (high - low), _BOX_TRIANGLES)
+    return Mesh(corners[bits, np.arange(3)], _BOX_TRIANGLES)
 
 
 def prism(profile: np.ndarray, low: float, high: float, taper: float = 0.0) -> Mesh:
@@ -84,18 +86,18 @@ def prism(profile: np.ndarray, low: float, high: float, taper: float = 0.0) -> M
 
 
 def cylinder(
-    start: Sequence[float], end: Sequence[float], radius: float, end_radius: float, sides: int = 10
+    start: Vector, end: Vector, radius: float, end_radius: float, sides: int = 10
 ) -> Mesh:
     """Return a closed, possibly conical cylinder between two points, metres."""
-    start, end = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-    axis = (end - start) / np.linalg.norm(end - start)
+    ends = np.array((start, end), dtype=np.float64)
+    axis = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
     helper = np.eye(3)[np.argmin(np.abs(axis))]
     first = np.cross(axis, helper)
     first /= np.linalg.norm(first)
     second = np.cross(axis, first)
     angle = 2 * np.pi * np.arange(sides) / sides
     ring = np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * second
-    vertices = np.concatenate([start + radius * ring, end + end_radius * ring, [start], [end]])
+    vertices = np.concatenate([ends[0] + radius * ring, ends[1] + end_radius * ring, ends])
     i = np.arange(sides)
     j = (i + 1) % sides
     bottom, top = np.full(sides, 2 * sides), np.full(sides, 2 * sides + 1)
@@ -108,37 +110,102 @@ def cylinder(
     return Mesh(vertices, np.concatenate(triangles))
 
 
-def disc(center: Sequence[float], normal: Sequence[float], radius: float, sides: int = 20) -> Mesh:
+def disc(center: Vector, normal: Vector, radius: float, sides: int = 20) -> Mesh:
     """Return a thin round plate, metres."""
-    center, normal = np.asarray(center, dtype=np.float64), np.asarray(normal, dtype=np.float64)
-    return cylinder(center, center + 0.02 * normal, radius, radius, sides)
+    end = np.asarray(center) + 0.02 * np.asarray(normal)
+    return cylinder(center, end, radius, radius, sides)
 
 
 def leaves(
     rng: np.random.Generator, centers: np.ndarray, size: float, spread: float = 0.4
 ) -> Mesh:
-    """Return one randomly turned triangle per centre, as foliage.
+    """Return one randomly turned kite of two triangles per centre, as foliage.
 
     Args:
         rng: Source of randomness.
-        centers: (N, 3) middle of each leaf cluster, metres.
-        size: Typical edge length, metres.
+        centers: (N, 3) middle of each leaf or cluster of leaves, metres.
+        size: Typical length, metres.
         spread: Relative variation of the size.
     """
     count = len(centers)
-    corners = rng.normal(size=(count, 3, 3))
-    corners -= corners.mean(axis=1, keepdims=True)
-    corners /= np.linalg.norm(corners, axis=2).max(axis=1)[:, None, None]
-    corners *= 0.6 * size * (1 + spread * rng.uniform(-1, 1, (count, 1, 1)))
-    vertices = (centers[:, None, :] + corners).reshape(-1, 3)
-    return Mesh(vertices, np.arange(3 * count).reshape(-1, 3))
+    along = rng.normal(size=(count, 3))
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    across = np.cross(along, rng.normal(size=(count, 3)))
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    half = 0.5 * size * (1 + spread * rng.uniform(-1, 1, (count, 1)))
+    along, across = along * half, across * half * 0.62
+    corners = [centers - along, centers + across, centers + along, centers - across]
+    vertices = np.stack(corners, axis=1).reshape(-1, 3)
+    first = 4 * np.arange(count)[:, None]
+    triangles = np.concatenate([first + (0, 1, 2), first + (0, 2, 3)])
+    return Mesh(vertices, triangles)
 
 
-def points_in_ellipsoid(
-    rng: np.random.Generator, count: int, radii: Sequence[float], hollow: float = 0.6
-) -> np.ndarray:
-    """Return (count, 3) points in an ellipsoid at the origin, few of them near its centre."""
-    direction = rng.normal(size=(count, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    distance = hollow + (1 - hollow) * rng.uniform(0, 1, (count, 1)) ** 0.6
-    return direction * distance * np.asarray(radii)
+def loft(rings: np.ndarray) -> Mesh:
+    """Return the closed skin over a row of cross sections.
+
+    Args:
+        rings: (S, R, 3) corners of S sections in order, counter-clockwise seen along the row,
+            metres.
+    """
+    sections, corners = rings.shape[:2]
+    middles = rings[[0, -1]].mean(axis=1)
+    vertices = np.concatenate([rings.reshape(-1, 3), middles])
+    i, j = np.arange(corners), (np.arange(corners) + 1) % corners
+    first = corners * np.arange(sections - 1)[:, None]
+    last = corners * (sections - 1)
+    a, b = (first + i).ravel(), (first + j).ravel()
+    caps = np.full(corners, sections * corners)
+    triangles = [
+        np.stack([a, a + corners, b], 1),
+        np.stack([b, a + corners, b + corners], 1),
+        np.stack([caps, i, j], 1),
+        np.stack([caps + 1, last + j, last + i], 1),
+    ]
+    return Mesh(vertices, np.concatenate(triangles))
+
+
+def ellipsoid(center: Vector, radii: Vector, sides: int = 10) -> Mesh:
+    """Return a closed ellipsoid along the axes, metres."""
+    stacks = max(sides // 2, 3)
+    up = np.linspace(-1, 1, stacks + 1) * np.pi / 2
+    up[[0, -1]] *= 0.97  # small caps instead of poles
+    around = -2 * np.pi * np.arange(sides) / sides
+    rings = np.stack(
+        np.broadcast_arrays(
+            np.cos(up)[:, None] * np.cos(around),
+            np.cos(up)[:, None] * np.sin(around),
+            np.sin(up)[:, None],
+        ),
+        axis=-1,
+    )
+    return loft(np.asarray(center) + rings * np.asarray(radii))
+
+
+def wheel_ring(center: Vector, radius: float, tube: float, sides: int = 18) -> Mesh:
+    """Return a closed ring (a tyre) that rolls along x, metres; its axis is y."""
+    turn = 2 * np.pi * np.arange(sides) / sides
+    across = np.array([[-1, -0.5], [-1, 0.5], [0, 1], [1, 0.5], [1, -0.5], [0, -1]])  # y, outwards
+    corners = len(across)
+    reach = radius - tube + tube * across[:, 1]
+    y = np.broadcast_to(0.8 * tube * across[:, 0], (sides, corners))
+    rings = np.stack([np.cos(turn)[:, None] * reach, y, np.sin(turn)[:, None] * reach], axis=-1)
+    i, k = np.meshgrid(np.arange(sides), np.arange(corners), indexing="ij")
+    a, b = i * corners + k, i * corners + (k + 1) % corners
+    c, d = (i + 1) % sides * corners + k, (i + 1) % sides * corners + (k + 1) % corners
+    triangles = np.concatenate(
+        [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)]
+    )
+    return Mesh(np.asarray(center) + rings.reshape(-1, 3), triangles)
+
+
+def plate(outline: np.ndarray, low: float, high: float) -> Mesh:
+    """Return a convex outline in the y-z plane, extruded along x.
+
+    Args:
+        outline: (P, 2) corners (y, z), counter-clockwise seen from x > 0.
+        low: x of one end, metres.
+        high: x of the other end, metres.
+    """
+    rings = [np.column_stack([np.full(len(outline), x), outline]) for x in (high, low)]
+    return loft(np.stack(rings))

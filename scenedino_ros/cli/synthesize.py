@@ -1,0 +1,162 @@
+"""Make drives down procedural streets, with everything that is true about them.
+
+Every seed is another street. The car has KITTI-360's cameras: a rectified pair ahead and a fisheye
+to each side. A drive becomes a rosbag2 recording with images, calibration, poses, classes
+(Cityscapes train ids) and depth, or the folders of KITTI-360 and SSCBench-KITTI-360 with images,
+label ids, poses and, at every 5th frame, voxels: also those that no camera sees. Run again, it
+goes on where it was stopped.
+"""
+
+import argparse
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scenedino_ros.cli.values import positive
+
+_EPILOG = """\
+examples:
+  scenedino synthesize streets --seeds 0-9
+  scenedino synthesize streets --seeds 0-9 --fisheye-crop --rays 2
+  scenedino synthesize streets --seeds 900-903 --frames 50 --write bags folders
+"""
+_TELL_SECONDS = 30.0  # between lines where there is no terminal
+_CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the subcommand's arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("output", type=Path, help="folder of the drives; taken up if begun")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=(0,), metavar="N,N-N", help="which streets (default: 0)"
+    )
+    parser.add_argument(
+        "--frames", type=_count, default=100, metavar="N", help="per drive (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=positive, default=10.0, metavar="HZ", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--speed", type=positive, default=8.0, metavar="M/S", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--write",
+        nargs="+",
+        choices=("bags", "folders"),
+        default=("bags",),
+        help="recordings, or the folders of KITTI-360 and SSCBench with voxels (default: bags)",
+    )
+    parser.add_argument(
+        "--no-voxels", action="store_true", help="leave the voxels out of the folders"
+    )
+    group = parser.add_argument_group("cameras")
+    group.add_argument(
+        "--cameras", nargs="+", choices=_CAMERAS, default=_CAMERAS, help="default: all four"
+    )
+    group.add_argument(
+        "--width",
+        type=_count,
+        default=704,
+        metavar="PX",
+        help="columns of the rectified images; KITTI-360 has 1408 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--fisheye-width",
+        type=_count,
+        default=700,
+        metavar="PX",
+        help="columns and rows of the fisheye images; KITTI-360 has 1400 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--fisheye-crop",
+        action="store_true",
+        help="render of fisheye images only what training looks at; the rest stays black",
+    )
+    group.add_argument(
+        "--rays",
+        type=int,
+        choices=(1, 2, 4),
+        default=4,
+        help="per pixel; fewer are faster, and edges rougher (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="processes (default: one per core, at most 4)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the drives; return the exit code."""
+    from scenedino_ros.synthesis.dataset import DatasetSettings, SyntheticDataset
+    from scenedino_ros.synthesis.render import RenderSettings
+    from scenedino_ros.synthesis.rig import RigSettings
+
+    rig = RigSettings(tuple(arguments.cameras), arguments.width, arguments.fisheye_width)
+    render = RenderSettings(rig, arguments.rays, arguments.fisheye_crop)
+    settings = DatasetSettings(arguments.frames, arguments.rate, arguments.speed, render)
+    dataset = SyntheticDataset(arguments.output, settings)
+    total = len(arguments.seeds) * arguments.frames
+    start = time.perf_counter()
+    with _progress(total) as tell:
+        rendered = dataset.make(
+            arguments.seeds,
+            arguments.write,
+            voxels=not arguments.no_voxels,
+            workers=arguments.workers,
+            progress=tell,
+        )
+    seconds = time.perf_counter() - start
+    print(f"{len(arguments.seeds)} drives of {arguments.frames} frames in {arguments.output}")
+    if rendered:
+        print(f"rendered {rendered} frames in {seconds:.0f} s, {rendered / seconds:.2f} frames/s")
+    return 0
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
+    """Show how many frames are done and how long the rest takes: a bar, or lines to a file."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+            task = bars.add_task("rendering", total=total)
+            yield lambda done, before: bars.update(task, completed=done)
+        return
+    start = told = time.perf_counter()
+
+    def tell(done: int, before: int) -> None:
+        nonlocal told
+        now = time.perf_counter()
+        if done == total or now - told > _TELL_SECONDS:
+            told, left = now, (now - start) * (total - done) / (done - before)
+            console.print(f"frame {done}/{total}, {left:.0f} s left", highlight=False)
+
+    yield tell
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Parse numbers and ranges separated by commas, such as 0-9,12."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch("([0-9]+)(?:-([0-9]+))?", part)
+        if not match:
+            raise argparse.ArgumentTypeError(f"must be seeds such as 0-9,12, got '{text}'")
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise argparse.ArgumentTypeError(f"must be different seeds such as 0-9,12, got '{text}'")
+    return tuple(seeds)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]*", text):
+        raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
+    return int(text)
