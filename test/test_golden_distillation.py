@@ -21,6 +21,7 @@ from train.distillation import (
     PartnerDraws,
     cluster_loss,
     correlation_loss,
+    describe_crops,
     distillation_losses,
     probe_loss,
 )
@@ -130,8 +131,11 @@ def test_four_training_steps(golden) -> None:
         )
         head.zero_grad()
         draws = PartnerDraws(step.knn_pick, step.random_pick)
+        crops = functional.normalize(step.surface_features, dim=-1, eps=1e-10)
+        descriptors = describe_crops(crops)
+        memory.write(crops, descriptors)
         distilled = distillation_losses(
-            head.stego_head, step.surface_features, memory, draws, int(a["knn"])
+            head.stego_head, crops, descriptors, memory, draws, int(a["knn"])
         )
         assert int(memory.filled) == int(step.buffer_filled)
         for i, name in enumerate(("self", "nn", "random")):

@@ -3,17 +3,23 @@
 Random draws are stored in the golden files, so nothing depends on a generator.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from golden_arrays import Arrays, close, relative_error
+from torch import nn
 
+import train.sparse_map
 from scenedino_ros.core.field import Expansion, PointField, PositionalCode
 from scenedino_ros.core.render import composite, pixel_rays, sample_distances
 from train.downsampler import PatchSalience
+from train.fast_step import render_patches_fast
 from train.field_step import (
     EncoderView,
+    RenderedPatches,
     SourceViews,
     field_losses,
     project_world,
@@ -27,6 +33,7 @@ from train.losses import (
     invalid_pixels,
     photometric_error,
     structural_error,
+    unseen_share,
 )
 from train.rays import PatchDraws, patch_colors, patch_rays, shift_image
 from train.views import item_views, relative_poses, split_views
@@ -79,7 +86,7 @@ def test_feature_loss(golden) -> None:
 
 def test_invalid_pixels(golden) -> None:
     a = golden("invalid_policy")
-    ours = invalid_pixels(a["invalid"], a["weights"])
+    ours = invalid_pixels(unseen_share(a["invalid"], a["weights"]))
     assert torch.equal(ours, a["weight_guided"].squeeze(-1))
     assert 0 < ours.float().mean() < 1
 
@@ -258,7 +265,37 @@ def test_point_queries(golden) -> None:
         close(feature, a["features"][b], atol=1e-4)
 
 
-def test_a_whole_step_with_all_gradients(golden) -> None:
+def unchanged(width: int) -> nn.Conv2d:
+    """Build a 3x3 convolution that changes nothing."""
+    convolution = nn.Conv2d(width, width, 3, padding=1)
+    nn.init.dirac_(convolution.weight)
+    nn.init.zeros_(convolution.bias)
+    return convolution
+
+
+@pytest.fixture(params=["plain", "fast", "fast, folded"])
+def render(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Return `render_patches`, or the fast one behind a decoder whose end changes nothing."""
+    if request.param == "plain":
+        return render_patches
+
+    def fast(network, encoder, sources, rays, jitter) -> RenderedPatches:
+        grid = encoder.feature_map
+        width = grid.shape[1]
+        head = SimpleNamespace(head_modules=[unchanged(width), nn.Identity(), unchanged(width)])
+        network.decoder = SimpleNamespace(project=unchanged(width), output_head=head)
+        hidden = 0 if request.param == "fast, folded" else width
+        network.config = SimpleNamespace(decoder_width=width, hidden_dim=hidden)
+        rows = grid[0].flatten(1).T
+        # The stored map is no doubled one.
+        monkeypatch.setattr(train.sparse_map, "_doubled", lambda half: lambda at: rows[at])
+        half = replace(encoder, feature_map=grid[..., ::2, ::2])
+        return render_patches_fast(network, half, sources, rays, jitter, torch.tensor(False))
+
+    return fast
+
+
+def test_a_whole_step_with_all_gradients(golden, render) -> None:
     a = golden("mini_step")
     network = field_of(a, "param_")
     network.expansion = expansion(*(a[f"param_expand_{k}"] for k in ("w1", "b1", "w2", "b2")))
@@ -278,7 +315,7 @@ def test_a_whole_step_with_all_gradients(golden) -> None:
             patch,
             tuple(a["shift"].tolist()),
         )
-        rendered = render_patches(
+        rendered = render(
             network,
             EncoderView(grid[b], K[0], T_cam_world[0]),
             SourceViews(images[source_ids], K[source_ids], T_cam_world[source_ids]),
@@ -298,7 +335,7 @@ def test_a_whole_step_with_all_gradients(golden) -> None:
     batch = type(patches[0])(
         *(
             torch.cat([getattr(p, name) for p in patches])
-            for name in ("distance", "weights", "colors", "invalid", "feature")
+            for name in ("distance", "weights", "colors", "unseen", "feature")
         )
     )
     losses = field_losses(

@@ -35,9 +35,9 @@ RANDOM = Correlation(0.6702352279261414, 0.8709334888837256)
 def correlation_loss(
     feature_correlation: torch.Tensor, code_correlation: torch.Tensor, kind: Correlation
 ) -> torch.Tensor:
-    """Return the scalar loss of (crops, n, n) correlations."""
-    pull = feature_correlation - kind.shift
-    return -kind.weight * (code_correlation.clamp(min=0) * pull).mean()
+    """Return the scalar loss of (crops, n, n) correlations; 0 without crops."""
+    pull = code_correlation.clamp(min=0) * (feature_correlation - kind.shift)
+    return -kind.weight * pull.sum() / max(pull.numel(), 1)
 
 
 def correlate(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -49,16 +49,19 @@ def correlate(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 class CropMemory(nn.Module):
     """The most recent crops, from which partners are drawn. Its state is saved with the run."""
 
-    def __init__(self, size: int, points: int, width: int) -> None:
+    def __init__(
+        self, size: int, points: int, width: int, dtype: torch.dtype = torch.float32
+    ) -> None:
         """Start empty.
 
         Args:
             size: Crops kept.
             points: Points of a crop.
             width: Channels C.
+            dtype: Type crops are kept in; half precision halves most of a run's state.
         """
         super().__init__()
-        self.register_buffer("crops", torch.zeros(size, points, width))
+        self.register_buffer("crops", torch.zeros(size, points, width, dtype=dtype))
         self.register_buffer("descriptors", torch.zeros(size, width))
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
@@ -80,15 +83,18 @@ class CropMemory(nn.Module):
 
 @dataclass(frozen=True)
 class PartnerDraws:
-    """Which partners a step uses.
+    """Which partners a step uses, and which channels of the codes it drops.
 
     Attributes:
         neighbour: (crops,) which of the nearest, 0 being the best besides itself.
         random: (crops,) which stored crop.
+        keep: (crops, 3, 2, code_dim) factors on the codes of crop, neighbour and random partner,
+            for the head's two branches; None keeps all as they are.
     """
 
     neighbour: torch.Tensor
     random: torch.Tensor
+    keep: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -107,38 +113,69 @@ class DistillationLosses:
         return self.own + self.neighbour + self.random
 
 
+def describe_crops(feature: torch.Tensor) -> torch.Tensor:
+    """Return the (crops, C) unit descriptors of (crops, points, C) unit features."""
+    return functional.normalize(feature.mean(dim=1), dim=-1, eps=_EPS)
+
+
 def distillation_losses(
     head: StegoHead,
-    crops: torch.Tensor,
+    feature: torch.Tensor,
+    descriptor: torch.Tensor,
     memory: CropMemory,
     draws: PartnerDraws,
     n_neighbours: int,
+    mean: torch.Tensor | float = 0.0,
 ) -> DistillationLosses:
     """Compare the codes of crops with those of their partners.
 
     Args:
         head: The head that is trained; gradients flow through both sides of each comparison.
-        crops: (crops, points, C) full features around surface points; no gradients.
-        memory: Stored crops; these are written first, then partners are read.
+        feature: (crops, points, C) features around surface points; no gradients.
+        descriptor: (crops, C) from `describe_crops`.
+        memory: Stored crops; these are among them already.
         draws: Which partners to use.
         n_neighbours: How many nearest crops the neighbour is drawn from.
+        mean: (C,) what was taken off the unit features; the head, which sees whole features, gets
+            it back.
     """
-    feature = functional.normalize(crops, dim=-1, eps=_EPS)
-    descriptor = functional.normalize(feature.mean(dim=1), dim=-1, eps=_EPS)
-    memory.write(feature, descriptor)
     nearest = memory.neighbours(descriptor, n_neighbours)
     neighbour = nearest.gather(1, draws.neighbour.unsqueeze(1)).squeeze(1)
-    partners = [feature, memory.crops[neighbour], memory.crops[draws.random]]
-    code = head(feature)
-    features = tuple(correlate(feature, partner) for partner in partners)
-    codes = tuple(
-        correlate(code, code if i == 0 else head(partner)) for i, partner in enumerate(partners)
-    )
+    stored = (memory.crops[chosen].to(feature.dtype) for chosen in (neighbour, draws.random))
+    compared = [feature, *stored]
+    codes = [
+        head(x + mean)
+        if draws.keep is None
+        else code_with_dropout(head, x + mean, draws.keep[:, i])
+        for i, x in enumerate(compared)
+    ]
+    features = tuple(correlate(feature, x) for x in compared)
+    correlations = tuple(correlate(codes[0], code) for code in codes)
     terms = [
         correlation_loss(f, c, kind)
-        for f, c, kind in zip(features, codes, (SELF, NEIGHBOUR, RANDOM), strict=True)
+        for f, c, kind in zip(features, correlations, (SELF, NEIGHBOUR, RANDOM), strict=True)
     ]
-    return DistillationLosses(*terms, features, codes)
+    return DistillationLosses(*terms, features, correlations)
+
+
+def code_with_dropout(head: StegoHead, feature: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Return the (crops, points, code_dim) unit codes with channels of both branches dropped.
+
+    Args:
+        head: The head.
+        feature: (crops, points, C) unit features.
+        keep: (crops, 2, code_dim) factors, 0 where a channel is dropped.
+    """
+    x = feature.reshape(-1, feature.shape[-1], 1, 1)
+    shape = (*feature.shape[:-1], keep.shape[-1])
+    linear, nonlinear = (path(x).view(shape) for path in (head.linear_path, head.nonlinear_path))
+    code = linear * keep[:, None, 0] + nonlinear * keep[:, None, 1]
+    return functional.normalize(code, dim=-1, eps=_EPS)
+
+
+def kept_channels(shape: tuple[int, ...], rate: float, generator: torch.Generator) -> torch.Tensor:
+    """Draw dropout factors: 0 with probability `rate`, otherwise 1 / (1 - rate)."""
+    return (torch.rand(shape, generator=generator) >= rate).float() / (1 - rate)
 
 
 def cluster_loss(cosines: torch.Tensor) -> torch.Tensor:
@@ -147,5 +184,11 @@ def cluster_loss(cosines: torch.Tensor) -> torch.Tensor:
 
 
 def probe_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the cross-entropy of (..., n) logits and (...) labels; -1 is ignored."""
-    return functional.cross_entropy(logits.flatten(0, -2), target.flatten(), ignore_index=-1)
+    """Return the cross-entropy of (..., n) logits and (...) labels; -1 is ignored.
+
+    Without any label it is 0.
+    """
+    total = functional.cross_entropy(
+        logits.flatten(0, -2), target.flatten(), ignore_index=-1, reduction="sum"
+    )
+    return total / (target >= 0).sum().clamp(min=1)

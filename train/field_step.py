@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.field import (
+    MIN_DEPTH,
     Expansion,
     PointField,
     PositionalCode,
@@ -21,8 +22,8 @@ from train.losses import (
     depth_roughness,
     feature_loss,
     feature_roughness,
-    invalid_pixels,
     photometric_loss,
+    unseen_share,
 )
 from train.rays import RayPatches
 
@@ -46,11 +47,13 @@ class EncoderView:
         feature_map: (1, D, H', W').
         K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
         T_cam_world: (4, 4) world points to this camera, metres.
+        min_depth: Points nearer to this camera's plane, or behind it, count as this far, metres.
     """
 
     feature_map: torch.Tensor
     K_norm: torch.Tensor
     T_cam_world: torch.Tensor
+    min_depth: float = MIN_DEPTH
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,15 @@ class RenderedPatches:
         distance: (P, p, p) metres along the ray.
         weights: (P, p, p, K) of the samples.
         colors: (P, p, p, S, 3), one for each source view.
-        invalid: (P, p, p) bool, pixels no source view can explain.
+        unseen: (P, p, p, S) share of each pixel's weight that a source view, or the encoder, does
+            not see.
         feature: (P, p, p, F) rendered features.
     """
 
     distance: torch.Tensor
     weights: torch.Tensor
     colors: torch.Tensor
-    invalid: torch.Tensor
+    unseen: torch.Tensor
     feature: torch.Tensor
 
 
@@ -116,7 +120,7 @@ def render_patches(
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
-    code = network.code(seen.uv_norm[0], seen.depth[0])
+    code = network.code(seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth))
     logit, feature = network.field(sample_map(encoder.feature_map, seen.uv_norm)[0], code)
     found = project_world(points, sources.K_norm, sources.T_cam_world)
     colors = sample_map(sources.images, found.uv_norm)  # (S, N, 3)
@@ -130,7 +134,7 @@ def render_patches(
         distance=result.distance,
         weights=result.weights,
         colors=blended.unflatten(-1, (n_sources, 3)),
-        invalid=invalid_pixels(flags, result.weights),
+        unseen=unseen_share(flags, result.weights),
         feature=result.blend(feature.view(*shape, -1)),
     )
 
@@ -176,7 +180,7 @@ def field_losses(
     """
     full = expansion(rendered.feature)
     return FieldLosses(
-        photometric=photometric_loss(rendered.colors, colors, rendered.invalid),
+        photometric=photometric_loss(rendered.colors, colors, rendered.unseen),
         feature=feature_loss(downsampler(full) + artifact, target),
         depth_roughness=depth_roughness(rendered.distance, colors),
         feature_roughness=feature_roughness(full, colors),

@@ -16,6 +16,7 @@ _SSIM_WINDOW = (
 _C1, _C2 = 1e-4, 9e-4
 _SSIM_SHARE = 0.85
 _INVALID_WEIGHT = 0.9
+_HELD_WEIGHT = 0.5  # more than this missing: the view does not explain the pixel
 _MAX_DISTANCE = 80.0  # metres
 
 
@@ -50,43 +51,91 @@ def photometric_error(prediction: torch.Tensor, target: torch.Tensor) -> torch.T
     return _SSIM_SHARE * structural + (1 - _SSIM_SHARE) * absolute
 
 
-def invalid_pixels(invalid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the pixels no source view can explain.
+def unseen_share(invalid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return how much of each pixel a source view cannot explain.
 
     Args:
-        invalid: (..., S, V) 1 where a sample cannot be seen from a view, or from the encoder.
-        weights: (..., S) rendering weights; gradients do not pass.
+        invalid: (..., K, S) 1 where a sample cannot be seen from a source, or from the encoder.
+        weights: (..., K) rendering weights; gradients do not pass.
 
     Returns:
-        (...) bool, True where in every view more than 0.9 of the weight is invalid.
+        (..., S) share of the weight, in [0, 1].
     """
-    share = (weights.detach().unsqueeze(-1) * invalid).sum(dim=-2)
-    return (share > _INVALID_WEIGHT).all(dim=-1)
+    return (weights.detach().unsqueeze(-1) * invalid).sum(dim=-2)
+
+
+def invalid_pixels(unseen: torch.Tensor) -> torch.Tensor:
+    """Return (...) bool, True where every source view misses more than 0.9 of the pixel."""
+    return (unseen > _INVALID_WEIGHT).all(dim=-1)
 
 
 def photometric_loss(
-    rendered: torch.Tensor, target: torch.Tensor, invalid: torch.Tensor
+    rendered: torch.Tensor, target: torch.Tensor, unseen: torch.Tensor
 ) -> torch.Tensor:
     """Return the mean error against the best source view of each pixel.
 
     Args:
-        rendered: (P, p, p, V, 3) colours rendered from each source view.
+        rendered: (P, p, p, S, 3) colours rendered from each source view.
         target: (P, p, p, 3) colours.
-        invalid: (P, p, p) bool; such pixels count as zeros in the mean.
+        unseen: (P, p, p, S) from `unseen_share`; invalid pixels count as zeros in the mean.
     """
-    n_views = rendered.shape[-2]
-    prediction = rendered.permute(0, 3, 4, 1, 2).flatten(0, 1)  # (P * V, 3, p, p)
-    truth = target.permute(0, 3, 1, 2).repeat_interleave(n_views, dim=0)
-    error = photometric_error(prediction, truth).unflatten(0, (-1, n_views)).amin(dim=1)
-    return (error * ~invalid).mean()
+    best = _source_errors(rendered, target).amin(dim=-1)
+    return (best * ~invalid_pixels(unseen)).mean()
+
+
+def mean_photometric_loss(
+    rendered: torch.Tensor, target: torch.Tensor, unseen: torch.Tensor
+) -> torch.Tensor:
+    """Return the mean error against all source views that hold more than half of a pixel.
+
+    Where few views are near, the minimum is first reached by running off to far depth; the mean
+    is not. Arguments as for `photometric_loss`; pixels that no view holds are left out.
+    """
+    held = (unseen < _HELD_WEIGHT).to(rendered.dtype)
+    error = _source_errors(rendered, target) * held
+    return error.sum() / held.sum().clamp(min=1)
+
+
+def _source_errors(rendered: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the (P, p, p, S) error of each source's colours."""
+    n_sources = rendered.shape[-2]
+    prediction = rendered.permute(0, 3, 4, 1, 2).flatten(0, 1)  # (P * S, 3, p, p)
+    truth = target.permute(0, 3, 1, 2).repeat_interleave(n_sources, dim=0)
+    error = photometric_error(prediction, truth)
+    return error.unflatten(0, (-1, n_sources)).permute(0, 2, 3, 1)
+
+
+def spread(weights: torch.Tensor) -> torch.Tensor:
+    """Return the mean spread of weights along rays: 0 where each ray ends in one sample.
+
+    It draws matter together and clears the haze that colours alone leave over far ground.
+
+    Args:
+        weights: (..., K) rendering weights of samples that are uniform in inverse depth.
+
+    Source: the distortion loss of Barron et al., Mip-NeRF 360, arXiv:2111.12077, for equal
+        intervals.
+    """
+    n_samples = weights.shape[-1]
+    s = (torch.arange(n_samples, device=weights.device, dtype=weights.dtype) + 0.5) / n_samples
+    before = torch.cumsum(weights, dim=-1) - weights
+    moment = torch.cumsum(weights * s, dim=-1) - weights * s
+    between = 2 * (weights * (s * before - moment)).sum(dim=-1)
+    within = (weights**2).sum(dim=-1) / (3 * n_samples)
+    return (between + within).mean()
 
 
 def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return one minus the mean cosine of (..., C) features; undefined ones are left out.
+    """Return one minus the mean cosine of (..., C) features.
 
-    The published temperature scales both arguments of the cosine and so has no effect.
+    Undefined targets are left out; without any other the loss is 0. The published temperature
+    scales both arguments of the cosine and so has no effect.
     """
-    return (1 - functional.cosine_similarity(prediction, target, dim=-1)).nanmean()
+    known = target.isfinite().all(dim=-1)
+    # Replaced before the cosine: behind it, undefined targets would make gradients undefined.
+    defined = torch.where(known.unsqueeze(-1), target, 0)
+    error = 1 - functional.cosine_similarity(prediction, defined, dim=-1)
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def edge_aware_roughness(

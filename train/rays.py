@@ -75,6 +75,8 @@ def patch_rays(
     image_size: tuple[int, int],
     patch: int,
     shift: tuple[int, int] = (0, 0),
+    *,
+    aligned: bool = True,
 ) -> RayPatches:
     """Return the rays of drawn patches.
 
@@ -85,11 +87,12 @@ def patch_rays(
         image_size: (H, W) pixels.
         patch: Edge p of a patch, pixels; equals the edge of a target token.
         shift: (down, right) pixels by which the image under the target tokens was moved.
+        aligned: Rows and columns of the draws count tokens; if not, pixels.
     """
     height, width = image_size
-    offset = torch.tensor(shift)
+    offset = torch.tensor(shift, device=draws.row.device)
     grid = torch.stack([draws.row, draws.column], dim=-1)  # (P, 2)
-    pixel = offset % patch + patch * grid
+    pixel = offset % patch + patch * grid if aligned else grid
     token = grid + (offset < 0)
     rows, columns = _patch_pixels(pixel, patch)
     x = -1 + (2 * columns + 1) / width
@@ -109,7 +112,7 @@ def patch_rays(
 
 def _patch_pixels(pixel: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the (P, p, 1) rows and (P, 1, p) columns of patches."""
-    steps = torch.arange(patch)
+    steps = torch.arange(patch, device=pixel.device)
     return pixel[:, 0, None, None] + steps[:, None], pixel[:, 1, None, None] + steps
 
 
@@ -127,6 +130,6 @@ def shift_image(image: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
         shift: (down, right): output pixel (r, c) is input pixel (r + down, c + right), clamped.
     """
     height, width = image.shape[-2:]
-    rows = (torch.arange(height) + shift[0]).clamp(0, height - 1)
-    columns = (torch.arange(width) + shift[1]).clamp(0, width - 1)
+    rows = (torch.arange(height, device=image.device) + shift[0]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=image.device) + shift[1]).clamp(0, width - 1)
     return image[..., rows[:, None], columns]

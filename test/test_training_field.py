@@ -1,0 +1,209 @@
+"""A step of stage 1: the fast one against the plain one, gradients, precision, validation."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from golden_arrays import relative_error
+from lightning_fabric import Fabric
+from small_fields import (
+    FOLDED,
+    MODEL,
+    NEARBY,
+    PUBLISHED,
+    Tokens,
+    batch_of,
+    with_store,
+    write_drives,
+)
+
+import train.fast_step
+from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
+from train.field_data import FieldData
+from train.field_model import FieldTraining, learning_groups
+from train.field_pictures import field_pictures
+from train.launch import launch
+from train.losses import feature_loss, mean_photometric_loss, spread
+from train.plain_step import PlainTraining
+from train.settings import RunSettings
+from train.sparse_map import is_folded
+from train.train_field import validate
+
+STRAIGHT, FLIPPED = 3, 1  # steps whose encoder sees its images as they are, and mirrored
+
+
+@pytest.fixture(scope="module")
+def drives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_drives(tmp_path_factory.mktemp("drives"))
+
+
+@pytest.fixture(scope="module")
+def published(drives: dict[str, Path]) -> FieldTraining:
+    """Return a small step of the published configuration, on the long drive."""
+    torch.manual_seed(0)
+    return FieldTraining(with_store(PUBLISHED, drives["long"]), Tokens())
+
+
+@pytest.mark.parametrize("model", [MODEL, FOLDED], ids=["plain map", "folded map"])
+@pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])
+def test_fast_step_equals_the_plain_one(kind: str, model, drives: dict[str, Path]) -> None:
+    settings, drive = (NEARBY, "short") if kind == "nearby" else (PUBLISHED, "long")
+    settings = with_store(replace(settings, model=model), drives[drive])
+    torch.manual_seed(0)
+    plain = PlainTraining(settings, Tokens())
+    fast = FieldTraining(settings, Tokens())
+    assert is_folded(fast.network) == (model is FOLDED)
+    fast.load_state_dict(plain.state_dict())
+    batch = batch_of(settings, FLIPPED if kind == "published flipped" else STRAIGHT)
+    assert all(bool(item.flipped) == (kind == "published flipped") for item in batch.items)
+    losses, got = plain(batch), fast(batch)
+    assert set(losses) == set(got)
+    for name, value in losses.items():
+        assert float(got[name].detach()) == pytest.approx(float(value.detach()), rel=1e-4), name
+    losses["total"].backward()
+    got["total"].backward()
+    reference = dict(plain.named_parameters())
+    learned = 0
+    for name, parameter in fast.named_parameters():
+        if reference[name].grad is None:
+            assert parameter.grad is None, name
+            continue
+        learned += 1
+        # Rounding turns a few activations on or off, which shows where gradients are tiny.
+        expected = reference[name].grad
+        assert float((parameter.grad - expected).norm()) < 5e-3 * expected.norm() + 1e-7, name
+    assert learned > 40
+
+
+def test_everything_that_learns_gets_a_gradient(published: FieldTraining) -> None:
+    published.zero_grad()
+    published(batch_of(published.settings, FLIPPED))["total"].backward()
+    for name, parameter in published.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    moved = {name for name, p in published.named_parameters() if p.grad.abs().max() > 0}
+    assert {"artifact", "downsampler.patch_weight", "network.field.lin_in.weight"} <= moved
+    assert "network.encoder.vit.patch_embed.proj.weight" in moved
+    others, encoder = learning_groups(published)
+    assert (others["lr"], encoder["lr"]) == (1e-4, 1e-5)
+    assert len(encoder["params"]) == len(list(published.network.encoder.parameters()))
+    assert len(others["params"]) + len(encoder["params"]) == len(list(published.parameters()))
+
+
+def test_a_frozen_encoder_does_not_learn(drives: dict[str, Path]) -> None:
+    training = FieldTraining(with_store(NEARBY, drives["short"]), Tokens())
+    training(batch_of(training.settings, STRAIGHT))["total"].backward()
+    (group,) = learning_groups(training)
+    assert group["lr"] == 1e-4
+    assert all(p.grad is not None for p in group["params"])
+    assert all(p.grad is None for p in training.network.encoder.parameters())
+
+
+def test_bfloat16_leaves_cameras_and_rays_in_float32(
+    published: FieldTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projected: dict[str, list[torch.Tensor]] = {"float32": [], "bf16-mixed": []}
+    batch = batch_of(published.settings, FLIPPED)
+    project_world = train.fast_step.project_world
+    rendered = {}
+    for precision, seen in projected.items():
+        settings = replace(published.settings, run=RunSettings(precision=precision))
+        monkeypatch.setattr(published, "settings", settings)
+
+        def watched(*cameras: torch.Tensor, seen: list[torch.Tensor] = seen) -> object:
+            found = project_world(*cameras)
+            seen.extend([found.uv_norm, found.depth])
+            return found
+
+        monkeypatch.setattr(train.fast_step, "project_world", watched)
+        rendered[precision] = published.render(batch.items).rendered
+        # Around everything, as Fabric does it.
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
+            losses = published(batch)
+        assert all(value.dtype == torch.float32 for value in losses.values())
+    assert len(projected["float32"]) == len(projected["bf16-mixed"]) > 0
+    for exact, mixed in zip(*projected.values(), strict=True):
+        assert mixed.dtype == torch.float32
+        assert torch.equal(exact, mixed)
+    exact, mixed = rendered.values()
+    for name in ("distance", "weights", "colors", "unseen"):
+        assert getattr(mixed, name).dtype == torch.float32
+    assert not torch.equal(exact.distance, mixed.distance)  # the network did compute otherwise
+    assert relative_error(mixed.distance, exact.distance) < 0.05
+
+
+@pytest.fixture
+def fabric() -> Iterator[Fabric]:
+    with torch.random.fork_rng(devices=[]):
+        yield launch(RunSettings(device="cpu"))
+
+
+def test_validation_is_the_same_every_time(published: FieldTraining, fabric: Fabric) -> None:
+    settings = published.settings
+    settings = replace(settings, data=replace(settings.data, validation_items=2))
+    data = FieldData(settings, settings.data.stores, None)
+    for place in range(20):
+        item = data.item(0, place, validation=True)
+        assert item.shift.tolist() == [0, 0]
+        assert not item.flipped
+    scores = validate(published, data, settings, fabric)
+    assert scores == validate(published, data, settings, fabric)
+    assert published.training
+    assert set(scores) == {
+        "total",
+        "photometric",
+        "feature",
+        "depth_roughness",
+        "feature_roughness",
+    }
+
+
+def test_feature_loss_without_any_target_is_zero_and_learns_nothing() -> None:
+    prediction = torch.randn(3, 8, requires_grad=True)
+    loss = feature_loss(prediction, torch.full((3, 8), torch.nan))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.equal(prediction.grad, torch.zeros(3, 8))
+
+
+def test_mean_photometric_loss_leaves_out_what_no_view_holds() -> None:
+    target = torch.rand(1, 8, 8, 3)
+    rendered = target.unsqueeze(-2).repeat(1, 1, 1, 2, 1)
+    rendered[..., 1, :] = 0.5  # the second source shows something else
+    unseen = torch.zeros(1, 8, 8, 2)
+    both = mean_photometric_loss(rendered, target, unseen)
+    unseen[..., 1] = 0.6
+    assert float(mean_photometric_loss(rendered, target, unseen)) == pytest.approx(0, abs=1e-6)
+    assert float(both) > 0.05
+    unseen[:] = 1
+    assert float(mean_photometric_loss(rendered, target, unseen)) == 0
+
+
+def test_spread_of_matter_along_a_ray() -> None:
+    point = torch.zeros(32)
+    point[7] = 1
+    two = torch.zeros(32)
+    two[[4, 20]] = 0.5
+    # Two equal halves at a distance d: 2 * 0.25 * d between them, and the width of the intervals.
+    assert float(spread(point)) == pytest.approx(1 / 96)
+    assert float(spread(two)) == pytest.approx(0.5 * 16 / 32 + 0.5 / 96)
+
+
+def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    torch.manual_seed(0)
+    training = FieldTraining(settings, None)
+    item = FieldData(settings, settings.data.stores, None).item(0, 0)
+    save_checkpoint(tmp_path / "field.safetensors", training.checkpoint({"weights": "a test"}))
+    model = build_model(load_checkpoint(tmp_path / "field.safetensors"))
+    with torch.no_grad():
+        ours = model.encode(item.image[None])
+        assert relative_error(ours, training.plain_map(item)) < 1e-5
+    pictures = field_pictures(training, item)
+    assert {name: p.shape for name, p in pictures.items()} == {
+        "image": (64, 160, 3),
+        "depth": (16, 40, 3),
+        "features": (16, 40, 3),
+    }

@@ -1,0 +1,251 @@
+"""Whole runs of stage 1 in real processes: killed, spread over two, broken by a number; benchmark.
+
+The published settings on a small network: a trained encoder, flips, shifted targets, artefacts.
+"""
+
+import json
+import multiprocessing
+import os
+import socket
+import time
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_fields import NEARBY, with_store, write_drives
+
+from scenedino_ros.core.checkpoint import load_checkpoint
+from scenedino_ros.core.predictor import Predictor
+from train import benchmark_field, field_bench, train_field
+from train.field_batch import ItemTensors
+from train.field_data import FieldData
+from train.field_settings import FieldSettings
+from train.settings import read_settings, write_settings
+
+CONFIGS = Path(__file__).resolve().parents[1] / "train" / "configs"
+STEPS = 5
+SMALL = """--encoder.weights random --model.image_size 64,160 --model.decoder_width 48
+    --model.hidden_dim 32 --model.feature_dim 8 --model.expansion_dim 16 --run.device cpu
+    --rays.samples 8 --run.workers 1""".split()
+# A server imports torch once; every process of a test is its fork.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["train.train_field"])
+
+
+@pytest.fixture(scope="module")
+def drives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_drives(tmp_path_factory.mktemp("drives"))
+
+
+@pytest.fixture(scope="module")
+def published(drives: dict[str, Path]) -> list[str]:
+    """Return the words of a run with the published settings, but for its size."""
+    config = CONFIGS / "field_dinov2_vitb14.yaml"
+    return [
+        *f"--config {config} --model.backbone dinov2_vits14 --run.precision float32".split(),
+        *f"--data.stores {drives['long']} --data.validation {drives['long']}".split(),
+        *"--data.validation_items 2 --validate_every 2 --run.batch_size 2".split(),
+        *f"--rays.patches 4 --run.steps {STEPS} --run.save_every 2".split(),
+        *SMALL,
+    ]
+
+
+def run_main(words: list[str], log: Path, environment: dict[str, str]) -> None:
+    """Be a process of a run, with its output in a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    raise SystemExit(train_field.main(words))
+
+
+def start(words: list[str], output: Path, **environment: str) -> BaseProcess:
+    log = output.with_suffix(".txt")
+    process = FORKS.Process(
+        target=run_main, args=([*words, "--output", str(output)], log, environment)
+    )
+    process.start()
+    return process
+
+
+def finish(words: list[str], output: Path) -> None:
+    process = start(words, output)
+    process.join()
+    assert process.exitcode == 0, output.with_suffix(".txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(published: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that nothing interrupted."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    finish(published, output)
+    return output
+
+
+def losses(output: Path, name: str = "metrics.jsonl") -> list[dict[str, float]]:
+    return [json.loads(line) for line in (output / name).read_text().splitlines()]
+
+
+def test_a_run_leaves_what_it_says(whole: Path) -> None:
+    entries = losses(whole)
+    assert [entry["step"] for entry in entries] == list(range(STEPS))
+    assert {"total", "photometric", "feature", "gradient_norm"} <= set(entries[0])
+    scores = losses(whole, "validation.jsonl")
+    assert [entry["step"] for entry in scores] == [1, 3, 4]
+    best = load_checkpoint(whole / "field_best.safetensors")
+    chosen = min(scores, key=lambda entry: entry["feature"])["step"] + 1
+    told = f"geometry and features after {chosen} training steps, no classes"
+    assert best.provenance["weights"] == told
+    last = load_checkpoint(whole / "field.safetensors")
+    state = load_file(whole / "state.safetensors")
+    assert "model/artifact" in state
+    for name, tensor in last.state.items():
+        assert torch.equal(tensor, state[f"model/network.{name}"]), name
+    assert (whole / "pictures" / f"depth_{STEPS - 1:07d}.png").is_file()
+
+
+def test_a_killed_run_ends_as_if_nothing_happened(
+    published: list[str], whole: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    metrics = output / "metrics.jsonl"
+    for wanted in (1, 4):  # before anything is saved, and between two saved states
+        process = start([*published, "--resume"], output)
+        while process.is_alive():
+            if metrics.exists() and metrics.read_bytes().count(b"\n") >= wanted:
+                break
+            time.sleep(0.002)
+        process.kill()
+        process.join()
+    finish([*published, "--resume"], output)
+    for name in ("metrics.jsonl", "validation.jsonl"):
+        assert (output / name).read_bytes() == (whole / name).read_bytes()
+    tensors = load_file(output / "state.safetensors")
+    for name, tensor in load_file(whole / "state.safetensors").items():
+        assert torch.equal(tensors[name], tensor), name
+
+
+def test_two_processes_learn_what_one_does(
+    published: list[str], whole: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    # What torchrun tells its processes.
+    common = {
+        "TORCHELASTIC_RUN_ID": "test",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "0",
+    }
+    output = tmp_path / "run"
+    processes = [
+        start(published, output, **common, RANK=str(rank), LOCAL_RANK=str(rank))
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0, output.with_suffix(".txt").read_text()
+    for name in ("metrics.jsonl", "validation.jsonl"):
+        for ours, expected in zip(losses(output, name), losses(whole, name), strict=True):
+            assert ours == pytest.approx(expected, rel=2e-3), name
+    first, expected = losses(output)[0], losses(whole)[0]
+    assert first == pytest.approx(expected, rel=1e-5)  # before anything is learned
+    starts = json.loads((output / "origin.json").read_text())["starts"]
+    assert [entry["processes"] for entry in starts] == [2]
+
+
+def test_a_number_that_is_none_stops_the_run_with_the_batch_saved(
+    published: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    item_of = FieldData.item
+
+    def broken(self: FieldData, step: int, place: int, **options: bool) -> ItemTensors:
+        item = item_of(self, step, place, **options)
+        if (step, place) == (1, 1):
+            item.image[0, 5, 7] = torch.nan
+        return item
+
+    monkeypatch.setattr(FieldData, "item", broken)
+    output = tmp_path / "run"
+    assert train_field.main([*published, "--output", str(output)]) == 2
+    (path,) = output.glob("nonfinite_*")
+    assert f"at step 1; the batch is saved in {path}" in capsys.readouterr().err
+    (name,) = [
+        name for name, t in load_file(path).items() if t.is_floating_point() and t.isnan().any()
+    ]
+    assert name.endswith(".image")
+    assert len(losses(output)) == 1
+    assert not (output / "state.safetensors").exists()
+
+
+def test_a_frozen_encoder_is_cached_and_the_run_gives_a_checkpoint(
+    drives: dict[str, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    words = [
+        *f"--config {CONFIGS / 'field_default.yaml'} --data.stores {drives['short']}".split(),
+        *"--data.shares 1 --data.every 1 --rays.patches 8 --run.save_every 2".split(),
+        *f"--run.steps 3 --encoder.cache {tmp_path / 'cache'} --optimiser.warmup 2".split(),
+        *SMALL,
+    ]
+    finish(words, output)
+    assert len(list((tmp_path / "cache").glob("*/camera_0?.npy"))) == 4
+    finish([word if word != "3" else "5" for word in words] + ["--resume"], output)
+    assert len(losses(output)) == 5
+    predictor = Predictor(load_checkpoint(output / "field.safetensors"), device="cpu")
+    assert predictor.weights.startswith("geometry and features after 5")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("field_*.yaml")))
+def test_settings_files_are_valid(name: str) -> None:
+    settings = read_settings(FieldSettings(), CONFIGS / name, [])
+    assert settings != FieldSettings()
+
+
+def test_benchmark_compares_both_steps(
+    drives: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [
+        *f"--config {CONFIGS / 'field_default.yaml'} --data.stores {drives['short']}".split(),
+        *"--data.shares 1 --data.every 2 --rays.patches 8 --repeats 1".split(),
+        *f"-o {tmp_path / 'figures.json'}".split(),
+        *SMALL,
+    ]
+    # Processes of their own import torch anew; the one here is asked below.
+    memory = {"peak memory [MiB]": 3.0, "memory of the step [MiB]": 1.0}
+    monkeypatch.setattr(field_bench, "_memory", lambda *_: memory)
+    assert benchmark_field.main(words) == 0
+    assert "largest difference" in " ".join(capsys.readouterr().out.split())
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    results = figures["results"]
+    assert set(results) == {"plain float32", "fast float32", "fast bfloat16"}
+    for values in results.values():
+        assert 0 < values["p50 [ms]"] <= values["p95 [ms]"]
+    # Targets are cached in half precision.
+    assert max(results["fast float32"]["differences"].values()) < 1e-3
+    assert 0 < max(results["fast bfloat16"]["differences"].values()) < 0.1
+    assert figures["loading"]["p50 [ms]"] > 0
+
+
+def test_memory_is_that_of_one_step(
+    drives: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    encoder = replace(settings.encoder, weights="random")
+    settings = field_bench.resolve(replace(settings, encoder=encoder), tmp_path)
+    write_settings(tmp_path / "settings.yaml", settings)
+    field_bench._measure_own_memory(tmp_path / "settings.yaml", "fast float32")
+    peak, before = (float(word) for word in capsys.readouterr().out.split())
+    assert 0 < before <= peak

@@ -1,0 +1,151 @@
+"""Settings of training: defaults, a YAML file over them, and words on the command line."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import yaml
+
+from scenedino_ros.core.config import ModelConfig, setting
+from scenedino_ros.core.errors import InputError
+from train.settings import (
+    RunSettings,
+    apply_settings,
+    changed_settings,
+    describe_settings,
+    parse_command,
+    read_overlay,
+    settings_tree,
+    write_settings,
+)
+
+
+@dataclass(frozen=True)
+class Rays:
+    count: int = setting(2048, "Rays of an item", unit="rays", low=1)
+    kind: str = setting("aligned", "How they lie", choices=("aligned", "free"))
+    offsets: tuple[int, ...] = setting((10, 40), "Where views lie")
+
+
+@dataclass(frozen=True)
+class Settings:
+    rate: float = setting(1e-4, "Learning rate", low=0.0)
+    flip: bool = setting(True, "Mirror the image")
+    rays: Rays = field(default_factory=Rays)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    run: RunSettings = field(default_factory=RunSettings)
+
+
+def parse(*words: str) -> Settings:
+    return parse_command([*words, "--output", "run"], Settings(), "toy", "about").settings
+
+
+def test_defaults_file_and_words_lie_over_each_other(tmp_path):
+    config = tmp_path / "a.yaml"
+    config.write_text("rate: 1e-3\nrays: {count: 64, offsets: [1, 2, 3]}\nrun: {seed: 5}\n")
+    command = parse_command(
+        ["--config", str(config), "--run.seed", "6", "--output", str(tmp_path), "--resume"],
+        Settings(),
+        "toy",
+        "about",
+    )
+    settings = command.settings
+    assert (command.output, command.resume) == (tmp_path, True)
+    assert settings.rate == 1e-3  # which YAML 1.1 takes for text
+    assert (settings.rays.count, settings.rays.offsets) == (64, (1, 2, 3))
+    assert settings.run.seed == 6
+    assert settings.run.steps == RunSettings().steps
+    assert settings.rays.kind == "aligned"
+
+
+def test_words_become_values_of_the_right_type():
+    words = "--rate 1 --flip false --rays.offsets=[3,4] --model.image_size 96,320"
+    settings = parse(*words.split(), "--model.backbone", "123")
+    assert (settings.rate, type(settings.rate)) == (1.0, float)
+    assert settings.flip is False
+    assert settings.rays.offsets == (3, 4)
+    assert settings.model.image_size == (96, 320)
+    assert settings.model.backbone == "123"
+    assert parse("--rays.offsets", "[]").rays.offsets == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--run.sed", "1"], r"unknown setting 'run.sed'; did you mean 'run.seed'\?"),
+        (["--rays", "1"], "unknown setting 'rays'"),
+        (["--run.seed", "many"], "run.seed must be a whole number, got 'many'"),
+        (["--run.seed", "1.5"], "run.seed must be a whole number, got 1.5"),
+        (["--run.seed", "true"], "run.seed must be a whole number, got True"),
+        (["--run.seed", "-1"], "run.seed must be in 0 to inf, got -1"),
+        (["--rate", "fast"], "rate must be a number, got 'fast'"),
+        (["--rate", "nan"], "rate must be in 0.0 to inf, got nan"),
+        (["--flip", "1"], "flip must be true or false, got 1"),
+        (["--rays.kind", "loose"], "rays.kind must be one of aligned, free, got 'loose'"),
+        (["--rays.offsets", "1,b"], "rays.offsets must be a whole number, got 'b'"),
+        (["--model.image_size", "1"], "model.image_size must have 2 entries, got 1"),
+        (["--model.n_classes", "3"], "n_classes and n_clusters"),
+        (["--run.seed"], "setting 'run.seed' must be followed by its value"),
+        (["fast"], "expected --name value, got 'fast'"),
+    ],
+)
+def test_wrong_words_are_refused(words, sentence):
+    with pytest.raises(InputError, match=sentence):
+        parse(*words)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("rays: {cuont: 1}", "unknown setting 'rays.cuont'; did you mean 'rays.count'"),
+        ("rays: 3", "unknown setting 'rays'"),
+        ("rate: {deep: 1}", "unknown setting 'rate.deep'"),
+        ("run: {steps: '10'}", "run.steps must be a whole number, got '10'"),
+        ("rays: {offsets: 3}", "rays.offsets must be a list, got 3"),
+        ("- 1", "must hold 'name: value' lines"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path, text, sentence):
+    config = tmp_path / "a.yaml"
+    config.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        parse("--config", str(config))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nowhere.yaml cannot be read"):
+        read_overlay(tmp_path / "nowhere.yaml")
+
+
+def test_settings_survive_being_written(tmp_path):
+    settings = parse("--rate", "1e-5", "--rays.offsets", "1,2", "--run.steps", "7")
+    write_settings(tmp_path / "settings.yaml", settings)
+    stored = read_overlay(tmp_path / "settings.yaml")
+    assert apply_settings(Settings(), stored) == settings
+    assert changed_settings(stored, settings) == []
+    tree = yaml.safe_load((tmp_path / "settings.yaml").read_text())
+    assert tree == settings_tree(settings)
+    assert tree["rays"]["offsets"] == [1, 2]
+
+
+def test_only_live_settings_may_change():
+    stored = {"rays.old": 1}
+    for name, value in settings_tree(Settings())["run"].items():
+        stored[f"run.{name}"] = value
+    now = apply_settings(Settings(), {"run.steps": 5, "run.save_every": 3, "run.seed": 9})
+    changed = changed_settings(stored, now)
+    assert "run.seed (0 before, 9 now)" in changed
+    assert "rays.old (1 before, not set now)" in changed
+    assert "rate (not set before, 0.0001 now)" in changed
+    assert not any(phrase.startswith(("run.steps", "run.save_every")) for phrase in changed)
+
+
+def test_help_tells_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    words = capsys.readouterr().out
+    assert "--rays.count 2048  Rays of an item [rays]" in words
+    assert "--rays.kind aligned  How they lie: aligned, free" in words
+    assert "--model.image_size [192,640]" in words
+    assert "--run.steps 100000" in words
+    assert len(describe_settings(Settings()).splitlines()) > len(RunSettings.__annotations__)

@@ -1,0 +1,175 @@
+"""The drives of a stage-1 run: which items there are, and any of them as tensors."""
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.encoder import backbone_spec, patch_grid
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.frame_store import FrameStore
+from train.feature_cache import Encode, FeatureCache
+from train.field_batch import ItemTensors, draw_detail, load_item
+from train.field_items import Item, NearbyViews, View, check_rig, published_item
+from train.field_settings import FieldSettings
+from train.randomness import item_generator
+from train.views import FISHEYE_OFFSETS
+
+_STANDING = 0.1  # metres per frame
+
+
+@dataclass(frozen=True)
+class _Drive:
+    store: FrameStore
+    encoders: tuple[View, ...]
+    targets: tuple[View, ...]  # views whose features are cached, the encoded ones among them
+    nearby: NearbyViews
+    cache: FeatureCache | None
+
+
+class FieldData:
+    """Items of stage 1, drawn by step and place in the batch alone."""
+
+    def __init__(
+        self, settings: FieldSettings, stores: tuple[str, ...], cache: tuple[Path, str] | None
+    ) -> None:
+        """Open the drives.
+
+        Args:
+            settings: The run.
+            stores: Frame stores, as paths or patterns.
+            cache: Folder and encoder key of cached features; None: the encoder is trained.
+
+        Raises:
+            InputError: If there is no store, or one does not fit the settings.
+        """
+        self._settings = settings
+        self._drives: list[_Drive] = []
+        self._shares: list[float] = []
+        for number, pattern in enumerate(stores):
+            paths = sorted(glob.glob(pattern)) or [pattern]
+            every = settings.data.every[number % len(settings.data.every)]
+            drives = [self._open(Path(path), every, cache) for path in paths]
+            frames = [len(drive.encoders) for drive in drives]
+            share = settings.data.shares[number] if settings.data.shares else sum(frames)
+            self._drives += drives
+            self._shares += [share * n / sum(frames) for n in frames]
+        if not self._drives:
+            raise InputError("a run needs at least one frame store in data.stores, got none")
+
+    def _open(self, path: Path, every: int, cache: tuple[Path, str] | None) -> _Drive:
+        store, settings = FrameStore(path), self._settings
+        if store.image_size != tuple(settings.model.image_size):
+            raise InputError(
+                f"{path} must have images of {settings.model.image_size}, got {store.image_size}"
+            )
+        cameras = [name for name in settings.data.encoder_cameras if name in store.cameras]
+        frames = np.arange(len(store))
+        if settings.data.views == "published":
+            check_rig(store)
+            frames = published_keyframes(store)
+        frames = frames[::every].tolist()
+        encoders = tuple(View(camera, frame) for camera in cameras for frame in frames)
+        targets = tuple(View(camera, frame) for camera in store.cameras for frame in frames)
+        if not encoders:
+            raise InputError(
+                f"{path} must have usable frames of {' or '.join(settings.data.encoder_cameras)}, "
+                f"got {len(frames)} frames and cameras {', '.join(store.cameras)}"
+            )
+        found = None
+        if cache is not None:
+            width = backbone_spec(settings.model.backbone).width
+            found = FeatureCache(cache[0], store, cache[1], width)
+        return _Drive(store, encoders, targets, NearbyViews(store), found)
+
+    @property
+    def n_encoders(self) -> int:
+        """Number of images that may be encoded."""
+        return sum(len(drive.encoders) for drive in self._drives)
+
+    def uncached(self) -> list[tuple[FeatureCache, list[View], bool]]:
+        """Return what is missing in the caches: cache, views and whether they are mirrored."""
+        found = []
+        for drive in self._drives:
+            if drive.cache is None:
+                continue
+            wanted = {False: drive.targets}
+            if self._settings.mirror:
+                wanted[True] = drive.encoders
+            for mirrored, views in wanted.items():
+                missing = drive.cache.missing(views, mirrored)
+                if missing:
+                    found.append((drive.cache, missing, mirrored))
+        return found
+
+    def fill_caches(self, encode: Encode) -> Iterator[int]:
+        """Compute what is missing; yields how many images each batch had."""
+        for cache, views, mirrored in self.uncached():
+            yield from cache.fill(views, mirrored, encode)
+
+    def phase(self, step: int) -> int:
+        """Return the number of the run's phase a step belongs to."""
+        return self._settings.phase(step)
+
+    def item(self, step: int, place: int, *, validation: bool = False) -> ItemTensors:
+        """Return one item of a step's batch.
+
+        Args:
+            step: Number of the step.
+            place: Place in the batch over all processes.
+            validation: Without flip, mirroring, grid shift and coarse levels.
+        """
+        settings = self._settings
+        generator = item_generator(settings.run.seed, step, place)
+        drive, item = self._choose(generator, validation=validation)
+        grid = patch_grid(settings.target_backbone, settings.model.image_size)
+        # One shift and one flip for the whole batch, as published.
+        shared = item_generator(settings.run.seed, step, settings.run.batch_size)
+        half = settings.rays.patch // 2
+        drawn = torch.randint(-half, half, (2,), generator=shared)
+        flipped = bool(torch.rand((), generator=shared) < 0.5)
+        mirrored = bool(torch.rand((), generator=generator) < 0.5)
+        moves = settings.rays.aligned and drive.cache is None and not validation
+        phase = settings.phase(settings.run.steps if validation else step)
+        return load_item(
+            drive.store,
+            item,
+            settings.rays,
+            detail=draw_detail(settings.rays, phase, generator),
+            shift=(int(drawn[0]), int(drawn[1])) if moves else (0, 0),
+            token_grid=grid,
+            flipped=settings.flip and flipped and not validation,
+            mirrored=settings.mirror and mirrored and not validation,
+            cache=drive.cache,
+            generator=generator,
+        )
+
+    def _choose(self, generator: torch.Generator, *, validation: bool) -> tuple[_Drive, Item]:
+        data = self._settings.data
+        shares = torch.tensor(self._shares, dtype=torch.float64)
+        while True:
+            drive = self._drives[int(torch.multinomial(shares, 1, generator=generator))]
+            chosen = int(torch.randint(len(drive.encoders), (), generator=generator))
+            encoder = drive.encoders[chosen]
+            if data.views == "published":
+                item = published_item(drive.store, encoder, generator, validation=validation)
+                return drive, item
+            found = drive.nearby.item(encoder, data.loss_views, data.sources, generator)
+            if found is not None:
+                return drive, found
+
+
+def published_keyframes(store: FrameStore) -> np.ndarray:
+    """Return the frames that a published item can be built around.
+
+    All frames it may draw exist, no break lies between them, and the vehicle moves; the published
+    code keeps the other items too, with the same image twice or poses that contradict it.
+    """
+    ahead = FISHEYE_OFFSETS[1] + 1
+    part = np.cumsum(store.breaks())
+    n = max(len(store) - ahead, 0)
+    moves = np.diff(store.travelled())[:n] > _STANDING
+    return np.flatnonzero((part[ahead:] == part[:n]) & moves)

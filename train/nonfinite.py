@@ -1,0 +1,78 @@
+"""Stops a run whose losses are infinite or not numbers, and keeps the batch that did it."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.export import partial_path
+
+
+class NonFiniteError(SceneDinoError):
+    """A loss is infinite or not a number."""
+
+
+def check_finite(
+    folder: Path, rank: int, step: int, values: Mapping[str, float], batch: Any
+) -> None:
+    """Save the batch and stop if a value is infinite or not a number.
+
+    Args:
+        folder: Folder of the run.
+        rank: Number of the process, for the file's name.
+        step: The step, counted from 0.
+        values: Losses by name.
+        batch: What the step was given: tensors, arrays and plain values in dataclasses, mappings
+            and sequences.
+
+    Raises:
+        NonFiniteError: Naming values, step and the file with the batch.
+    """
+    bad = {name: value for name, value in values.items() if not math.isfinite(value)}
+    if not bad:
+        return
+    path = folder / f"nonfinite_step_{step:07d}_rank_{rank}.safetensors"
+    save_batch(path, batch, {"step": step, "values": {n: str(v) for n, v in values.items()}})
+    words = ", ".join(f"{name} is {value}" for name, value in bad.items())
+    raise NonFiniteError(f"{words} at step {step}; the batch is saved in {path}")
+
+
+def save_batch(path: Path, batch: Any, facts: Mapping[str, Any]) -> None:
+    """Write a batch as a safetensors file; what is no tensor goes to its metadata as JSON.
+
+    Args:
+        path: File to write.
+        batch: As in `check_finite`.
+        facts: Further plain values.
+    """
+    leaves = dict(_leaves("batch", batch))
+    tensors = {
+        name: torch.as_tensor(value).detach().cpu().contiguous().clone()
+        for name, value in leaves.items()
+        if isinstance(value, torch.Tensor | np.ndarray)
+    }
+    rest = {name: repr(value) for name, value in leaves.items() if name not in tensors}
+    partial = partial_path(path)
+    save_file(tensors, partial, {"facts": json.dumps(facts), "rest": json.dumps(rest)})
+    os.replace(partial, path)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors and plain values of nested containers with names such as ``batch.x.0``."""
+    if dataclasses.is_dataclass(value):
+        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(f"{name}.{key}", part)
+    else:
+        yield name, value

@@ -1,0 +1,52 @@
+"""Loads batches ahead in threads, so that the network does not wait for the disk."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@contextmanager
+def prefetch(
+    make_batch: Callable[[int], T], steps: Iterable[int], *, workers: int, depth: int
+) -> Iterator[Iterator[tuple[int, T]]]:
+    """Make the batches of some steps ahead of their use, and hand them out in order.
+
+    Threads suffice where loading is reading mapped files and NumPy, which let go of the
+    interpreter.
+
+    Args:
+        make_batch: Makes the batch of a step; called in several threads at once.
+        steps: Numbers of the steps, in the order they are wanted.
+        workers: Number of threads.
+        depth: Most batches that are ready or being made at one time.
+
+    Yields:
+        An iterator over pairs of step and batch. What `make_batch` raises, it raises at that
+        batch's turn. When the block ends, early or not, no thread is left.
+    """
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
+    try:
+        yield _in_order(executor, make_batch, iter(steps), depth)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(
+    executor: ThreadPoolExecutor, make_batch: Callable[[int], T], steps: Iterator[int], depth: int
+) -> Iterator[tuple[int, T]]:
+    waiting: deque[tuple[int, Future[T]]] = deque()
+    for step in steps:
+        waiting.append((step, executor.submit(make_batch, step)))
+        if len(waiting) == depth:
+            yield _next(waiting)
+    while waiting:
+        yield _next(waiting)
+
+
+def _next(waiting: deque[tuple[int, Future[T]]]) -> tuple[int, T]:
+    step, future = waiting.popleft()
+    return step, future.result()

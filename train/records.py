@@ -1,0 +1,109 @@
+"""What a run tells about itself: a line of JSON per step, TensorBoard, pictures."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.export import partial_path, write_atomically
+
+
+class Records:
+    """Writes metrics, curves and pictures into a run's folder; a context manager."""
+
+    def __init__(self, path: Path, first: int, log_every: int) -> None:
+        """Go on with the records of a run, without those from steps that are done again.
+
+        Args:
+            path: Folder of the run.
+            first: The step that comes next, counted from 0.
+            log_every: Steps between two points of a curve in TensorBoard.
+        """
+        self._path, self._log_every = path, log_every
+        self._open = ExitStack()
+        files = [path / "metrics.jsonl", path / "validation.jsonl"]
+        for file in files:
+            _cut(file, first)
+        self._steps, self._validations = (
+            self._open.enter_context(file.open("a", encoding="utf-8")) for file in files
+        )
+        self._board = SummaryWriter(str(path / "tensorboard"), purge_step=first)
+        self._open.callback(self._board.close)
+        self._since = (first, time.monotonic())
+        (path / "pictures").mkdir(exist_ok=True)
+
+    def __enter__(self) -> "Records":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Record a step's values, by name."""
+        self._steps.write(_line(step, values))
+        self._steps.flush()
+        if (step + 1) % self._log_every == 0:
+            before, then = self._since
+            self._since = (step + 1, time.monotonic())
+            speed = (step + 1 - before) / max(time.monotonic() - then, 1e-9)
+            self._curves("train", step, {**values, "steps_per_second": speed})
+
+    def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Record the scores after a step, by name."""
+        self._validations.write(_line(step, values))
+        self._validations.flush()
+        self._curves("validation", step, values)
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Record an (H, W, 3) uint8 RGB picture.
+
+        Raises:
+            InputError: If it is anything else.
+        """
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise InputError(
+                f"picture {name} must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}"
+            )
+        path = self._path / "pictures" / f"{name}_{step:07d}.png"
+        partial = partial_path(path)
+        Image.fromarray(picture).save(partial, format="PNG")
+        os.replace(partial, path)
+        self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def to_disk(self) -> None:
+        """Wait until every line is on the disk."""
+        for file in (self._steps, self._validations):
+            os.fsync(file.fileno())
+
+    def _curves(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._board.add_scalar(f"{group}/{name}", value, step)
+
+
+def _line(step: int, values: Mapping[str, float]) -> str:
+    return json.dumps({"step": step, **values}, allow_nan=False) + "\n"
+
+
+def _cut(path: Path, first: int) -> None:
+    """Drop the lines of steps that are done again, and one that was not written to its end."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] >= first:
+            break
+        kept.append(line)
+    write_atomically(path, "".join(kept).encode())

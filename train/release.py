@@ -1,0 +1,64 @@
+"""Makes the file a trained model is shipped as: half the size, the same answers, its origin told.
+
+    python -m train.release runs/semantics/semantics.safetensors \
+        -o scenedino_ros/weights/default.safetensors --weights "..." --license "..."
+
+The encoder's weights are stored in half precision, which is what pretrained ones come in; all that
+was learned stays as it is.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
+from train.launch import exit_code
+
+NAME = "python -m train.release"
+_ENCODER = "encoder."
+
+
+def released(checkpoint: Checkpoint, provenance: dict[str, str]) -> Checkpoint:
+    """Return a checkpoint with its encoder in half precision and its origin told."""
+    state = {
+        name: value.half() if name.startswith(_ENCODER) and value.is_floating_point() else value
+        for name, value in checkpoint.state.items()
+    }
+    return replace(checkpoint, state=state, provenance={**checkpoint.provenance, **provenance})
+
+
+@torch.no_grad()
+def deviation(before: Checkpoint, after: Checkpoint) -> float:
+    """Return the relative difference of the feature maps of a made-up image."""
+    height, width = before.config.image_size
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    a, b = (build_model(checkpoint).encode(image) for checkpoint in (before, after))
+    return float((a - b).norm() / a.norm())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code."""
+    parser = argparse.ArgumentParser(prog=NAME, description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--weights", required=True, help="one sentence on what they are")
+    parser.add_argument("--license", required=True, help="what may be done with them")
+    options = parser.parse_args(argv)
+
+    def body() -> None:
+        before = load_checkpoint(options.checkpoint)
+        after = released(before, {"weights": options.weights, "license": options.license})
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(options.output, after)
+        size = options.output.stat().st_size / 1e6
+        print(f"{options.output}: {size:.1f} MB; maps differ by {deviation(before, after):.1e}")
+
+    return exit_code(NAME, body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

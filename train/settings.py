@@ -1,0 +1,280 @@
+"""Settings of a training run: a dataclass, a YAML file laid over it, and ``--key value``."""
+
+import argparse
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import yaml
+
+from scenedino_ros.core.config import check_value, setting
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.export import write_atomically
+
+T = TypeVar("T")
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What every training run has; the group ``run`` of each stage's settings.
+
+    A setting marked ``live`` may differ when a run is resumed: it does not change what is learned.
+    """
+
+    steps: int = setting(100_000, "Steps in all", low=1, live=True)
+    seed: int = setting(0, "Seed of weights, order of items and every draw", low=0)
+    batch_size: int = setting(4, "Items of one step, over all processes together", low=1)
+    precision: str = setting(
+        "float32",
+        "Arithmetic of the networks; cameras and losses always stay in float32",
+        choices=("float32", "bf16-mixed"),
+    )
+    device: str = setting(
+        "auto",
+        "Where to train; auto takes the GPU where there is one",
+        choices=("auto", "cpu", "cuda"),
+        live=True,
+    )
+    devices: int = setting(
+        1, "Processes on each machine; under torchrun its own number", low=1, live=True
+    )
+    nodes: int = setting(1, "Machines; under torchrun its own number", low=1, live=True)
+    workers: int = setting(2, "Threads that load items ahead", low=1, high=256, live=True)
+    prefetch: int = setting(4, "Batches that wait ready, at most", low=1, high=256, live=True)
+    save_every: int = setting(1000, "Steps between saved states", low=1, live=True)
+    log_every: int = setting(
+        10, "Steps between points in TensorBoard, and lines without a terminal", low=1, live=True
+    )
+    picture_every: int = setting(1000, "Steps between pictures", low=1, live=True)
+
+
+@dataclass(frozen=True)
+class Command(Generic[T]):
+    """What the command line of a training script says.
+
+    Attributes:
+        settings: All settings, resolved.
+        output: The run's folder.
+        resume: Whether to go on with what is in the folder.
+    """
+
+    settings: T
+    output: Path
+    resume: bool
+
+
+def parse_command(argv: Sequence[str] | None, defaults: T, prog: str, about: str) -> Command[T]:
+    """Read a training script's command line.
+
+    Args:
+        argv: Arguments without the program's name; None takes those of the process.
+        defaults: Settings that hold where nothing else is said.
+        prog: What the user types, such as ``python -m train.train_field``.
+        about: One paragraph for ``--help``.
+
+    Raises:
+        InputError: If a setting is unknown, of the wrong type or out of range.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=about,
+        epilog=describe_settings(defaults),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the run")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="settings laid over defaults")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where the run in DIR stopped, if there is one"
+    )
+    options, rest = parser.parse_known_args(argv)
+    settings = read_settings(defaults, options.config, rest)
+    return Command(settings, options.output, options.resume)
+
+
+def read_settings(defaults: T, config: Path | None, words: Sequence[str]) -> T:
+    """Return settings with a YAML file, and then ``--name value`` pairs, laid over them.
+
+    Args:
+        defaults: The settings to start from.
+        config: The file; None: no file.
+        words: Words of the command line.
+
+    Raises:
+        InputError: If a setting is unknown, of the wrong type or out of range.
+    """
+    values: dict[str, Any] = read_overlay(config) if config else {}
+    values |= {name: _Text(text) for name, text in _pairs(words).items()}
+    return apply_settings(defaults, values)
+
+
+def apply_settings(defaults: T, values: Mapping[str, Any]) -> T:
+    """Return settings with some values replaced, each checked for its name, type and range.
+
+    Args:
+        defaults: The settings to start from.
+        values: New values by full name, such as ``run.seed``.
+
+    Raises:
+        InputError: If a name is unknown, or a value of the wrong type or out of range.
+    """
+    known = {item.name: item for item in walk_settings(defaults)}
+    converted = {}
+    for name, value in values.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise InputError(f"unknown setting '{name}'{hint}")
+        converted[name] = _convert(name, known[name].type, value)
+    settings: T = replace_settings(defaults, converted)
+    for item in walk_settings(settings):
+        if "doc" in item.metadata:
+            check_value(item.name, item.value, item.metadata)
+    return settings
+
+
+def read_overlay(path: Path) -> dict[str, Any]:
+    """Read a YAML file of nested groups as values by full name.
+
+    Raises:
+        InputError: If the file cannot be read or is no mapping.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings {path} cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"settings {path} must hold 'name: value' lines, got {tree!r}")
+    return _flatten(tree)
+
+
+def settings_tree(settings: Any) -> dict[str, Any]:
+    """Return settings as nested plain values that YAML and JSON can hold."""
+    tree: dict[str, Any] = {}
+    for item in walk_settings(settings):
+        *groups, name = item.name.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[name] = list(item.value) if isinstance(item.value, tuple) else item.value
+    return tree
+
+
+def write_settings(path: Path, settings: Any) -> None:
+    """Write all settings as a YAML file that `read_overlay` reads."""
+    content = yaml.safe_dump(settings_tree(settings), sort_keys=False, allow_unicode=True)
+    write_atomically(path, content.encode())
+
+
+def changed_settings(stored: Mapping[str, Any], settings: Any) -> list[str]:
+    """Compare settings with stored ones; those marked ``live`` may differ.
+
+    Args:
+        stored: Values by full name, as `read_overlay` returns them.
+        settings: The settings now.
+
+    Returns:
+        A phrase such as ``run.seed (0 before, 1 now)`` for each that differs.
+    """
+    now = _flatten(settings_tree(settings))
+    live = {item.name for item in walk_settings(settings) if item.metadata.get("live")}
+    return [
+        f"{name} ({stored.get(name, 'not set')} before, {now.get(name, 'not set')} now)"
+        for name in sorted({*stored, *now} - live)
+        if name not in stored or name not in now or stored[name] != now[name]
+    ]
+
+
+def describe_settings(settings: Any) -> str:
+    """Return one line on each setting: name, default, meaning, unit."""
+    lines = ["settings (--name value, or in the YAML file):"]
+    for item in walk_settings(settings):
+        line = f"  --{item.name} {_shown(item)}"
+        if "doc" in item.metadata:
+            line += f"  {item.metadata['doc']}"
+            line += f" [{item.metadata['unit']}]" if item.metadata["unit"] else ""
+            line += f": {', '.join(item.metadata['choices'])}" if item.metadata["choices"] else ""
+        lines.append(line)
+    return "\n".join(lines)
+
+
+class _Text(str):
+    """A value as typed on the command line, whose type is still to be found."""
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise InputError(f"expected --name value, got '{word}'")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise InputError(f"setting '{name}' must be followed by its value")
+            value = rest.pop(0)
+        pairs[name] = value
+    return pairs
+
+
+def _flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            values |= _flatten(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def _convert(name: str, kind: Any, value: Any) -> Any:
+    """Return a value as the type of its setting.
+
+    Raises:
+        InputError: If it is of another type.
+    """
+    if typing.get_origin(kind) is tuple:
+        return _convert_tuple(name, typing.get_args(kind), value)
+    if isinstance(value, _Text):
+        value = str(value) if kind is str else _from_yaml(value)
+    # YAML 1.1, which PyYAML reads, takes 1e-4 for text.
+    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if type(value) is not kind:
+        raise InputError(f"{name} must be {_WORDS[kind]}, got {value!r}")
+    return value
+
+
+def _convert_tuple(name: str, kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    if isinstance(value, _Text):
+        inner = value.strip().removeprefix("[").removesuffix("]")
+        value = [_Text(part.strip()) for part in inner.split(",")] if inner.strip() else []
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{name} must be a list, got {value!r}")
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise InputError(f"{name} must have {len(kinds)} entries, got {len(value)}")
+    return tuple(_convert(name, kind, part) for kind, part in zip(kinds, value, strict=True))
+
+
+def _from_yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return str(text)
+
+
+def _shown(item: Setting) -> str:
+    if isinstance(item.value, tuple):
+        return f"[{','.join(map(str, item.value))}]"
+    return f"{item.value}" if item.value != "" else "''"

@@ -1,0 +1,177 @@
+"""Stage 1: learn geometry and features of the field from several views of the same place.
+
+    python -m train.train_field --config train/configs/field_dino_vitb8.yaml --output runs/field
+
+Beside what every run's folder holds there is ``field.safetensors``, a checkpoint like any other,
+written whenever the state is, and ``field_best.safetensors``, the one with the best validation.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.core.checkpoint import save_checkpoint
+from scenedino_ros.core.encoder import Encoder
+from scenedino_ros.core.pretrained import load_backbone
+from train.feature_cache import encoder_key
+from train.field_batch import FieldBatch
+from train.field_data import FieldData
+from train.field_model import FieldTraining, learning_groups, target_encoder
+from train.field_pictures import field_pictures
+from train.field_settings import FieldSettings
+from train.launch import exit_code, launch, local_items, reduce_losses, stop_signals
+from train.prefetch import prefetch
+from train.run import RunFolder
+from train.settings import Command, parse_command
+
+NAME = "python -m train.train_field"
+
+
+def fit(command: Command[FieldSettings]) -> None:
+    """Train until the last step, or until asked to stop."""
+    settings, fabric = command.settings, launch(command.settings.run)
+    # A frozen encoder's own features are the targets; they are cached.
+    target = target_encoder(settings) if settings.encoder.trainable else None
+    training = FieldTraining(settings, target)
+    load_backbone(training.network.encoder, settings.encoder.weights)
+    optimizer = torch.optim.Adam(learning_groups(training))
+    rates = [group["lr"] for group in optimizer.param_groups]
+    model, adam = fabric.setup(training, optimizer)
+    parts = ({"model": training}, {"adam": optimizer})
+    with RunFolder(command.output, settings, fabric, resume=command.resume) as run:
+        data, validation = _open_data(settings, training.network.encoder, run.path, fabric)
+        make_batch = partial(_batch, data, local_items(fabric, settings.run.batch_size))
+        first, extra = run.restore(*parts)
+        best = extra.get("best", float("inf"))
+        with (
+            stop_signals() as stop,
+            run.progress(first) as show,
+            prefetch(
+                make_batch,
+                run.steps(first),
+                workers=settings.run.workers,
+                depth=settings.run.prefetch,
+            ) as batches,
+        ):
+            for step, batch in batches:
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * settings.rate(step)
+                batch = fabric.to_device(batch)
+                losses = model(batch)
+                fabric.backward(losses["total"])
+                # Before the check, which guards the gradients too.
+                most = settings.optimiser.clip or math.inf
+                losses["gradient_norm"] = fabric.clip_gradients(
+                    model, adam, max_norm=most, error_if_nonfinite=False
+                )
+                reduced = reduce_losses(fabric, losses, stop=stop.requested)
+                run.check_finite(step, reduced.values, batch.items)
+                adam.step()
+                adam.zero_grad()
+                run.log(step, reduced.values)
+                show(step, reduced.values)
+                if run.is_due(step, settings.run.picture_every):
+                    _show(run, step, training, batch)
+                if validation and run.is_due(step, settings.validate_every):
+                    scores = validate(training, validation, settings, fabric)
+                    run.log_validation(step, scores)
+                    if scores[settings.best] < best:
+                        best = scores[settings.best]
+                        _save_model(training, run, "field_best", step + 1, fabric)
+                if run.is_due(step, settings.run.save_every) or reduced.stop:
+                    run.save(step + 1, *parts, {"best": best})
+                    _save_model(training, run, "field", step + 1, fabric)
+                if reduced.stop:
+                    raise run.stopped(step + 1)
+
+
+def validate(
+    training: FieldTraining, data: FieldData, settings: FieldSettings, fabric: Fabric
+) -> dict[str, float]:
+    """Return the mean losses of the validation's items, the same at every call."""
+    per_process = math.ceil(settings.data.validation_items / fabric.world_size)
+    places = local_items(fabric, per_process * fabric.world_size)
+    found: dict[str, list[torch.Tensor]] = {}
+    training.eval()
+    with torch.no_grad():
+        for place in places:
+            items = [data.item(0, place, validation=True)]
+            batch = fabric.to_device(FieldBatch(items, settings.phase(settings.run.steps)))
+            for name, value in training(batch).items():
+                found.setdefault(name, []).append(value)
+    training.train()
+    means = {name: torch.stack(values).mean() for name, values in found.items()}
+    return reduce_losses(fabric, means, stop=False).values
+
+
+def _show(run: RunFolder, step: int, training: FieldTraining, batch: FieldBatch) -> None:
+    for name, picture in field_pictures(training, batch.items[0]).items():
+        run.picture(step, name, picture)
+
+
+def _batch(data: FieldData, places: range, step: int) -> FieldBatch:
+    return FieldBatch([data.item(step, place) for place in places], data.phase(step))
+
+
+def _open_data(
+    settings: FieldSettings, encoder: Encoder, output: Path, fabric: Fabric
+) -> tuple[FieldData, FieldData | None]:
+    """Open training and validation drives; cache what a frozen encoder says of them."""
+    cache = None
+    if not settings.encoder.trainable:
+        key = encoder_key(settings.model.backbone, settings.model.image_size, encoder.state_dict())
+        cache = (Path(settings.encoder.cache or output / "cache"), key)
+    data = FieldData(settings, settings.data.stores, cache)
+    validation = (
+        FieldData(settings, settings.data.validation, cache) if settings.data.validation else None
+    )
+    if cache:
+        with fabric.rank_zero_first():
+            for part in (data, validation):
+                if part is not None:
+                    _fill(part, encoder.to(fabric.device), settings.run.precision)
+    return data, validation
+
+
+def _fill(data: FieldData, encoder: Encoder, precision: str) -> None:
+    """Compute what is missing in the caches, in the run's precision."""
+    total = sum(len(views) for _, views, _ in data.uncached())
+    if not total:
+        return
+    device = encoder.mean.device
+    encoder.eval()
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"),
+        telling(f"encoding {total} images") as tell,
+    ):
+        done = 0
+        for count in data.fill_caches(lambda images: encoder(images.to(device))):
+            done += count
+            if done % 100 < count:
+                tell(f"encoded {done} of {total} images")
+
+
+def _save_model(
+    training: FieldTraining, run: RunFolder, name: str, steps: int, fabric: Fabric
+) -> None:
+    """Write the network alone, as a checkpoint that every command and the node take."""
+    if fabric.is_global_zero:
+        told = {"weights": f"geometry and features after {steps} training steps, no classes"}
+        save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(told))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code."""
+    about = "Learn geometry and features of the field from recorded drives."
+    return exit_code(NAME, lambda: fit(parse_command(argv, FieldSettings(), NAME, about)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""Stage 2: learn a semantic head on the frozen field of stage 1, without labels.
+
+    python -m train.train_semantics --config train/configs/semantics_dino_vitb8.yaml \
+        --checkpoint runs/field/field_best.safetensors --output runs/semantics
+
+A step looks at a few single images. Neighbourhoods of their surfaces are compared with each other
+in the features of the field, and a code is learned that makes the comparisons clearer. Clusters
+of the codes, and of the features themselves, become the classes; labels only give them names.
+Linear (or MLP) probes learn from labels beside them, and change neither features nor code.
+
+The run's folder then holds ``semantics.safetensors``, a checkpoint like any other with the whole
+network; ``semantics_best.safetensors`` is the one with the best clusters on validation drives.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from scenedino_ros.cli.progress import counting
+from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.model import SceneDino
+from train.cluster_panel import Panel, choose_views, random_panel, regular_panel
+from train.clustering import start_whitened
+from train.frozen_field import FrozenField
+from train.launch import exit_code, launch, local_items, reduce_losses, stop_signals
+from train.observation import gather_rows, observe
+from train.prefetch import prefetch
+from train.randomness import item_generator
+from train.run import RunFolder
+from train.semantics_data import ImageBatch, SemanticsData, labelled_views
+from train.semantics_model import SemanticTraining
+from train.semantics_scores import Scored, find_clusters, full_features, name_and_score
+from train.semantics_settings import SemanticsSettings
+from train.settings import Command, parse_command
+
+NAME = "python -m train.train_semantics"
+_HEAD = "semantics."
+_PICTURES = 2  # validation images that are shown
+
+
+def fit(command: Command[SemanticsSettings]) -> None:
+    """Train until the last step, or until asked to stop."""
+    settings, fabric = command.settings, launch(command.settings.run)
+    stage1 = without_head(load_checkpoint(Path(settings.checkpoint)))
+    network = build_model(stage1).to(fabric.device)
+    config = head_config(stage1.config, settings)
+    data = SemanticsData(settings, config)
+    with RunFolder(command.output, settings, fabric, resume=command.resume) as run:
+        field = FrozenField(network, settings.data.cache_mb)
+        panel, sample = _panels(field, data, network, settings, fabric)
+        training = SemanticTraining(settings, config)
+        optimizer = torch.optim.Adam(learning_groups(training, settings))
+        model, adam = fabric.setup(training, optimizer)
+        parts = ({"model": training}, {"adam": optimizer})
+        places = local_items(fabric, settings.run.batch_size)
+        first, extra = run.restore(*parts)
+        best = extra.get("best", -1.0)
+        if not first:
+            begin(training, sample, network, settings)
+        with (
+            stop_signals() as stop,
+            run.progress(first) as show,
+            prefetch(
+                lambda step: ImageBatch([data.item(step, place) for place in places]),
+                run.steps(first),
+                workers=settings.run.workers,
+                depth=settings.run.prefetch,
+            ) as batches,
+        ):
+            for step, batch in batches:
+                batch = fabric.to_device(batch)
+                seen = observe(field, network.expansion, batch.items, settings, fabric)
+                crops = training.compared(seen.crops)
+                training.remember(gather_rows(fabric, crops, seen.crops.order))
+                losses = model(seen)
+                fabric.backward(losses["total"])
+                reduced = reduce_losses(fabric, losses, stop=stop.requested)
+                run.check_finite(step, reduced.values, batch.items)
+                for parameter in training.untaught(seen.shares):
+                    parameter.grad = None
+                adam.step()
+                adam.zero_grad()
+                run.log(step, reduced.values)
+                show(step, reduced.values)
+                if run.is_due(step, settings.naming.every):
+                    scored = validate(training, panel, sample, network, settings, step)
+                    run.log_validation(step, scored.scores)
+                    if run.is_due(step, settings.run.picture_every):
+                        for name, picture in class_pictures(panel, scored).items():
+                            run.picture(step, name, picture)
+                    if fabric.is_global_zero:
+                        checkpoint = whole_checkpoint(stage1, config, training, step + 1)
+                        save_checkpoint(run.path / "semantics.safetensors", checkpoint)
+                        if scored.best > best:
+                            save_checkpoint(run.path / "semantics_best.safetensors", checkpoint)
+                    best = max(best, scored.best)
+                if run.is_due(step, settings.run.save_every) or reduced.stop:
+                    run.save(step + 1, *parts, {"best": best})
+                if reduced.stop:
+                    raise run.stopped(step + 1)
+
+
+def learning_groups(
+    training: SemanticTraining, settings: SemanticsSettings
+) -> list[dict[str, object]]:
+    """Return the code head's parameters and all others, with their learning rates."""
+    code = list(training.head.stego_head.parameters())
+    known = {id(parameter) for parameter in code}
+    others = [parameter for parameter in training.parameters() if id(parameter) not in known]
+    rate = settings.head.learning_rate
+    return [
+        {"params": code, "lr": rate},
+        {"params": others, "lr": rate * settings.head.probe_factor},
+    ]
+
+
+def begin(
+    training: SemanticTraining,
+    sample: Panel | None,
+    network: SceneDino,
+    settings: SemanticsSettings,
+) -> None:
+    """Set what a run starts from beside random weights."""
+    if sample is None:
+        return
+    features = full_features(sample, network.expansion)
+    if settings.crops.centred:
+        training.mean.copy_(features.mean(dim=0))
+    if settings.head.start == "whitened":
+        start_whitened(training.head.stego_head, features)
+
+
+def validate(
+    training: SemanticTraining,
+    panel: Panel,
+    sample: Panel | None,
+    network: SceneDino,
+    settings: SemanticsSettings,
+    step: int,
+) -> Scored:
+    """Find clusters anew where settings ask for it, then name and score them.
+
+    Every process does the same and comes to the same result.
+    """
+    if settings.head.cluster_by == "kmeans" and sample is not None:
+        generator = item_generator(settings.run.seed, step, settings.run.batch_size)
+        find_clusters(training.head, sample, network.expansion, generator)
+    return name_and_score(training.head, panel, sample, network.expansion, settings.naming)
+
+
+def without_head(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint as of stage 1: without its semantic head, if it has one."""
+    state = {key: value for key, value in checkpoint.state.items() if not key.startswith(_HEAD)}
+    config = replace(checkpoint.config, n_classes=0, n_clusters=0)
+    return replace(checkpoint, config=config, classes=CITYSCAPES19, state=state)
+
+
+def head_config(config: ModelConfig, settings: SemanticsSettings) -> ModelConfig:
+    """Return the architecture with the semantic head of a run."""
+    head = settings.head
+    return replace(
+        config,
+        n_classes=len(CITYSCAPES19),
+        n_clusters=head.clusters,
+        code_dim=head.code_dim,
+        mlp_probe=head.mlp_probe,
+    )
+
+
+def whole_checkpoint(
+    stage1: Checkpoint, config: ModelConfig, training: SemanticTraining, steps: int
+) -> Checkpoint:
+    """Return the network of stage 1 with the semantic head as it is now."""
+    state = dict(stage1.state)
+    for name, value in training.head.state_dict().items():
+        state[f"{_HEAD}{name}"] = value.detach().clone()
+    provenance = {**stage1.provenance, "semantics": f"train.train_semantics, {steps} steps"}
+    return Checkpoint(config, CITYSCAPES19, state, provenance)
+
+
+def class_pictures(panel: Panel, scored: Scored) -> dict[str, np.ndarray]:
+    """Return pictures of some images, their classes by clusters, and their labels."""
+    palette = torch.from_numpy(CITYSCAPES19.palette)
+    pictures = {}
+    for i in range(min(_PICTURES, len(panel.label))):
+        parts = (panel.picture[i], palette[scored.classes[i]], palette[panel.label[i]])
+        pictures[f"classes_{i}"] = torch.cat([part.view(*panel.size, 3) for part in parts]).numpy()
+    return pictures
+
+
+def _panels(
+    field: FrozenField,
+    data: SemanticsData,
+    network: SceneDino,
+    settings: SemanticsSettings,
+    fabric: Fabric,
+) -> tuple[Panel, Panel | None]:
+    """Render the images that clusters are named on and, where needed, found on."""
+    generator = torch.Generator().manual_seed(settings.run.seed)
+    labelled = labelled_views(settings, network.config.image_size)
+    named = choose_views(labelled, settings.naming.images, generator)
+    found = choose_views(data.training_views, settings.sample.images, generator)
+    total = len(named) + (len(found) if settings.needs_sample else 0)
+    with counting("rendering image") as count:
+        panel = regular_panel(
+            field, named, settings, fabric.device, lambda done: count(done, total)
+        )
+        if not settings.needs_sample:
+            return panel, None
+        return panel, random_panel(
+            field, found, settings, fabric.device, lambda done: count(len(named) + done, total)
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code."""
+    about = "Learn semantic classes on the frozen field of stage 1, without labels."
+    return exit_code(NAME, lambda: fit(parse_command(argv, SemanticsSettings(), NAME, about)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
