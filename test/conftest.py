@@ -46,7 +46,9 @@ def _golden_files(folder: Path) -> dict[str, list[Path]]:
             for key in _KINDS.values():
                 if key in arrays.files:
                     kinds.setdefault(key, []).append(file)
-    if not kinds and not (folder / "training").is_dir():
+    scores = ("ssc_frames", "seg2d", "consistency", "depth_occ")
+    others = [folder / "training", folder / "evaluation", *(folder / f"{s}.npz" for s in scores)]
+    if not kinds and not any(path.exists() for path in others):
         raise pytest.UsageError(f"--golden: no golden vectors in {folder}")
     return kinds
 
@@ -63,6 +65,22 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str], Arrays]:
     """Return a function that loads one file of golden vectors of the training arithmetic."""
     folder = request.config.getoption("--golden") / "training"
     return lambda name: load_arrays(folder / f"{name}.npz")
+
+
+@pytest.fixture(scope="session")
+def golden_scores(request: pytest.FixtureRequest) -> Callable[[str], dict[str, np.ndarray]]:
+    """Return a function that loads one file of golden vectors of the evaluation."""
+    root = request.config.getoption("--golden")
+    folder = root / "evaluation" if (root / "evaluation").is_dir() else root
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        path = folder / f"{name}.npz"
+        if not path.exists():
+            pytest.skip(f"the golden folder has no {path.parent.name}/{path.name}")
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+
+    return load
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -46,9 +46,11 @@ def test_hidden_map_is_the_first_layer_of_the_plain_map(config: ModelConfig) -> 
         plain = model.encode(image)
         weight = lin_in.weight[:, : config.decoder_width, None, None]
         expected = functional.conv2d(plain, weight, lin_in.bias).permute(0, 2, 3, 1)
-        folded = FoldedSceneDino(model, "stego_kmeans").hidden_map(image)
+        folded = FoldedSceneDino(model, "stego_kmeans")
+        maps = folded.hidden_map(image), folded.hidden_map_in_strips(image)
     scale = expected.abs().max()
-    torch.testing.assert_close(folded / scale, expected / scale, rtol=1e-5, atol=1e-5)
+    for found in maps:
+        torch.testing.assert_close(found / scale, expected / scale, rtol=1e-5, atol=1e-5)
 
 
 def test_bilinear_taps_equal_grid_sample() -> None:

@@ -218,12 +218,12 @@ def test_checksums_are_those_of_git_and_sha256(tmp_path: Path):
 
 
 def test_paths_names_and_nothing(tmp_path: Path):
-    untrained = load_named_or_path("")
+    untrained = load_named_or_path("untrained")
     assert "untrained" in untrained.provenance["weights"]
     save_checkpoint(tmp_path / "mine.safetensors", untrained)
     loaded = load_named_or_path(str(tmp_path / "mine.safetensors"))
     assert loaded.config == untrained.config
-    with pytest.raises(CheckpointError, match="neither a file nor a name.*ssc-kitti-360-dino,"):
+    with pytest.raises(CheckpointError, match="neither a file nor a name.*default, untrained,"):
         load_named_or_path("ssc-kitti")
     with pytest.raises(CheckpointError, match="is a folder; 'scenedino convert'"):
         load_named_or_path(str(tmp_path))

@@ -46,6 +46,7 @@ NEVER = (
     ("scenedino_ros.ros.transforms", ("torch",)),
     ("scenedino_ros.ros.bag", ("torch",)),
     ("scenedino_ros.ros.node", ("torch", *NETWORK)),
+    ("scenedino_ros.recordings.*", (ROS, "torch", "scenedino_ros.cli", "scenedino_ros.demo")),
 )
 
 # Module, and all that it may import beside the standard library, core.errors and core.config.
@@ -57,7 +58,8 @@ ONLY = {
     "scenedino_ros.core.voxels": ("numpy", "core.labels", "core.metrics"),
     "scenedino_ros.core.metrics": ("numpy", "scipy", "core.labels", "core.voxels"),
     "scenedino_ros.core.camera": ("numpy", "cv2"),
-    "scenedino_ros.core.image": ("numpy", "cv2", "torch", "core.camera"),
+    "scenedino_ros.core.fisheye": ("numpy", "yaml", "core.camera"),
+    "scenedino_ros.core.image": ("numpy", "cv2", "torch", "core.camera", "core.fisheye"),
     "scenedino_ros.core.encoder": ("torch", "timm"),
     "scenedino_ros.core.decoder": ("torch",),
     "scenedino_ros.core.semantics": ("torch",),

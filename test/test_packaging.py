@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "huggingface_hub": "huggingface-hub",
+    "lightning_fabric": "lightning-fabric",
     "open3d": "open3d-cpu",
     "yaml": "pyyaml",
 }
@@ -223,9 +224,11 @@ def test_xml_is_well_formed(path):
     ElementTree.parse(path)
 
 
-@pytest.mark.parametrize(
-    "path", files_with(".yaml", ".yml", ".rviz"), ids=lambda p: str(p.relative_to(ROOT))
-)
+# Calibration files of KITTI-360 are OpenCV's dialect, which YAML readers refuse.
+OURS = [path for path in files_with(".yaml", ".yml", ".rviz") if "golden" not in path.parts]
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_yaml_is_well_formed(path):
     assert yaml.safe_load(path.read_text(encoding="utf-8")) is not None
 

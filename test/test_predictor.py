@@ -203,7 +203,7 @@ def test_bfloat16_stays_close() -> None:
 
 def out_of_memory_above(limit: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch):
     """Make the network fail like a full GPU on more points than ``limit``."""
-    network = predictor._network
+    network = predictor._engine.network
     real = network.hidden
     sizes = []
 

@@ -34,10 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="also save the figures")
     parser.add_argument(
-        "--checkpoint", default="", metavar="NAME|PATH", help="default: untrained weights"
+        "--checkpoint", default="", metavar="NAME|PATH", help="default: the model of this package"
     )
     parser.add_argument(
-        "--backbone", default="", help="of untrained weights (default: the small architecture)"
+        "--backbone",
+        default="",
+        help="time untrained weights of the published architecture on this backbone instead",
     )
     parser.add_argument("--image-size", type=counts("HEIGHT,WIDTH"), metavar="HEIGHT,WIDTH")
     parser.add_argument("--grid", choices=tuple(GRID_PRESETS), default="sscbench")

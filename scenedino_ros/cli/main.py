@@ -39,8 +39,18 @@ SUBCOMMANDS = (
     Subcommand(
         "convert", "turn an official checkpoint into a .safetensors", "scenedino_ros.cli.convert"
     ),
+    Subcommand(
+        "synthesize", "make synthetic drives with ground truth", "scenedino_ros.cli.synthesize"
+    ),
+    Subcommand(
+        "kitti360-to-bag", "record KITTI-360 drives", "scenedino_ros.cli.kitti360_to_bag"
+    ),
+    Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
+    Subcommand("export", "write ONNX graphs and TensorRT engines", "scenedino_ros.cli.export"),
     Subcommand("info", "show what a checkpoint is", "scenedino_ros.cli.info"),
     Subcommand("benchmark", "time the network, plain and folded", "scenedino_ros.cli.benchmark"),
+    Subcommand("evaluate", "make the benchmarks' tables", "scenedino_ros.cli.evaluate"),
+    Subcommand("report", "put several runs on one page", "scenedino_ros.cli.report"),
 )
 _EPILOG = """\
 examples:

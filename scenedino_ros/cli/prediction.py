@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from scenedino_ros.checkpoints.hub import locate
+from scenedino_ros.checkpoints.published import UNTRAINED
 from scenedino_ros.cli.camera_file import camera_from_yaml
 from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.results import (
@@ -45,7 +46,7 @@ class Job:
         intrinsics: (fx, fy, cx, cy) in pixels of undistorted images, or None.
         camera_info: Calibration file, where there are no intrinsics.
         rectified: Whether to take P of the calibration file.
-        checkpoint: Name or path, empty for untrained weights.
+        checkpoint: Name or path; empty: the package's model.
         image_size: Height and width of the network's picture, None: the checkpoint's own.
         device: Device of the network.
         precision: Arithmetic of the network.
@@ -90,7 +91,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
     """
     with telling("looking at the checkpoint") as tell:
         camera = _camera(job)
-        checkpoint = locate(job.checkpoint, tell) if job.checkpoint else None
+        checkpoint = None if job.checkpoint == UNTRAINED else locate(job.checkpoint, tell)
         settings = _settings(job, camera, checkpoint)
         todo, failed = _unfinished(job, settings, keep_going=keep_going)
         if not todo:
@@ -187,7 +188,7 @@ def _settings(job: Job, camera: CalibratedCamera, checkpoint: Path | None) -> di
             "distortion_model": camera.distortion_model,
             "D": camera.D.tolist(),
         },
-        "checkpoint": read_card(checkpoint).provenance if checkpoint else "untrained",
+        "checkpoint": read_card(checkpoint).provenance if checkpoint else UNTRAINED,
         "image_size": job.image_size and list(job.image_size),
         "precision": job.precision,
         "mode": job.mode,

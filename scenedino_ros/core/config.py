@@ -7,6 +7,7 @@ from typing import Any
 
 from scenedino_ros.core.errors import InputError
 
+ENGINES = ("torch", "onnx", "tensorrt", "auto")
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
 
 
@@ -168,7 +169,7 @@ class ModelSettings:
     checkpoint: str = setting(
         "",
         "Checkpoint file (.safetensors), or the name of a published checkpoint; "
-        "empty: untrained weights of the default architecture",
+        "empty: the model that comes with the package",
     )
     device: str = setting(
         "auto",
@@ -179,6 +180,12 @@ class ModelSettings:
         "float32",
         "Arithmetic of encoder and decoder; the point queries always run in float32",
         choices=("float32", "bfloat16"),
+    )
+    engine: str = setting(
+        "torch",
+        "What runs the network: PyTorch, exported graphs in ONNX Runtime or TensorRT, or (auto) "
+        "the faster of the first two here",
+        choices=ENGINES,
     )
     mode: str = setting("stego_kmeans", "Which head names the classes", choices=PREDICTION_MODES)
     image_size: tuple[int, ...] = setting(

@@ -47,7 +47,7 @@ class ResidualConvUnit(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
-        return x + self.conv2(functional.relu(self.conv1(functional.relu(x))))
+        return x + self.conv2(functional.relu_(self.conv1(functional.relu(x))))
 
 
 class FusionBlock(nn.Module):

@@ -40,9 +40,18 @@ def peak_resident_memory() -> float:
 
     Not what getrusage tells: there a child process begins with the peak of its parent.
     """
+    return _status_memory("VmHWM")
+
+
+def resident_memory() -> float:
+    """Return the memory this process holds now, MiB (Linux)."""
+    return _status_memory("VmRSS")
+
+
+def _status_memory(field: str) -> float:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     fields = dict(line.split(":", 1) for line in status.splitlines())
-    return int(fields["VmHWM"].split()[0]) / 1024
+    return int(fields[field].split()[0]) / 1024
 
 
 class Chunks:

@@ -19,6 +19,13 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.model import SceneDino
+from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
+
+# Cosines become probabilities by a softmax at this temperature; it only scales the confidence.
+_COSINE_TEMPERATURE = 0.1
+# Channels added for one of ones: as many as vector units take at a time.
+_ONES = 16
+_STRIP_ROWS = 16
 
 
 class FoldedSceneDino(nn.Module):
@@ -51,19 +58,42 @@ class FoldedSceneDino(nn.Module):
         Returns:
             (B, H', W', hidden) float32 map, channels last.
         """
+        return self.tail(self.plain.decoder.project(_doubled(self.fuse(image))))
+
+    def hidden_map_in_strips(self, image: torch.Tensor) -> torch.Tensor:
+        """Return what `hidden_map` returns, in less memory: only the last map is held whole.
+
+        Args:
+            image: (B, 3, H, W) RGB in [-1, 1].
+        """
+        small = self.fuse(image)
+        batch, _, height, width = small.shape
+        scale = 4 if self.tail.upsamples else 2
+        size = (batch, scale * height, scale * width, len(self.tail.bias))
+        result = torch.empty(size, device=small.device)
+        strips = doubled_rows(small, _STRIP_ROWS)
+        for conv in (self.plain.decoder.project, self.tail.first):
+            strips = convolved(strips, conv)
+        row = 0
+        for window in padded_windows(strips):
+            part = self.tail.finish(window)
+            result[:, row : row + part.shape[1]] = part
+            row += part.shape[1]
+        return result
+
+    def fuse(self, image: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, H, W) images up to the last map of the decoder that is still small."""
         decoder = self.plain.decoder
         maps = decoder.reassemble_blocks(self.plain.encoder(image))
-        maps = [
-            conv(m.contiguous(memory_format=torch.channels_last))
-            for conv, m in zip(decoder.convs, maps, strict=True)
-        ]
-        running, skips = maps[3], [None, *maps[2::-1]]
-        for block, skip in zip(decoder.fusion_blocks, skips, strict=True):
-            small = block.project(block.merge(running, skip))
-            running = functional.interpolate(
-                small, scale_factor=2, mode="bilinear", align_corners=True
-            )
-        return self.tail(decoder.project(running))
+        running = None
+        for block, conv in zip(decoder.fusion_blocks, reversed(decoder.convs), strict=True):
+            finer = conv(maps.pop().contiguous(memory_format=torch.channels_last))
+            if running is None:
+                merged = block.merge(finer, None)
+            else:
+                merged = block.merge(_doubled(running), finer)
+            running = block.project(merged)
+        return running
 
     def hidden(
         self, rows: torch.Tensor, index: torch.Tensor, weight: torch.Tensor, code: torch.Tensor
@@ -100,6 +130,10 @@ class FoldedSceneDino(nn.Module):
         return feature + (bias if total is None else total.unsqueeze(-1) * bias)
 
 
+def _doubled(small: torch.Tensor) -> torch.Tensor:
+    return functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=True)
+
+
 class FoldedTail(nn.Module):
     """The decoder's output head and the image part of the point MLP's first layer."""
 
@@ -114,48 +148,60 @@ class FoldedTail(nn.Module):
             hidden_bias: (hidden,) its bias.
         """
         super().__init__()
-        self.first = head[0]
-        last = head[2]
+        first, double, last = head
+        self.upsamples = isinstance(double, nn.ConvTranspose2d)
         with torch.no_grad():
             to_hidden = to_hidden.double()
             weight = torch.einsum("hc,cmyx->hmyx", to_hidden, last.weight.double())
             bias = to_hidden @ last.bias.double() + hidden_bias.double()
-            self.upsamples = isinstance(head[1], nn.ConvTranspose2d)
             if self.upsamples:
-                up_bias = torch.einsum("hmyx,m->hyx", weight, head[1].bias.double())
-                bias = bias + up_bias.sum(dim=(1, 2))
-                # What the last convolution's zero padding must not see of the upsampling's bias.
-                self.register_buffer("up_bias", up_bias.float())
-                weight = _phase_kernels(weight, head[1].weight.double())
-            self.register_buffer("weight", weight.float())
-            self.register_buffer("bias", bias.float())
+                first = _with_ones(first)
+                # The doubling's bias ends where the map ends, and so does a channel of ones.
+                up = double.weight.double()  # (C, M, 2, 2)
+                up_bias = up.new_zeros(_ONES, *up.shape[1:])
+                up_bias[0] = double.bias.double().view(-1, 1, 1)
+                weight = phase_kernels(weight, torch.cat([up, up_bias]))
+        self.first = first
+        self.register_buffer("weight", weight.float())
+        self.register_buffer("bias", bias.float())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, 2H, 2W, hidden), or (B, H, W, hidden) without upsampling."""
-        x = self.first(x)
+        return self.finish(functional.pad(self.first(x), (1, 1, 1, 1)))
+
+    def finish(self, padded: torch.Tensor) -> torch.Tensor:
+        """Map (B, C', H + 2, W + 2), the first layer's output, to what `forward` returns."""
         if not self.upsamples:
-            hidden = functional.conv2d(x, self.weight, self.bias, padding=1)
+            hidden = functional.conv2d(padded, self.weight, self.bias)
             return hidden.float().permute(0, 2, 3, 1).contiguous()
-        batch, _, height, width = x.shape
-        out = x.new_empty(batch, 2 * height, 2 * width, len(self.bias), dtype=torch.float32)
-        padded = functional.pad(x, (1, 1, 1, 1))
-        for row in (0, 1):
-            for column in (0, 1):
-                part = padded[..., row : row + height + 1, column : column + width + 1]
-                phase = functional.conv2d(part, self.weight[row, column], self.bias)
-                out[:, row::2, column::2] = phase.permute(0, 2, 3, 1)
-        up_bias = self.up_bias
-        out[:, 0] -= up_bias[:, 0].sum(dim=1)
-        out[:, -1] -= up_bias[:, 2].sum(dim=1)
-        out[:, :, 0] -= up_bias[:, :, 0].sum(dim=1)
-        out[:, :, -1] -= up_bias[:, :, 2].sum(dim=1)
-        for row in (0, -1):
-            for column in (0, -1):
-                out[:, row, column] += up_bias[:, -row * 2, -column * 2]
-        return out
+        height, width = padded.shape[-2] - 1, padded.shape[-1] - 1
+        phases = [
+            functional.conv2d(
+                padded[..., row : row + height, column : column + width],
+                self.weight[row, column],
+                self.bias,
+            )
+            for row in (0, 1)
+            for column in (0, 1)
+        ]
+        stacked = torch.stack(phases).float().unflatten(0, (2, 2))  # (2, 2, B, hidden, H, W)
+        return stacked.permute(2, 4, 0, 5, 1, 3).flatten(3, 4).flatten(1, 2)
 
 
-def _phase_kernels(last: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+def _with_ones(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution that puts out a channel of ones as well, filled up with zeros."""
+    wider = nn.Conv2d(
+        conv.in_channels, conv.out_channels + _ONES, 3, padding=1, device=conv.weight.device
+    )
+    for values in (wider.weight, wider.bias):
+        values.zero_()
+    wider.weight[: conv.out_channels] = conv.weight
+    wider.bias[: conv.out_channels] = conv.bias
+    wider.bias[conv.out_channels] = 1
+    return wider
+
+
+def phase_kernels(last: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """Return the (2, 2, hidden, C, 2, 2) kernels of the four output parities.
 
     Output row 2 i + a reads rows 2 i + a + d, d = -1, 0, 1, of the doubled map, that is row
@@ -241,6 +287,12 @@ class FoldedHead(nn.Module):
         """Return (N,) int64 labels and (N, n) scores of (N, F) point features."""
         scores = self.scores(feature)
         return self.semantics.labels(scores, self.mode), scores
+
+    def name_classes(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) int64 labels and (N,) confidences in [0, 1] of (N, F) point features."""
+        label, scores = self.classify(feature)
+        temperature = _COSINE_TEMPERATURE if self.mode.endswith("kmeans") else 1.0
+        return label, functional.softmax(scores / temperature, dim=-1).amax(dim=-1)
 
 
 def bilinear_taps(

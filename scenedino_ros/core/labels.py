@@ -54,10 +54,33 @@ def kitti360_train_ids(label_ids: np.ndarray) -> np.ndarray:
     Returns:
         int64 train ids 0..18 of the same shape; -1 (ignored) for every other id.
     """
-    label_ids = np.asarray(label_ids)
-    train_ids = np.full(label_ids.shape, -1, dtype=np.int64)
-    for label_id, train_id in _TRAIN_ID_OF_LABEL_ID.items():
-        train_ids[label_ids == label_id] = train_id
+    return _train_ids(label_ids, _TRAIN_ID_OF_LABEL_ID)
+
+
+# Panoptic class ids of BDD100K with a Cityscapes train id. Every other id is ignored.
+_TRAIN_ID_OF_BDD100K_ID = {
+    **{7: 0, 8: 1, 10: 2, 11: 4, 15: 3, 20: 5, 25: 6, 26: 7, 28: 9, 29: 8, 30: 10},
+    **{31: 11, 32: 12, 33: 18, 34: 15, 35: 13, 37: 17, 39: 16, 40: 14},
+}
+
+
+def bdd100k_train_ids(class_ids: np.ndarray) -> np.ndarray:
+    """Map BDD100K's panoptic class ids to Cityscapes train ids.
+
+    Args:
+        class_ids: Integer ids of any shape.
+
+    Returns:
+        int64 train ids 0..18 of the same shape; -1 (ignored) for every other id.
+    """
+    return _train_ids(class_ids, _TRAIN_ID_OF_BDD100K_ID)
+
+
+def _train_ids(ids: np.ndarray, table: dict[int, int]) -> np.ndarray:
+    ids = np.asarray(ids)
+    train_ids = np.full(ids.shape, -1, dtype=np.int64)
+    for label_id, train_id in table.items():
+        train_ids[ids == label_id] = train_id
     return train_ids
 
 

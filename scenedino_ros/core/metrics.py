@@ -71,16 +71,25 @@ def mean_iou(confusion: np.ndarray) -> float:
     return float(class_iou(confusion)[1:].mean())
 
 
-def hungarian_columns(confusion: np.ndarray) -> np.ndarray:
+def weighted_mean_iou(confusion: np.ndarray, weights: np.ndarray) -> float:
+    """Return the mean IoU over classes 1 .. L-1 with (L-1,) weights; absent classes count as 0."""
+    return float((class_iou(confusion)[1:] * weights).sum() / weights.sum())
+
+
+def hungarian_columns(confusion: np.ndarray, *, keep_empty: bool = False) -> np.ndarray:
     """Return for each target class the predicted class it is matched to.
 
     Args:
         confusion: (L, L) counts, row = target.
+        keep_empty: Whether class 0 stays class 0, and the others are matched among themselves.
 
     Returns:
         (L,) column per row that maximises the matched count. ``confusion[:, columns]`` is then in
         the order of the target classes.
     """
+    if keep_empty:
+        rest = linear_sum_assignment(confusion[1:, 1:], maximize=True)[1]
+        return np.concatenate([[0], rest + 1])
     return linear_sum_assignment(confusion, maximize=True)[1]
 
 

@@ -5,25 +5,23 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from scenedino_ros.core.camera import CalibratedCamera
+from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.device import MIB, Chunks, choose_device, device_memory
+from scenedino_ros.core.encoder import backbone_spec
+from scenedino_ros.core.engine import MakeEngine, Points, TorchEngine
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.feature_colors import FeatureColors
 from scenedino_ros.core.field import project
-from scenedino_ros.core.folded import FoldedSceneDino, bilinear_taps
+from scenedino_ros.core.folded import bilinear_taps
 from scenedino_ros.core.grid_view import GridView, ViewRequest, max_3x3x3, view_grid
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
 from scenedino_ros.core.render import composite, pixel_rays, sample_distances
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-
-# Cosines become probabilities by a softmax at this temperature; it only scales the confidence.
-_COSINE_TEMPERATURE = 0.1
 
 
 class Predictor:
@@ -38,6 +36,7 @@ class Predictor:
         mode: str = "stego_kmeans",
         fit: str = "auto",
         memory_budget: int = 512,
+        make_engine: MakeEngine = TorchEngine,
     ) -> None:
         """Build the network and move it to its device.
 
@@ -49,6 +48,7 @@ class Predictor:
             mode: Which head names the classes.
             fit: How images of another aspect ratio fill the picture, see `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB.
+            make_engine: Makes what runs the network.
 
         Raises:
             CheckpointError: If the weights do not fit their configuration.
@@ -56,21 +56,20 @@ class Predictor:
         """
         if mode not in PREDICTION_MODES:
             raise InputError(f"mode must be one of {', '.join(PREDICTION_MODES)}, got '{mode}'")
-        if precision not in ("float32", "bfloat16"):
-            raise InputError(f"precision must be float32 or bfloat16, got '{precision}'")
         self._device = choose_device(device)
         model = build_model(checkpoint)
         for name, value in model.named_parameters():
             if not torch.isfinite(value).all():
                 raise CheckpointError(f"the weights of {name} are not all finite numbers")
-        self._network = FoldedSceneDino(model, mode).to(self._device)
+        self._engine = make_engine(model, self._device, precision, mode)
+        self._code = model.code.to(self._device)
+        self.expansion = model.expansion.to(self._device)  # from rendered to full features
         self.config = checkpoint.config
         self.classes = checkpoint.classes
         self.image_size = checkpoint.config.image_size
         self.weights = checkpoint.provenance.get("weights", "weights of unknown origin")
         self.mode = mode
         self._preprocess = ImagePreprocessor(self.image_size, fit)
-        self._precision = precision
         self._budget = memory_budget * MIB
         self._chunks = Chunks(self._device, self._budget)
         self._view_key: tuple[object, ...] | None = None
@@ -83,6 +82,11 @@ class Predictor:
         if self._device.type == "cuda":
             return f"cuda ({torch.cuda.get_device_name(self._device)})"
         return "cpu"
+
+    @property
+    def engine(self) -> str:
+        """A few words on what runs the network."""
+        return self._engine.describe()
 
     def warm_up(self) -> None:
         """Run one empty image through the network, so that the first real one is not slow."""
@@ -107,10 +111,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _hidden_rows(self, rgb: np.ndarray) -> tuple[torch.Tensor, tuple[int, int]]:
-        image = image_tensor(rgb, self._device)
-        low = self._precision == "bfloat16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=low):
-            hidden = self._network.hidden_map(image)[0]
+        hidden = self._engine.hidden_map(image_tensor(rgb, self._device))
         return hidden.flatten(0, 1), (hidden.shape[0], hidden.shape[1])
 
     @torch.inference_mode()
@@ -152,7 +153,7 @@ class Predictor:
         density = self._chunks.fill(
             len(view),
             self._bytes_per_point(),
-            lambda part: self._network.density(self._hidden(encoded, view, part)),
+            lambda part: self._engine.density(encoded.rows, self._points(view, part)),
         )
         grown = density
         if query.grow:
@@ -176,6 +177,72 @@ class Predictor:
             confidence[keep].cpu().numpy(),
             grown[chosen][keep].cpu().numpy(),
         )
+
+    @torch.inference_mode()
+    def densities(
+        self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the density at every voxel centre of a grid, also out of view.
+
+        Args:
+            encoded: The encoded image.
+            grid: Where to look.
+            T_grid_cam: (4, 4) camera pose in the grid frame, metres; None: the grid lies in the
+                optical frame.
+
+        Returns:
+            (X, Y, Z) float32 densities, 1/m. What the camera does not see continues the border
+            of the image.
+
+        Raises:
+            InputError: If the pose is not a rigid transform.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        T_grid_cam = np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)
+        with self._memory_errors("querying densities"):
+            view = self._grid_view(encoded, grid, T_grid_cam, VoxelQuery(out_of_view=True))
+            density = self._chunks.fill(
+                len(view),
+                self._bytes_per_point(),
+                lambda part: self._engine.density(encoded.rows, self._points(view, part)),
+            )
+        return density.view(grid.shape).cpu().numpy()
+
+    @torch.inference_mode()
+    def at_points(
+        self, encoded: EncodedImage, points_cam: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return density and class at points, whether the camera sees them or not.
+
+        Args:
+            encoded: The encoded image.
+            points_cam: (N, 3) float32 points in the optical frame, metres.
+
+        Returns:
+            (N,) float32 densities, 1/m, and (N,) uint8 class ids; class 255 where the network has
+            no semantic head.
+
+        Raises:
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        points = torch.from_numpy(points_cam).to(self._device)
+        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(self._device).unsqueeze(0)
+
+        def query(part: slice) -> torch.Tensor:
+            found = project(points[part].unsqueeze(0), K_norm)
+            uv_norm, depth = found.uv_norm[0], found.depth[0]
+            taps = bilinear_taps(uv_norm, *encoded.map_size)
+            where = Points(*taps, self._code(uv_norm, depth))
+            density, blended = self._engine.samples(encoded.rows, where)
+            label = torch.full_like(depth, IGNORE)
+            if self.config.has_semantics:
+                label, _ = self._engine.classify(self._engine.feature(blended))
+            return torch.stack([density, label.float()], dim=-1)
+
+        bytes_each = self._bytes_per_class() + self._bytes_per_point()
+        with self._memory_errors("querying points"):
+            both = self._chunks.fill(len(points), bytes_each, query, 2)
+        return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
 
     def _grow(
         self, density: torch.Tensor, view: GridView, shape: tuple[int, int, int]
@@ -206,21 +273,19 @@ class Predictor:
                 camera,
                 encoded.map_size,
                 ViewRequest(query.out_of_view, query.grow),
-                self._network.plain.code,
+                self._code,
                 device=self._device,
                 code_budget=self._budget,
             )
             self._view_key = key
         return self._view
 
-    def _hidden(
-        self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor
-    ) -> torch.Tensor:
+    def _points(self, view: GridView, part: slice | torch.Tensor) -> Points:
         if view.code is not None:
             code = view.code[part]
         else:
-            code = self._network.plain.code(view.uv_norm[part], view.depth[part])
-        return self._network.hidden(encoded.rows, view.taps[part], view.weights[part], code)
+            code = self._code(view.uv_norm[part], view.depth[part])
+        return Points(view.taps[part], view.weights[part], code)
 
     def _classify(
         self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
@@ -230,22 +295,20 @@ class Predictor:
             return label, torch.zeros_like(chosen, dtype=torch.float32)
 
         def classify(part: slice) -> torch.Tensor:
-            hidden = self._hidden(encoded, view, chosen[part])
-            return torch.stack(self._label(self._network.feature(hidden)), dim=-1)
+            _, blended = self._engine.samples(encoded.rows, self._points(view, chosen[part]))
+            label, confidence = self._engine.classify(self._engine.feature(blended))
+            return torch.stack([label.float(), confidence], dim=-1)
 
-        width = self._network.plain.encoder.spec.width
-        both = self._chunks.fill(len(chosen), 16 * width + self._bytes_per_point(), classify, 2)
+        bytes_each = self._bytes_per_class() + self._bytes_per_point()
+        both = self._chunks.fill(len(chosen), bytes_each, classify, 2)
         return both[:, 0].to(torch.uint8), both[:, 1]
-
-    def _label(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        label, scores = self._network.head.classify(feature)
-        temperature = _COSINE_TEMPERATURE if self.mode.endswith("kmeans") else 1.0
-        confidence = functional.softmax(scores / temperature, dim=-1).amax(dim=-1)
-        return label.to(confidence.dtype), confidence
 
     def _bytes_per_point(self) -> int:
         # Positional code, sampled map and hidden layer, each with one temporary copy.
-        return 8 * (self._network.plain.code.channels + 2 * self.config.hidden_dim)
+        return 8 * (self._code.channels + 2 * self.config.hidden_dim)
+
+    def _bytes_per_class(self) -> int:
+        return 16 * backbone_spec(self.config.backbone).width
 
     @torch.inference_mode()
     def render(
@@ -257,6 +320,7 @@ class Predictor:
         depth: bool = True,
         semantic: bool = False,
         features: bool = False,
+        jitter_seed: int | None = None,
     ) -> RenderedView:
         """Render the field into the camera.
 
@@ -267,6 +331,8 @@ class Predictor:
             depth: Whether depth is wanted.
             semantic: Whether classes are wanted.
             features: Whether feature colours are wanted.
+            jitter_seed: Seed of the samples' places within their intervals, as the published
+                evaluation draws them; None: the middles.
 
         Returns:
             The images asked for.
@@ -275,25 +341,17 @@ class Predictor:
             InputError: If there is no picture left after scaling down.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
-        height, width = self.image_size[0] // downscale, self.image_size[1] // downscale
-        if height < 1 or width < 1:
-            raise InputError(f"downscale {downscale} leaves nothing of {self.image_size} px")
-        camera = encoded.camera.resized(width, height)
-        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(self._device)
-        rays = pixel_rays(K_norm, height, width).view(-1, 3)
-        near, far = self.config.depth_range
-        distances = sample_distances(near, far, n_samples).to(self._device)
         wants_feature = (semantic and self.config.has_semantics) or features
-        with self._memory_errors("rendering a view"):
-            blended = self._render_rays(encoded, rays, distances, K_norm, wants_feature)
+        camera = self._scaled_camera(encoded, downscale)
+        blended = self._blend(encoded, camera, n_samples, jitter_seed, wants_feature)
         z, feature = blended[:, 0], blended[:, 1:]
-        shape = (height, width)
+        shape = (camera.height, camera.width)
         label = None
         if semantic and self.config.has_semantics:
             columns = self._chunks.fill(
                 len(feature),
-                16 * self._network.plain.encoder.spec.width,
-                lambda part: self._label(feature[part])[0],
+                self._bytes_per_class(),
+                lambda part: self._engine.classify(feature[part])[0].float(),
             )
             label = columns.to(torch.uint8).view(shape).cpu().numpy()
         elif semantic:
@@ -305,6 +363,53 @@ class Predictor:
             self._colors(feature).view(*shape, 3).cpu().numpy() if features else None,
         )
 
+    @torch.inference_mode()
+    def rendered_features(
+        self,
+        encoded: EncodedImage,
+        *,
+        downscale: int = 1,
+        n_samples: int = 32,
+        jitter_seed: int | None = None,
+    ) -> torch.Tensor:
+        """Return the (h, w, F) rendered features of a view; arguments as for `render`.
+
+        `expansion` lifts them to full features.
+
+        Raises:
+            InputError: If there is no picture left after scaling down.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        camera = self._scaled_camera(encoded, downscale)
+        blended = self._blend(encoded, camera, n_samples, jitter_seed, True)
+        return blended[:, 1:].view(camera.height, camera.width, -1)
+
+    def _scaled_camera(self, encoded: EncodedImage, downscale: int) -> PinholeCamera:
+        height, width = self.image_size[0] // downscale, self.image_size[1] // downscale
+        if height < 1 or width < 1:
+            raise InputError(f"downscale {downscale} leaves nothing of {self.image_size} px")
+        return encoded.camera.resized(width, height)
+
+    def _blend(
+        self,
+        encoded: EncodedImage,
+        camera: PinholeCamera,
+        n_samples: int,
+        jitter_seed: int | None,
+        wants_feature: bool,
+    ) -> torch.Tensor:
+        """Return the depths, or depths and blended features, of all pixels of a camera."""
+        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(self._device)
+        rays = pixel_rays(K_norm, camera.height, camera.width).view(-1, 3)
+        jitter: torch.Tensor | float = 0.5
+        if jitter_seed is not None:
+            draws = torch.Generator().manual_seed(jitter_seed)
+            jitter = torch.rand(len(rays), n_samples, generator=draws)
+        distances = sample_distances(*self.config.depth_range, n_samples, jitter)
+        distances = distances.to(self._device)
+        with self._memory_errors("rendering a view"):
+            return self._render_rays(encoded, rays, distances, K_norm, wants_feature)
+
     def _render_rays(
         self,
         encoded: EncodedImage,
@@ -313,24 +418,29 @@ class Predictor:
         K_norm: torch.Tensor,
         wants_feature: bool,
     ) -> torch.Tensor:
-        """Return (R, 1) depths, or (R, 1 + F) depths and blended features."""
-        n_samples = len(distances)
+        """Return (R, 1) depths, or (R, 1 + F) depths and blended features.
+
+        Distances of the samples are (S,), or (R, S) where each ray has its own.
+        """
+        n_samples = distances.shape[-1]
 
         def render(part: slice) -> torch.Tensor:
-            points = rays[part].unsqueeze(1) * distances.unsqueeze(-1)  # (R, S, 3)
+            own = distances[part] if distances.ndim == 2 else distances
+            points = rays[part].unsqueeze(1) * own.unsqueeze(-1)  # (R, S, 3)
             found = project(points.view(1, -1, 3), K_norm.unsqueeze(0))
             uv_norm, depth = found.uv_norm[0], found.depth[0]
-            hidden = self._network.hidden(
-                encoded.rows,
-                *bilinear_taps(uv_norm, *encoded.map_size),
-                self._network.plain.code(uv_norm, depth),
-            ).view(-1, n_samples, self.config.hidden_dim)
-            ray = composite(self._network.density(hidden), distances.expand(len(points), -1))
+            taps = bilinear_taps(uv_norm, *encoded.map_size)
+            where = Points(*taps, self._code(uv_norm, depth))
+            if wants_feature:
+                density, linear = self._engine.samples(encoded.rows, where)
+            else:
+                density = self._engine.density(encoded.rows, where)
+            ray = composite(density.view(-1, n_samples), own.expand(len(points), -1))
             z = (ray.distance * rays[part, 2]).unsqueeze(1)
             if not wants_feature:
                 return z
-            total = ray.weights.sum(dim=-1)
-            return torch.cat([z, self._network.feature(ray.blend(hidden), total)], dim=1)
+            blended = ray.blend(linear.view(-1, n_samples, linear.shape[-1]))
+            return torch.cat([z, self._engine.feature(blended, ray.weights.sum(dim=-1))], dim=1)
 
         columns = 1 + (self.config.feature_dim if wants_feature else 0)
         return self._chunks.fill(len(rays), n_samples * self._bytes_per_point(), render, columns)
@@ -360,6 +470,6 @@ class Predictor:
 
     def close(self) -> None:
         """Free the device; the predictor cannot be used afterwards."""
-        del self._network
+        del self._engine
         self._feature_colors = None
         self._drop_caches()

@@ -25,8 +25,10 @@ class StegoHead(nn.Module):
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
         """Map (..., C) unit features to (..., code_dim) unit codes."""
         x = feature.reshape(-1, feature.shape[-1], 1, 1)
-        code = (self.linear_path(x) + self.nonlinear_path(x)).view(*feature.shape[:-1], -1)
-        return functional.normalize(code, dim=-1, eps=_EPS)
+        code = (self.linear_path(x) + self.nonlinear_path(x)).flatten(1)
+        return functional.normalize(code, dim=-1, eps=_EPS).view(
+            *feature.shape[:-1], code.shape[1]
+        )
 
 
 class ClusterHead(nn.Module):

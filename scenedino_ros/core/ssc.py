@@ -4,6 +4,7 @@ Source: Li et al., SSCBench, arXiv:2306.09001, as scored by the published SceneD
 """
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 from scenedino_ros.core.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
@@ -55,6 +56,36 @@ def view_mask(
         & (pixels[:, 1] < camera.height)
     )
     return inside.reshape(grid.shape)
+
+
+def grow_densities(density: np.ndarray) -> np.ndarray:
+    """Return the maximum of each voxel's 3x3x3 neighbourhood, (X, Y, Z) as it came."""
+    return maximum_filter(density, size=3, mode="nearest")
+
+
+def combine_samples(
+    label: np.ndarray, density: np.ndarray, spacing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Combine several samples of each voxel into one class and one density.
+
+    Args:
+        label: (N, S) uint8 class ids of S samples per voxel, x slowest, z fastest.
+        density: (N, S) float32 densities of the samples, 1/m.
+        spacing: Distance between samples, metres; the length over which opacity is taken.
+
+    Returns:
+        (N,) uint8 class with the largest sum of opacities, the first one if several are equal: so
+        class 0 where every opacity is zero. (N,) float32 largest density.
+    """
+    # Rounded from float64: float32's own exponential differs in its last digit from machine to
+    # machine, and that digit decides whether a small opacity is zero.
+    exponent = -np.float32(spacing) * density
+    opacity = 1 - np.exp(exponent.astype(np.float64)).astype(np.float32)
+    weights = np.zeros((len(label), int(label.max(initial=0)) + 1), np.float32)
+    rows = np.arange(len(label))
+    for sample in range(label.shape[1]):
+        weights[rows, label[:, sample]] += opacity[:, sample]
+    return weights.argmax(axis=1).astype(np.uint8), density.max(axis=1)
 
 
 def evaluated_prediction(

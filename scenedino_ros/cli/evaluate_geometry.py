@@ -1,0 +1,54 @@
+"""Score predicted occupancy on a drive with occupancy grids, without classes.
+
+DRIVE is a folder with image_00, calibration and occupancy/NNNNNNNNNN.npz, whose grids are those of
+SSCBench-KITTI-360 (256 x 256 x 32 voxels of 0.2 m in the Velodyne's frame) and hold 0 free, 1
+occupied and 255 unknown. IoU, precision and recall of all known voxels in view, and of those well
+above the road, stand beside answers that look at no image: the road plane, everything occupied,
+and grids averaged from the drive's other frames.
+"""
+
+import argparse
+from pathlib import Path
+
+from scenedino_ros.cli.evaluation import (
+    add_network_arguments,
+    add_run_arguments,
+    network_from,
+    run_evaluation,
+)
+from scenedino_ros.cli.values import densities, numbered
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("drive", type=Path, metavar="DRIVE", help="folder of the drive")
+    parser.add_argument(
+        "--thresholds",
+        type=densities,
+        default=(0.2,),
+        metavar="DENSITY,...",
+        help="a voxel is occupied at this density or more, 1/m; each is scored (default: 0.2)",
+    )
+    parser.add_argument(
+        "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
+    )
+    parser.add_argument(
+        "--frames",
+        type=numbered,
+        default=(),
+        metavar="N,...",
+        help="score these only; the grids of all serve the averages (default: all)",
+    )
+    add_run_arguments(parser)
+    add_network_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score the drive."""
+    network = network_from(options)
+    from scenedino_ros.evaluation.geometry import GeometryEvaluation
+
+    evaluation = GeometryEvaluation(
+        options.drive, network, options.thresholds, options.grow, options.frames
+    )
+    return run_evaluation(evaluation, options)

@@ -1,0 +1,139 @@
+"""Probes, linear or with one hidden layer, fitted to labels on the features of a frozen network.
+
+Features of some labelled pixels of the training images are rendered once and kept in the folder
+of the run; the probes (one on the distilled code, one on the full feature) are fitted to them and
+scored on other images. DATA and --train are folders as for 'scenedino evaluate segmentation'.
+
+The folder then holds probe.safetensors, the network with its new probes: 'scenedino evaluate ssc
+--checkpoint RUN/probe.safetensors --mode stego_linear' scores them in 3D.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenedino_ros.cli.evaluate_segmentation import (
+    add_labelled_arguments,
+    labelled_data,
+    labelled_folder,
+)
+from scenedino_ros.cli.evaluation import (
+    add_network_arguments,
+    add_panel_argument,
+    add_run_arguments,
+    network_from,
+    run_evaluation,
+    work_on,
+)
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.cli.values import count, numbered
+from scenedino_ros.core.errors import InputError
+
+if TYPE_CHECKING:
+    from scenedino_ros.evaluation.labelled_data import LabelledData
+    from scenedino_ros.evaluation.probe import ProbeEvaluation
+
+_EPILOG = """\
+examples:
+  scenedino evaluate probe KITTI-360 --train-drives 0,2,3 --train-every 10 \\
+      --checkpoint ssc-kitti-360-dino -o runs/probe
+  scenedino evaluate probe town.store --train street.store --hidden \\
+      --checkpoint model.safetensors -o runs/probe
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    add_labelled_arguments(parser)
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--train",
+        type=Path,
+        action="append",
+        metavar="FOLDER",
+        help="images to fit on, may be repeated (default: DATA's own training part)",
+    )
+    training.add_argument(
+        "--train-drives",
+        type=numbered,
+        default=(0, 2, 3, 4, 5, 7, 10),
+        metavar="N,...",
+        help="of KITTI-360 (default: the training drives of SSCBench)",
+    )
+    training.add_argument(
+        "--train-every", type=count, default=1, metavar="N", help="only every n-th training image"
+    )
+    training.add_argument("--hidden", action="store_true", help="a hidden layer: an MLP probe")
+    training.add_argument(
+        "--epochs", type=count, default=10, metavar="N", help="passes (default: %(default)s)"
+    )
+    training.add_argument(
+        "--pixels",
+        type=count,
+        default=2048,
+        metavar="N",
+        help="labelled pixels taken from each image (default: %(default)s)",
+    )
+    add_network_arguments(parser)
+    add_run_arguments(parser)
+    add_panel_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Take the samples, fit the probes, score them, and say what came out."""
+    network = network_from(options)
+    from scenedino_ros.evaluation.probe import ProbeEvaluation
+    from scenedino_ros.evaluation.probe_fit import FitSettings
+    from scenedino_ros.evaluation.workers import all_ranks
+
+    data, training = labelled_data(options), _training(options)
+    if training.settings() == data.settings():
+        raise InputError("the probes must be fitted on other images than those they are scored on")
+    fit = FitSettings(hidden=options.hidden, pixels=options.pixels, epochs=options.epochs)
+    evaluation = ProbeEvaluation(
+        data, training, network, fit, options.output, panels=options.panels
+    )
+    with all_ranks():
+        _fit(evaluation, options)
+        return run_evaluation(evaluation, options)
+
+
+def _fit(evaluation: "ProbeEvaluation", options: argparse.Namespace) -> None:
+    """Take what samples are missing and fit the probes, unless that is done."""
+    from scenedino_ros.core.checkpoint import save_checkpoint
+    from scenedino_ros.evaluation.probe_fit import fit_probes
+    from scenedino_ros.evaluation.run_folder import RunFolder
+    from scenedino_ros.evaluation.workers import rank, wait_for_ranks
+
+    if rank() == 0:
+        RunFolder(evaluation.output, evaluation.kind, evaluation.settings())
+    wait_for_ranks()
+    if evaluation.checkpoint.exists():
+        return
+    samples = work_on(evaluation.samples, evaluation.output / "samples", options)
+    items = evaluation.samples.items()
+    missing = samples.missing(items)
+    if missing:
+        item, why = next(iter(missing.items()))
+        raise InputError(
+            f"{len(missing)} of {len(items)} training images cannot be read, such as {item}: {why}"
+        )
+    if rank() == 0:
+        with telling("fitting the probes") as tell:
+            fitted = fit_probes(evaluation.network.load(), samples, items, evaluation.fit, tell)
+        save_checkpoint(evaluation.checkpoint, fitted)
+    wait_for_ranks()
+
+
+def _training(options: argparse.Namespace) -> "LabelledData":
+    from scenedino_ros.evaluation.labelled_data import Together
+
+    members = [
+        member
+        for folder in options.train or [options.data]
+        for member in labelled_folder(
+            folder, options, options.train_drives, "train", options.train_every
+        )
+    ]
+    return members[0] if len(members) == 1 else Together(tuple(members))

@@ -1,0 +1,196 @@
+"""What all ``scenedino evaluate`` commands share: their arguments, and how a run is shown."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.cli.values import count, counts
+from scenedino_ros.core.config import PREDICTION_MODES, InputSettings, ModelSettings
+
+if TYPE_CHECKING:
+    from scenedino_ros.evaluation.network import NetworkChoice
+    from scenedino_ros.evaluation.result import RunResult
+    from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+
+_PRINTED = 2  # tables shown in the terminal; all are in the report
+
+
+class Evaluation(Protocol):
+    """One evaluation, as plain values that worker processes can be told."""
+
+    @property
+    def kind(self) -> str:
+        """Which evaluation it is."""
+
+    def settings(self) -> dict[str, object]:
+        """Return all that the counts depend on."""
+
+    def items(self) -> Sequence[str]:
+        """Return the names of the frames, images or pairs, in order."""
+
+    def open(self) -> "Callable[[str], Counts]":
+        """Return the function that counts one item; called in the process that works."""
+
+    def summarise(self, folder: "RunFolder", tell: Callable[[str], None]) -> "RunResult":
+        """Return tables and figures of the items that are done; figures go into the folder."""
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where a run lies and how it is worked on."""
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder of the run; taken up if begun"
+    )
+    group.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="processes (default: one per GPU, else per core; torchrun's ranks if it starts them)",
+    )
+    group.add_argument(
+        "--device",
+        choices=ModelSettings.__dataclass_fields__["device"].metadata["choices"],
+        default=ModelSettings.device,
+    )
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which network is evaluated."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="NAME|PATH",
+        help=".safetensors file or published name; default: the model of this package",
+    )
+    group.add_argument(
+        "--mode",
+        choices=PREDICTION_MODES,
+        default=ModelSettings.mode,
+        help="which head names the classes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--image-size",
+        type=counts("HEIGHT,WIDTH"),
+        metavar="HEIGHT,WIDTH",
+        help="of the network's picture, a whole patch grid (default: the checkpoint's)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=ModelSettings.__dataclass_fields__["precision"].metadata["choices"],
+        default=ModelSettings.precision,
+    )
+    group.add_argument(
+        "--fit",
+        choices=InputSettings.__dataclass_fields__["fit"].metadata["choices"],
+        default="stretch",
+        help="how images of another aspect ratio fill the network's (default: %(default)s)",
+    )
+
+
+def add_panel_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare how many single items are shown."""
+    parser.add_argument(
+        "--panels",
+        type=int,
+        choices=range(101),
+        default=4,
+        metavar="N",
+        help="pictures of single items in the report (default: %(default)s)",
+    )
+
+
+def network_from(options: argparse.Namespace) -> "NetworkChoice":
+    """Return the network the arguments describe."""
+    with telling("loading PyTorch"):
+        from scenedino_ros.evaluation.network import NetworkChoice
+
+    return NetworkChoice(
+        checkpoint=options.checkpoint,
+        mode=options.mode,
+        image_size=options.image_size,
+        precision=options.precision,
+        device=options.device,
+        fit=options.fit,
+    )
+
+
+def run_evaluation(evaluation: Evaluation, options: argparse.Namespace) -> int:
+    """Do what is left of a run, write its result and print its tables.
+
+    Returns:
+        0, or 1 if items are missing.
+    """
+    from scenedino_ros.evaluation import workers
+
+    with workers.all_ranks():
+        folder = work_on(evaluation, options.output, options)
+        return 0 if workers.rank() else _conclude(evaluation, folder)
+
+
+def work_on(evaluation: Evaluation, path: Path, options: argparse.Namespace) -> "RunFolder":
+    """Do what is left of a run, together with the other ranks, and return its folder."""
+    from scenedino_ros.evaluation import workers
+    from scenedino_ros.evaluation.run_folder import RunFolder
+
+    items = evaluation.items()
+    settings = evaluation.settings()
+    if workers.rank() == 0:
+        RunFolder(path, evaluation.kind, settings)
+    workers.wait_for_ranks()
+    folder = RunFolder(path, evaluation.kind, settings)
+    with _bars(shown=workers.rank() == 0) as bars:
+        share = workers.own_share(items)
+        done = len(share) - len(folder.unfinished(share))
+        task = bars.add_task(evaluation.kind, total=len(share), completed=done)
+        workers.run_items(
+            folder,
+            items,
+            evaluation.open,
+            workers=options.workers or workers.default_workers(options.device),
+            done=lambda _: bars.advance(task),
+        )
+    workers.wait_for_ranks()
+    return folder
+
+
+def _conclude(evaluation: Evaluation, folder: "RunFolder") -> int:
+    from scenedino_ros.evaluation.result import (
+        REPORT_FILE,
+        missing_sentences,
+        partial_warning,
+        table_lines,
+        write_result,
+    )
+
+    with telling("tables and pictures") as tell:
+        result = evaluation.summarise(folder, tell)
+        write_result(folder.path, result)
+    for table in result.tables[:_PRINTED]:
+        print("\n".join([table.title, *table_lines(table), ""]))
+    print(f"{result.coverage} of {result.dataset}; weights: {result.checkpoint}")
+    print(folder.path / REPORT_FILE)
+    if result.complete:
+        return 0
+    print("\n".join([partial_warning(result), *missing_sentences(result)]), file=sys.stderr)
+    return 1
+
+
+def _bars(*, shown: bool) -> Progress:
+    # Where results go to a pipe, rich must not draw them among its bars.
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+        disable=not shown,
+    )

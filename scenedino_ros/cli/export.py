@@ -1,0 +1,92 @@
+"""Write the network as ONNX graphs, held to PyTorch in ONNX Runtime, and as TensorRT engines.
+
+image.onnx turns a picture into a map, points.onnx the map and points in it into density and
+feature, classes.onnx features into classes; card.json says what they were made from and how far
+ONNX Runtime's answers are from PyTorch's. Where TensorRT and a GPU are at hand, an engine of each
+graph is built beside it. Without --output they go to the cache, where the node's parameter
+model.engine finds them; it would write them there itself the first time.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from scenedino_ros.cli.progress import telling
+from scenedino_ros.cli.values import image_size
+from scenedino_ros.core.config import PREDICTION_MODES, ModelSettings
+from scenedino_ros.core.errors import InputError
+
+_EPILOG = """\
+examples:
+  scenedino export
+  scenedino export dino.safetensors -o graphs
+  scenedino export ssc-kitti-360-dino --mode direct_linear --image-size 192x640 -o graphs
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        default="",
+        metavar="NAME|PATH",
+        help="default: the model of this package",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: the cache")
+    parser.add_argument(
+        "--mode",
+        choices=PREDICTION_MODES,
+        default=ModelSettings.mode,
+        help="which head names the classes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="HEIGHTxWIDTH",
+        help="of the network's picture, pixels; default: the checkpoint's own",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an earlier export")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, and print what was written."""
+    with telling("loading PyTorch") as tell:
+        # Imported here because it takes seconds; help and wrong arguments do not wait for it.
+        from scenedino_ros.checkpoints.hub import load_named_or_path
+        from scenedino_ros.core.checkpoint import build_model, resize_checkpoint
+        from scenedino_ros.engines.exported import CARD, cached_folder, export_graphs, fingerprint
+        from scenedino_ros.engines.tensorrt_graph import build_where_possible
+
+        checkpoint = load_named_or_path(options.checkpoint, tell)
+        if options.image_size:
+            checkpoint = resize_checkpoint(checkpoint, options.image_size)
+        model = build_model(checkpoint)
+        folder = options.output or cached_folder(fingerprint(model, options.mode))
+        if folder.exists() and not options.force:
+            raise InputError(f"{folder} exists; --force replaces it")
+        if folder.exists() and not (folder / CARD).is_file():
+            raise InputError(f"{folder} is not an earlier export and is not replaced")
+        card = export_graphs(model, options.mode, folder, tell)
+        built = build_where_possible(folder, tell)
+    _print(folder, card, built)
+    return 0
+
+
+def _print(folder: Path, card: dict[str, Any], tensorrt: str) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 1, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("folder", str(folder))
+    for name in card["files"]:
+        table.add_row(name, f"{(folder / name).stat().st_size / 1e6:.1f} MB")
+    deviation = card["deviation"]
+    for name in ("map", "density", "feature"):
+        table.add_row(f"{name} deviation", f"{deviation[name]:.1e} of the largest value")
+    table.add_row("other classes", f"{deviation['labels']} of {deviation['points']} points")
+    table.add_row("TensorRT", tensorrt)
+    Console(highlight=False, markup=False).print(table)

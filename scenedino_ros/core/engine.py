@@ -1,0 +1,108 @@
+"""What runs the network: one interface for its image part and its point part, and PyTorch's."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.folded import FoldedSceneDino
+from scenedino_ros.core.model import SceneDino
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class Points(NamedTuple):
+    """N points, by where they fall in the map of an image and by their positional code.
+
+    Attributes:
+        index: (N, 4) int32 rows of the map, the four neighbours of each point.
+        weight: (N, 4) their bilinear weights.
+        code: (N, K) positional code.
+    """
+
+    index: torch.Tensor
+    weight: torch.Tensor
+    code: torch.Tensor
+
+
+class Engine(Protocol):
+    """A network on a device, for one prediction mode. All tensors are on that device, float32."""
+
+    def describe(self) -> str:
+        """Return a few words on what runs the network."""
+
+    def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
+
+    def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
+        """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""
+
+    def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) densities and what is linear in the features, (N, P): it may be blended."""
+
+    def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
+        """Return (..., F) features of what `samples` returned, blended or not.
+
+        Args:
+            blended: (..., P) second answer of `samples`.
+            total: (...) sums of the blending weights; None where nothing was blended.
+        """
+
+    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
+
+
+# Network, device, precision, mode: what it takes to make an engine.
+MakeEngine = Callable[[SceneDino, torch.device, str, str], Engine]
+
+
+class TorchEngine:
+    """The folded network, run by PyTorch."""
+
+    def __init__(self, model: SceneDino, device: torch.device, precision: str, mode: str) -> None:
+        """Fold a network and move it to a device; it must not be trained afterwards.
+
+        Args:
+            model: The plain network.
+            device: Where it runs.
+            precision: ``float32`` or ``bfloat16`` for encoder and decoder; point queries are
+                always float32.
+            mode: Which head names the classes.
+
+        Raises:
+            InputError: If there is no such precision.
+        """
+        if precision not in PRECISIONS:
+            raise InputError(f"precision must be float32 or bfloat16, got '{precision}'")
+        self.network = FoldedSceneDino(model, mode).to(device)
+        self._device, self._precision = device, precision
+
+    def describe(self) -> str:
+        """Return a few words on what runs the network."""
+        return f"PyTorch {torch.__version__}, {self._precision}"
+
+    def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
+        low = self._precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=low):
+            if self._device.type == "cpu":
+                return self.network.hidden_map_in_strips(image)[0]
+            return self.network.hidden_map(image)[0]
+
+    def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
+        """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""
+        return self.network.density(self.network.hidden(rows, *points))
+
+    def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) densities and (N, hidden) activations."""
+        hidden = self.network.hidden(rows, *points)
+        return self.network.density(hidden), hidden
+
+    def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
+        """Return (..., F) features of (..., hidden) activations."""
+        return self.network.feature(blended, total)
+
+    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
+        return self.network.head.name_classes(feature)

@@ -1,0 +1,1 @@
+"""Tables of the benchmarks: one command each, from the data sets' own files."""

@@ -1,0 +1,95 @@
+"""Which network an evaluation runs, and what identifies it in the settings of a run."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scenedino_ros.checkpoints.hub import locate
+from scenedino_ros.checkpoints.published import UNTRAINED, file_sha256
+from scenedino_ros.core.checkpoint import (
+    SMALL_CONFIG,
+    Checkpoint,
+    load_checkpoint,
+    resize_checkpoint,
+    untrained_checkpoint,
+)
+from scenedino_ros.core.checkpoint_card import read_card
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """A checkpoint and how it is run; plain values, so that worker processes can be told.
+
+    Attributes:
+        checkpoint: Name or file as `load_named_or_path` takes it; empty: the package's model.
+        mode: Which head names the classes.
+        image_size: (height, width) of the network's picture, None: the checkpoint's own.
+        precision: Arithmetic of encoder and decoder.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        fit: How images of another aspect ratio fill the picture.
+    """
+
+    checkpoint: str = ""
+    mode: str = "stego_kmeans"
+    image_size: tuple[int, ...] | None = None
+    precision: str = "float32"
+    device: str = "auto"
+    fit: str = "stretch"
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The checkpoint's file, fetched if it is a published one; None: untrained."""
+        return None if self.checkpoint == UNTRAINED else locate(self.checkpoint)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what predictions depend on; the file by its content, not by its name."""
+        values = asdict(self)
+        del values["device"]
+        values["checkpoint"] = file_sha256(self.path) if self.path else UNTRAINED
+        return values
+
+    @property
+    def config(self) -> ModelConfig:
+        """Architecture of the checkpoint, read without its weights."""
+        return read_card(self.path).config if self.path else SMALL_CONFIG
+
+    @property
+    def classes(self) -> ClassTable:
+        """Class table of the checkpoint, read without its weights."""
+        return read_card(self.path).classes if self.path else CITYSCAPES19
+
+    def describe(self) -> str:
+        """Return one sentence on the weights."""
+        return self._provenance.get("weights", "weights of unknown origin")
+
+    @cached_property
+    def _provenance(self) -> dict[str, str]:
+        return read_card(self.path).provenance if self.path else untrained_checkpoint().provenance
+
+    def load(self) -> Checkpoint:
+        """Return the checkpoint, for the image size of this choice.
+
+        Raises:
+            CheckpointError: If the file is missing or damaged.
+        """
+        checkpoint = load_checkpoint(self.path) if self.path else untrained_checkpoint()
+        return resize_checkpoint(checkpoint, self.image_size) if self.image_size else checkpoint
+
+    def predictor(self) -> Predictor:
+        """Build the network on its device.
+
+        Raises:
+            CheckpointError: If the weights do not fit their configuration.
+            InputError: If a setting is unknown or the device is not there.
+        """
+        return Predictor(
+            self.load(),
+            device=self.device,
+            precision=self.precision,
+            mode=self.mode,
+            fit=self.fit,
+        )

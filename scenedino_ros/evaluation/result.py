@@ -1,0 +1,194 @@
+"""What a run leaves: ``result.json`` for programs, ``report.md`` for people, and pictures."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.export import write_atomically
+
+RESULT_FILE = "result.json"
+REPORT_FILE = "report.md"
+_LISTED = 20  # missing items named in the report; all of them are in the JSON
+
+Cell = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a title; cells that are None or not a number stay open.
+
+    Attributes:
+        title: What it shows, with the unit.
+        columns: Heads of the columns.
+        rows: As many cells as there are columns; the first one names the row.
+        notes: Sentences below it.
+        digits: Decimals of its floats.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+    digits: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse rows of another length than the head."""
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise InputError(
+                    f"table '{self.title}' must have {len(self.columns)} cells in each row, "
+                    f"got {len(row)}"
+                )
+
+    def text(self, cell: Cell) -> str:
+        """Return how a cell is shown."""
+        if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
+            return "–"
+        return f"{cell:.{self.digits}f}" if isinstance(cell, float) else str(cell)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture beside the report: its file name and what it shows."""
+
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything a run found.
+
+    Attributes:
+        kind: Which evaluation.
+        title: Heading of the report.
+        dataset: What was evaluated on, in words.
+        checkpoint: One sentence on the weights.
+        settings: What the result depends on.
+        items: How many frames, images or pairs there are to evaluate.
+        unit: What they are called, plural.
+        missing: Those that could not be evaluated, with the reason.
+        tables: The numbers.
+        notes: What the numbers mean and do not mean.
+        figures: Pictures in the folder.
+        counts: The sums that the numbers come from.
+    """
+
+    kind: str
+    title: str
+    dataset: str
+    checkpoint: str
+    settings: Mapping[str, Any]
+    items: int
+    unit: str
+    missing: Mapping[str, str]
+    tables: Sequence[Table]
+    notes: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    counts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item was evaluated."""
+        return not self.missing
+
+    @property
+    def coverage(self) -> str:
+        """How much was evaluated, such as ``2566 frames`` or ``PARTIAL: 12 of 2566 frames``."""
+        return coverage(self.items - len(self.missing), self.items, self.unit)
+
+
+def coverage(done: int, items: int, unit: str) -> str:
+    """Return how much of a set was evaluated; a part is called a part."""
+    return f"{items} {unit}" if done == items else f"PARTIAL: {done} of {items} {unit}"
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write ``result.json`` and ``report.md`` into a folder, replacing those of an earlier go."""
+    values = asdict(result)
+    values["complete"] = result.complete
+    values["coverage"] = result.coverage
+    values["counts"] = {name: value.tolist() for name, value in result.counts.items()}
+    text = json.dumps(_without_nan(values), indent=1, ensure_ascii=False)
+    write_atomically(folder / RESULT_FILE, (text + "\n").encode())
+    write_atomically(folder / REPORT_FILE, markdown(result).encode())
+
+
+def read_result(folder: Path) -> RunResult:
+    """Read what `write_result` wrote.
+
+    Raises:
+        InputError: If there is no finished run in the folder, or its file is damaged.
+    """
+    path = Path(folder) / RESULT_FILE
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        del values["complete"], values["coverage"]
+        tables = [Table(**table) for table in values.pop("tables")]
+        figures = [Figure(**figure) for figure in values.pop("figures")]
+        counts = {name: np.array(value) for name, value in values.pop("counts").items()}
+        return RunResult(**values, tables=tables, figures=figures, counts=counts)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} has no {RESULT_FILE}: it is not a finished run") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not the result of a run: {error}") from error
+
+
+def markdown(result: RunResult) -> str:
+    """Return the report of a run as Markdown."""
+    lines = [f"# {result.title}", ""]
+    if not result.complete:
+        lines += [f"**{partial_warning(result)}**", ""]
+    lines += [f"* Evaluated: {result.coverage} of {result.dataset}"]
+    lines += [f"* Weights: {result.checkpoint}", ""]
+    for table in result.tables:
+        lines += [f"## {table.title}", "", *table_lines(table), ""]
+        lines += [line for note in table.notes for line in (note, "")]
+    if result.notes:
+        lines += ["## What these numbers mean", "", *(f"* {note}" for note in result.notes), ""]
+    for figure in result.figures:
+        lines += [f"![{figure.caption}]({figure.file})", "", f"*{figure.caption}*", ""]
+    if result.missing:
+        lines += ["## Missing", "", *(f"* {line}" for line in missing_sentences(result)), ""]
+    lines += ["## Settings", "", "```", *settings_lines(result), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def partial_warning(result: RunResult) -> str:
+    """Return the sentence that stands above the numbers of a run with missing items."""
+    return f"{result.coverage}. No number here is that of the whole set; the rest is listed below."
+
+
+def missing_sentences(result: RunResult) -> list[str]:
+    """Return the missing items with their reasons, cut to a readable length."""
+    lines = [f"`{item}`: {why}" for item, why in list(result.missing.items())[:_LISTED]]
+    more = len(result.missing) - len(lines)
+    return [*lines, f"and {more} more, in {RESULT_FILE}"] if more else lines
+
+
+def settings_lines(result: RunResult) -> list[str]:
+    """Return the settings of a run, one to a line."""
+    return [f"{name} = {json.dumps(value)}" for name, value in result.settings.items()]
+
+
+def table_lines(table: Table) -> list[str]:
+    """Return a table as lines of Markdown, numbers aligned to the right."""
+    rows = [list(table.columns), *([table.text(cell) for cell in row] for row in table.rows)]
+    rule = ["---"] + ["---:"] * (len(table.columns) - 1)
+    rows.insert(1, rule)
+    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+
+
+def _without_nan(value: Any) -> Any:
+    """Return plain values in which what is not a number is None: JSON has no word for it."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

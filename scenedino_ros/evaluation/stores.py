@@ -1,0 +1,50 @@
+"""Frame stores as data of an evaluation."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.frame_store import FrameStore
+
+
+def open_store(path: Path, camera: str) -> FrameStore:
+    """Open a store that has a camera.
+
+    Raises:
+        InputError: If there is no whole store, or it has other cameras.
+    """
+    store = FrameStore(path)
+    if camera not in store.cameras:
+        raise InputError(f"{path} has cameras {', '.join(store.cameras)}, not {camera}")
+    return store
+
+
+def store_settings(store: FrameStore, camera: str) -> dict[str, Any]:
+    """Return what tells a camera of a store from others, as plain values."""
+    return {
+        "store": store.path.resolve().name,
+        "source": store.source,
+        "frames": len(store),
+        "camera": camera,
+    }
+
+
+def camera_of(store: FrameStore, camera: str) -> PinholeCamera:
+    """Return the camera of the stored images."""
+    height, width = store.image_size
+    return camera_from_norm(store.cameras[camera].K_norm, width, height)
+
+
+def camera_from_norm(K_norm: np.ndarray, width: int, height: int) -> PinholeCamera:
+    """Return the camera of an image with these intrinsics for coordinates in [-1, 1]."""
+    return PinholeCamera.from_focal(
+        K_norm[0, 0] * width / 2,
+        K_norm[1, 1] * height / 2,
+        (K_norm[0, 2] + 1) * width / 2,
+        (K_norm[1, 2] + 1) * height / 2,
+        width,
+        height,
+    )

@@ -1,0 +1,101 @@
+"""Pictures in rows and columns with captions, for the panels of a report."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure as Plot
+from PIL import Image, ImageDraw, ImageFont
+
+from scenedino_ros.evaluation.result import Figure
+from scenedino_ros.export import write_atomically
+from scenedino_ros.pictures import BACKGROUND, CAPTION, INK, MARGIN, write_png
+
+Tile = tuple[str, np.ndarray]
+
+
+def tile_rows(title: str, rows: Sequence[Sequence[Tile]], width: int = 480) -> np.ndarray:
+    """Compose captioned pictures.
+
+    Args:
+        title: First line.
+        rows: Captions and (h, w, 3) uint8 RGB pictures; the rows may differ in length.
+        width: Width of every picture, pixels; heights follow from the first one.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    first = rows[0][0][1]
+    height = round(first.shape[0] * width / first.shape[1])
+    columns = max(map(len, rows))
+    size = (
+        MARGIN + columns * (width + MARGIN),
+        2 * MARGIN + CAPTION + len(rows) * (CAPTION + height + MARGIN),
+    )
+    canvas = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((MARGIN, MARGIN - 2), title, INK, ImageFont.load_default(17))
+    for row, tiles in enumerate(rows):
+        for column, (caption, picture) in enumerate(tiles):
+            x = MARGIN + column * (width + MARGIN)
+            y = 2 * MARGIN + CAPTION + row * (CAPTION + height + MARGIN) - MARGIN // 2
+            draw.text((x, y + 3), caption, INK, ImageFont.load_default(13))
+            fitted = cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST)
+            canvas.paste(Image.fromarray(fitted), (x, y + CAPTION))
+    return np.asarray(canvas)
+
+
+def color_scale(values: np.ndarray, limits: tuple[float, float], name: str) -> np.ndarray:
+    """Return (h, w) values as (h, w, 3) uint8 colours of a matplotlib map; grey where NaN."""
+    low, high = limits
+    colors = matplotlib.colormaps[name](np.clip((values - low) / (high - low), 0, 1))
+    colors = (colors[..., :3] * 255).round().astype(np.uint8)
+    colors[~np.isfinite(values)] = 120
+    return colors
+
+
+def spread(items: Sequence[str], count: int) -> list[str]:
+    """Return at most `count` items, evenly spread from the first to the last."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in dict.fromkeys(places.tolist())]
+
+
+class Draws(Protocol):
+    """What can draw an item."""
+
+    def panel(self, item: str) -> np.ndarray:
+        """Return an (H, W, 3) uint8 picture of an item."""
+
+
+def write_panels(
+    folder: Path, items: Sequence[str], count: int, unit: str, begin: Callable[[], Draws]
+) -> list[Figure]:
+    """Write pictures of some items, evenly spread.
+
+    Args:
+        folder: Where to.
+        items: The items that are done.
+        count: Most pictures.
+        unit: What an item is called, for the captions.
+        begin: Makes what draws; not called if there is nothing to draw.
+    """
+    chosen = spread(items, count)
+    if not chosen:
+        return []
+    draws, figures = begin(), []
+    for item in chosen:
+        file = f"panel_{item.replace('/', '_')}.png"
+        write_png(folder / file, draws.panel(item))
+        figures.append(Figure(file, f"{unit.capitalize()} {item}"))
+    return figures
+
+
+def save_plot(path: Path, plot: Plot) -> None:
+    """Write a plot as PNG, complete or not at all."""
+    content = io.BytesIO()
+    plot.savefig(content, dpi=120, format="png")
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,194 @@
+"""Other engines give PyTorch's answers, and say what they need."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models import TINY, lively_checkpoint, noise_image, street_camera
+
+from scenedino_ros.cli.main import main
+from scenedino_ros.core.checkpoint import Checkpoint, build_model, save_checkpoint
+from scenedino_ros.core.engine import Points, TorchEngine
+from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
+from scenedino_ros.core.folded import bilinear_taps
+from scenedino_ros.core.predictor import Predictor, VoxelQuery
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.engines import exported, packages, parity
+from scenedino_ros.engines.exported import CARD, check_exported, fingerprint, onnx_engine
+from scenedino_ros.engines.graph_engine import MOST_POINTS
+from scenedino_ros.engines.opening import engine_maker
+from scenedino_ros.engines.parity import Deviation, compare
+
+CONFIG = dataclasses.replace(TINY, backbone="dino_vits16", upsample_tail=True)
+MODE = "stego_kmeans"
+GRID = VoxelGrid((-3.0, -2.0, 1.0), (20, 14, 24), 0.3)
+CPU = torch.device("cpu")
+
+
+def checkpoint() -> Checkpoint:
+    return lively_checkpoint(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache in which the graphs of the checkpoint lie, as the command puts them there."""
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
+    pytest.importorskip("onnxscript", reason="PyTorch's exporter needs it")
+    folder = tmp_path_factory.mktemp("cache")
+    save_checkpoint(folder / "tiny.safetensors", checkpoint())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCENEDINO_CACHE", str(folder))
+        assert main(["export", str(folder / "tiny.safetensors")]) == 0
+    return folder
+
+
+@pytest.fixture
+def graphs(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the graphs, in the cache that is in use."""
+    monkeypatch.setenv("SCENEDINO_CACHE", str(cache))
+    (folder,) = (cache / "graphs").iterdir()
+    return folder
+
+
+def test_onnx_runtime_gives_the_voxels_and_views_of_pytorch(graphs: Path) -> None:
+    told: list[str] = []
+    answers = []
+    for maker in (TorchEngine, engine_maker("onnx", told.append)):
+        predictor = Predictor(checkpoint(), device="cpu", make_engine=maker)
+        encoded = predictor.encode(noise_image(), street_camera())
+        voxels = predictor.voxels(encoded, GRID, query=VoxelQuery(grow=True))
+        view = predictor.render(encoded, n_samples=8, semantic=True, features=True)
+        answers.append((voxels, view))
+    assert told == []  # the graphs were there
+    assert predictor.engine.startswith("ONNX Runtime")
+    (voxels, view), (their_voxels, their_view) = answers
+    assert 0.05 < len(voxels) / np.prod(GRID.shape) < 0.95
+    both, ours, theirs = np.intersect1d(voxels.index, their_voxels.index, return_indices=True)
+    assert len(both) > 0.999 * max(len(voxels), len(their_voxels))
+    np.testing.assert_allclose(their_voxels.density[theirs], voxels.density[ours], rtol=1e-4)
+    assert (their_voxels.label[theirs] == voxels.label[ours]).mean() > 0.999
+    np.testing.assert_allclose(their_view.depth, view.depth, rtol=1e-4)
+    assert (their_view.label == view.label).mean() > 0.999
+
+
+def test_any_number_of_points_is_answered(graphs: Path) -> None:
+    model = build_model(checkpoint())
+    ours, theirs = TorchEngine(model, CPU, "float32", MODE), onnx_engine(graphs, CONFIG, CPU)
+    draws = torch.Generator().manual_seed(3)
+    rows = torch.randn(7 * 11, CONFIG.hidden_dim, generator=draws)
+    full = torch.zeros(np.prod(theirs._map_shape[:2]), CONFIG.hidden_dim)
+    full[: len(rows)] = rows
+    for count in (1, 5, MOST_POINTS + 1):
+        taps = bilinear_taps(torch.rand(count, 2, generator=draws) * 2 - 1, 7, 11)
+        points = Points(*taps, torch.randn(count, model.code.channels, generator=draws))
+        with torch.inference_mode():
+            density, blended = ours.samples(full, points)
+            feature = ours.feature(blended)
+            torch.testing.assert_close(theirs.density(full, points), density, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(theirs.samples(full, points)[1], feature)
+            label, confidence = theirs.classify(feature)
+            assert len(label) == count
+            torch.testing.assert_close(confidence, ours.classify(feature)[1])
+
+
+def test_the_card_tells_what_was_exported(graphs: Path) -> None:
+    card = json.loads((graphs / CARD).read_text())
+    assert card["fingerprint"] == fingerprint(build_model(checkpoint()), MODE)
+    assert card["config"] == CONFIG.to_dict()
+    assert {"image.onnx", "points.onnx", "classes.onnx"} <= set(card["files"])
+    assert 0 < card["deviation"]["density"] < 1e-4
+    assert card["deviation"]["labels"] == 0
+    assert card["deviation"]["points"] > 1000
+
+
+def test_auto_measures_both(graphs: Path) -> None:
+    told: list[str] = []
+    make = engine_maker("auto", told.append)
+    engine = make(build_model(checkpoint()), CPU, "float32", MODE)
+    (line,) = told
+    chosen = "onnx" if engine.describe().startswith("ONNX") else "torch"
+    assert line.startswith(f"engine {chosen}: a picture takes PyTorch ")
+    # What ONNX Runtime cannot do is no reason to give up.
+    engine = make(build_model(checkpoint()), CPU, "bfloat16", MODE)
+    assert engine.describe().endswith("bfloat16")
+    assert told[1] == "engine torch: engine onnx runs in precision float32, got 'bfloat16'"
+
+
+def test_an_export_is_not_overwritten(cache: Path, graphs: Path, capsys) -> None:
+    assert main(["export", str(cache / "tiny.safetensors")]) == 2
+    assert "exists; --force replaces it" in capsys.readouterr().err
+    foreign = cache / "foreign"
+    foreign.mkdir()
+    arguments = ["export", str(cache / "tiny.safetensors"), "--force", "-o", str(foreign)]
+    assert main(arguments) == 2
+    assert "is not an earlier export and is not replaced" in capsys.readouterr().err
+
+
+def test_a_network_is_known_by_its_weights_and_mode() -> None:
+    first = fingerprint(build_model(checkpoint()), MODE)
+    assert first == fingerprint(build_model(checkpoint()), MODE)
+    others = [
+        fingerprint(build_model(lively_checkpoint(CONFIG, seed=1)), MODE),
+        fingerprint(build_model(checkpoint()), "direct_kmeans"),
+    ]
+    assert len({first, *others}) == 3
+
+
+def test_damaged_graphs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be read .*; delete the folder"):
+        check_exported(tmp_path, "0" * 64)
+    (tmp_path / "image.onnx").write_bytes(b"other")
+    card = {"fingerprint": "0" * 64, "files": {"image.onnx": "1" * 64}}
+    (tmp_path / CARD).write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="are not those that were written for this network"):
+        check_exported(tmp_path, "0" * 64)
+
+
+def test_an_export_that_differs_is_not_kept(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(exported, "write_graphs", lambda network, folder: None)
+    wrong = TorchEngine(build_model(lively_checkpoint(CONFIG, seed=1)), CPU, "float32", MODE)
+    monkeypatch.setattr(exported, "onnx_engine", lambda folder, config, device: wrong)
+    monkeypatch.setattr(exported, "onnxruntime_version", lambda: "1")
+    with pytest.raises(SceneDinoError, match=r"the map must be within 1e-04 of PyTorch's, got"):
+        exported.export_graphs(
+            build_model(checkpoint()), MODE, tmp_path / "graphs", lambda text: None
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_deviates_from_another_one_and_not_from_itself() -> None:
+    model = build_model(checkpoint())
+    engine = TorchEngine(model, CPU, "float32", MODE)
+    same = compare(engine, engine, CONFIG, model.code)
+    assert same == Deviation(0.0, 0.0, 0.0, 0, parity._POINTS)
+    low = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
+    deviation = compare(engine, low, CONFIG, model.code)
+    assert 1e-4 < deviation.map < 0.1
+    with pytest.raises(SceneDinoError, match="got others at 3 of 10 points"):
+        Deviation(0.0, 0.0, 0.0, 3, 10).check(1e-4)
+    with pytest.raises(SceneDinoError, match="the feature must be within 1e-04"):
+        Deviation(0.0, 0.0, float("nan"), 0, 10).check(1e-4)
+
+
+def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="engine must be one of torch, onnx, tensorrt, auto, got"):
+        engine_maker("magic")
+    model = build_model(checkpoint())
+    with pytest.raises(InputError, match="engine onnx runs in precision float32, got 'bfloat16'"):
+        engine_maker("onnx")(model, CPU, "bfloat16", MODE)
+    with pytest.raises(InputError, match="engine tensorrt is built in precision float32"):
+        engine_maker("tensorrt")(model, CPU, "bfloat16", MODE)
+    with pytest.raises(InputError, match="engine tensorrt needs a GPU, but the device is cpu"):
+        engine_maker("tensorrt")(model, CPU, "float32", MODE)
+
+    def absent(name: str) -> None:
+        raise ImportError(f"No module named '{name}'")
+
+    monkeypatch.setattr(packages.importlib, "import_module", absent)
+    with pytest.raises(
+        InputError, match="engine onnx needs the Python package onnxruntime, which cannot be imp"
+    ):
+        exported.onnxruntime_version()

@@ -1,0 +1,340 @@
+"""scenedino evaluate segmentation, probe, consistency and depth, on made-up data sets."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from image_folders import (
+    CAMERA,
+    DRIVE,
+    label_ids,
+    write_bdd100k,
+    write_cityscapes,
+    write_kitti360,
+    write_realestate,
+    write_store,
+)
+from models import TINY, lively_checkpoint
+
+from scenedino_ros.cli.main import main
+from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.cluster_maps import LabelFiles
+from scenedino_ros.evaluation.labelled_data import StoreImages, Together
+from scenedino_ros.evaluation.labelled_sets import Bdd100kImages, CityscapesImages, Kitti360Images
+from scenedino_ros.evaluation.network import NetworkChoice
+from scenedino_ros.evaluation.pair_data import DrivePairs, RealEstatePairs, StorePairs
+from scenedino_ros.evaluation.probe_fit import PROBES, FitSettings, fit_probes, probe_inputs
+from scenedino_ros.evaluation.result import RunResult, read_result
+from scenedino_ros.evaluation.run_folder import RunFolder
+from scenedino_ros.evaluation.segmentation import SegmentationEvaluation
+
+SIZE = TINY.image_size
+FRAMES = (4, 7, 8, 9, 12)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    write_kitti360(root / "kitti360", FRAMES, unlabelled=(9,))
+    write_cityscapes(root / "cityscapes", ("aachen/aachen_0_0", "bochum/bochum_0_1"))
+    write_bdd100k(root / "bdd100k", ("a", "b"))
+    write_realestate(root / "realestate", "abc", tuple(range(0, 600, 100)))
+    write_store(root / "wall", 5)
+    write_store(root / "second", 3)
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    return str(path)
+
+
+def evaluate(kind: str, folder: Path, output: Path, *more: str, code: int = 0) -> RunResult:
+    command = ["evaluate", kind, str(folder), "-o", str(output), "--workers", "1"]
+    command += [*more, *(() if "--panels" in more else ("--panels", "0"))]
+    assert main(command) == code
+    assert (output / "report.md").is_file()
+    assert all((output / figure.file).is_file() for figure in read_result(output).figures)
+    return read_result(output)
+
+
+def row(result: RunResult, start: str, table: int = 0) -> list:
+    (found,) = [r for r in result.tables[table].rows if r[0].startswith(start)]
+    return list(found[1:])
+
+
+# Data sets
+
+
+def test_kitti360_takes_rows_with_labels_there_and_on_the_next_row(data: Path) -> None:
+    images = Kitti360Images(data / "kitti360", 3)
+    # Row 0 (frame 4) never counts, 8 lacks the next row's labels, 9 its own.
+    assert images.items() == ["0000000007", "0000000012"]
+    image = images.load("0000000007", SIZE)
+    assert image.rgb.shape == (*SIZE, 3)
+    # The stretched camera has the same normalised intrinsics as the original.
+    K_norm = image.camera.pinhole.K_norm
+    np.testing.assert_allclose(K_norm[0, 0], 2 * 552.554261 / 1408)
+    np.testing.assert_allclose(K_norm[1, 2], 2 * 238.769549 / 376 - 1)
+    assert {-1, 0, 10, 13} == set(np.unique(image.target))
+    assert images.published is None
+
+
+def test_cityscapes_is_squashed_and_cut_in_the_middle(data: Path) -> None:
+    images = CityscapesImages(data / "cityscapes")
+    assert images.items() == ["aachen/aachen_0_0", "bochum/bochum_0_1"]
+    assert (images.unnamed(), images.published) == (498, "Cityscapes val")
+    image = images.load("aachen/aachen_0_0", SIZE)
+    np.testing.assert_allclose(image.camera.pinhole.K_norm, np.eye(3))
+    # 160 x 80, rows 8 to 71: the horizon at row 40 comes to row 32.
+    assert (image.target[31, 150], image.target[32, 150]) == (10, 0)
+    true = CityscapesImages(data / "cityscapes", true_camera=True)
+    camera = true.load("aachen/aachen_0_0", SIZE).camera.pinhole
+    np.testing.assert_allclose(camera.K[:2, 2], [130 * 160 / 256, 60 * 80 / 128 - 8])
+
+
+def test_bdd100k_reads_the_first_channel(data: Path) -> None:
+    images = Bdd100kImages(data / "bdd100k")
+    assert (images.items(), images.unnamed()) == (["a", "b"], 998)
+    assert set(np.unique(images.load("a", SIZE).target)) == {0, 10, 13}
+
+
+def test_ids_outside_the_table_are_counted_and_not_scored(data: Path, tmp_path: Path) -> None:
+    write_cityscapes(tmp_path, ("city/city_0",))
+    ids = label_ids(256, 128)
+    ids[:, 200:] = 77
+    ids[0, 0] = 255  # stands for -1, which the table has
+    cv2.imwrite(str(tmp_path / "gtFine" / "val" / "city" / "city_0_gtFine_labelIds.png"), ids)
+    image = CityscapesImages(tmp_path).load("city/city_0", SIZE)
+    assert image.unknown == 128 * 56
+    assert (image.target[:, 130:] == -1).all()
+
+
+def test_several_sets_are_one(data: Path) -> None:
+    both = Together((StoreImages(data / "wall"), StoreImages(data / "second", every=2)))
+    assert both.items() == [f"0/{n:06d}" for n in range(5)] + ["1/000000", "1/000002"]
+    np.testing.assert_array_equal(
+        both.load("1/000002", SIZE).rgb, both.members[1].load("000002", SIZE).rgb
+    )
+
+
+def test_pairs_of_frames(data: Path, tmp_path: Path) -> None:
+    drive = DrivePairs(data / "kitti360" / "data_2d_raw" / DRIVE)
+    assert [(item, drive.second(item)) for item in drive.items()] == [
+        ("0000000004", "0000000009"),
+        ("0000000007", "0000000012"),
+    ]
+    videos = RealEstatePairs(data / "realestate")
+    assert videos.items() == ["abc/0", "abc/100", "abc/200"]
+    assert videos.second("abc/200") == "abc/500"
+    camera = videos.frame("abc/0")[1].pinhole
+    np.testing.assert_allclose(camera.K[:2, 2], [80, 48])
+    write_store(tmp_path / "gap", 6, pause=2)
+    assert StorePairs(tmp_path / "gap", stride=2).items() == ["000000", "000003"]
+    geometry = StorePairs(data / "wall", stride=2).geometry("000001")
+    assert geometry is not None
+    np.testing.assert_allclose(geometry.T_second_first[:3, 3], [-0.5, 0, 0])
+
+
+# Segmentation
+
+
+def test_clusters_that_are_the_labels_score_full(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    images = StoreImages(data / "wall")
+    evaluation = SegmentationEvaluation(
+        images, NetworkChoice(checkpoint), predictions=tmp_path / "maps"
+    )
+    permutation = np.random.default_rng(0).permutation(19)
+    settings = {key: value for key, value in evaluation.settings().items() if key != "crf"}
+    files = LabelFiles(tmp_path / "maps", settings)
+    for item in images.items():
+        target = images.load(item, SIZE).target
+        files.write(item, permutation[np.maximum(target, 0)].astype(np.uint8))
+    more = ("--checkpoint", checkpoint, "--predictions", str(tmp_path / "maps"))
+    result = evaluate("segmentation", data / "wall", tmp_path / "run", *more)
+    accuracy, miou, _ = row(result, "clusters matched to classes (5 images)")
+    assert accuracy == 100
+    assert miou == pytest.approx(100 * 3 / 19)  # three classes occur, the others count as 0
+    assert result.counts["plain"].sum() == 5 * 60 * 160  # 4 rows have no label
+
+
+def test_a_run_is_resumed_and_names_what_is_missing(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    root = shutil.copytree(data / "kitti360", tmp_path / "kitti360")
+    image = root / "data_2d_raw" / DRIVE / "image_00" / "data_rect" / "0000000012.png"
+    content = image.read_bytes()
+    image.write_bytes(content[:100])
+    more = ("--checkpoint", checkpoint, "--drive", "3", "--no-crf")
+    partial = evaluate("segmentation", root, tmp_path / "run", *more, code=1)
+    assert partial.coverage == "PARTIAL: 1 of 2 images"
+    assert "0000000012.png" in partial.missing["0000000012"]
+    assert row(partial, "clusters matched to classes (PARTIAL: 1 of 2 images)")
+    image.write_bytes(content)
+    whole = evaluate("segmentation", root, tmp_path / "run", *more)
+    at_once = evaluate("segmentation", root, tmp_path / "again", *more)
+    assert whole.complete
+    np.testing.assert_array_equal(whole.counts["plain"], at_once.counts["plain"])
+    assert whole.counts["plain"].dtype == np.int64
+
+
+def test_a_split_that_is_not_there_in_full_is_called_a_part(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    more = ("--checkpoint", checkpoint, "--no-crf", "--no-jitter")
+    result = evaluate("segmentation", data / "cityscapes", tmp_path, *more, code=1)
+    assert result.coverage == "PARTIAL: 2 of 500 images"
+    assert row(result, "published, after CRF: SceneDINO") == [73.17, 22.81, None]
+    text = (tmp_path / "report.md").read_text()
+    assert "clusters matched to classes (PARTIAL: 2 of 500 images)" in text
+
+
+def test_predictions_of_other_settings_are_refused(
+    data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = tmp_path / "maps"
+    LabelFiles(maps, {"made": "otherwise"})
+    command = ["evaluate", "segmentation", str(data / "second"), "-o", str(tmp_path / "run")]
+    command += ["--checkpoint", checkpoint, "--predictions", str(maps), "--workers", "1"]
+    assert main(command) == 2 or "other settings" in capsys.readouterr().err
+
+
+def test_an_unknown_folder_is_refused(
+    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("segmentation", "probe", "consistency", "depth"):
+        command = ["evaluate", kind, str(tmp_path), "-o", str(tmp_path / "run")]
+        assert main([*command, "--checkpoint", checkpoint]) == 2
+        assert str(tmp_path) in capsys.readouterr().err
+
+
+# Probes
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_probes_learn_classes_that_features_tell_apart(tmp_path: Path, hidden: bool) -> None:
+    checkpoint = lively_checkpoint()
+    draws = np.random.default_rng(0)
+    centers = draws.normal(0, 4, (3, TINY.feature_dim))
+    samples = RunFolder(tmp_path, "probe samples", {})
+    for item in ("a", "b", "c"):
+        target = draws.integers(0, 3, 300)
+        features = centers[target] + draws.normal(0, 0.1, (300, TINY.feature_dim))
+        samples.finish(
+            item, {"features": features.astype(np.float16), "target": target.astype(np.uint8)}
+        )
+    settings = FitSettings(hidden=hidden, epochs=30, batch=100, rate=0.02)
+    fitted = fit_probes(checkpoint, samples, ["a", "b"], settings, lambda _: None)
+    assert fitted.config.mlp_probe == hidden
+    model = build_model(fitted)
+    (_, held_out), *_ = samples.counts(["c"])
+    inputs = probe_inputs(model, torch.from_numpy(held_out["features"]).float())
+    for name in PROBES:
+        scores = getattr(model.semantics, f"{name}_linear_head")(inputs[name])
+        right = scores.argmax(dim=-1).numpy() == held_out["target"]
+        assert right.mean() > 0.98, name
+    again = fit_probes(checkpoint, samples, ["a", "b"], settings, lambda _: None)
+    assert all(torch.equal(fitted.state[key], again.state[key]) for key in fitted.state)
+
+
+def test_probes_are_fitted_scored_and_kept(data: Path, checkpoint: str, tmp_path: Path) -> None:
+    more = ["--train", str(data / "second"), "--checkpoint", checkpoint, "--epochs", "2"]
+    result = evaluate("probe", data / "wall", tmp_path, *more, "--pixels", "200")
+    fitted, before = load_checkpoint(tmp_path / "probe.safetensors"), lively_checkpoint().state
+    assert "linear probes fitted to labels" in fitted.provenance["weights"]
+    changed = [key for key in before if not torch.equal(fitted.state[key], before[key])]
+    assert sorted({key.split(".")[1] for key in changed}) == [
+        "direct_linear_head",
+        "stego_linear_head",
+    ]
+    for name in ("probe on the distilled code", "probe on the full feature"):
+        assert row(result, f"{name} (5 images)")
+    assert result.counts["stego"].sum() == result.counts["direct"].sum() == 5 * 60 * 160
+
+
+def test_probes_are_not_scored_on_what_they_were_fitted_on(
+    data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wall = str(data / "wall")
+    command = ["evaluate", "probe", wall, "--train", wall, "-o", str(tmp_path / "run")]
+    assert main([*command, "--checkpoint", checkpoint]) == 2
+    assert "other images than those" in capsys.readouterr().err
+
+
+# Consistency
+
+
+def test_exact_flow_is_used_where_there_is_depth(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    more = ("--checkpoint", checkpoint, "--stride", "1")
+    result = evaluate("consistency", data / "wall", tmp_path, *more)
+    assert any(note.startswith("Flow: exact flow of what stands still") for note in result.notes)
+    assert result.counts["pixels"].dtype == np.int64
+    valid, pixels, pairs = result.counts["pixels"]
+    # The wall moves by 2 of 160 px from frame to frame, and nothing is hidden.
+    assert (valid, pixels, pairs) == (4 * 64 * 158, 4 * 64 * 160, 4)
+    l1, l2, cosine, *_ = row(result, "rendered field (4 pairs)")
+    assert 0 < l2 < l1
+    assert cosine <= 1
+    assert row(result, "rendered field, common mean removed")[2] <= cosine
+
+
+def test_other_flow_is_named(data: Path, checkpoint: str, tmp_path: Path) -> None:
+    more = ("--checkpoint", checkpoint)
+    result = evaluate("consistency", data / "realestate", tmp_path, *more)
+    assert any("DIS" in note or "RAFT" in note for note in result.notes)
+    # All frames are one picture: what is rendered from each is the same.
+    assert row(result, "rendered field (3 pairs)")[2] == pytest.approx(1, abs=1e-6)
+    published = [table for table in result.tables if table.title.startswith("Published")]
+    assert "RealEstate10K" in published[0].title
+
+
+# Depth
+
+
+def test_depth_against_a_scan_beside_baselines(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    drive = data / "kitti360" / "data_2d_raw" / DRIVE
+    more = ("--checkpoint", checkpoint, "--train-frames", "4:8", "--above", "0.1")
+    result = evaluate("depth", drive, tmp_path, *more)
+    # Every scan is the same wall: the mean of the training frames is right everywhere.
+    (table,) = [
+        i
+        for i, t in enumerate(result.tables)
+        if t.title.startswith("Depth") and "other" in t.title
+    ]
+    abs_rel, *_ = row(result, "mean depth image (2 frames)", table)
+    assert abs_rel < 0.01
+    assert row(result, "model (2 frames)", table)[0] > 0.01
+    assert result.counts["pixels.all"] > 0
+
+
+def test_exact_depth_of_a_store(data: Path, checkpoint: str, tmp_path: Path) -> None:
+    result = evaluate("depth", data / "wall", tmp_path, "--checkpoint", checkpoint)
+    assert result.counts["pixels.all"] == 5 * 64 * 160
+    scaled = row(result, "model, scaled by least squares (5 frames)")
+    assert scaled[2] <= row(result, "model (5 frames)")[2]  # RMSE, which the fit makes least
+
+
+def test_broken_lists_are_refused(tmp_path: Path) -> None:
+    write_realestate(tmp_path, "abc", (0, 1))
+    (tmp_path / "test" / "abc.txt").write_text("https://video\n0 0.5 0.9\n")
+    with pytest.raises(InputError, match="line 2 must have 19 values, got 3"):
+        RealEstatePairs(tmp_path).items()
+
+
+def test_settings_can_be_stored_as_they_are(data: Path, checkpoint: str) -> None:
+    evaluation = SegmentationEvaluation(StoreImages(data / "wall"), NetworkChoice(checkpoint))
+    assert json.loads(json.dumps(evaluation.settings())) == evaluation.settings()
+    assert CAMERA.width == SIZE[1]

@@ -1,0 +1,164 @@
+"""Runs on disk: taken up again, shared among processes, and never taken for what they are not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.evaluation.result import (
+    Figure,
+    RunResult,
+    Table,
+    markdown,
+    read_result,
+    write_result,
+)
+from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.workers import run_items
+
+ITEMS = [f"drive/{number:03d}" for number in range(7)]
+
+
+def count(item: str) -> Counts:
+    """Count something that depends on the item; one of them cannot be counted."""
+    number = int(item[-3:])
+    if number == 3:
+        raise InputError(f"image of {item} is missing")
+    rng = np.random.default_rng(number)
+    return {"n": rng.integers(0, 1 << 40, 4), "x": rng.normal(size=2)}
+
+
+def open_count() -> Callable[[str], Counts]:
+    return count
+
+
+def open_broken() -> Callable[[str], Counts]:
+    raise CheckpointError("the checkpoint is damaged")
+
+
+def run(folder: RunFolder, workers: int = 1, open_work: Callable = open_count) -> list[str]:
+    done: list[str] = []
+    run_items(folder, ITEMS, open_work, workers=workers, done=done.append)
+    return done
+
+
+def test_a_run_counts_and_names_what_is_missing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", "test", {"a": 1})
+    assert run(folder) == ITEMS
+    assert folder.missing(ITEMS) == {"drive/003": "image of drive/003 is missing"}
+    expected = sum(count(item)["n"] for item in ITEMS if item != "drive/003")
+    np.testing.assert_array_equal(folder.total(ITEMS)["n"], expected)
+    assert folder.total(ITEMS)["n"].dtype == np.int64
+
+
+def test_a_stopped_run_is_taken_up(tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(item: str) -> None:
+        if item == ITEMS[1]:
+            raise StoppedError
+
+    folder = RunFolder(tmp_path, "test", {})
+    with pytest.raises(StoppedError):
+        run_items(folder, ITEMS, open_count, workers=1, done=stop)
+    again = RunFolder(tmp_path, "test", {})
+    assert again.unfinished(ITEMS) == ITEMS[2:]
+    assert again.missing(ITEMS)[ITEMS[5]] == "not done yet"
+    assert run(again) == ITEMS[2:]
+    assert run(again) == ["drive/003"]  # what failed is tried again
+
+
+def test_an_item_that_failed_may_succeed_later(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "test", {})
+    folder.fail(ITEMS[0], "no image")
+    folder.finish(ITEMS[0], {"n": np.array(1)})
+    assert folder.missing(ITEMS[:1]) == {}
+    assert not list(tmp_path.rglob("*.failed"))
+
+
+def test_workers_change_no_digit(tmp_path: Path) -> None:
+    one, two = (RunFolder(tmp_path / name, "test", {}) for name in ("one", "two"))
+    run(one)
+    assert sorted(run(two, workers=2)) == ITEMS
+    assert one.missing(ITEMS) == two.missing(ITEMS)
+    first, second = one.total(ITEMS), two.total(ITEMS)
+    for name in first:
+        assert first[name].tobytes() == second[name].tobytes()
+
+
+def test_an_error_of_the_whole_run_ends_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "test", {})
+    with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
+        run(folder, open_work=open_broken)
+
+
+def test_other_runs_are_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run", "ssc", {"threshold": 0.2, "mode": "a"})
+    with pytest.raises(InputError, match="begun with another threshold; choose"):
+        RunFolder(tmp_path / "run", "ssc", {"threshold": 0.25, "mode": "a"})
+    with pytest.raises(InputError, match="begun with another mode, thresholds"):
+        RunFolder(tmp_path / "run", "ssc", {"threshold": 0.2, "thresholds": 1})
+    with pytest.raises(InputError, match="holds a run of ssc, not of depth"):
+        RunFolder(tmp_path / "run", "depth", {})
+    with pytest.raises(InputError, match="holds files of something else"):
+        RunFolder(tmp_path, "ssc", {})
+
+
+def test_damaged_counts_name_their_file(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "test", {})
+    run(folder)
+    (tmp_path / "counts" / "drive" / "002.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"002\.npz is damaged, delete it and run again"):
+        folder.total(ITEMS)
+
+
+def result(missing: dict[str, str]) -> RunResult:
+    return RunResult(
+        kind="test",
+        title="A | table",
+        dataset="blocks, test",
+        checkpoint="untrained weights",
+        settings={"threshold": 0.2},
+        items=3,
+        unit="frames",
+        missing=missing,
+        tables=[
+            Table("Scores, %", ["", "a", "b"], [["x|y", 1.234, float("nan")], ["z", 3, None]])
+        ],
+        notes=["**Bold** words."],
+        figures=[Figure("plot.png", "A plot")],
+        counts={"n": np.array([[1, 2]])},
+    )
+
+
+def test_a_result_survives_its_file(tmp_path: Path) -> None:
+    write_result(tmp_path, result({}))
+    back = read_result(tmp_path)
+    assert back.complete
+    assert back.tables[0].rows[0] == ["x|y", 1.234, None]
+    assert back.counts["n"].tolist() == [[1, 2]]
+    assert markdown(back) == markdown(result({})) == (tmp_path / "report.md").read_text()
+    assert r"| x\|y | 1.23 | – |" in markdown(back)
+    assert "PARTIAL" not in markdown(back)
+
+
+def test_a_partial_result_says_so_first() -> None:
+    text = markdown(result({"drive/003": "image is missing"}))
+    assert text.index("PARTIAL: 2 of 3 frames") < text.index("Scores")
+    assert "No number here is that of the whole set" in text
+    assert "* `drive/003`: image is missing" in text
+    many = result({str(number): "gone" for number in range(30)})
+    assert "* and 10 more, in result.json" in markdown(many)
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no result.json: it is not a finished run"):
+        read_result(tmp_path)
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(InputError, match="is not the result of a run"):
+        read_result(tmp_path)
+    with pytest.raises(InputError, match="must have 2 cells in each row, got 1"):
+        Table("t", ["a", "b"], [["x"]])

@@ -1,0 +1,183 @@
+"""Files in the layout of SSCBench-KITTI-360: what is found, and what is refused in which words."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ssc_folder import NAME, write_ssc_folder
+
+from scenedino_ros.core import ssc
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.ssc_labels import EVAL16, ssc20_labels
+from scenedino_ros.evaluation.sscbench import SscBench, frame_numbers, sequence_name
+
+FRAME = "seq_b/000005"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "blocks"
+    write_ssc_folder(root, {"train": {"seq_a": 1}, "test": {"seq_b": 2}})
+    return root
+
+
+def voxel_file(root: Path, suffix: str) -> Path:
+    return root / "data_2d_raw" / "seq_b" / "voxels" / f"000005.{suffix}"
+
+
+def with_file(path: Path, content: bytes | None) -> bytes:
+    """Put other content into a file, None removes it; return what was there."""
+    before = path.read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    return before
+
+
+def test_frames_of_a_split(root: Path) -> None:
+    data = SscBench(root)
+    assert data.frames == ["seq_b/000000", "seq_b/000005"]
+    assert data.name == f"{NAME}, test"
+    assert not data.is_benchmark
+    assert data.unknown_frames() == {}
+    assert data.check() == []
+    assert SscBench(root, "train").frames == ["seq_a/000000"]
+    with pytest.raises(InputError, match="has no split 'val'"):
+        SscBench(root, "val").frames  # noqa: B018
+
+
+def test_image_and_target(root: Path) -> None:
+    data = SscBench(root)
+    assert data.image(FRAME).shape == (94, 352, 3)
+    target = data.target(FRAME)
+    # Road, car and house where they were put; what no ray has seen, and what lies below, is 255.
+    names = EVAL16.names
+    assert names[target[60, 100, 1]] == "road"
+    assert names[target[30, 125, 4]] == "car"
+    assert names[target[30, 171, 10]] == "building"
+    assert target[30, 125, 0] == 255
+    assert target[30, 200, 20] == 255
+    assert target[30, 100, 20] == 0
+
+
+def test_the_official_test_split_has_2566_frames(tmp_path: Path) -> None:
+    write_ssc_folder(tmp_path, {"test": {sequence_name(9): 1}}, card=False)
+    data = SscBench(tmp_path)
+    assert data.is_benchmark
+    assert len(data.frames) == 2566
+    assert data.frames[-1] == f"{sequence_name(9)}/012825"
+    with pytest.raises(InputError, match=r"012825\.label is missing"):
+        data.target(data.frames[-1])
+
+
+def test_frames_that_no_file_names_are_missing(tmp_path: Path) -> None:
+    write_ssc_folder(tmp_path, {"val": {sequence_name(6): 2}}, card=False)
+    data = SscBench(tmp_path, "val")
+    assert len(data.frames) == 2
+    assert len(data.unknown_frames()) == 1810
+    assert "val has 1812 frames" in next(iter(data.unknown_frames().values()))
+
+
+def test_grids_and_own_files_agree(root: Path, tmp_path: Path) -> None:
+    raw, invalid = (voxel_file(root, suffix) for suffix in ("label", "invalid"))
+    labels = ssc20_labels(
+        np.fromfile(raw, "<u2").reshape(ssc.GRID.shape),
+        np.fromfile(invalid, "u1").reshape(ssc.GRID.shape),
+    )
+    (tmp_path / "seq_b").mkdir()
+    np.save(tmp_path / FRAME.replace("000005", "000005_1_1.npy"), labels.astype(np.float32))
+    data = SscBench(root, labels=tmp_path)
+    np.testing.assert_array_equal(data.target(FRAME), SscBench(root).target(FRAME))
+    assert data.check() == []
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (np.zeros((4, 4, 4), np.float32), r"grid of \(256, 256, 32\), got \(4, 4, 4\)"),
+        (np.full(ssc.GRID.shape, 0.5, np.float32), "whole numbers 0..255"),
+        (np.full(ssc.GRID.shape, 77, np.float32), r"must be 0..19 or 255, got \[77\]"),
+    ],
+)
+def test_damaged_grids_are_refused(
+    root: Path, tmp_path: Path, grid: np.ndarray, message: str
+) -> None:
+    (tmp_path / "seq_b").mkdir()
+    np.save(tmp_path / "seq_b" / "000005_1_1.npy", grid)
+    with pytest.raises(InputError, match=f"000005_1_1.npy: .*{message}"):
+        SscBench(root, labels=tmp_path).target(FRAME)
+
+
+def test_the_wrong_release_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "seq_b").mkdir()
+    grid = np.full(ssc.GRID.shape, 10, np.float32)
+    np.save(tmp_path / "seq_b" / "000005_1_1.npy", grid)
+    with pytest.raises(InputError, match="no class over 10 in 1 grids: this is the first release"):
+        SscBench(root, labels=tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "message"),
+    [
+        ("label", b"\0" * 100, r"000005.label: must be 4194304 bytes, got 100$"),
+        ("invalid", b"\0" * 262144, "000005.invalid must be 2097152 bytes.*SemanticKITTI packs"),
+        ("invalid", b"\2" * 2097152, "000005.invalid must hold 0 and 1, got 2"),
+        ("invalid", None, r"000005.invalid is missing"),
+        ("label", None, r"000005.label is missing"),
+    ],
+)
+def test_damaged_label_files_name_themselves(
+    root: Path, suffix: str, content: bytes | None, message: str
+) -> None:
+    before = with_file(voxel_file(root, suffix), content)
+    try:
+        with pytest.raises(InputError, match=message):
+            SscBench(root).target(FRAME)
+        SscBench(root).target("seq_b/000000")
+    finally:
+        voxel_file(root, suffix).write_bytes(before)
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must hold a folder data_2d_raw"):
+        SscBench(tmp_path).frames  # noqa: B018
+    (tmp_path / "data_2d_raw").mkdir()
+    with pytest.raises(InputError, match="no frames of the split 'train'"):
+        SscBench(tmp_path, "train").frames  # noqa: B018
+    (tmp_path / "dataset.json").write_text('{"name": "x"}')
+    with pytest.raises(InputError, match="must be JSON with 'name' and 'splits'"):
+        SscBench(tmp_path).frames  # noqa: B018
+
+
+def test_too_few_poses_are_told(tmp_path: Path) -> None:
+    write_ssc_folder(tmp_path, {"test": {"seq_b": 2}})
+    poses = tmp_path / "data_2d_raw" / "seq_b" / "pose.txt"
+    poses.write_text("1 0 0 0\n" * 6)
+    assert SscBench(tmp_path).check() == []
+    poses.write_text("1 0 0 0\n" * 5)
+    assert SscBench(tmp_path).check() == ["seq_b/pose.txt has 5 rows, frame 5 needs one too"]
+
+
+def write_poses(folder: Path, sequence: str, numbers: list[int]) -> None:
+    path = folder / "data_poses" / sequence / "poses.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(f"{n} " + "0 " * 12 + "\n" for n in numbers))
+
+
+def test_images_of_kitti360_are_found_by_pose_row(tmp_path: Path) -> None:
+    write_ssc_folder(tmp_path / "a", {"test": {"seq_b": 2}})
+    write_poses(tmp_path / "k", "seq_b", [1, 80, 83, 85, 87, 91])
+    data = SscBench(tmp_path / "a", kitti360=tmp_path / "k")
+    assert data.image_path(FRAME).name == "0000000091.png"
+    with pytest.raises(InputError, match="has 6 rows, none for seq_b/000010"):
+        data.image_path("seq_b/000010")
+
+
+def test_other_pose_files_are_refused(tmp_path: Path) -> None:
+    write_poses(tmp_path, sequence_name(9), list(range(13247)))
+    with pytest.raises(InputError, match=re.escape("got 13247 rows that begin with [0, 1, 2,")):
+        frame_numbers(tmp_path, sequence_name(9))
+    with pytest.raises(InputError, match="cannot be read"):
+        frame_numbers(tmp_path, sequence_name(8))
