@@ -28,11 +28,12 @@ setup(
     maintainer="scenedino_ros maintainers",
     maintainer_email="scenedino-ros@example.org",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["weights/*.safetensors"]},
     data_files=shared_files(),
     python_requires=">=3.10",
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
-    zip_safe=True,
+    zip_safe=False,  # the weights are read as a file
     entry_points={
         "console_scripts": [
             "scenedino = scenedino_ros.cli.main:main",

@@ -120,16 +120,16 @@ def panel(
     top = MARGIN + CAPTION
     for number, (caption, picture) in enumerate(tiles):
         y = top + number * (CAPTION + TILE[1])
-        _place(canvas, picture, caption, (MARGIN, y), TILE)
+        place_picture(canvas, picture, caption, (MARGIN, y), TILE)
     drawing = draw_voxels(
         voxels, classes, T_grid_cam=T_grid_cam, camera=camera, size=VOXEL_TILE[::-1]
     )
     step = voxels.grid.voxel_size
     caption = f"Voxels of {step:g} m: {len(voxels):,} occupied"
-    _place(canvas, drawing, caption, (2 * MARGIN + TILE[0], top), VOXEL_TILE)
+    place_picture(canvas, drawing, caption, (2 * MARGIN + TILE[0], top), VOXEL_TILE)
     y = height - MARGIN - LEGEND + 8
     _depth_legend(canvas, (MARGIN, y))
-    _class_legend(canvas, (2 * MARGIN + TILE[0], y), _shown_classes(voxels, label), classes)
+    class_legend(canvas, (2 * MARGIN + TILE[0], y), _shown_classes(voxels, label), classes)
     return np.asarray(canvas)
 
 
@@ -150,13 +150,22 @@ def _with_outline(
     return cv2.rectangle(outlined, (left, top), (right, bottom), (255, 220, 0), thickness)
 
 
-def _place(
+def place_picture(
     canvas: Image.Image,
     picture: np.ndarray | None,
     caption: str,
     corner: tuple[int, int],
     size: tuple[int, int],
 ) -> None:
+    """Draw a picture into a canvas, its caption above it; it fills the size as far as it can.
+
+    Args:
+        canvas: Where to draw.
+        picture: (h, w, 3) uint8 RGB, or None: an empty frame.
+        caption: A few words.
+        corner: x and y of the caption's corner, pixels.
+        size: Width and height for the picture, below the caption.
+    """
     draw = ImageDraw.Draw(canvas)
     x, y = corner
     draw.text((x, y + 3), caption, INK, _font(13))
@@ -193,9 +202,10 @@ def _shown_classes(voxels: SemanticVoxels, label: np.ndarray | None) -> list[int
     return sorted(shown - {IGNORE})
 
 
-def _class_legend(
+def class_legend(
     canvas: Image.Image, corner: tuple[int, int], shown: Sequence[int], classes: ClassTable
 ) -> None:
+    """Draw names and colours of classes into a canvas from a corner on, in at most two lines."""
     draw = ImageDraw.Draw(canvas)
     x, y = corner
     end = canvas.width - MARGIN

@@ -31,8 +31,8 @@ class BenchmarkJob:
     """What is measured.
 
     Attributes:
-        checkpoint: Name or path; empty: untrained weights.
-        backbone: Backbone of untrained weights; empty: the default architecture.
+        checkpoint: Name or path; empty: the package's model.
+        backbone: Backbone of untrained weights as published; empty: the checkpoint's.
         image_size: (height, width) of the network's picture, or None: the checkpoint's own.
         grid: A key of ``GRID_PRESETS``, which gives the extent.
         voxel_size: Edge length of its voxels, metres.
@@ -62,13 +62,11 @@ class BenchmarkJob:
 
 def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
     """Return the checkpoint of a job, for its image size."""
-    if job.checkpoint:
-        checkpoint = load_named_or_path(job.checkpoint, tell)
-    elif job.backbone:
+    if job.backbone:
         config = ModelConfig(backbone=job.backbone, n_classes=19, n_clusters=19)
         checkpoint = untrained_checkpoint(config)
     else:
-        checkpoint = untrained_checkpoint()
+        checkpoint = load_named_or_path(job.checkpoint, tell)
     return resize_checkpoint(checkpoint, job.image_size) if job.image_size else checkpoint
 
 

@@ -20,9 +20,12 @@ from scenedino_ros.checkpoints.download import fetch_files
 from scenedino_ros.checkpoints.published import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
+    DEFAULT,
+    DEFAULT_FILE,
     LICENSE,
     PUBLISHED,
     REPO_ID,
+    UNTRAINED,
     cached_file,
     file_sha256,
 )
@@ -38,7 +41,7 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
     """Load a checkpoint the way users name it.
 
     Args:
-        text: Empty for untrained weights, a key of `PUBLISHED`, or a ``.safetensors`` file.
+        text: As for `locate`, or ``untrained`` for random weights of the small architecture.
         progress: Told in a few words what is going on, when it takes long.
 
     Raises:
@@ -47,7 +50,7 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
     # Imported here, as below: finding a file or showing its card need not wait for torch.
     from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
 
-    if not text:
+    if text == UNTRAINED:
         return untrained_checkpoint()
     return load_checkpoint(locate(text, progress))
 
@@ -56,13 +59,15 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
     """Return the ``.safetensors`` file that a name or path stands for.
 
     Args:
-        text: A key of `PUBLISHED`, or a file.
+        text: Empty or ``default`` for the model of this package, a key of `PUBLISHED`, or a file.
         progress: Told what is going on.
         fetch: Whether a published checkpoint that is not on disk may be downloaded.
 
     Raises:
         CheckpointError: If there is no such name or file, or it is damaged or cannot be fetched.
     """
+    if text in ("", DEFAULT):
+        return DEFAULT_FILE
     if text in PUBLISHED:
         return fetch_published(text, progress) if fetch else _cached(text)
     path = Path(text).expanduser()
@@ -71,7 +76,7 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
     what = "is a folder" if path.is_dir() else "is neither a file nor a name"
     hint = "; 'scenedino convert' makes a checkpoint file of it" if path.is_dir() else ""
     raise CheckpointError(
-        f"checkpoint '{text}' {what}{hint}; published names: {', '.join(PUBLISHED)}"
+        f"checkpoint '{text}' {what}{hint}; names: {', '.join((DEFAULT, UNTRAINED, *PUBLISHED))}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Names of the published checkpoints, and where they lie once they have been fetched."""
+"""Names of checkpoints: the package's own, no weights at all, and the published ones."""
 
 import hashlib
 import os
@@ -12,6 +12,10 @@ LICENSE = (
     f"see https://huggingface.co/{REPO_ID}; trained on KITTI-360, which is CC BY-NC-SA 3.0 "
     "(non-commercial)"
 )
+
+
+DEFAULT, UNTRAINED = "default", "untrained"
+DEFAULT_FILE = Path(__file__).resolve().parents[1] / "weights" / "default.safetensors"
 
 
 @dataclass(frozen=True)
