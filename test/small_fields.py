@@ -22,7 +22,7 @@ from train.settings import RunSettings
 
 MODEL = replace(TINY, n_classes=0, n_clusters=0)
 # Wider than the MLP's hidden layer, and twice as fine, as published.
-FOLDED = replace(MODEL, decoder_width=48, upsample_tail=True)
+WIDE = replace(MODEL, decoder_width=48, upsample_tail=True)
 PUBLISHED = FieldSettings(
     run=RunSettings(steps=4, batch_size=2),
     model=MODEL,

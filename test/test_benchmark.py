@@ -48,3 +48,8 @@ def test_command_prints_and_saves_both(tmp_path: Path, capsys) -> None:
     assert "frame p50 [ms]" in printed
     assert results["plain"]["peak memory [MiB]"] != results["folded"]["peak memory [MiB]"]
     assert "untrained weights" in printed
+    assert 0 < results["folded"]["of it beyond imports [MiB]"] < 1000
+    same = figures["folded against plain"]
+    assert 0.99 < same["IoU"] <= 1
+    assert 0.9 < same["mIoU"] <= 1
+    assert f"IoU {same['IoU']:.4f}" in printed.replace("\n", " ")

@@ -173,6 +173,20 @@ def test_a_network_deviates_from_another_one_and_not_from_itself() -> None:
         Deviation(0.0, 0.0, float("nan"), 0, 10).check(1e-4)
 
 
+def test_weights_rounded_in_advance_change_nothing() -> None:
+    image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
+    full = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE)
+    low = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        rounded_now = full.hidden_map(image)
+    with torch.inference_mode():
+        assert torch.equal(low.hidden_map(image), rounded_now)
+        assert not torch.equal(full.hidden_map(image), rounded_now)
+    weights = low.network.plain.encoder.state_dict()
+    assert weights["vit.blocks.0.mlp.fc1.weight"].dtype == torch.bfloat16
+    assert checkpoint().state["encoder.vit.blocks.0.mlp.fc1.weight"].dtype == torch.float32
+
+
 def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="engine must be one of torch, onnx, tensorrt, auto, got"):
         engine_maker("magic")

@@ -273,24 +273,27 @@ def unchanged(width: int) -> nn.Conv2d:
     return convolution
 
 
-@pytest.fixture(params=["plain", "fast", "fast, folded"])
+@pytest.fixture(params=["plain", "fast, narrow", "fast, wide"])
 def render(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable:
-    """Return `render_patches`, or the fast one behind a decoder whose end changes nothing."""
+    """Return `render_patches`, or the fast one; a wide decoder's end changes nothing here."""
     if request.param == "plain":
         return render_patches
 
     def fast(network, encoder, sources, rays, jitter) -> RenderedPatches:
         grid = encoder.feature_map
         width = grid.shape[1]
+        never = torch.tensor(False)
+        if request.param == "fast, narrow":
+            network.config = SimpleNamespace(decoder_width=width, hidden_dim=width)
+            return render_patches_fast(network, encoder, sources, rays, jitter, never)
+        network.config = SimpleNamespace(decoder_width=width, hidden_dim=0)
         head = SimpleNamespace(head_modules=[unchanged(width), nn.Identity(), unchanged(width)])
         network.decoder = SimpleNamespace(project=unchanged(width), output_head=head)
-        hidden = 0 if request.param == "fast, folded" else width
-        network.config = SimpleNamespace(decoder_width=width, hidden_dim=hidden)
         rows = grid[0].flatten(1).T
         # The stored map is no doubled one.
         monkeypatch.setattr(train.sparse_map, "_doubled", lambda half: lambda at: rows[at])
         half = replace(encoder, feature_map=grid[..., ::2, ::2])
-        return render_patches_fast(network, half, sources, rays, jitter, torch.tensor(False))
+        return render_patches_fast(network, half, sources, rays, jitter, never)
 
     return fast
 

@@ -9,10 +9,10 @@ import torch
 from golden_arrays import relative_error
 from lightning_fabric import Fabric
 from small_fields import (
-    FOLDED,
     MODEL,
     NEARBY,
     PUBLISHED,
+    WIDE,
     Tokens,
     batch_of,
     with_store,
@@ -21,6 +21,7 @@ from small_fields import (
 
 import train.fast_step
 from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
+from train.fast_step import is_wide
 from train.field_data import FieldData
 from train.field_model import FieldTraining, learning_groups
 from train.field_pictures import field_pictures
@@ -28,7 +29,6 @@ from train.launch import launch
 from train.losses import feature_loss, mean_photometric_loss, spread
 from train.plain_step import PlainTraining
 from train.settings import RunSettings
-from train.sparse_map import is_folded
 from train.train_field import validate
 
 STRAIGHT, FLIPPED = 3, 1  # steps whose encoder sees its images as they are, and mirrored
@@ -46,7 +46,7 @@ def published(drives: dict[str, Path]) -> FieldTraining:
     return FieldTraining(with_store(PUBLISHED, drives["long"]), Tokens())
 
 
-@pytest.mark.parametrize("model", [MODEL, FOLDED], ids=["plain map", "folded map"])
+@pytest.mark.parametrize("model", [MODEL, WIDE], ids=["narrow", "wide"])
 @pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])
 def test_fast_step_equals_the_plain_one(kind: str, model, drives: dict[str, Path]) -> None:
     settings, drive = (NEARBY, "short") if kind == "nearby" else (PUBLISHED, "long")
@@ -54,7 +54,7 @@ def test_fast_step_equals_the_plain_one(kind: str, model, drives: dict[str, Path
     torch.manual_seed(0)
     plain = PlainTraining(settings, Tokens())
     fast = FieldTraining(settings, Tokens())
-    assert is_folded(fast.network) == (model is FOLDED)
+    assert is_wide(fast.network) == (model is WIDE)
     fast.load_state_dict(plain.state_dict())
     batch = batch_of(settings, FLIPPED if kind == "published flipped" else STRAIGHT)
     assert all(bool(item.flipped) == (kind == "published flipped") for item in batch.items)

@@ -63,6 +63,7 @@ class PlainView:
 
     def __init__(self, model: SceneDino, feature_map: torch.Tensor, K_norm: torch.Tensor) -> None:
         self._model, self._map, self._K_norm = model, feature_map, K_norm
+        self._whole: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def rays(self, uv_norm: torch.Tensor) -> torch.Tensor:
         """Return the (R, 3) unit directions of the rays through (R, 2) positions in [-1, 1]."""
@@ -75,14 +76,17 @@ class PlainView:
         return density[0], feature[0]
 
     def distances(self, uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
-        """Return the (R,) rendered distances along rays."""
-        return self.rendered(uv_norm, jitter)[0]
+        """Return the (R,) rendered distances along rays; the same render gives the features."""
+        self._whole = self.rendered(uv_norm, jitter)
+        return self._whole[0]
 
     @torch.no_grad()
     def rendered(
         self, uv_norm: torch.Tensor, jitter: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (R,) distances along rays, metres, and (R, F) rendered features."""
+        if self._whole is not None:
+            return self._whole
         near_far = self._model.code.depth_range
 
         def part(uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:

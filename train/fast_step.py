@@ -1,6 +1,6 @@
 """Ray patches rendered with less work than `field_step.render_patches`, and the same result.
 
-* The decoder's map is computed only where samples read it (`train.sparse_map`).
+* A wide decoder's map is computed only where samples read it (`train.sparse_map`).
 * The four neighbours of a point are summed by `embedding_bag`, which reads and writes rows.
 * Blending along a ray is linear, so hidden activations are blended and the feature part of the
   MLP's last layer runs once per ray instead of once per sample.
@@ -14,7 +14,25 @@ from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.render import composite, sample_distances
 from train.field_step import EncoderView, RenderedPatches, SourceViews, project_world
 from train.rays import RayPatches
-from train.sparse_map import is_folded, read_map
+from train.sparse_map import half_map, read_map
+
+
+def is_wide(network: SceneDino) -> bool:
+    """Return whether the map has more channels than the MLP's hidden layer it is read into."""
+    return network.config.decoder_width > network.config.hidden_dim
+
+
+def training_map(network: SceneDino, taps: list[torch.Tensor]) -> torch.Tensor:
+    """Return the (B, C, h, w) map that `render_patches_fast` reads; of a wide decoder half of it.
+
+    Args:
+        network: The network.
+        taps: Four (B, C, rows, columns) outputs of the encoder.
+    """
+    if is_wide(network):
+        return half_map(network.decoder, taps)
+    final: torch.Tensor = network.decoder(taps)
+    return final
 
 
 def render_patches_fast(
@@ -31,7 +49,7 @@ def render_patches_fast(
 
     Args:
         network: The network.
-        encoder: Its map is (1, C, h, w), from `sparse_map.half_map`.
+        encoder: Its map is that of `training_map`.
         sources: Images to take colours from.
         rays: P patches of p x p rays.
         jitter: (P, p, p, K) position of each sample in its interval.
@@ -44,8 +62,7 @@ def render_patches_fast(
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
     uv_norm, depth = seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth)
     in_map = torch.where(flipped, uv_norm * uv_norm.new_tensor([-1, 1]), uv_norm)
-    read = read_map(network, encoder.feature_map[0], in_map)
-    hidden = _hidden(network, read, network.code(uv_norm, depth))
+    hidden = _hidden(network, encoder.feature_map[0], in_map, network.code(uv_norm, depth))
     lin_out = network.field.lin_out
     shape = distances.shape
     with _autocast(hidden):
@@ -65,15 +82,31 @@ def _autocast(like: torch.Tensor) -> torch.autocast:
     return torch.autocast(like.device.type, torch.bfloat16, enabled=like.dtype == torch.bfloat16)
 
 
-def _hidden(network: SceneDino, read: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+def _hidden(
+    network: SceneDino, feature_map: torch.Tensor, uv_norm: torch.Tensor, code: torch.Tensor
+) -> torch.Tensor:
     """Return the (N, hidden) activations of the point MLP."""
-    lin_in = network.field.lin_in
-    split = network.config.decoder_width
+    to_hidden, to_code = network.field.lin_in.weight.split(
+        [network.config.decoder_width, code.shape[-1]], dim=1
+    )
+    if is_wide(network):
+        read = read_map(network, feature_map, uv_norm)
+    else:
+        sampled = _look_up(feature_map, uv_norm)
+        with _autocast(sampled):
+            read = functional.linear(sampled, to_hidden)
     with _autocast(read):
-        if not is_folded(network):
-            read = functional.linear(read, lin_in.weight[:, :split])
-        hidden = functional.linear(code, lin_in.weight[:, split:], lin_in.bias)
+        hidden = functional.linear(code, to_code, network.field.lin_in.bias)
     return functional.relu(hidden + read)
+
+
+def _look_up(picture: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
+    """Return the (N, C) values of a (C, h, w) map at image positions, bilinearly."""
+    index, share = bilinear_taps(uv_norm, *picture.shape[1:])
+    rows = picture.permute(1, 2, 0).reshape(-1, len(picture))
+    return functional.embedding_bag(
+        index, rows, per_sample_weights=share.to(rows.dtype), mode="sum"
+    )
 
 
 def _colors(
@@ -82,11 +115,9 @@ def _colors(
     """Return the (P, p, p, S, 3) colours and (P, p, p, S) unseen shares of the source views."""
     found = project_world(points, sources.K_norm, sources.T_cam_world)
     colors, unseen = [], []
-    shape, (height, width) = weights.shape, sources.images.shape[-2:]
+    shape = weights.shape
     for image, uv_norm, inside in zip(sources.images, found.uv_norm, found.visible, strict=True):
-        index, weight = bilinear_taps(uv_norm, height, width)
-        rows = image.permute(1, 2, 0).reshape(-1, 3)
-        color = functional.embedding_bag(index, rows, per_sample_weights=weight, mode="sum")
+        color = _look_up(image, uv_norm)
         colors.append(torch.matmul(weights.unsqueeze(-2), color.view(*shape, 3)).squeeze(-2))
         invalid = ~(inside & visible)
         unseen.append((weights.detach() * invalid.view(shape)).sum(dim=-1))

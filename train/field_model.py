@@ -13,7 +13,7 @@ from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.pretrained import TargetEncoder
 from train.downsampler import PatchSalience
-from train.fast_step import render_patches_fast
+from train.fast_step import render_patches_fast, training_map
 from train.field_batch import FieldBatch, GroupTensors, ItemTensors
 from train.field_settings import FieldSettings
 from train.field_step import EncoderView, RenderedPatches, SourceViews
@@ -26,7 +26,6 @@ from train.losses import (
     spread,
 )
 from train.rays import RayPatches, patch_colors, patch_rays, shift_image
-from train.sparse_map import half_map
 
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
 
@@ -109,7 +108,7 @@ class FieldTraining(nn.Module):
             torch.bfloat16,
             enabled=self.settings.run.precision == "bf16-mixed",
         ):
-            return half_map(self.network.decoder, self._taps(items, flipped))
+            return training_map(self.network, self._taps(items, flipped))
 
     def plain_map(self, item: ItemTensors) -> torch.Tensor:
         """Return the (1, D, H', W') map of an item as `SceneDino.query` reads it, in float32."""

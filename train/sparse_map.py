@@ -1,8 +1,9 @@
-"""The decoder's map at some points, computed nowhere else.
+"""What a wide decoder's map says at some points, computed nowhere else.
 
 A step of the published configuration reads a tenth of the map, and the decoder ends in linear
 layers that see only a few pixels around: the last doubling of the resolution, four convolutions,
 and the image part of the point MLP's first layer. Each is evaluated only where it is asked for.
+Gathering costs more than it saves where the map has few channels.
 """
 
 from collections.abc import Callable
@@ -26,11 +27,6 @@ _CORNER = (-1, 0)  # the four pixels around the corner before a pixel
 _INSIDE = ((0.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.0, 0.0))
 
 
-def is_folded(network: SceneDino) -> bool:
-    """Return whether the map is read as the MLP's hidden layer, because that is narrower."""
-    return network.config.decoder_width > network.config.hidden_dim
-
-
 def half_map(decoder: Decoder, taps: list[torch.Tensor]) -> torch.Tensor:
     """Return the decoder's (B, C, h, w) map before its last doubling of the resolution.
 
@@ -49,7 +45,7 @@ def half_map(decoder: Decoder, taps: list[torch.Tensor]) -> torch.Tensor:
 
 
 def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
-    """Read the decoder's final map at image positions, bilinearly, borders repeated outside.
+    """Read the hidden layer's image part at image positions, bilinearly, borders repeated outside.
 
     Args:
         network: The network whose decoder made the map.
@@ -57,15 +53,13 @@ def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> t
         uv_norm: (N, 2) positions in [-1, 1].
 
     Returns:
-        Where `is_folded`, (N, hidden) what the map adds to the MLP's hidden layer; else (N, C).
+        (N, hidden) what the map adds to the point MLP's hidden layer.
     """
     decoder = network.decoder
     first, up, last = decoder.output_head.head_modules
     grid = (2 * half.shape[1], 2 * half.shape[2])
-    weight, bias = last.weight, last.bias
-    if is_folded(network):
-        to_hidden = network.field.lin_in.weight[:, : network.config.decoder_width]
-        weight, bias = torch.einsum("hc,cmyx->hmyx", to_hidden, weight), to_hidden @ bias
+    to_hidden = network.field.lin_in.weight[:, : network.config.decoder_width]
+    weight, bias = torch.einsum("hc,cmyx->hmyx", to_hidden, last.weight), to_hidden @ last.bias
     values = _doubled(half)
     values = _convolved(values, grid, decoder.project.weight, decoder.project.bias)
     values = _convolved(values, grid, first.weight, first.bias)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,11 @@ from scenedino_ros.core.checkpoint import Checkpoint, resize_checkpoint, untrain
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.device import choose_device, device_memory, peak_resident_memory
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
+from scenedino_ros.datasets.images import read_rgb
+from scenedino_ros.engines.opening import engine_maker
 
 VARIANTS = ("plain", "folded")
 
@@ -42,6 +46,8 @@ class BenchmarkJob:
         share: Share of the voxels in view that is occupied; the density threshold is set to
             reach it, since that share decides how much there is to classify.
         repeats: Frames timed, after one that is not.
+        engine: What runs the folded network, as the node's parameter names it.
+        image: Picture as KITTI-360's cameras take it; empty: noise of that size.
         variants: Any of ``VARIANTS``.
         threshold: Density threshold, 1/m, where it is known already; None: found from the share.
     """
@@ -56,6 +62,8 @@ class BenchmarkJob:
     precision: str
     share: float
     repeats: int
+    engine: str = "torch"
+    image: str = ""
     variants: tuple[str, ...] = VARIANTS
     threshold: float | None = None
 
@@ -80,18 +88,25 @@ def grid_of(job: BenchmarkJob) -> VoxelGrid:
 class Bench:
     """The predictors of a job on the same image, ready to be timed."""
 
-    def __init__(self, job: BenchmarkJob, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, job: BenchmarkJob, checkpoint: Checkpoint, tell: Callable[[str], None]
+    ) -> None:
         """Build the predictors and settle the density threshold."""
         self.predictors: dict[str, Any] = {}
+        self.answers: dict[str, np.ndarray] = {}
         if "folded" in job.variants:
             self.predictors["folded"] = Predictor(
-                checkpoint, device=job.device, precision=job.precision, mode=job.mode
+                checkpoint,
+                device=job.device,
+                precision=job.precision,
+                mode=job.mode,
+                make_engine=engine_maker(job.engine, tell),
             )
         if "plain" in job.variants:
             self.predictors["plain"] = PlainPredictor(checkpoint, job.device, job.mode)
-        shape = (ssc.CAMERA.height, ssc.CAMERA.width, 3)
-        self._rgb = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        self._camera = CalibratedCamera(ssc.CAMERA)
+        self._rgb = _picture(job.image)
+        height, width = self._rgb.shape[:2]
+        self._camera = CalibratedCamera(ssc.CAMERA.resized(width, height))
         self._grid = grid_of(job)
         optical = job.grid in OPTICAL_FRAME_PRESETS
         self._T_grid_cam = np.eye(4) if optical else ssc.T_VELO_CAM
@@ -117,9 +132,28 @@ class Bench:
         voxels = predictor.voxels(encoded, self._grid, self._T_grid_cam, self._query)
         _synchronise()
         end = time.perf_counter()
-        count = len(voxels) if variant == "folded" else int((voxels >= 0).sum())
+        if variant == "folded":
+            voxels = np.where(voxels.occupied(), voxels.label_grid(empty=0).astype(int), -1)
+        self.answers[variant], count = voxels, int((voxels >= 0).sum())
         stages = {"encode": middle - start, "voxels": end - middle, "frame": end - start}
         return {**stages, "occupied": count}
+
+    def agreement(self) -> dict[str, float]:
+        """Score the folded network's last voxels against the plain one's, in float32."""
+        # Class 0 of the scores is an empty voxel.
+        plain, folded = (self.answers[variant] + 1 for variant in VARIANTS)
+        confusion = confusion_matrix(plain, folded, int(max(plain.max(), folded.max())) + 1)
+        return {
+            "IoU": geometry_scores(confusion).iou,
+            "mIoU": float(np.nanmean(class_iou(confusion)[1:])),
+        }
+
+
+def _picture(path: str) -> np.ndarray:
+    if path:
+        return read_rgb(Path(path))
+    shape = (ssc.CAMERA.height, ssc.CAMERA.width, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def _synchronise() -> None:
@@ -136,11 +170,12 @@ def measure(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str, Any]:
 
     Returns:
         Plain values: machine, job, and per variant the p50 and p95 of each stage in milliseconds,
-        the number of occupied voxels and the peak memory in MiB.
+        the number of occupied voxels and the peak memory in MiB; how far the folded network's
+        voxels are those of the plain one.
     """
     tell("building the networks")
     checkpoint = load(job, tell)
-    bench = Bench(job, checkpoint)
+    bench = Bench(job, checkpoint, tell)
     frames: dict[str, list[dict[str, float]]] = {variant: [] for variant in job.variants}
     for repeat in range(job.repeats + 1):
         for variant in job.variants:  # in turns, so that a busy moment hits both
@@ -152,7 +187,7 @@ def measure(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str, Any]:
     for variant in job.variants:
         tell(f"memory of the {variant} network")
         alone = replace(job, variants=(variant,), threshold=bench.threshold)
-        results[variant]["peak memory [MiB]"] = _peak_memory(alone)
+        results[variant].update(_peak_memory(alone))
     return {
         "machine": {
             "processor": platform.processor() or platform.machine(),
@@ -160,6 +195,8 @@ def measure(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str, Any]:
             "device": bench.predictors["folded"].device,
             "torch": torch.__version__,
         },
+        "engine": bench.predictors["folded"].engine,
+        "folded against plain": bench.agreement(),
         "weights": bench.predictors["folded"].weights,
         "grid": list(grid_of(job).shape),
         "image size": list(checkpoint.config.image_size),
@@ -178,8 +215,8 @@ def _summary(timings: list[dict[str, float]]) -> dict[str, Any]:
     return summary
 
 
-def _peak_memory(job: BenchmarkJob) -> float:
-    """Return the peak resident memory, or device memory on a GPU, of one frame in MiB.
+def _peak_memory(job: BenchmarkJob) -> dict[str, float]:
+    """Return the peak resident memory, or device memory on a GPU, of two frames in MiB.
 
     It runs in a process of its own, where nothing else counts.
     """
@@ -189,18 +226,24 @@ def _peak_memory(job: BenchmarkJob) -> float:
     if run.returncode:
         last = (run.stderr.strip().splitlines() or ["no output"])[-1]
         raise SceneDinoError(f"the process that measures memory failed: {last}")
-    return float(run.stdout)
+    peak, imported = map(float, run.stdout.split())
+    return {"peak memory [MiB]": peak, "of it beyond imports [MiB]": peak - imported}
 
 
 def _measure_own_memory() -> None:
+    imported = peak_resident_memory()
     values = json.loads(sys.stdin.read())
     for name in ("variants", "image_size"):
         values[name] = tuple(values[name]) if values[name] else None
     job = BenchmarkJob(**values)
-    bench = Bench(job, load(job, lambda _: None))
-    bench.frame(job.variants[0])
+    bench = Bench(job, load(job, lambda _: None), lambda _: None)
+    for _ in range(2):  # the second has caches beside it
+        bench.frame(job.variants[0])
     device = device_memory(choose_device(job.device))
-    sys.stdout.write(f"{device.get('peak', peak_resident_memory())}\n")
+    if device:
+        sys.stdout.write(f"{device['peak']} 0\n")
+    else:
+        sys.stdout.write(f"{peak_resident_memory()} {imported}\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from scenedino_ros.checkpoints.published import (
     PUBLISHED,
     REPO_ID,
     UNTRAINED,
+    is_untrained,
     cached_file,
     file_sha256,
 )
@@ -41,7 +42,8 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
     """Load a checkpoint the way users name it.
 
     Args:
-        text: As for `locate`, or ``untrained`` for random weights of the small architecture.
+        text: As for `locate`, or ``untrained`` for random weights of the small architecture;
+            they also stand in for the package's model while there is none.
         progress: Told in a few words what is going on, when it takes long.
 
     Raises:
@@ -50,7 +52,7 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
     # Imported here, as below: finding a file or showing its card need not wait for torch.
     from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
 
-    if text == UNTRAINED:
+    if is_untrained(text):
         return untrained_checkpoint()
     return load_checkpoint(locate(text, progress))
 
@@ -67,6 +69,8 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
         CheckpointError: If there is no such name or file, or it is damaged or cannot be fetched.
     """
     if text in ("", DEFAULT):
+        if not DEFAULT_FILE.is_file():
+            raise CheckpointError("this package has no trained model of its own yet")
         return DEFAULT_FILE
     if text in PUBLISHED:
         return fetch_published(text, progress) if fetch else _cached(text)

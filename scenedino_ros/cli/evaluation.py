@@ -67,7 +67,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default="",
         metavar="NAME|PATH",
-        help=".safetensors file or published name; default: the model of this package",
+        help=".safetensors file or published name; default: untrained weights, which mean nothing",
     )
     group.add_argument(
         "--mode",

@@ -71,7 +71,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "--checkpoint",
         default="",
         metavar="NAME|PATH",
-        help=".safetensors file or published name; default: the model of this package",
+        help=".safetensors file or published name; default: untrained weights, which mean nothing",
     )
     group.add_argument(
         "--mode",

@@ -169,7 +169,7 @@ class ModelSettings:
     checkpoint: str = setting(
         "",
         "Checkpoint file (.safetensors), or the name of a published checkpoint; "
-        "empty: the model that comes with the package",
+        "empty: the model of the package, or untrained weights while it has none",
     )
     device: str = setting(
         "auto",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
+from torch import nn
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.folded import FoldedSceneDino
@@ -75,7 +76,12 @@ class TorchEngine:
         """
         if precision not in PRECISIONS:
             raise InputError(f"precision must be float32 or bfloat16, got '{precision}'")
-        self.network = FoldedSceneDino(model, mode).to(device)
+        self.network = FoldedSceneDino(model, mode)
+        if precision == "bfloat16":
+            # Rounded once, here, instead of for every image; and half as large.
+            for part in (model.encoder, model.decoder, self.network.tail.first):
+                _round_weights(part)
+        self.network.to(device)
         self._device, self._precision = device, precision
 
     def describe(self) -> str:
@@ -106,3 +112,9 @@ class TorchEngine:
     def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
         return self.network.head.name_classes(feature)
+
+
+def _round_weights(part: nn.Module) -> None:
+    for layer in part.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(torch.bfloat16)

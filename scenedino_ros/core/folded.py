@@ -25,7 +25,7 @@ from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
 _COSINE_TEMPERATURE = 0.1
 # Channels added for one of ones: as many as vector units take at a time.
 _ONES = 16
-_STRIP_ROWS = 16
+_STRIP_ROWS = 8
 
 
 class FoldedSceneDino(nn.Module):

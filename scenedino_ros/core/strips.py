@@ -50,7 +50,7 @@ def padded_windows(strips: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
         lines = functional.pad(strip.permute(0, 2, 3, 1), (0, 0, 1, 1))  # (B, rows, W + 2, C)
         kept = torch.zeros_like(lines[:, :1]) if kept is None else kept
         window = torch.cat([kept, lines], dim=1)
-        kept = window[:, -2:]
+        kept = window[:, -2:].clone()  # of the window, nothing else is kept
         if window.shape[1] > 2:
             yield window.permute(0, 3, 1, 2)
     if kept is not None:

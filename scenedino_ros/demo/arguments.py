@@ -123,7 +123,7 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
         "--checkpoint",
         default="",
         metavar="NAME|PATH",
-        help=".safetensors file or published name (default: the model of this package)",
+        help=".safetensors file or published name (default: untrained, meaningless weights)",
     )
     group.add_argument("--device", default="auto", choices=_choices("device"))
     group.add_argument("--precision", default="float32", choices=_choices("precision"))

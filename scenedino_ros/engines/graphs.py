@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.encoder import patch_grid
-from scenedino_ros.core.folded import FoldedSceneDino
+from scenedino_ros.core.folded import FoldedHead, FoldedSceneDino
 from scenedino_ros.engines.packages import require
 
 # File of each graph.
@@ -56,10 +57,10 @@ class PointPart(nn.Module):
 class ClassPart(nn.Module):
     """``feature`` (N, F) to ``label`` (N,) int64 and ``confidence`` (N,) in [0, 1]."""
 
-    def __init__(self, network: FoldedSceneDino) -> None:
-        """Take the part of a folded network with a semantic head."""
+    def __init__(self, head: FoldedHead) -> None:
+        """Take the head of a folded network."""
         super().__init__()
-        self.head = network.head
+        self.head = head
 
     def forward(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return label and confidence."""
@@ -79,7 +80,7 @@ def write_graphs(network: FoldedSceneDino, folder: Path) -> None:
     for package in ("onnx", "onnxscript"):
         require(package, "writing ONNX graphs")
     config = network.plain.config
-    n = torch.export.Dim("points", min=1)
+    n = torch.export.Dim.DYNAMIC
     image = torch.zeros(1, 3, *config.image_size)
     height, width = map_size(config)
     _write(ImagePart(network), {"image": image}, ("map",), folder / IMAGE)
@@ -91,10 +92,10 @@ def write_graphs(network: FoldedSceneDino, folder: Path) -> None:
     }
     varying = {"rows": None, "index": {0: n}, "weight": {0: n}, "code": {0: n}}
     _write(PointPart(network), points, ("density", "feature"), folder / POINTS, varying)
-    if config.has_semantics:
+    if network.head is not None:
         feature = {"feature": torch.zeros(_EXAMPLE_POINTS, config.feature_dim)}
         names = ("label", "confidence")
-        _write(ClassPart(network), feature, names, folder / CLASSES, {"feature": {0: n}})
+        _write(ClassPart(network.head), feature, names, folder / CLASSES, {"feature": {0: n}})
 
 
 def map_size(config: ModelConfig) -> tuple[int, int]:
@@ -109,7 +110,7 @@ def _write(
     inputs: dict[str, torch.Tensor],
     outputs: Sequence[str],
     path: Path,
-    varying: dict[str, dict[int, torch.export.Dim] | None] | None = None,
+    varying: dict[str, dict[int, Any] | None] | None = None,
 ) -> None:
     with torch.no_grad():
         torch.onnx.export(

@@ -80,12 +80,12 @@ def _open_faster(
     model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
 ) -> Engine:
     """Return the engine that encodes a picture faster here: PyTorch or ONNX Runtime."""
-    ours = TorchEngine(model, device, precision, mode)
     try:
         theirs = _open_onnx(model, device, precision, mode, tell)
     except InputError as error:
         tell(f"engine torch: {error}")
-        return ours
+        return TorchEngine(model, device, precision, mode)
+    ours = TorchEngine(model, device, precision, mode)
     seconds = [_encoding_time(engine, model, device) for engine in (ours, theirs)]
     chosen = ours if seconds[0] <= seconds[1] else theirs
     tell(
