@@ -232,7 +232,7 @@ def test_probes_learn_classes_that_features_tell_apart(tmp_path: Path, hidden: b
         samples.finish(
             item, {"features": features.astype(np.float16), "target": target.astype(np.uint8)}
         )
-    settings = FitSettings(hidden=hidden, epochs=30, batch=100, rate=0.02)
+    settings = FitSettings(hidden=hidden, epochs=15, batch=100, rate=0.03)
     fitted = fit_probes(checkpoint, samples, ["a", "b"], settings, lambda _: None)
     assert fitted.config.mlp_probe == hidden
     model = build_model(fitted)

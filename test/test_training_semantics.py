@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -88,6 +89,15 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "run.workers": 1,
     }
     return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums depend in their last digit on the number of threads; so all runs use one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def train(output: Path, words: list[str], *more: str) -> None:

@@ -143,9 +143,10 @@ class Bench:
         # Class 0 of the scores is an empty voxel.
         plain, folded = (self.answers[variant] + 1 for variant in VARIANTS)
         confusion = confusion_matrix(plain, folded, int(max(plain.max(), folded.max())) + 1)
+        occurs = confusion.sum(axis=0) + confusion.sum(axis=1) > 0
         return {
             "IoU": geometry_scores(confusion).iou,
-            "mIoU": float(np.nanmean(class_iou(confusion)[1:])),
+            "mIoU": float(class_iou(confusion)[1:][occurs[1:]].mean()),
         }
 
 

@@ -45,11 +45,11 @@ EVALUATIONS = (
     Evaluation("depth", "rendered depth against LiDAR", "scenedino_ros.cli.evaluate_depth"),
 )
 _EPILOG = """\
+'scenedino evaluate TABLE --help' tells more.
+
 examples:
   scenedino evaluate ssc KITTI-360 --checkpoint ssc-kitti-360-dino -o runs/ssc
   scenedino evaluate geometry kitti360_sequence --checkpoint model.safetensors -o runs/geometry
-
-'scenedino evaluate TABLE --help' tells more.
 """
 
 

@@ -197,7 +197,7 @@ class ModelSettings:
         high=4096,
     )
     memory_budget: int = setting(
-        512, "Working memory of one chunk of point queries", unit="MiB", low=16, high=65536
+        128, "Working memory of one chunk of point queries", unit="MiB", low=16, high=65536
     )
 
 

@@ -35,7 +35,7 @@ class Predictor:
         precision: str = "float32",
         mode: str = "stego_kmeans",
         fit: str = "auto",
-        memory_budget: int = 512,
+        memory_budget: int = 128,
         make_engine: MakeEngine = TorchEngine,
     ) -> None:
         """Build the network and move it to its device.
