@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -335,11 +337,13 @@ def test_golden_transforms_and_intrinsics(golden, request):
 SMALL_SPLIT = 2 * 20_000  # bytes: two frames
 
 
-def paused(official: Path, tmp_path: Path, number: int) -> tuple[subprocess.Popen, Path]:
+@contextmanager
+def paused(official: Path, tmp_path: Path, number: int) -> Iterator[tuple[subprocess.Popen, Path]]:
     """Start a conversion that waits for the image of a frame, which is a pipe nobody fills.
 
-    Returns:
-        The process, when it has come to that image; and the pipe.
+    Yields:
+        The process, when it has come to that image; and the pipe, which stays open, so that the
+        process goes on waiting, until the block ends.
     """
     root = tmp_path / "KITTI-360"
     shutil.copytree(official, root)
@@ -352,11 +356,15 @@ def paused(official: Path, tmp_path: Path, number: int) -> tuple[subprocess.Pope
     end = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < end:
         try:
-            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # nobody reads yet
             time.sleep(0.02)
-        else:
-            return process, pipe
+            continue
+        try:
+            yield process, pipe
+        finally:
+            os.close(writer)
+        return
     process.kill()
     pytest.fail(f"the conversion never came to {pipe}: {process.communicate()}")
 
@@ -370,12 +378,12 @@ def test_a_killed_conversion_goes_on_and_ends_like_an_undisturbed_one(official, 
     for number in (3, 8):
         folder = tmp_path / str(number)
         folder.mkdir()
-        process, pipe = paused(official, folder, number)
-        pipe.unlink()  # the open pipe ends, the file is where it was
-        shutil.copy(official / pipe.relative_to(folder / "KITTI-360"), pipe)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with paused(official, folder, number) as (process, pipe):
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
         assert process.returncode == -signal.SIGKILL
+        pipe.unlink()
+        shutil.copy(official / pipe.relative_to(folder / "KITTI-360"), pipe)
         assert not (folder / "bags" / DRIVE).exists()
         done = [p for p in (folder / "bags" / f"{DRIVE}.partial").glob("*_[0-9].mcap")]
         assert len(done) > (number - 3) // 3
@@ -390,9 +398,9 @@ def size() -> str:
 
 
 def test_ctrl_c_ends_with_a_sentence(official, tmp_path):
-    process, _ = paused(official, tmp_path, 6)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    with paused(official, tmp_path, 6) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.decode().splitlines()[-2:] == [
         "the same command goes on where this one stopped",

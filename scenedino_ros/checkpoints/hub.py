@@ -26,9 +26,9 @@ from scenedino_ros.checkpoints.published import (
     PUBLISHED,
     REPO_ID,
     UNTRAINED,
-    is_untrained,
     cached_file,
     file_sha256,
+    is_untrained,
 )
 from scenedino_ros.core.errors import CheckpointError
 

@@ -64,12 +64,14 @@ class FusionBlock(nn.Module):
     def merge(self, running: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
         """Return the refined sum of the running (B, C, H, W) map and the skip, at its size."""
         if skip is not None:
-            if skip.shape[-2:] != running.shape[-2:]:
-                skip = functional.interpolate(
-                    skip, running.shape[-2:], mode="bilinear", align_corners=False
-                )
-            running = running + self.res_conv_unit1(skip)
+            running = running + self.refine(skip, running.shape[-2:])
         return self.res_conv_unit2(running)
+
+    def refine(self, skip: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        """Return the refined skip, (B, C, H, W), at the running map's size (H, W)."""
+        if skip.shape[-2:] != size:
+            skip = functional.interpolate(skip, size, mode="bilinear", align_corners=False)
+        return self.res_conv_unit1(skip)
 
     def forward(self, running: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
         """Return the (B, C, 2H, 2W) map from the running map and the skip (None at first)."""

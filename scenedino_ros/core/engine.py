@@ -110,7 +110,13 @@ class TorchEngine:
         return self.network.feature(blended, total)
 
     def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
+        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features.
+
+        Raises:
+            InputError: If the network has no semantic head.
+        """
+        if self.network.head is None:
+            raise InputError("classes need a network with a semantic head, this one has none")
         return self.network.head.name_classes(feature)
 
 

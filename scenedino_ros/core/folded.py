@@ -87,12 +87,13 @@ class FoldedSceneDino(nn.Module):
         maps = decoder.reassemble_blocks(self.plain.encoder(image))
         running = None
         for block, conv in zip(decoder.fusion_blocks, reversed(decoder.convs), strict=True):
-            finer = conv(maps.pop().contiguous(memory_format=torch.channels_last))
-            if running is None:
-                merged = block.merge(finer, None)
-            else:
-                merged = block.merge(_doubled(running), finer)
-            running = block.project(merged)
+            merged = conv(maps.pop().contiguous(memory_format=torch.channels_last))
+            if running is not None:
+                # The finer map is refined before the running one is doubled: less at a time.
+                height, width = running.shape[-2:]
+                merged = block.refine(merged, (2 * height, 2 * width))
+                merged = merged + _doubled(running)
+            running = block.project(block.res_conv_unit2(merged))
         return running
 
     def hidden(
