@@ -53,6 +53,14 @@ def test_half_precision_file_is_read_as_float32(tmp_path, weights):
     assert torch.equal(loaded[key], weights[key].half().float())
 
 
+def test_random_weights_are_those_the_encoder_was_built_with():
+    encoder = Encoder("dinov2_vits14", SIZE)
+    before = {key: value.clone() for key, value in encoder.vit.state_dict().items()}
+    load_backbone(encoder, "random")
+    for key, value in encoder.vit.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
 def test_positions_are_resampled_and_class_entry_is_kept(weight_file, weights):
     encoder = Encoder("dinov2_vits14", SIZE)
     load_backbone(encoder, weight_file)

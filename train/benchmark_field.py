@@ -67,18 +67,18 @@ def _table(figures: dict[str, Any]) -> Table:
         f"{figures['repeats']} steps; less work: by processor time, which other programs do not "
         "disturb",
     )
-    table.add_column("")
-    columns = list(results[PLAIN])
-    for name in (*columns, "times faster", "times less work", "largest difference of a loss"):
-        table.add_column(escape(name), justify="right")
-    for variant, values in results.items():
-        cells = [f"{values[name]:,.0f}" for name in columns]
-        if variant != PLAIN:
-            for name in ("p50 [ms]", "processor p50 [ms]"):
-                cells.append(f"{results[PLAIN][name] / values[name]:.1f}")
-            cells.append(f"{max(values['differences'].values()):.1e}")
-        table.add_row(variant, *cells)
-    table.add_row("loading", *(f"{loading[name]:,.0f}" for name in columns if name in loading))
+    for column in ("", *results, "loading"):
+        table.add_column(column, justify="right" if column else "left")
+    for row in results[PLAIN]:
+        cells = [f"{values[row]:,.0f}" for values in results.values()]
+        table.add_row(escape(row), *cells, f"{loading[row]:,.0f}" if row in loading else "")
+    others = [values for name, values in results.items() if name != PLAIN]
+    for row, name in (("times faster", "p50 [ms]"), ("times less work", "processor p50 [ms]")):
+        table.add_row(
+            row, "", *(f"{results[PLAIN][name] / values[name]:.1f}" for values in others)
+        )
+    worst = (max(values["differences"].values()) for values in others)
+    table.add_row("largest difference of a loss", "", *(f"{value:.1e}" for value in worst))
     return table
 
 
