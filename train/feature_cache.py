@@ -63,27 +63,36 @@ class FeatureCache:
                 tensor = tensor.flip(-1)
             taps = torch.stack(encode(tensor), dim=1).half().cpu().numpy()
             for view, values in zip(batch, taps, strict=True):
-                array, done = self._open((view.camera, mirrored), values.shape)
-                array[view.frame] = values
-                done[view.frame] = 1
+                key = (view.camera, mirrored)
+                self._make(key, values.shape)
+                arrays = self._open(key)
+                assert arrays is not None
+                arrays[0][view.frame] = values
+                arrays[1][view.frame] = 1
             yield len(batch)
 
-    def _open(
-        self, key: tuple[str, bool], shape: tuple[int, ...] | None = None
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        if key in self._arrays:
-            return self._arrays[key]
-        name = f"{key[0]}{'_mirrored' if key[1] else ''}"
-        values, done = self._folder / f"{name}.npy", self._folder / f"{name}_done.npy"
-        if not done.exists():
-            if shape is None:
+    def _open(self, key: tuple[str, bool]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the taps of a camera's frames and which are there; None before the first."""
+        if key not in self._arrays:
+            values, done = self._files(key)
+            if not done.exists():
                 return None
-            self._folder.mkdir(parents=True, exist_ok=True)
-            n = len(self._store)
-            np.lib.format.open_memmap(values, "w+", np.float16, (n, *shape)).flush()
-            np.lib.format.open_memmap(done, "w+", np.uint8, (n,)).flush()
-        self._arrays[key] = (np.load(values, mmap_mode="r+"), np.load(done, mmap_mode="r+"))
+            self._arrays[key] = (np.load(values, mmap_mode="r+"), np.load(done, mmap_mode="r+"))
         return self._arrays[key]
+
+    def _make(self, key: tuple[str, bool], shape: tuple[int, ...]) -> None:
+        """Begin the files of a camera whose taps have a shape."""
+        values, done = self._files(key)
+        if done.exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        n = len(self._store)
+        np.lib.format.open_memmap(values, "w+", np.float16, (n, *shape)).flush()
+        np.lib.format.open_memmap(done, "w+", np.uint8, (n,)).flush()
+
+    def _files(self, key: tuple[str, bool]) -> tuple[Path, Path]:
+        name = f"{key[0]}{'_mirrored' if key[1] else ''}"
+        return self._folder / f"{name}.npy", self._folder / f"{name}_done.npy"
 
 
 def encoder_key(backbone: str, image_size: tuple[int, int], state: dict[str, torch.Tensor]) -> str:

@@ -78,7 +78,7 @@ class TorchEngine:
             raise InputError(f"precision must be float32 or bfloat16, got '{precision}'")
         self.network = FoldedSceneDino(model, mode)
         if precision == "bfloat16":
-            # Rounded once, here, instead of for every image; and half as large.
+            # Rounded once, here, instead of for every image.
             for part in (model.encoder, model.decoder, self.network.tail.first):
                 _round_weights(part)
         self.network.to(device)
