@@ -21,6 +21,7 @@ from small_fields import (
 
 import train.fast_step
 from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.core.errors import InputError
 from train.fast_step import is_wide
 from train.field_data import FieldData
 from train.field_model import FieldTraining, learning_groups
@@ -207,3 +208,26 @@ def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> No
         "depth": (16, 40, 3),
         "features": (16, 40, 3),
     }
+
+
+def test_a_run_starts_from_a_saved_model(tmp_path: Path, drives) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    torch.manual_seed(0)
+    before = FieldTraining(settings, None)
+    save_checkpoint(tmp_path / "field.safetensors", before.checkpoint({"weights": "a test"}))
+    torch.manual_seed(1)
+    after = FieldTraining(settings, None)
+    after.start_from(load_checkpoint(tmp_path / "field.safetensors"))
+    expected = before.network.state_dict()
+    learned = [k for k in expected if not k.startswith("encoder.")]
+    assert len(learned) > 20
+    for name in learned:
+        torch.testing.assert_close(after.network.state_dict()[name], expected[name], msg=name)
+
+
+def test_a_run_does_not_start_from_another_network(drives) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    other = FieldTraining(replace(settings, model=replace(MODEL, hidden_dim=96)), None)
+    sentence = f"start must have the run's model.hidden_dim, {MODEL.hidden_dim}, got 96"
+    with pytest.raises(InputError, match=sentence):
+        FieldTraining(settings, None).start_from(other.checkpoint({}))

@@ -1,6 +1,6 @@
 """What stage 1 trains: the network up to its full features, and what only training needs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import nn
@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from scenedino_ros.core.checkpoint import Checkpoint
 from scenedino_ros.core.encoder import patch_grid
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.field import sample_map
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model import SceneDino
@@ -27,6 +28,7 @@ from train.losses import (
 )
 from train.rays import RayPatches, patch_colors, patch_rays, shift_image
 
+_PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
 
 
@@ -206,13 +208,39 @@ class FieldTraining(nn.Module):
             predicted = predicted + self.artifact[:, rows, columns].T
         return predicted
 
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Take over a trained decoder, point network and expansion; the encoder stays as it is.
+
+        Args:
+            checkpoint: Its network must be that of the run, but for semantic head and image size.
+
+        Raises:
+            InputError: If it is not.
+        """
+        expected = self.network.config
+        found = replace(
+            checkpoint.config, n_classes=0, n_clusters=0, image_size=expected.image_size
+        )
+        names = (item.name for item in fields(found))
+        for name, wanted, got in ((n, getattr(expected, n), getattr(found, n)) for n in names):
+            if wanted != got:
+                raise InputError(f"start must have the run's model.{name}, {wanted}, got {got}")
+        state = {
+            name: tensor.float()
+            for name, tensor in checkpoint.state.items()
+            if name.startswith(("decoder.", "field.", "expansion."))
+        }
+        for i, scale in enumerate(self.settings.encoder.tap_scales):
+            state[_PROJECTION.format(i)] /= scale
+        self.network.load_state_dict({**self.network.state_dict(), **state})
+
     def checkpoint(self, provenance: dict[str, str]) -> Checkpoint:
         """Return the network alone, scales of the taps multiplied into the decoder."""
         state = {
             name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
         }
         for i, scale in enumerate(self.settings.encoder.tap_scales):
-            state[f"decoder.reassemble_blocks.projects.{i}.weight"] *= scale
+            state[_PROJECTION.format(i)] *= scale
         return Checkpoint(self.network.config, CITYSCAPES19, state, provenance)
 
 

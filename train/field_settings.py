@@ -129,6 +129,11 @@ class FieldSettings:
     rays: RaySettings = field(default_factory=RaySettings)
     losses: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    start: str = setting(
+        "",
+        "Checkpoint whose decoder and point network the run starts from, for instance the default "
+        "model; empty: random weights",
+    )
     flip: bool = setting(True, "Mirror what the encoder sees, and its map back, half of the time")
     mirror: bool = setting(False, "Mirror whole items, poses included, half of the time")
     validate_every: int = setting(5000, "Steps between validations", low=1, live=True)

@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 
 from scenedino_ros.cli.progress import telling
-from scenedino_ros.core.checkpoint import save_checkpoint
+from scenedino_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from scenedino_ros.core.encoder import Encoder
 from scenedino_ros.core.pretrained import load_backbone
 from train.feature_cache import encoder_key
@@ -40,6 +40,8 @@ def fit(command: Command[FieldSettings]) -> None:
     target = target_encoder(settings) if settings.encoder.trainable else None
     training = FieldTraining(settings, target)
     load_backbone(training.network.encoder, settings.encoder.weights)
+    if settings.start:
+        training.start_from(load_checkpoint(Path(settings.start)))
     optimizer = torch.optim.Adam(learning_groups(training))
     rates = [group["lr"] for group in optimizer.param_groups]
     model, adam = fabric.setup(training, optimizer)
