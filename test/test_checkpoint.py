@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from models import TINY, lively_checkpoint
+from safetensors import safe_open
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
@@ -24,6 +27,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.encoder import BACKBONES, patch_grid
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from train import release
 
 
 def test_save_and_load_are_exact(tmp_path: Path) -> None:
@@ -45,6 +49,47 @@ def test_card_reads_no_tensors_but_knows_them(tmp_path: Path) -> None:
     assert card.config == TINY
     assert card.tensors["field.lin_in.weight"] == ((32, 55), "F32")
     assert "untrained weights" in card.provenance["weights"]
+
+
+def test_the_density_threshold_goes_with_the_weights(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    checkpoint = replace(lively_checkpoint(), density_threshold=1.0)
+    save_checkpoint(path, checkpoint)
+    assert load_checkpoint(path).density_threshold == read_card(path).density_threshold == 1.0
+    assert resize_checkpoint(checkpoint, (32, 64)).density_threshold == 1.0
+    released = release.released(checkpoint, {"weights": "half as large"})
+    assert released.density_threshold == 1.0
+    assert release.released(checkpoint, {}, 0.0).density_threshold == 0.0
+
+
+def test_a_file_without_a_density_threshold_has_the_published_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    del header["density_threshold"]
+    save_file(dict(lively_checkpoint().state), path, header)
+    assert load_checkpoint(path).density_threshold == read_card(path).density_threshold == 0.2
+
+
+@pytest.mark.parametrize("read", [load_checkpoint, read_card])
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_what_is_no_density_is_no_threshold(tmp_path: Path, read, value: float) -> None:
+    wrong = rf"density threshold must be a finite number >= 0 1/m, got {value}"
+    with pytest.raises(InputError, match=wrong):
+        replace(lively_checkpoint(), density_threshold=value)
+    with pytest.raises(InputError, match=wrong):
+        release.released(lively_checkpoint(), {}, value)
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file({"a": torch.zeros(1)}, path, {**header, "density_threshold": json.dumps(value)})
+    with pytest.raises(CheckpointError, match=f"a.safetensors has a damaged header: {wrong}"):
+        read(path)
+    save_file({"a": torch.zeros(1)}, path, {**header, "density_threshold": '"low"'})
+    with pytest.raises(CheckpointError, match="has a damaged header: must be real number"):
+        read(path)
 
 
 def test_half_precision_weights_become_float32(tmp_path: Path) -> None:

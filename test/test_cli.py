@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -95,6 +96,22 @@ def test_predict_writes_what_the_predictor_finds(image, checkpoint, tmp_path: Pa
     out = capsys.readouterr().out
     assert f"weights: {predictor.weights}" in out
     assert f"{folder}: {len(expected)} voxels in" in out
+
+
+def test_predict_takes_the_threshold_of_the_checkpoint(image, checkpoint, tmp_path: Path):
+    dense = tmp_path / "dense.safetensors"
+    save_checkpoint(dense, replace(load_checkpoint(checkpoint), density_threshold=0.6))
+    found = {}
+    for name, path, more in (("own", dense, ()), ("given", checkpoint, ("--threshold", "0.6"))):
+        assert predict(image, path, tmp_path / name, *more) == 0
+        found[name] = read_npz(tmp_path / name / "street" / "voxels.npz")
+    np.testing.assert_array_equal(found["own"].index, found["given"].index)
+    assert found["own"].density.min() >= 0.6
+    assert predict(image, checkpoint, tmp_path / "published") == 0
+    assert len(read_npz(tmp_path / "published/street/voxels.npz")) > len(found["own"]) > 0
+    # Asked for by name it is the same, so there is nothing to do.
+    assert predict(image, dense, tmp_path / "own", "--threshold", "0.6") == 0
+    assert predict(image, dense, tmp_path / "own", "--threshold", "0.2") == 2
 
 
 def test_finished_images_are_skipped_and_never_replaced_silently(
@@ -336,6 +353,7 @@ def test_info_as_table_and_as_json(checkpoint: Path, capsys):
     assert values["sha256"] == file_sha256(checkpoint)
     assert values["bytes"] == checkpoint.stat().st_size
     assert values["config"]["image_size"] == [32, 64]
+    assert values["density_threshold"] == 0.2
     assert values["values"] == sum(
         tensor.numel() for tensor in load_checkpoint(checkpoint).state.values()
     )
@@ -343,6 +361,7 @@ def test_info_as_table_and_as_json(checkpoint: Path, capsys):
     out = "".join(capsys.readouterr().out.split())
     assert values["sha256"] in out
     assert "untrainedweights,seed3" in out
+    assert "densitythreshold0.21/m" in out
 
 
 def test_info_lists_published_names(tmp_path: Path, monkeypatch, capsys):

@@ -486,6 +486,7 @@ def played(tmp_path_factory):
         wait=True,
         done_topic="/scenedino/features/image",
         done_type="sensor_msgs/msg/Image",
+        recorded=(),
         result=str(folder / "result.json"),
     )
     write_settings(folder / "recorder.json", recorder_settings)

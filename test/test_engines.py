@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from image_folders import write_store
 from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.cli.main import main
@@ -16,11 +18,13 @@ from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoErro
 from scenedino_ros.core.folded import bilinear_taps
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.engines import exported, packages, parity
+from scenedino_ros.engines import exported, opening, packages, parity
 from scenedino_ros.engines.exported import CARD, check_exported, fingerprint, onnx_engine
 from scenedino_ros.engines.graph_engine import MOST_POINTS
 from scenedino_ros.engines.opening import engine_maker
 from scenedino_ros.engines.parity import Deviation, compare
+from scenedino_ros.evaluation.result import read_result
+from scenedino_ros.pictures import write_png
 
 CONFIG = dataclasses.replace(TINY, backbone="dino_vits16", upsample_tail=True)
 MODE = "stego_kmeans"
@@ -115,6 +119,55 @@ def test_auto_measures_both(graphs: Path) -> None:
     engine = make(build_model(checkpoint()), CPU, "bfloat16", MODE)
     assert engine.describe().endswith("bfloat16")
     assert told[1] == "engine torch: engine onnx runs in precision float32, got 'bfloat16'"
+
+
+def test_evaluations_and_predictions_run_on_it(
+    cache: Path, graphs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_store(tmp_path / "wall", 1)
+    model = ["--checkpoint", str(cache / "tiny.safetensors"), "--device", "cpu"]
+    command = ["evaluate", "depth", str(tmp_path / "wall"), "--panels", "0", "--workers", "1"]
+    results = {}
+    for engine in ("torch", "onnx", "auto"):
+        assert main([*command, *model, "-o", str(tmp_path / engine), "--engine", engine]) == 0
+        results[engine] = read_result(tmp_path / engine)
+    assert results["auto"].settings["network"]["engine"] in ("torch", "onnx")
+    ours, theirs = results["torch"].counts, results["onnx"].counts
+    for name in ours:
+        np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-3, atol=1e-3)
+    write_png(tmp_path / "street.png", noise_image())
+    words = ["predict", str(tmp_path / "street.png"), "-o", str(tmp_path / "out"), *model]
+    words += ["--intrinsics", "120,120,160,48", "--shape", "8,8,8", "--engine"]
+    capsys.readouterr()
+    assert main([*words, "onnx"]) == 0
+    assert "device: cpu, ONNX Runtime" in capsys.readouterr().out
+    assert main([*words, "torch"]) == 2
+    assert "was made with another engine" in capsys.readouterr().err
+
+
+def test_of_several_processes_one_exports(
+    graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "graphs" / graphs.name
+    told: list[str] = []
+
+    class Waited:
+        """A lock that was held while another process wrote the graphs."""
+
+        def __init__(self, path: Path) -> None:
+            assert path == tmp_path / "graphs.lock"
+
+        def __enter__(self) -> None:
+            shutil.copytree(graphs, folder)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path))
+    monkeypatch.setattr(opening, "FileLock", Waited)
+    engine_maker("onnx", told.append)(build_model(checkpoint()), CPU, "float32", MODE)
+    assert told == []
+    assert folder.is_dir()
 
 
 def test_an_export_is_not_overwritten(cache: Path, graphs: Path, capsys) -> None:

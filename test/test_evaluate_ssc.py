@@ -1,6 +1,7 @@
 """scenedino evaluate ssc and report, on made-up drives: scores, files, interruptions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,26 @@ def test_predictions_are_read_and_guarded(
     np.savez(tmp_path / "frame.npz", label=np.zeros(3), density=np.zeros(3))
     with pytest.raises(InputError, match=r"must have a label grid of \(256, 256, 32\)"):
         other.read("frame")
+
+
+def test_without_thresholds_the_checkpoint_s_is_scored(
+    root: Path, predictions: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "dense.safetensors"
+    save_checkpoint(path, replace(lively_checkpoint(), density_threshold=0.5))
+    assert evaluate(root, path, tmp_path / "grids", tmp_path / "run", "--every", "3") == 0
+    result = read_result(tmp_path / "run")
+    assert result.settings["thresholds"] == [0.5]
+    assert result.tables[0].rows[0][0].startswith("this run, density >= 0.5, direct")
+    assert result.speed is not None
+    assert (result.speed.predicted, result.speed.scored) == (1, 1)
+    # From kept predictions only scoring is left to be timed.
+    assert evaluate(root, path, tmp_path / "grids", tmp_path / "again", "--every", "3") == 0
+    again = read_result(tmp_path / "again")
+    assert again.speed is not None
+    assert (again.speed.predicted, again.speed.scored) == (0, 1)
+    for name, counts in result.counts.items():
+        np.testing.assert_array_equal(counts, again.counts[name])
 
 
 def test_a_checkpoint_without_classes_is_scored_by_geometry(root: Path, tmp_path: Path) -> None:

@@ -279,13 +279,13 @@ def render(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
     if request.param == "plain":
         return render_patches
 
-    def fast(network, encoder, sources, rays, jitter) -> RenderedPatches:
+    def fast(network, encoder, sources, rays, distances) -> RenderedPatches:
         grid = encoder.feature_map
         width = grid.shape[1]
         never = torch.tensor(False)
         if request.param == "fast, narrow":
             network.config = SimpleNamespace(decoder_width=width, hidden_dim=width)
-            return render_patches_fast(network, encoder, sources, rays, jitter, never)
+            return render_patches_fast(network, encoder, sources, rays, distances, never)
         network.config = SimpleNamespace(decoder_width=width, hidden_dim=0)
         head = SimpleNamespace(head_modules=[unchanged(width), nn.Identity(), unchanged(width)])
         network.decoder = SimpleNamespace(project=unchanged(width), output_head=head)
@@ -293,7 +293,7 @@ def render(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
         # The stored map is no doubled one.
         monkeypatch.setattr(train.sparse_map, "_doubled", lambda half: lambda at: rows[at])
         half = replace(encoder, feature_map=grid[..., ::2, ::2])
-        return render_patches_fast(network, half, sources, rays, jitter, never)
+        return render_patches_fast(network, half, sources, rays, distances, never)
 
     return fast
 
@@ -305,6 +305,7 @@ def test_a_whole_step_with_all_gradients(golden, render) -> None:
     downsampler = salience(a, "param_ds_")
     grid = a["param_grid"].requires_grad_()
     artifact_field = a["param_artifact_field"].requires_grad_()
+    near_far = network.code.depth_range
     patch, loss_ids, source_ids = int(a["patch_size"]), a["ids_loss"], a["ids_source"]
     patches, colors, targets, artifacts = [], [], [], []
     for b in range(2):
@@ -323,7 +324,7 @@ def test_a_whole_step_with_all_gradients(golden, render) -> None:
             EncoderView(grid[b], K[0], T_cam_world[0]),
             SourceViews(images[source_ids], K[source_ids], T_cam_world[source_ids]),
             rays,
-            a["jitter_u"][b].view(-1, patch, patch, 16),
+            sample_distances(*near_far, 16, a["jitter_u"][b].view(-1, patch, patch, 16)),
         )
         close(rendered.distance, a["depth"][b], rtol=1e-4)
         close(rendered.weights, a["weights"][b])
@@ -338,7 +339,7 @@ def test_a_whole_step_with_all_gradients(golden, render) -> None:
     batch = type(patches[0])(
         *(
             torch.cat([getattr(p, name) for p in patches])
-            for name in ("distance", "weights", "colors", "unseen", "feature")
+            for name in ("distance", "filled", "weights", "colors", "unseen", "feature")
         )
     )
     losses = field_losses(

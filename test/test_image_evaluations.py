@@ -32,6 +32,7 @@ from scenedino_ros.evaluation.probe_fit import PROBES, FitSettings, fit_probes, 
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
 from scenedino_ros.evaluation.segmentation import SegmentationEvaluation
+from scenedino_ros.evaluation.speed import ItemTime
 
 SIZE = TINY.image_size
 FRAMES = (4, 7, 8, 9, 12)
@@ -165,6 +166,9 @@ def test_clusters_that_are_the_labels_score_full(
     assert accuracy == 100
     assert miou == pytest.approx(100 * 3 / 19)  # three classes occur, the others count as 0
     assert result.counts["plain"].sum() == 5 * 60 * 160  # 4 rows have no label
+    assert result.speed is not None
+    assert (result.speed.predicted, result.speed.prediction, result.speed.scored) == (0, None, 5)
+    assert "images/s of scoring alone, in one process" in (tmp_path / "run/report.md").read_text()
 
 
 def test_a_run_is_resumed_and_names_what_is_missing(
@@ -230,7 +234,9 @@ def test_probes_learn_classes_that_features_tell_apart(tmp_path: Path, hidden: b
         target = draws.integers(0, 3, 300)
         features = centers[target] + draws.normal(0, 0.1, (300, TINY.feature_dim))
         samples.finish(
-            item, {"features": features.astype(np.float16), "target": target.astype(np.uint8)}
+            item,
+            {"features": features.astype(np.float16), "target": target.astype(np.uint8)},
+            ItemTime(1, 1, 1),
         )
     settings = FitSettings(hidden=hidden, epochs=15, batch=100, rate=0.03)
     fitted = fit_probes(checkpoint, samples, ["a", "b"], settings, lambda _: None)
@@ -325,6 +331,41 @@ def test_exact_depth_of_a_store(data: Path, checkpoint: str, tmp_path: Path) -> 
     assert result.counts["pixels.all"] == 5 * 64 * 160
     scaled = row(result, "model, scaled by least squares (5 frames)")
     assert scaled[2] <= row(result, "model (5 frames)")[2]  # RMSE, which the fit makes least
+    assert result.speed is not None
+    assert (result.speed.predicted, result.speed.scored) == (5, 5)
+    assert result.speed.prediction > 0
+
+
+def test_a_run_goes_on_with_the_engine_it_was_begun_with(
+    data: Path,
+    checkpoint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = ("--checkpoint", checkpoint, "--engine", "torch")
+    assert evaluate("depth", data / "second", tmp_path, *more).settings["network"]["engine"] == (
+        "torch"
+    )
+    command = ["evaluate", "depth", str(data / "second"), "-o", str(tmp_path), "--workers", "1"]
+    command += ["--checkpoint", checkpoint, "--panels", "0", "--engine"]
+    assert main([*command, "onnx"]) == 2
+    assert "was begun with another network" in capsys.readouterr().err
+    assert main([*command, "auto"]) == 0  # nothing is measured
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "many")
+    assert main([*command, "auto"]) == 2
+    assert "engine must be named under torchrun" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["depth", "segmentation"])
+def test_a_network_that_cannot_run_ends_the_run(
+    kind: str, data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", kind, str(data / "second"), "-o", str(tmp_path), "--workers", "1"]
+    command += ["--checkpoint", checkpoint, "--engine", "onnx", "--precision", "bfloat16"]
+    assert main(command) == 2
+    assert "engine onnx runs in precision float32, got 'bfloat16'" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.failed"))
 
 
 def test_broken_lists_are_refused(tmp_path: Path) -> None:

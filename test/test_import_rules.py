@@ -86,7 +86,7 @@ LATE_IMPORTS = (
 
 # Modules that work where torch is absent, and those that work where ROS is absent.
 WITHOUT_TORCH = ("from_msg", "to_msg", "bag", "params", "transforms")
-NEEDS_ROS = ("scenedino_ros.ros.*", "scenedino_ros.demo.*")
+NEEDS_ROS = ("scenedino_ros.ros.*", "scenedino_ros.demo.*", "scenedino_ros.benchmark.message_*")
 WITHOUT_ROS = ("scenedino_ros.ros.from_msg", "scenedino_ros.ros.bag")
 
 

@@ -130,6 +130,16 @@ def test_voxels_outside_the_view_are_not_reported() -> None:
     assert len(everything) == GRID.size > len(voxels)
 
 
+def test_the_checkpoint_says_what_is_occupied_where_nobody_else_does() -> None:
+    checkpoint = dataclasses.replace(lively_checkpoint(), density_threshold=0.35)
+    predictor = Predictor(checkpoint, device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    found = predictor.voxels(encoded, GRID, T_GRID_CAM)
+    expected = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(0.35))
+    np.testing.assert_array_equal(found.index, expected.index)
+    assert 0 < len(found) < len(predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(0.2)))
+
+
 def test_a_new_calibration_replaces_the_cached_projection() -> None:
     predictor = Predictor(lively_checkpoint(), device="cpu")
     fresh = Predictor(lively_checkpoint(), device="cpu")

@@ -15,7 +15,8 @@ from scenedino_ros.evaluation.result import (
     read_result,
     write_result,
 )
-from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.run_folder import Counts, RunFolder, begun_settings
+from scenedino_ros.evaluation.speed import ItemTime, Speed, Stopwatch
 from scenedino_ros.evaluation.workers import run_items
 
 ITEMS = [f"drive/{number:03d}" for number in range(7)]
@@ -30,11 +31,17 @@ def count(item: str) -> Counts:
     return {"n": rng.integers(0, 1 << 40, 4), "x": rng.normal(size=2)}
 
 
-def open_count() -> Callable[[str], Counts]:
-    return count
+def open_count(watch: Stopwatch) -> Callable[[str], Counts]:
+    def predict_and_count(item: str) -> Counts:
+        if item == ITEMS[0]:
+            return count(item)  # as if its prediction were at hand
+        with watch.predicting():
+            return count(item)
+
+    return predict_and_count
 
 
-def open_broken() -> Callable[[str], Counts]:
+def open_broken(watch: Stopwatch) -> Callable[[str], Counts]:
     raise CheckpointError("the checkpoint is damaged")
 
 
@@ -74,7 +81,7 @@ def test_a_stopped_run_is_taken_up(tmp_path: Path) -> None:
 def test_an_item_that_failed_may_succeed_later(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "test", {})
     folder.fail(ITEMS[0], "no image")
-    folder.finish(ITEMS[0], {"n": np.array(1)})
+    folder.finish(ITEMS[0], {"n": np.array(1)}, ItemTime(1, 1, 1))
     assert folder.missing(ITEMS[:1]) == {}
     assert not list(tmp_path.rglob("*.failed"))
 
@@ -87,6 +94,18 @@ def test_workers_change_no_digit(tmp_path: Path) -> None:
     first, second = one.total(ITEMS), two.total(ITEMS)
     for name in first:
         assert first[name].tobytes() == second[name].tobytes()
+    assert list(first) == ["n", "x"]  # and not what it took
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_item_knows_what_it_took(tmp_path: Path, workers: int) -> None:
+    folder = RunFolder(tmp_path, "test", {})
+    run(folder, workers)
+    times = list(folder.times(ITEMS))
+    assert len(times) == len(ITEMS) - 1
+    assert [time.prediction > 0 for time in times] == [False] + 5 * [True]
+    assert all(time.scoring > 0 for time in times)
+    assert {time.processes for time in times} == {workers}
 
 
 def test_an_error_of_the_whole_run_ends_it(tmp_path: Path) -> None:
@@ -97,6 +116,8 @@ def test_an_error_of_the_whole_run_ends_it(tmp_path: Path) -> None:
 
 def test_other_runs_are_refused(tmp_path: Path) -> None:
     RunFolder(tmp_path / "run", "ssc", {"threshold": 0.2, "mode": "a"})
+    assert begun_settings(tmp_path / "run") == {"threshold": 0.2, "mode": "a"}
+    assert begun_settings(tmp_path) is None
     with pytest.raises(InputError, match="begun with another threshold; choose"):
         RunFolder(tmp_path / "run", "ssc", {"threshold": 0.25, "mode": "a"})
     with pytest.raises(InputError, match="begun with another mode, thresholds"):
@@ -131,6 +152,7 @@ def result(missing: dict[str, str]) -> RunResult:
         notes=["**Bold** words."],
         figures=[Figure("plot.png", "A plot")],
         counts={"n": np.array([[1, 2]])},
+        speed=Speed(0.25, 4.0, 3, 3, (2, 2)),
     )
 
 
@@ -140,6 +162,9 @@ def test_a_result_survives_its_file(tmp_path: Path) -> None:
     assert back.complete
     assert back.tables[0].rows[0] == ["x|y", 1.234, None]
     assert back.counts["n"].tolist() == [[1, 2]]
+    assert back.speed == result({}).speed
+    speed = "0.25 frames/s of prediction, 4 frames/s of scoring alone, in each of 2 processes"
+    assert f"* Speed: {speed}\n" in markdown(back)
     assert markdown(back) == markdown(result({})) == (tmp_path / "report.md").read_text()
     assert r"| x\|y | 1.23 | – |" in markdown(back)
     assert "PARTIAL" not in markdown(back)

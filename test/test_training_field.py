@@ -27,7 +27,7 @@ from train.field_data import FieldData
 from train.field_model import FieldTraining, learning_groups
 from train.field_pictures import field_pictures
 from train.launch import launch
-from train.losses import feature_loss, mean_photometric_loss, spread
+from train.losses import feature_loss, filled_share, mean_photometric_loss
 from train.plain_step import PlainTraining
 from train.settings import RunSettings
 from train.train_field import validate
@@ -182,14 +182,13 @@ def test_mean_photometric_loss_leaves_out_what_no_view_holds() -> None:
     assert float(mean_photometric_loss(rendered, target, unseen)) == 0
 
 
-def test_spread_of_matter_along_a_ray() -> None:
-    point = torch.zeros(32)
-    point[7] = 1
-    two = torch.zeros(32)
-    two[[4, 20]] = 0.5
-    # Two equal halves at a distance d: 2 * 0.25 * d between them, and the width of the intervals.
-    assert float(spread(point)) == pytest.approx(1 / 96)
-    assert float(spread(two)) == pytest.approx(0.5 * 16 / 32 + 0.5 / 96)
+def test_filled_share_of_rays() -> None:
+    distances = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    density = torch.tensor([[0.0] * 4, [torch.inf] * 4, [0.0, 0.0, 1.0, 0.0]])
+    share = filled_share(density, distances.expand(3, 4))
+    # A sample stands for half of the way to its neighbours.
+    opacity = 1 - 1 / torch.e
+    torch.testing.assert_close(share, torch.tensor([0.0, 1.0, opacity * (2 + 4) / 2 / 7]))
 
 
 def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> None:
@@ -231,3 +230,21 @@ def test_a_run_does_not_start_from_another_network(drives) -> None:
     sentence = f"start must have the run's model.hidden_dim, {MODEL.hidden_dim}, got 96"
     with pytest.raises(InputError, match=sentence):
         FieldTraining(settings, None).start_from(other.checkpoint({}))
+
+
+def test_logarithmic_samples_are_finer_far_away(drives) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    jitter = torch.full((64,), 0.5)
+    near, far = settings.model.depth_range
+    inverse, logarithmic = (
+        FieldTraining(
+            replace(settings, rays=replace(settings.rays, spacing=spacing)), None
+        ).distances(jitter)
+        for spacing in ("inverse", "logarithmic")
+    )
+    ratios = logarithmic[1:] / logarithmic[:-1]
+    torch.testing.assert_close(ratios, torch.full((63,), (far / near) ** (1 / 64)))
+    for distances in (inverse, logarithmic):
+        assert near < distances[0] < distances[-1] < far
+        assert bool((distances.diff() > 0).all())
+    assert int((logarithmic > 20).sum()) > 2 * int((inverse > 20).sum())

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from scenedino_ros.core.folded import bilinear_taps
 from scenedino_ros.core.model import SceneDino
-from scenedino_ros.core.render import composite, sample_distances
+from scenedino_ros.core.render import composite
 from train.field_step import EncoderView, RenderedPatches, SourceViews, project_world
+from train.losses import filled_share
 from train.rays import RayPatches
 from train.sparse_map import half_map, read_map
 
@@ -40,7 +41,7 @@ def render_patches_fast(
     encoder: EncoderView,
     sources: SourceViews,
     rays: RayPatches,
-    jitter: torch.Tensor,
+    distances: torch.Tensor,
     flipped: torch.Tensor,
 ) -> RenderedPatches:
     """Render ray patches; other arguments and result as for `field_step.render_patches`.
@@ -52,11 +53,9 @@ def render_patches_fast(
         encoder: Its map is that of `training_map`.
         sources: Images to take colours from.
         rays: P patches of p x p rays.
-        jitter: (P, p, p, K) position of each sample in its interval.
+        distances: (P, p, p, K) of the samples, metres, ascending.
         flipped: () bool, whether the map is that of the mirrored image.
     """
-    near, far = network.code.depth_range
-    distances = sample_distances(near, far, jitter.shape[-1], jitter)
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
@@ -74,7 +73,8 @@ def render_patches_fast(
     ).squeeze(-2)
     feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
     colors, unseen = _colors(sources, points, seen.visible[0], result.weights)
-    return RenderedPatches(result.distance, result.weights, colors, unseen, feature)
+    filled = filled_share(density, distances)
+    return RenderedPatches(result.distance, filled, result.weights, colors, unseen, feature)
 
 
 def _autocast(like: torch.Tensor) -> torch.autocast:

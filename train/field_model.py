@@ -13,6 +13,7 @@ from scenedino_ros.core.field import sample_map
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.pretrained import TargetEncoder
+from scenedino_ros.core.render import sample_distances
 from train.downsampler import PatchSalience
 from train.fast_step import render_patches_fast, training_map
 from train.field_batch import FieldBatch, GroupTensors, ItemTensors
@@ -24,12 +25,12 @@ from train.losses import (
     feature_roughness,
     mean_photometric_loss,
     photometric_loss,
-    spread,
 )
-from train.rays import RayPatches, patch_colors, patch_rays, shift_image
+from train.rays import RayPatches, patch_colors, patch_rays, sample_distances_log, shift_image
 
 _PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
+_SPACING = {"inverse": sample_distances, "logarithmic": sample_distances_log}
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,13 @@ class FieldTraining(nn.Module):
     ) -> RenderedPatches:
         """Render patches of a group, given its item's (1, C, h, w) map."""
         views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
-        return render_patches_fast(self.network, *views, rays, group.jitter, item.flipped)
+        distances = self.distances(group.jitter)
+        return render_patches_fast(self.network, *views, rays, distances, item.flipped)
+
+    def distances(self, jitter: torch.Tensor) -> torch.Tensor:
+        """Return the (..., K) distances, metres, of samples at places in their intervals."""
+        spacing = _SPACING[self.settings.rays.spacing]
+        return spacing(*self.network.code.depth_range, jitter.shape[-1], jitter)
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
         """Return the (L, C, rows, columns) target tokens of a group's loss views."""
@@ -193,9 +200,9 @@ class FieldTraining(nn.Module):
         if weights.feature_roughness:
             terms["feature_roughness"] = feature_roughness(full, batch.colors)
             total = total + weights.feature_roughness * terms["feature_roughness"]
-        if weights.spread:
-            terms["spread"] = spread(rendered.weights)
-            total = total + weights.spread * terms["spread"]
+        if weights.filled:
+            terms["filled"] = rendered.filled.mean()
+            total = total + weights.filled * terms["filled"]
         return {"total": total, **terms}
 
     def _prediction(self, full: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
@@ -267,7 +274,7 @@ def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
         )
         for part in parts
     ]
-    names = ("distance", "weights", "colors", "unseen", "feature")
+    names = [item.name for item in fields(RenderedPatches)]
     return RenderedPatches(*(torch.cat([getattr(p, name) for p in padded]) for name in names))
 
 

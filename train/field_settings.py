@@ -66,6 +66,11 @@ class RaySettings:
     samples: tuple[int, ...] = setting(
         (32,), "Samples per ray: one number, or one for each phase", low=2
     )
+    spacing: str = setting(
+        "inverse",
+        "Samples are equally spaced in inverse distance, or in its logarithm: finer beyond 10 m",
+        choices=("inverse", "logarithmic"),
+    )
     min_depth: float = setting(
         1e-3,
         "Points nearer to the encoded camera's plane, or behind it, count as this far ahead; the "
@@ -97,7 +102,9 @@ class LossSettings:
     )
     depth_roughness: float = setting(0.001, "Weight of rough inverse distance", low=0.0)
     feature_roughness: float = setting(0.25, "Weight of rough features", low=0.0)
-    spread: float = setting(0.0, "Weight of the spread of matter along rays", low=0.0)
+    filled: float = setting(
+        0.0, "Weight of how much space is filled; what no view shows is then left empty", low=0.0
+    )
     downsampler: str = setting(
         "salience", "How a patch becomes a token", choices=("salience", "mean")
     )

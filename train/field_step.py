@@ -16,12 +16,13 @@ from scenedino_ros.core.field import (
     project,
     sample_map,
 )
-from scenedino_ros.core.render import composite, sample_distances
+from scenedino_ros.core.render import composite
 from train.downsampler import PatchSalience
 from train.losses import (
     depth_roughness,
     feature_loss,
     feature_roughness,
+    filled_share,
     photometric_loss,
     unseen_share,
 )
@@ -77,6 +78,7 @@ class RenderedPatches:
 
     Attributes:
         distance: (P, p, p) metres along the ray.
+        filled: (P, p, p) share of each ray's length that is filled.
         weights: (P, p, p, K) of the samples.
         colors: (P, p, p, S, 3), one for each source view.
         unseen: (P, p, p, S) share of each pixel's weight that a source view, or the encoder, does
@@ -85,6 +87,7 @@ class RenderedPatches:
     """
 
     distance: torch.Tensor
+    filled: torch.Tensor
     weights: torch.Tensor
     colors: torch.Tensor
     unseen: torch.Tensor
@@ -104,7 +107,7 @@ def render_patches(
     encoder: EncoderView,
     sources: SourceViews,
     rays: RayPatches,
-    jitter: torch.Tensor,
+    distances: torch.Tensor,
 ) -> RenderedPatches:
     """Render depth, colours and features along ray patches.
 
@@ -113,10 +116,8 @@ def render_patches(
         encoder: The encoded image.
         sources: Images to take colours from.
         rays: P patches of p x p rays.
-        jitter: (P, p, p, K) position of each sample in its interval, in [0, 1).
+        distances: (P, p, p, K) of the samples, metres, ascending.
     """
-    near, far = network.code.depth_range
-    distances = sample_distances(near, far, jitter.shape[-1], jitter)
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
@@ -126,12 +127,14 @@ def render_patches(
     colors = sample_map(sources.images, found.uv_norm)  # (S, N, 3)
     invalid = ~(found.visible & seen.visible)  # (S, N)
     shape = distances.shape
-    result = composite(functional.softplus(logit).view(shape), distances, opaque_end=True)
+    density = functional.softplus(logit).view(shape)
+    result = composite(density, distances, opaque_end=True)
     n_sources = len(colors)
     blended = result.blend(colors.permute(1, 0, 2).reshape(*shape, n_sources * 3))
     flags = invalid.T.reshape(*shape, n_sources).to(result.weights.dtype)
     return RenderedPatches(
         distance=result.distance,
+        filled=filled_share(density, distances),
         weights=result.weights,
         colors=blended.unflatten(-1, (n_sources, 3)),
         unseen=unseen_share(flags, result.weights),

@@ -105,24 +105,21 @@ def _source_errors(rendered: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     return error.unflatten(0, (-1, n_sources)).permute(0, 2, 3, 1)
 
 
-def spread(weights: torch.Tensor) -> torch.Tensor:
-    """Return the mean spread of weights along rays: 0 where each ray ends in one sample.
+def filled_share(density: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+    """Return how much of each ray's length is filled: the mean opacity of its metres.
 
-    It draws matter together and clears the haze that colours alone leave over far ground.
+    Colours say nothing about what is behind the first surface, and a network leaves it solid
+    unless something small says otherwise.
 
     Args:
-        weights: (..., K) rendering weights of samples that are uniform in inverse depth.
+        density: (..., K) of the samples, 1/m.
+        distances: (..., K) of the samples, metres, ascending.
 
-    Source: the distortion loss of Barron et al., Mip-NeRF 360, arXiv:2111.12077, for equal
-        intervals.
+    Returns:
+        (...) shares, 0 to 1.
     """
-    n_samples = weights.shape[-1]
-    s = (torch.arange(n_samples, device=weights.device, dtype=weights.dtype) + 0.5) / n_samples
-    before = torch.cumsum(weights, dim=-1) - weights
-    moment = torch.cumsum(weights * s, dim=-1) - weights * s
-    between = 2 * (weights * (s * before - moment)).sum(dim=-1)
-    within = (weights**2).sum(dim=-1) / (3 * n_samples)
-    return (between + within).mean()
+    length = distances[..., -1] - distances[..., 0]
+    return torch.trapezoid(1 - torch.exp(-density), distances, dim=-1) / length
 
 
 def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ class PlainTraining(FieldTraining):
     ) -> RenderedPatches:
         """Render patches as specified."""
         views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
-        return render_patches(self.network, *views, rays, group.jitter)
+        return render_patches(self.network, *views, rays, self.distances(group.jitter))
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
         """Run the target backbone; views that have no cached tokens where others do get none."""

@@ -1,10 +1,12 @@
 """Makes the file a trained model is shipped as: half the size, the same answers, its origin told.
 
     python -m train.release runs/semantics/semantics.safetensors \
-        -o scenedino_ros/weights/default.safetensors --weights "..." --license "..."
+        -o scenedino_ros/weights/default.safetensors --weights "..." --license "..." \
+        --density-threshold 1.0
 
 The encoder's weights are stored in half precision, which is what pretrained ones come in; all that
-was learned stays as it is.
+was learned stays as it is. The density threshold, from which on a voxel counts as occupied where
+nobody names another, is found on validation drives (`scenedino evaluate geometry --thresholds`).
 """
 
 import argparse
@@ -22,13 +24,31 @@ NAME = "python -m train.release"
 _ENCODER = "encoder."
 
 
-def released(checkpoint: Checkpoint, provenance: dict[str, str]) -> Checkpoint:
-    """Return a checkpoint with its encoder in half precision and its origin told."""
+def released(
+    checkpoint: Checkpoint, provenance: dict[str, str], density_threshold: float | None = None
+) -> Checkpoint:
+    """Return a checkpoint with its encoder in half precision and its origin told.
+
+    Args:
+        checkpoint: The trained network.
+        provenance: Its origin; replaces what it says of itself under these keys.
+        density_threshold: From which density on a voxel is occupied, 1/m; None: as it was.
+
+    Raises:
+        InputError: If the threshold is negative or not finite.
+    """
     state = {
         name: value.half() if name.startswith(_ENCODER) and value.is_floating_point() else value
         for name, value in checkpoint.state.items()
     }
-    return replace(checkpoint, state=state, provenance={**checkpoint.provenance, **provenance})
+    if density_threshold is None:
+        density_threshold = checkpoint.density_threshold
+    return replace(
+        checkpoint,
+        state=state,
+        provenance={**checkpoint.provenance, **provenance},
+        density_threshold=density_threshold,
+    )
 
 
 @torch.no_grad()
@@ -47,11 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--weights", required=True, help="one sentence on what they are")
     parser.add_argument("--license", required=True, help="what may be done with them")
+    parser.add_argument(
+        "--density-threshold",
+        type=float,
+        metavar="DENSITY",
+        help="voxels are occupied from this density on, 1/m (default: as the checkpoint says)",
+    )
     options = parser.parse_args(argv)
 
     def body() -> None:
         before = load_checkpoint(options.checkpoint)
-        after = released(before, {"weights": options.weights, "license": options.license})
+        provenance = {"weights": options.weights, "license": options.license}
+        after = released(before, provenance, options.density_threshold)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(options.output, after)
         size = options.output.stat().st_size / 1e6

@@ -182,7 +182,7 @@ def whole_checkpoint(
     for name, value in training.head.state_dict().items():
         state[f"{_HEAD}{name}"] = value.detach().clone()
     provenance = {**stage1.provenance, "semantics": f"train.train_semantics, {steps} steps"}
-    return Checkpoint(config, CITYSCAPES19, state, provenance)
+    return replace(stage1, config=config, state=state, provenance=provenance)
 
 
 def class_pictures(panel: Panel, scored: Scored) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.grid_view import camera_points, max_3x3x3
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.query import VoxelQuery
+from scenedino_ros.core.render import pixel_rays, render_rays, sample_distances
 from scenedino_ros.core.voxels import VoxelGrid
 
 _CHUNK = 65536  # points, as published
@@ -21,6 +22,7 @@ class PlainPredictor:
         """Build the network on a device."""
         self._device = choose_device(device)
         self._model = build_model(checkpoint).to(self._device)
+        self._config = checkpoint.config
         self._preprocess = ImagePreprocessor(checkpoint.config.image_size)
         self._mode = mode
 
@@ -59,3 +61,36 @@ class PlainPredictor:
         if not query.out_of_view:
             occupied &= torch.cat(visibles)
         return torch.where(occupied, label, -1).view(grid.shape).cpu().numpy()
+
+    @torch.inference_mode()
+    def render(
+        self,
+        encoded: tuple[torch.Tensor, torch.Tensor],
+        *,
+        downscale: int,
+        n_samples: int,
+        semantic: bool,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return (h, w) depth along the optical axis, metres, and (h, w) classes if wanted.
+
+        Arguments mean what they mean for `Predictor.render`.
+        """
+        feature_map, K_norm = encoded
+        height, width = (n // downscale for n in self._config.image_size)
+        rays = pixel_rays(K_norm, height, width).view(-1, 3)
+        distances = sample_distances(*self._config.depth_range, n_samples).to(self._device)
+
+        def field(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            density, feature, _ = self._model.query(feature_map, points[None], K_norm[None])
+            return density[0], feature[0]
+
+        depths, labels = [], []
+        for part in rays.split(max(1, _CHUNK // n_samples)):
+            ray, feature = render_rays(field, torch.zeros_like(part), part, distances)
+            depths.append(ray.distance * part[:, 2])
+            if semantic:
+                labels.append(self._model.classify(feature, self._mode)[0])
+        depth = torch.cat(depths).view(height, width).cpu().numpy()
+        if not semantic:
+            return depth, None
+        return depth, torch.cat(labels).view(height, width).cpu().numpy()

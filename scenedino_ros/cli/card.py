@@ -25,6 +25,7 @@ def card_values(path: Path, card: CheckpointCard, sha256: str) -> dict[str, Any]
         "bytes": path.stat().st_size,
         "sha256": sha256,
         "provenance": card.provenance,
+        "density_threshold": card.density_threshold,
         "config": card.config.to_dict(),
         "classes": list(card.classes.names),
         "tensors": len(card.tensors),
@@ -46,6 +47,7 @@ def print_card(values: dict[str, Any]) -> None:
         **values["provenance"],
         "backbone": config["backbone"],
         "image": f"{height} x {width} px (height x width)",
+        "density threshold": f"{values['density_threshold']:g} 1/m",
         "classes": f"{config['n_classes']}: {', '.join(values['classes'])}"
         if config["n_classes"]
         else "none, geometry only",

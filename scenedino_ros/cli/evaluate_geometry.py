@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thresholds",
         type=densities,
-        default=(0.2,),
         metavar="DENSITY,...",
-        help="a voxel is occupied at this density or more, 1/m; each is scored (default: 0.2)",
+        help="a voxel is occupied at this density or more, 1/m; each is scored (default: the "
+        "checkpoint's)",
     )
     parser.add_argument(
         "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
     network = network_from(options)
     from scenedino_ros.evaluation.geometry import GeometryEvaluation
 
+    thresholds = options.thresholds or (network.density_threshold,)
     evaluation = GeometryEvaluation(
-        options.drive, network, options.thresholds, options.grow, options.frames
+        options.drive, network, thresholds, options.grow, options.frames
     )
     return run_evaluation(evaluation, options)

@@ -20,7 +20,6 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
 )
 from scenedino_ros.cli.values import count, densities
-from scenedino_ros.core.ssc import DENSITY_THRESHOLD
 
 _EPILOG = """\
 examples:
@@ -67,10 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--thresholds",
         type=densities,
-        default=(DENSITY_THRESHOLD,),
         metavar="DENSITY,...",
         help="a voxel is occupied at this density or more, 1/m; the first is the main one "
-        f"(default: {DENSITY_THRESHOLD})",
+        "(default: the checkpoint's, which is 0.2 for the published ones)",
     )
     rules.add_argument(
         "--refinement",
@@ -113,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     evaluation = SscEvaluation(
         data,
         network,
-        thresholds=options.thresholds,
+        thresholds=options.thresholds or (network.density_threshold,),
         refinement=options.refinement,
         keep_empty=options.keep_empty,
         predictions=options.predictions,

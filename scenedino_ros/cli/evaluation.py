@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,11 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.values import count, counts
 from scenedino_ros.core.config import PREDICTION_MODES, InputSettings, ModelSettings
+from scenedino_ros.core.errors import InputError
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.network import NetworkChoice
     from scenedino_ros.evaluation.result import RunResult
     from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+    from scenedino_ros.evaluation.speed import Stopwatch
 
 _PRINTED = 2  # tables shown in the terminal; all are in the report
 
@@ -34,8 +37,11 @@ class Evaluation(Protocol):
     def items(self) -> Sequence[str]:
         """Return the names of the frames, images or pairs, in order."""
 
-    def open(self) -> "Callable[[str], Counts]":
-        """Return the function that counts one item; called in the process that works."""
+    def open(self, watch: "Stopwatch") -> "Callable[[str], Counts]":
+        """Return the function that counts one item; called in the process that works.
+
+        It tells the stopwatch what of it is prediction.
+        """
 
     def summarise(self, folder: "RunFolder", tell: Callable[[str], None]) -> "RunResult":
         """Return tables and figures of the items that are done; figures go into the folder."""
@@ -85,6 +91,14 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=ModelSettings.__dataclass_fields__["precision"].metadata["choices"],
         default=ModelSettings.precision,
+        help="of encoder and decoder (default: %(default)s)",
+    )
+    group.add_argument(
+        "--engine",
+        choices=ModelSettings.__dataclass_fields__["engine"].metadata["choices"],
+        default=ModelSettings.engine,
+        help="what runs the network; auto: the faster of torch and onnx here, measured once for "
+        "all processes of a run (default: %(default)s)",
     )
     group.add_argument(
         "--fit",
@@ -107,18 +121,40 @@ def add_panel_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def network_from(options: argparse.Namespace) -> "NetworkChoice":
-    """Return the network the arguments describe."""
+    """Return the network the arguments describe, its engine settled.
+
+    Raises:
+        InputError: If the engine is to be measured by many processes, each for itself.
+    """
     with telling("loading PyTorch"):
         from scenedino_ros.evaluation.network import NetworkChoice
 
-    return NetworkChoice(
+    network = NetworkChoice(
         checkpoint=options.checkpoint,
         mode=options.mode,
         image_size=options.image_size,
         precision=options.precision,
         device=options.device,
         fit=options.fit,
+        engine=options.engine,
     )
+    if options.engine != "auto":
+        return network
+    return replace(network, engine=_settled_engine(network, options.output))
+
+
+def _settled_engine(network: "NetworkChoice", output: Path) -> str:
+    """Return the engine that a run was begun with, else the faster one."""
+    from scenedino_ros.evaluation import workers
+    from scenedino_ros.evaluation.run_folder import begun_settings
+
+    if workers.is_rank():
+        raise InputError("engine must be named under torchrun, where auto would measure in each")
+    begun = begun_settings(output)
+    if begun is not None:
+        return str(begun.get("network", begun).get("engine"))
+    with telling("measuring the engines") as tell, workers.one_thread():
+        return network.faster_engine(tell)
 
 
 def run_evaluation(evaluation: Evaluation, options: argparse.Namespace) -> int:
@@ -168,13 +204,15 @@ def _conclude(evaluation: Evaluation, folder: "RunFolder") -> int:
         table_lines,
         write_result,
     )
+    from scenedino_ros.evaluation.speed import speed_of
 
     with telling("tables and pictures") as tell:
         result = evaluation.summarise(folder, tell)
+        result = replace(result, speed=speed_of(folder.times(evaluation.items())))
         write_result(folder.path, result)
     for table in result.tables[:_PRINTED]:
         print("\n".join([table.title, *table_lines(table), ""]))
-    print(f"{result.coverage} of {result.dataset}; weights: {result.checkpoint}")
+    print("\n".join(f"{name}: {text}" for name, text in result.facts.items()))
     print(folder.path / REPORT_FILE)
     if result.complete:
         return 0

@@ -46,7 +46,7 @@ SUBCOMMANDS = (
     Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
     Subcommand("export", "write ONNX graphs and TensorRT engines", "scenedino_ros.cli.export"),
     Subcommand("info", "show what a checkpoint is", "scenedino_ros.cli.info"),
-    Subcommand("benchmark", "time the network, plain and folded", "scenedino_ros.cli.benchmark"),
+    Subcommand("benchmark", "measure network, node and messages", "scenedino_ros.cli.benchmark"),
     Subcommand("evaluate", "make the benchmarks' tables", "scenedino_ros.cli.evaluate"),
     Subcommand("report", "put several runs on one page", "scenedino_ros.cli.report"),
 )

@@ -16,12 +16,7 @@ from pathlib import Path
 
 from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.values import counts, not_negative, numbers, positive
-from scenedino_ros.core.config import (
-    PREDICTION_MODES,
-    InputSettings,
-    ModelSettings,
-    VoxelSettings,
-)
+from scenedino_ros.core.config import PREDICTION_MODES, InputSettings, ModelSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.ros.transforms import matrix_from_numbers
@@ -92,6 +87,14 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "--precision",
         choices=_choices(ModelSettings, "precision"),
         default=ModelSettings.precision,
+        help="of encoder and decoder (default: %(default)s)",
+    )
+    group.add_argument(
+        "--engine",
+        choices=_choices(ModelSettings, "engine"),
+        default=ModelSettings.engine,
+        help="what runs the network; auto: the faster of torch and onnx here "
+        "(default: %(default)s)",
     )
 
 
@@ -116,9 +119,8 @@ def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--threshold",
         type=not_negative,
-        default=VoxelSettings.density_threshold,
         metavar="DENSITY",
-        help="a voxel is occupied at this density or more, 1/m (default: %(default)s)",
+        help="a voxel is occupied at this density or more, 1/m (default: the checkpoint's)",
     )
     group.add_argument(
         "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
@@ -134,7 +136,6 @@ def run(options: argparse.Namespace) -> int:
     with telling("loading PyTorch"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.cli.prediction import Job, run_job
-        from scenedino_ros.core.predictor import VoxelQuery
 
     job = Job(
         images=images,
@@ -146,11 +147,13 @@ def run(options: argparse.Namespace) -> int:
         image_size=options.image_size,
         device=options.device,
         precision=options.precision,
+        engine=options.engine,
         mode=options.mode,
         fit=options.fit,
         grid=grid,
         T_grid_cam=T_grid_cam,
-        query=VoxelQuery(density_threshold=options.threshold, grow=options.grow),
+        threshold=options.threshold,
+        grow=options.grow,
         force=options.force,
     )
     return run_job(job, keep_going=options.images.is_dir())

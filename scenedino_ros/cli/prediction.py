@@ -25,12 +25,13 @@ from scenedino_ros.cli.results import (
 )
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.checkpoint import load_checkpoint, resize_checkpoint, untrained_checkpoint
-from scenedino_ros.core.checkpoint_card import read_card
+from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD, CheckpointCard, read_card
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import SKY
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.engines.opening import engine_maker
 from scenedino_ros.ros.from_msg import rgb_from_compressed
 
 _DOWNSCALE = 2  # of the rendered pictures against the network's
@@ -50,11 +51,13 @@ class Job:
         image_size: Height and width of the network's picture, None: the checkpoint's own.
         device: Device of the network.
         precision: Arithmetic of the network.
+        engine: What runs the network.
         mode: Which head names the classes.
         fit: How images of another aspect ratio are fitted.
         grid: Where to look for voxels.
         T_grid_cam: (4, 4) camera pose in the grid's frame, None: the grid is the camera's.
-        query: Which voxels are occupied.
+        threshold: A voxel is occupied at this density or more, 1/m; None: the checkpoint's.
+        grow: Whether the densest of 3x3x3 voxels decides.
         force: Whether finished images are done again.
     """
 
@@ -67,11 +70,13 @@ class Job:
     image_size: tuple[int, ...] | None
     device: str
     precision: str
+    engine: str
     mode: str
     fit: str
     grid: VoxelGrid
     T_grid_cam: np.ndarray | None
-    query: VoxelQuery
+    threshold: float | None
+    grow: bool
     force: bool
 
 
@@ -92,7 +97,9 @@ def run_job(job: Job, *, keep_going: bool) -> int:
     with telling("looking at the checkpoint") as tell:
         camera = _camera(job)
         checkpoint = None if is_untrained(job.checkpoint) else locate(job.checkpoint, tell)
-        settings = _settings(job, camera, checkpoint)
+        card = read_card(checkpoint) if checkpoint else None
+        query = _query(job, card)
+        settings = _settings(job, camera, card, query)
         todo, failed = _unfinished(job, settings, keep_going=keep_going)
         if not todo:
             print(f"nothing to do: {len(job.images) - failed} finished, {failed} not")
@@ -107,8 +114,9 @@ def run_job(job: Job, *, keep_going: bool) -> int:
             precision=job.precision,
             mode=job.mode,
             fit=job.fit,
+            make_engine=engine_maker(job.engine, tell),
         )
-    print(f"weights: {predictor.weights}; device: {predictor.device}")
+    print(f"weights: {predictor.weights}; device: {predictor.device}, {predictor.engine}")
     # Where results go to a pipe, rich must not draw them among its bars.
     bars = Progress(
         console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
@@ -117,7 +125,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         for image, folder in bars.track(todo.items(), description="predicting"):
             start = time.perf_counter()
             try:
-                n_voxels = _predict(job, camera, predictor, settings, image, folder)
+                n_voxels = _predict(job, query, camera, predictor, settings, image, folder)
             except InputError as error:
                 if not keep_going:
                     raise InputError(f"image {image}: {error}") from error
@@ -152,6 +160,7 @@ def _unfinished(
 
 def _predict(
     job: Job,
+    query: VoxelQuery,
     camera: CalibratedCamera,
     predictor: Predictor,
     settings: dict[str, Any],
@@ -162,7 +171,7 @@ def _predict(
     content = _read(image)
     encoded = predictor.encode(_decode(image, content), camera)
     hidden = predictor.classes.ids((SKY,)) if SKY in predictor.classes.names else ()
-    query = dataclasses.replace(job.query, hidden=hidden)
+    query = dataclasses.replace(query, hidden=hidden)
     voxels = predictor.voxels(encoded, job.grid, job.T_grid_cam, query)
     view = predictor.render(
         encoded, downscale=_DOWNSCALE, n_samples=RenderSettings.n_samples, semantic=True
@@ -178,7 +187,16 @@ def _predict(
     return len(voxels)
 
 
-def _settings(job: Job, camera: CalibratedCamera, checkpoint: Path | None) -> dict[str, Any]:
+def _query(job: Job, card: CheckpointCard | None) -> VoxelQuery:
+    threshold = job.threshold
+    if threshold is None:
+        threshold = card.density_threshold if card else DENSITY_THRESHOLD
+    return VoxelQuery(threshold, job.grow)
+
+
+def _settings(
+    job: Job, camera: CalibratedCamera, card: CheckpointCard | None, query: VoxelQuery
+) -> dict[str, Any]:
     """Return what the result of an image depends on, besides the image, as plain values."""
     pinhole = camera.pinhole
     return {
@@ -188,14 +206,15 @@ def _settings(job: Job, camera: CalibratedCamera, checkpoint: Path | None) -> di
             "distortion_model": camera.distortion_model,
             "D": camera.D.tolist(),
         },
-        "checkpoint": read_card(checkpoint).provenance if checkpoint else UNTRAINED,
+        "checkpoint": card.provenance if card else UNTRAINED,
         "image_size": job.image_size and list(job.image_size),
         "precision": job.precision,
+        "engine": job.engine,
         "mode": job.mode,
         "fit": job.fit,
         "grid": dataclasses.asdict(job.grid),
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
-        "query": dataclasses.asdict(job.query),
+        "query": dataclasses.asdict(query),
     }
 
 

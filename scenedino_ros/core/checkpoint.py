@@ -12,7 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from scenedino_ros.core.checkpoint_card import FORMAT, parse_metadata
+from scenedino_ros.core.checkpoint_card import (
+    DENSITY_THRESHOLD,
+    FORMAT,
+    check_density_threshold,
+    parse_metadata,
+)
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.encoder import backbone_spec, patch_grid
 from scenedino_ros.core.errors import CheckpointError
@@ -40,12 +45,19 @@ class Checkpoint:
         classes: Class table of the semantic head.
         state: Tensors by the names of `SceneDino.state_dict`.
         provenance: Where the weights come from; ``weights`` is one sentence for people.
+        density_threshold: From which density on a voxel is best called occupied, 1/m; whoever
+            names no threshold gets this one.
     """
 
     config: ModelConfig
     classes: ClassTable
     state: dict[str, torch.Tensor]
     provenance: dict[str, str] = field(default_factory=dict)
+    density_threshold: float = DENSITY_THRESHOLD
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is no density."""
+        check_density_threshold(self.density_threshold)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -61,6 +73,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "config": json.dumps(checkpoint.config.to_dict()),
         "classes": json.dumps(checkpoint.classes.to_dict()),
         "provenance": json.dumps(checkpoint.provenance),
+        "density_threshold": json.dumps(checkpoint.density_threshold),
     }
     state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +95,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            config, classes, provenance = parse_metadata(path, file.metadata())
+            header = parse_metadata(path, file.metadata())
             state = {key: file.get_tensor(key) for key in file.keys()}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
-    return Checkpoint(config, classes, state, provenance)
+    return Checkpoint(
+        header.config, header.classes, state, header.provenance, header.density_threshold
+    )
 
 
 def build_model(checkpoint: Checkpoint) -> SceneDino:

@@ -263,7 +263,11 @@ class VoxelSettings:
     """Which voxels are occupied, and which of those are published."""
 
     density_threshold: float = setting(
-        0.2, "A voxel is occupied at this density or more", unit="1/m", low=0.0, live=True
+        0.0,
+        "A voxel is occupied at this density or more; 0: at that of the checkpoint",
+        unit="1/m",
+        low=0.0,
+        live=True,
     )
     grow: bool = setting(
         False, "Take the maximum density of the 3x3x3 neighbourhood, as SSCBench does", live=True

@@ -28,7 +28,11 @@ class Points(NamedTuple):
 
 
 class Engine(Protocol):
-    """A network on a device, for one prediction mode. All tensors are on that device, float32."""
+    """A network on a device, for one prediction mode. All tensors are on that device.
+
+    Images, codes, weights and answers are float32; maps and what `samples` returns to be blended
+    have the type the engine likes.
+    """
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""
@@ -67,8 +71,8 @@ class TorchEngine:
         Args:
             model: The plain network.
             device: Where it runs.
-            precision: ``float32`` or ``bfloat16`` for encoder and decoder; point queries are
-                always float32.
+            precision: ``float32`` or ``bfloat16``, for everything but positions, their codes,
+                densities from their logits, and the scores of classes.
             mode: Which head names the classes.
 
         Raises:
@@ -81,6 +85,8 @@ class TorchEngine:
             # Rounded once, here, instead of for every image.
             for part in (model.encoder, model.decoder, self.network.tail.first):
                 _round_weights(part)
+            # Copies of what is left let go of the checkpoint's file and its float32 weights.
+            self.network.apply(_own_tensors)
         self.network.to(device)
         self._device, self._precision = device, precision
 
@@ -91,10 +97,11 @@ class TorchEngine:
     def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
         low = self._precision == "bfloat16"
+        dtype = torch.bfloat16 if low else torch.float32
         with torch.autocast(self._device.type, torch.bfloat16, enabled=low):
             if self._device.type == "cpu":
-                return self.network.hidden_map_in_strips(image)[0]
-            return self.network.hidden_map(image)[0]
+                return self.network.hidden_map_in_strips(image, dtype)[0]
+            return self.network.hidden_map(image)[0].to(dtype)
 
     def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
         """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""
@@ -118,6 +125,13 @@ class TorchEngine:
         if self.network.head is None:
             raise InputError("classes need a network with a semantic head, this one has none")
         return self.network.head.name_classes(feature)
+
+
+def _own_tensors(layer: nn.Module) -> None:
+    for parameter in layer.parameters(recurse=False):
+        parameter.data = parameter.data.clone()
+    for name, buffer in layer.named_buffers(recurse=False):
+        setattr(layer, name, buffer.clone())
 
 
 def _round_weights(part: nn.Module) -> None:

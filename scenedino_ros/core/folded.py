@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from scenedino_ros.core.device import return_freed_memory
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
 
@@ -25,7 +26,7 @@ from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
 _COSINE_TEMPERATURE = 0.1
 # Channels added for one of ones: as many as vector units take at a time.
 _ONES = 16
-_STRIP_ROWS = 8
+_STRIP_ROWS = 4
 
 
 class FoldedSceneDino(nn.Module):
@@ -60,17 +61,21 @@ class FoldedSceneDino(nn.Module):
         """
         return self.tail(self.plain.decoder.project(_doubled(self.fuse(image))))
 
-    def hidden_map_in_strips(self, image: torch.Tensor) -> torch.Tensor:
+    def hidden_map_in_strips(
+        self, image: torch.Tensor, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
         """Return what `hidden_map` returns, in less memory: only the last map is held whole.
 
         Args:
             image: (B, 3, H, W) RGB in [-1, 1].
+            dtype: Type of the map; points are evaluated in it.
         """
         small = self.fuse(image)
+        return_freed_memory()  # of encoder and decoder, before the map is laid out
         batch, _, height, width = small.shape
         scale = 4 if self.tail.upsamples else 2
         size = (batch, scale * height, scale * width, len(self.tail.bias))
-        result = torch.empty(size, device=small.device)
+        result = torch.empty(size, dtype=dtype, device=small.device)
         strips = doubled_rows(small, _STRIP_ROWS)
         for conv in (self.plain.decoder.project, self.tail.first):
             strips = convolved(strips, conv)
@@ -79,6 +84,7 @@ class FoldedSceneDino(nn.Module):
             part = self.tail.finish(window)
             result[:, row : row + part.shape[1]] = part
             row += part.shape[1]
+        return_freed_memory()
         return result
 
     def fuse(self, image: torch.Tensor) -> torch.Tensor:
@@ -110,13 +116,17 @@ class FoldedSceneDino(nn.Module):
         Returns:
             (N, hidden) activations.
         """
-        sampled = functional.embedding_bag(index, rows, per_sample_weights=weight, mode="sum")
-        return torch.relu_(torch.addmm(sampled, code, self.code_weight))
+        dtype = rows.dtype
+        sampled = functional.embedding_bag(
+            index, rows, per_sample_weights=weight.to(dtype), mode="sum"
+        )
+        return sampled.addmm_(code.to(dtype), self.code_weight.to(dtype)).clamp_(min=0)
 
     def density(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return (...) densities, 1/m, of (..., hidden) activations."""
         lin_out = self.plain.field.lin_out
-        return functional.softplus(hidden @ lin_out.weight[0] + lin_out.bias[0])
+        logit = hidden @ lin_out.weight[0].to(hidden.dtype)
+        return functional.softplus(logit.float() + lin_out.bias[0])
 
     def feature(self, hidden: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
         """Return (..., F) features of (..., hidden) activations.
@@ -127,8 +137,14 @@ class FoldedSceneDino(nn.Module):
         """
         lin_out = self.plain.field.lin_out
         bias = lin_out.bias[1:]
-        feature = hidden @ lin_out.weight[1:].T
-        return feature + (bias if total is None else total.unsqueeze(-1) * bias)
+        if total is None:
+            return _linear(hidden, lin_out.weight[1:], bias)
+        return hidden @ lin_out.weight[1:].T + total.unsqueeze(-1) * bias
+
+
+def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Apply a linear layer in the precision of its input."""
+    return functional.linear(x, weight.to(x.dtype), bias.to(x.dtype))
 
 
 def _doubled(small: torch.Tensor) -> torch.Tensor:
@@ -243,7 +259,7 @@ class FoldedHead(nn.Module):
                 self.expansion.linear_out.weight.double(),
                 self.expansion.linear_out.bias.double(),
             )
-            self.register_buffer("weight", (weight.double() @ W).T.float().contiguous())
+            self.register_buffer("weight", (weight.double() @ W).float())
             self.register_buffer("shift", (weight.double() @ b).float())
             self.register_buffer("bias", bias.float())
             self.register_buffer("gram", (W.T @ W).float())
@@ -265,22 +281,27 @@ class FoldedHead(nn.Module):
         return first.weight, first.bias
 
     def scores(self, feature: torch.Tensor) -> torch.Tensor:
-        """Return the (N, n) scores of (N, F) point features, as `SemanticHead.scores` does."""
-        h = functional.relu(self.expansion.linear_in(feature))
-        square = ((h @ self.gram + self.cross) * h).sum(dim=-1, keepdim=True) + self.constant
-        norm = square.clamp(min=1e-24).sqrt()
-        first = torch.addmm(self.shift, h, self.weight).div_(norm).add_(self.bias)
+        """Return the (N, n) scores of (N, F) point features, as `SemanticHead.scores` does.
+
+        All but the last layer run in the precision of the features; scores are float32.
+        """
+        linear_in = self.expansion.linear_in
+        h = _linear(feature, linear_in.weight, linear_in.bias).clamp_(min=0)
+        square = _linear(h, self.gram, self.cross).mul_(h).sum(-1, True, dtype=torch.float32)
+        norm = (square + self.constant).clamp(min=1e-24).sqrt().to(h.dtype)
+        bias = self.bias.to(h.dtype)
+        first = torch.addcdiv(bias, _linear(h, self.weight, self.shift), norm)
         head = self.semantics
         if self.mode == "direct_kmeans":
-            return first
+            return first.float()
         if self.mode == "direct_linear":
             probe = head.direct_linear_head.linear
-            return probe[1:](first) if isinstance(probe, nn.Sequential) else first
+            return probe[1:](first.float()) if isinstance(probe, nn.Sequential) else first.float()
         second = head.stego_head.nonlinear_path[2]
         code_dim = len(second.bias)
-        activation = first[:, code_dim:].relu_()
-        code = first[:, :code_dim] + activation @ second.weight.flatten(1).T + second.bias
-        code = functional.normalize(code, dim=-1, eps=1e-10)
+        activation = first[:, code_dim:].clamp_(min=0)
+        code = first[:, :code_dim] + _linear(activation, second.weight.flatten(1), second.bias)
+        code = functional.normalize(code.float(), dim=-1, eps=1e-10)
         cluster = self.mode.endswith("kmeans")
         return (head.stego_cluster_head if cluster else head.stego_linear_head)(code)
 

@@ -15,8 +15,13 @@ from scenedino_ros.core.engine import MakeEngine, Points, TorchEngine
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.feature_colors import FeatureColors
 from scenedino_ros.core.field import project
-from scenedino_ros.core.folded import bilinear_taps
-from scenedino_ros.core.grid_view import GridView, ViewRequest, max_3x3x3, view_grid
+from scenedino_ros.core.grid_view import (
+    GridView,
+    ViewRequest,
+    max_3x3x3,
+    points_at,
+    view_grid,
+)
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
@@ -43,8 +48,7 @@ class Predictor:
         Args:
             checkpoint: Weights, configuration and classes.
             device: ``auto``, ``cpu`` or ``cuda``.
-            precision: ``float32`` or ``bfloat16`` for encoder and decoder; point queries are
-                always float32.
+            precision: ``float32`` or ``bfloat16``, see `TorchEngine`.
             mode: Which head names the classes.
             fit: How images of another aspect ratio fill the picture, see `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB.
@@ -66,6 +70,7 @@ class Predictor:
         self.expansion = model.expansion.to(self._device)  # from rendered to full features
         self.config = checkpoint.config
         self.classes = checkpoint.classes
+        self.density_threshold = checkpoint.density_threshold
         self.image_size = checkpoint.config.image_size
         self.weights = checkpoint.provenance.get("weights", "weights of unknown origin")
         self.mode = mode
@@ -120,7 +125,7 @@ class Predictor:
         encoded: EncodedImage,
         grid: VoxelGrid,
         T_grid_cam: np.ndarray | None = None,
-        query: VoxelQuery = VoxelQuery(),  # noqa: B008 (frozen)
+        query: VoxelQuery | None = None,
     ) -> SemanticVoxels:
         """Find the occupied voxels of a grid and their classes.
 
@@ -129,7 +134,7 @@ class Predictor:
             grid: Where to look.
             T_grid_cam: (4, 4) camera pose in the grid frame, metres; None: the grid lies in the
                 optical frame.
-            query: What counts as occupied.
+            query: What counts as occupied; None: from the checkpoint's density threshold on.
 
         Returns:
             The occupied voxels; class 255 where the network has no semantic head.
@@ -138,6 +143,7 @@ class Predictor:
             InputError: If the pose is not a rigid transform.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
+        query = query or VoxelQuery(self.density_threshold)
         with self._memory_errors("querying voxels"):
             return self._voxels(encoded, grid, T_grid_cam, query)
 
@@ -153,7 +159,7 @@ class Predictor:
         density = self._chunks.fill(
             len(view),
             self._bytes_per_point(),
-            lambda part: self._engine.density(encoded.rows, self._points(view, part)),
+            lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
         )
         grown = density
         if query.grow:
@@ -204,7 +210,7 @@ class Predictor:
             density = self._chunks.fill(
                 len(view),
                 self._bytes_per_point(),
-                lambda part: self._engine.density(encoded.rows, self._points(view, part)),
+                lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
             )
         return density.view(grid.shape).cpu().numpy()
 
@@ -231,8 +237,7 @@ class Predictor:
         def query(part: slice) -> torch.Tensor:
             found = project(points[part].unsqueeze(0), K_norm)
             uv_norm, depth = found.uv_norm[0], found.depth[0]
-            taps = bilinear_taps(uv_norm, *encoded.map_size)
-            where = Points(*taps, self._code(uv_norm, depth))
+            where = points_at(uv_norm, depth, encoded.map_size, self._code)
             density, blended = self._engine.samples(encoded.rows, where)
             label = torch.full_like(depth, IGNORE)
             if self.config.has_semantics:
@@ -275,17 +280,15 @@ class Predictor:
                 ViewRequest(query.out_of_view, query.grow),
                 self._code,
                 device=self._device,
-                code_budget=self._budget,
+                budget=self._budget,
             )
             self._view_key = key
         return self._view
 
-    def _points(self, view: GridView, part: slice | torch.Tensor) -> Points:
-        if view.code is not None:
-            code = view.code[part]
-        else:
-            code = self._code(view.uv_norm[part], view.depth[part])
-        return Points(view.taps[part], view.weights[part], code)
+    def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:
+        if view.points is not None:
+            return Points(*(column[part] for column in view.points))
+        return points_at(view.uv_norm[part], view.depth[part], encoded.map_size, self._code)
 
     def _classify(
         self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
@@ -295,7 +298,9 @@ class Predictor:
             return label, torch.zeros_like(chosen, dtype=torch.float32)
 
         def classify(part: slice) -> torch.Tensor:
-            _, blended = self._engine.samples(encoded.rows, self._points(view, chosen[part]))
+            _, blended = self._engine.samples(
+                encoded.rows, self._points(encoded, view, chosen[part])
+            )
             label, confidence = self._engine.classify(self._engine.feature(blended))
             return torch.stack([label.float(), confidence], dim=-1)
 
@@ -429,8 +434,7 @@ class Predictor:
             points = rays[part].unsqueeze(1) * own.unsqueeze(-1)  # (R, S, 3)
             found = project(points.view(1, -1, 3), K_norm.unsqueeze(0))
             uv_norm, depth = found.uv_norm[0], found.depth[0]
-            taps = bilinear_taps(uv_norm, *encoded.map_size)
-            where = Points(*taps, self._code(uv_norm, depth))
+            where = points_at(uv_norm, depth, encoded.map_size, self._code)
             if wants_feature:
                 density, linear = self._engine.samples(encoded.rows, where)
             else:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from scenedino_ros.cli.values import not_negative, numbers, positive
+from scenedino_ros.cli.values import numbers, positive
 from scenedino_ros.core.config import ModelSettings, VoxelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 
@@ -45,7 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder in which every run gets a folder of its own (default: %(default)s)",
     )
-    _add_drive(parser)
+    add_drive(parser, "a synthetic street")
+    parser.set_defaults(seed=0)
     _add_play(parser.add_argument_group("playing"))
     _add_node(parser.add_argument_group("node"))
     results = parser.add_argument_group("results")
@@ -67,16 +68,20 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_drive(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("drive (default: a synthetic street)")
+def add_drive(parser: argparse.ArgumentParser, default: str) -> None:
+    """Declare what is played.
+
+    Args:
+        parser: Gets the arguments that `make_drive` reads.
+        default: What is played without them.
+    """
+    group = parser.add_argument_group(f"drive (default: {default})")
     source = group.add_mutually_exclusive_group()
     source.add_argument("--bag", type=Path, metavar="PATH", help="rosbag2 recording")
     source.add_argument("--images", type=Path, metavar="DIR", help="folder of images")
     source.add_argument("--kitti360", type=Path, metavar="DIR", help="drive of KITTI-360")
     source.add_argument("--dgp", type=Path, metavar="DIR", help="DGP scene")
-    source.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="which synthetic street (default: 0)"
-    )
+    source.add_argument("--seed", type=int, metavar="N", help="a synthetic street, by its number")
     group.add_argument("--camera", default="CAMERA_01", help="camera of the DGP scene")
     group.add_argument("--image-topic", default="", metavar="TOPIC", help="images in the bag")
     group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="their CameraInfo")
@@ -147,10 +152,10 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--threshold",
-        type=not_negative,
+        type=positive,
         default=VoxelSettings.density_threshold,
         metavar="DENSITY",
-        help="voxels are occupied from this density on, 1/m (default: %(default)s)",
+        help="voxels are occupied from this density on, 1/m (default: that of the checkpoint)",
     )
 
 

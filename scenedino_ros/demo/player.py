@@ -66,7 +66,7 @@ class Listener(Node):
         done = message_class(settings.done_type)
         self.create_subscription(done, settings.done_topic, self._on_done, 10, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
-        self._done_topic = settings.done_topic
+        self._done_topic, self._recorded = settings.done_topic, settings.recorded
 
     def missing(self) -> str:
         """Return what has to happen before the first image can be played, or nothing."""
@@ -79,7 +79,7 @@ class Listener(Node):
         outputs = [topic for topic in outputs if topic.startswith(f"/{NODE}/")]
         if self._done_topic not in outputs:
             return "the node's topics"
-        if not all(self._subscribes(RECORDER, topic) for topic in outputs):
+        if not all(self._subscribes(RECORDER, topic) for topic in self._recorded or outputs):
             return "the recorder to find the node's topics"
         if self.images.get_subscription_count() < 2:
             return "the subscriptions to match"

@@ -12,7 +12,7 @@ from scenedino_ros.core.errors import SceneDinoError
 
 _POLL = 0.05
 _TAIL_LINES = 12
-_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 _FIRST_RCLPY_ON_FAST_DDS_3 = 9  # that of Kilted
 
 
@@ -108,14 +108,14 @@ def child_environment(domain_id: int, transport_profile: Path | None) -> dict[st
     # The package may lie beside the caller instead of being installed.
     root = str(Path(__file__).resolve().parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
-    if transport_profile is not None and not any(name in env for name in _PROFILE_VARIABLES):
+    if transport_profile is not None and not any(name in env for name in PROFILE_VARIABLES):
         env[_profile_variable()] = str(transport_profile)
     return env
 
 
 def _profile_variable() -> str:
     """Return the variable that names a transport profile: Fast DDS 3 calls it by a new name."""
-    new, old = _PROFILE_VARIABLES
+    new, old = PROFILE_VARIABLES
     distribution = os.environ.get("ROS_DISTRO")
     if distribution is None:  # rclpy from wheels
         try:

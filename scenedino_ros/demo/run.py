@@ -4,51 +4,34 @@ import argparse
 import os
 import platform
 import shutil
-import time
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scenedino_ros.core.config import GridSettings
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS, VoxelGrid
-from scenedino_ros.datasets.drive_writer import camera_info_cdr
+from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
-from scenedino_ros.demo.processes import (
-    Child,
-    ProcessError,
-    child_environment,
-)
+from scenedino_ros.demo.play import Plan, Play
+from scenedino_ros.demo.processes import ProcessError
 from scenedino_ros.demo.recording import Measurements, measure
 from scenedino_ros.demo.report import Report, print_report, write_report
-from scenedino_ros.demo.settings import (
-    NODE,
-    SAYS,
-    PlayerSettings,
-    PlayResult,
-    RecorderSettings,
-    read_settings,
-    write_settings,
-)
 from scenedino_ros.demo.show import Shown, draw_run
-from scenedino_ros.demo.sources import INPUT, checkpoint_argument, given_calibration, make_drive
-from scenedino_ros.ros.bag import BagReader
+from scenedino_ros.demo.sources import (
+    INPUT,
+    checkpoint_argument,
+    grid_frame,
+    make_drive,
+    write_calibration,
+)
 from scenedino_ros.ros.domains import reserve_domain
 from scenedino_ros.ros.interrupt import Interrupt
 from scenedino_ros.ros.placement import GridPlacement
 
-TRANSPORT_PROFILE = "fastdds.xml"
 LAYOUT = "foxglove_layout.json"
 _LAYOUT_IMAGE_TOPIC = "/camera_00/image_rect/compressed"  # replaced by the drive's own
 _LAYOUT_INFO_TOPIC = "/camera_00/camera_info"
 _LAYOUT_FRAME = "base_link"
-_REPORT_PERIOD = 0.5  # seconds between the node's reports
-_LAST_REPORT = 1.3  # seconds after the last image, so that a report counts it
-_NODE_PATIENCE = 5.0
-_WRITE_PATIENCE = 60.0  # the recorder may have much to write
-_POLL = 0.1
 
 
 class Run:
@@ -63,8 +46,6 @@ class Run:
             interrupt: Tells when to end early.
         """
         self._args, self._console, self._interrupt = args, console, interrupt
-        self._problems: list[str] = []
-        self._children: list[Child] = []
 
     def execute(self) -> int:
         """Run everything; return the exit code.
@@ -102,100 +83,58 @@ class Run:
                 bar.update(tasks[what], completed=done)
 
             self._drive = make_drive(args, self._folder, progress)
-        self._grid_frame = args.grid_frame
-        if not self._grid_frame and args.grid not in OPTICAL_FRAME_PRESETS:
-            self._grid_frame = self._drive.body_frame
-            if not self._grid_frame:
-                raise InputError(
-                    f"--grid {args.grid} needs --grid-frame, a frame of the drive's TF"
-                )
+        self._grid_frame = grid_frame(args.grid, args.grid_frame, self._drive)
         placement = GridPlacement(GridSettings(preset=args.grid, frame=self._grid_frame))
         self._grid: VoxelGrid = placement.grid
-        self._info_file = self._write_calibration()
+        self._info_file = write_calibration(args, self._drive, self._folder)
         self._domain = args.domain_id if args.domain_id >= 0 else reserve_domain()
-        (self._folder / "logs").mkdir()
-
-    def _write_calibration(self) -> str:
-        camera = given_calibration(self._args, self._drive)
-        if camera is None:
-            return ""
-        with BagReader(self._drive.bag) as reader:
-            header = next(reader.messages([self._drive.image_topic])).message.header
-        path = self._folder / "camera_info.cdr"
-        path.write_bytes(camera_info_cdr(camera, header.frame_id, 0))
-        return str(path)
 
     def _play(self) -> ProcessError | None:
-        """Start the processes, wait for the player, and end them; return what went wrong."""
-        self._recording = self._folder / "recording"
-        profile = shipped_file(TRANSPORT_PROFILE)
-        env = child_environment(self._domain, profile)
-        failed = None
-        try:
-            recorder = self._start("recorder", self._recorder_arguments(), env)
-            node = self._start("node", self._node_arguments(), env)
-            player = self._start("player", self._player_arguments(), env)
-            self._follow(player, node, recorder)
-        except ProcessError as error:
-            failed = error
-        finally:
-            self._stop_all(failed is None)
-        return failed
-
-    def _start(self, name: str, arguments: list[str], env: dict[str, str]) -> Child:
-        modules = {"node": "scenedino_ros.ros.node"}
-        module = modules.get(name, f"scenedino_ros.demo.{name}")
-        child = Child(name, module, arguments, self._folder / "logs" / f"{name}.log", env)
-        self._children.append(child)
-        return child
-
-    def _follow(self, player: Child, node: Child, recorder: Child) -> None:
-        """Show the progress until the player ends, and notice a death.
-
-        Raises:
-            ProcessError: If one of the processes ended before its time.
-        """
+        """Play the drive through the node; return what went wrong."""
+        args = self._args
+        model = {
+            "checkpoint": self._checkpoint,
+            "device": args.device,
+            "precision": args.precision,
+            "mode": args.mode,
+        }
+        plan = Plan(
+            folder=self._folder,
+            drive=self._drive,
+            domain=self._domain,
+            parameters={
+                "model": model,
+                "grid": {"preset": args.grid, "frame": self._grid_frame},
+                "voxels": {"density_threshold": float(args.threshold)},
+            },
+            info_file=self._info_file,
+            rate_hz=args.rate or 0.0,
+            frames=args.frames,
+            loops=args.loop,
+            wait=not args.realtime,
+        )
+        self._playing = Play(plan)
         with self._bar() as bar:
             task = bar.add_task("starting", total=None)
-            while player.returncode is None and not self._interrupt.requested:
-                node.check()
-                recorder.check()
-                said = [line for line in player.last_lines() if line.startswith(SAYS)]
-                line = said[-1] if said else "starting"
-                done, _, total = line.removeprefix("frame ").partition("/")
-                if line.startswith("frame "):
-                    bar.update(task, description="playing", completed=int(done), total=int(total))
-                else:
-                    bar.update(task, description=line)
-                time.sleep(_POLL)
-            if self._interrupt.requested:
-                bar.update(task, description="interrupted, ending")
-                return
-            if player.returncode != 0:
-                raise player.ended()
-            end = time.monotonic() + _LAST_REPORT
-            while time.monotonic() < end and not self._interrupt.requested:
-                node.check()
-                recorder.check()
-                time.sleep(_POLL)
 
-    def _stop_all(self, expect_success: bool) -> None:
-        """End the player, then the node, then the recorder, which keeps what has arrived."""
-        patience = {"recorder": _WRITE_PATIENCE}
-        for child in reversed(self._children):
-            had_ended = child.returncode is not None
-            willing = child.stop(patience.get(child.name, _NODE_PATIENCE))
-            if not willing:
-                self._problems.append(f"the {child.name} had to be killed")
-            elif expect_success and not had_ended and child.returncode != 0:
-                self._problems.append(str(child.ended()))
+            def show(what: str, done: int, total: int) -> None:
+                bar.update(task, description=what)
+                if total:
+                    bar.update(task, completed=done, total=total)
+
+            try:
+                self._playing.run(show, lambda: self._interrupt.requested)
+            except ProcessError as error:
+                return error
+        return None
 
     def _report(self) -> Report:
+        self._recording = self._playing.plan.recording
         if not self._recording.exists():  # the recorder did not get to its end
             partial = sorted(self._folder.glob(f"{self._recording.name}.partial*"))
             self._recording = (partial or [self._recording])[0]
         measured = measure(self._recording, self._drive.image_topic)
-        problems = [*self._problems, *measured.problems]
+        problems = [*self._playing.problems, *measured.problems]
         if self._interrupt.requested:
             problems.append("the run was interrupted")
         shown = Shown((), None, None, ())
@@ -211,11 +150,10 @@ class Run:
                     self._args.pictures,
                     lambda done, total: bar.update(task, completed=done, total=total),
                 )
-        result = self._folder / "logs" / "played.json"
         return Report(
             facts=self._facts(measured),
             measured=measured,
-            played=read_settings(result, PlayResult) if result.is_file() else None,
+            played=self._playing.result(),
             realtime=self._args.realtime,
             problems=problems,
             files=self._files(shown, measured),
@@ -250,7 +188,7 @@ class Run:
         if layout is not None:
             text = layout.read_text(encoding="utf-8")
             text = text.replace(_LAYOUT_IMAGE_TOPIC, self._drive.image_topic)
-            text = text.replace(_LAYOUT_INFO_TOPIC, self._info_topic())
+            text = text.replace(_LAYOUT_INFO_TOPIC, self._playing.plan.info_topic)
             if _LAYOUT_FRAME not in measured.frames:
                 shown_in = self._grid_frame or measured.camera_frame
                 text = text.replace(f'"{_LAYOUT_FRAME}"', f'"{shown_in}"')
@@ -265,66 +203,6 @@ class Run:
         files["the same for programs"] = "report.json"
         files["what the processes said"] = "logs"
         return files
-
-    def _recorder_arguments(self) -> list[str]:
-        drive = self._drive
-        topics = (drive.image_topic, self._info_topic(), "/tf", "/tf_static", "/diagnostics")
-        settings = RecorderSettings(str(self._recording), (f"/{NODE}/",), topics)
-        return [self._settings_file("recorder", settings)]
-
-    def _player_arguments(self) -> list[str]:
-        args, drive = self._args, self._drive
-        settings = PlayerSettings(
-            bag=str(drive.bag),
-            image_topic=drive.image_topic,
-            info_topic=self._info_topic(),
-            info_file=self._info_file,
-            compressed=drive.compressed,
-            rate_hz=args.rate or 0.0,
-            frames=args.frames,
-            loops=args.loop,
-            wait=not args.realtime,
-            done_topic=f"/{NODE}/features/image",  # the last one that is published
-            done_type="sensor_msgs/msg/Image",
-            result=str(self._folder / "logs" / "played.json"),
-        )
-        return [self._settings_file("player", settings)]
-
-    def _node_arguments(self) -> list[str]:
-        args, drive = self._args, self._drive
-        parameters = {
-            "model": {
-                "checkpoint": self._checkpoint,
-                "device": args.device,
-                "precision": args.precision,
-                "mode": args.mode,
-            },
-            "input": {
-                "transport": "compressed" if drive.compressed else "raw",
-                "rectified": drive.rectified,
-            },
-            "grid": {"preset": args.grid, "frame": self._grid_frame},
-            "voxels": {"density_threshold": float(args.threshold)},
-            "diagnostics": {"period": _REPORT_PERIOD},
-        }
-        path = self._folder / "logs" / "node.yaml"
-        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}), encoding="utf-8")
-        image = "image/compressed" if drive.compressed else "image"
-        remaps = [
-            "-r",
-            f"{image}:={drive.image_topic}",
-            "-r",
-            f"camera_info:={self._info_topic()}",
-        ]
-        return ["--ros-args", "--params-file", str(path), *remaps]
-
-    def _info_topic(self) -> str:
-        return self._drive.info_topic or "/camera_info"
-
-    def _settings_file(self, name: str, settings: Any) -> str:
-        path = self._folder / "logs" / f"{name}.json"
-        write_settings(path, settings)
-        return str(path)
 
     def _bar(self) -> Progress:
         columns = (

@@ -32,6 +32,7 @@ class PlayerSettings:
         wait: Do not play an image before the node is done with the last one.
         done_topic: Topic of the node that is published last for an image.
         done_type: Its message type.
+        recorded: Topics of the node that the recorder must have found; empty: all of them.
         result: File to write the outcome to.
     """
 
@@ -46,6 +47,7 @@ class PlayerSettings:
     wait: bool
     done_topic: str
     done_type: str
+    recorded: tuple[str, ...]
     result: str
 
 

@@ -13,8 +13,10 @@ from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder
 from scenedino_ros.cli.camera_file import camera_from_yaml
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
 from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
 from scenedino_ros.datasets.dgp import read_dgp
+from scenedino_ros.datasets.drive_writer import camera_info_cdr
 from scenedino_ros.datasets.images import ImageFolder, read_image_folder
 from scenedino_ros.datasets.kitti360 import read_drive
 from scenedino_ros.demo.drives import Drive, find_drive
@@ -84,18 +86,45 @@ def checkpoint_argument(text: str) -> str:
     return str(path.resolve())
 
 
-def given_calibration(args: argparse.Namespace, drive: Drive) -> CalibratedCamera | None:
-    """Return the calibration that the arguments give for a recording, or None.
+def grid_frame(preset: str, wanted: str, drive: Drive) -> str:
+    """Return the frame of a grid: the one that is wanted, or what fits its preset.
+
+    Args:
+        preset: A key of ``GRID_PRESETS``.
+        wanted: A frame of the drive's TF, or empty.
+        drive: Knows its body frame, or not.
+
+    Returns:
+        The frame; empty: the camera's.
+
+    Raises:
+        InputError: If the preset needs a frame, and none is known.
+    """
+    if wanted or preset in OPTICAL_FRAME_PRESETS:
+        return wanted
+    if not drive.body_frame:
+        raise InputError(f"--grid {preset} needs --grid-frame, a frame of the drive's TF")
+    return drive.body_frame
+
+
+def write_calibration(args: argparse.Namespace, drive: Drive, folder: Path) -> str:
+    """Write the calibration that the arguments give for a recording, as a serialized CameraInfo.
+
+    Returns:
+        The file; empty: the arguments give none.
 
     Raises:
         InputError: If it is not for images of this size.
     """
     if not (args.bag and (args.intrinsics or args.camera_info)):
-        return None
+        return ""
     with BagReader(drive.bag) as reader:
         message = next(reader.messages([drive.image_topic])).message
     rgb = rgb_from_compressed(message) if drive.compressed else rgb_from_image(message)
-    return _calibration(args, rgb.shape[1], rgb.shape[0])
+    camera = _calibration(args, rgb.shape[1], rgb.shape[0])
+    path = folder / "camera_info.cdr"
+    path.write_bytes(camera_info_cdr(camera, message.header.frame_id, 0))
+    return str(path)
 
 
 def synthetic_street(seed: int, progress: Progress) -> Path:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
+from scenedino_ros.checkpoints.published import cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.engine import Engine, MakeEngine, TorchEngine
 from scenedino_ros.core.errors import InputError
@@ -69,30 +71,46 @@ def _exported(model: SceneDino, mode: str, tell: Tell) -> Path:
     """Return the folder of a network's graphs, written now if it is not there."""
     identity = fingerprint(model, mode)
     folder = cached_folder(identity)
-    if folder.exists():
-        check_exported(folder, identity)
-    else:
-        export_graphs(model, mode, folder, tell)
+    if not folder.exists():
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_folder() / "graphs.lock"):  # of many workers one exports
+            if not folder.exists():
+                export_graphs(model, mode, folder, tell)
+    check_exported(folder, identity)
     return folder
 
 
 def _open_faster(
     model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
 ) -> Engine:
-    """Return the engine that encodes a picture faster here: PyTorch or ONNX Runtime."""
+    return faster_engine(model, device, precision, mode, tell)[1]
+
+
+def faster_engine(
+    model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
+) -> tuple[str, Engine]:
+    """Return name and engine of what encodes a picture faster here: PyTorch or ONNX Runtime.
+
+    Args:
+        model: The network, on the CPU.
+        device: Where it is to run.
+        precision: Arithmetic of encoder and decoder.
+        mode: Which head names the classes.
+        tell: Told in words what is going on, and what was measured.
+    """
     try:
         theirs = _open_onnx(model, device, precision, mode, tell)
     except InputError as error:
         tell(f"engine torch: {error}")
-        return TorchEngine(model, device, precision, mode)
+        return "torch", TorchEngine(model, device, precision, mode)
     ours = TorchEngine(model, device, precision, mode)
     seconds = [_encoding_time(engine, model, device) for engine in (ours, theirs)]
-    chosen = ours if seconds[0] <= seconds[1] else theirs
+    name, chosen = ("torch", ours) if seconds[0] <= seconds[1] else ("onnx", theirs)
     tell(
-        f"engine {'torch' if chosen is ours else 'onnx'}: a picture takes PyTorch "
-        f"{1000 * seconds[0]:.0f} ms and ONNX Runtime {1000 * seconds[1]:.0f} ms"
+        f"engine {name}: a picture takes PyTorch {1000 * seconds[0]:.0f} ms and ONNX Runtime "
+        f"{1000 * seconds[1]:.0f} ms"
     )
-    return chosen
+    return name, chosen
 
 
 @torch.inference_mode()

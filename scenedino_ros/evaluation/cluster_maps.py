@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.predictor import Predictor
 from scenedino_ros.evaluation.labelled_data import LabelledImage
 from scenedino_ros.evaluation.labelled_sets import read_ids
 from scenedino_ros.evaluation.network import NetworkChoice
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.export import write_atomically
 
 _SETTINGS = "predictions.json"
@@ -46,12 +46,7 @@ class ClusterPredictor:
         for key in state:
             if key.endswith("pseudo_assignment"):
                 state[key] = torch.arange(len(state[key]))
-        self._predictor = Predictor(
-            replace(checkpoint, state=state),
-            device=network.device,
-            precision=network.precision,
-            mode=network.mode,
-        )
+        self._predictor = network.predictor(replace(checkpoint, state=state))
         self._n_samples, self._jitter = n_samples, jitter
 
     def __call__(self, item: str, image: LabelledImage) -> np.ndarray:
@@ -128,11 +123,17 @@ class ClusterMaps:
     """Maps from a folder where it has them, else from the network, which is then built."""
 
     def __init__(
-        self, network: NetworkChoice, n_samples: int, files: LabelFiles | None, *, jitter: bool
+        self,
+        network: NetworkChoice,
+        n_samples: int,
+        files: LabelFiles | None,
+        watch: Stopwatch,
+        *,
+        jitter: bool,
     ) -> None:
-        """Open; arguments as for `ClusterPredictor`."""
+        """Open; arguments as for `ClusterPredictor`, and what times it."""
         self._make = lambda: ClusterPredictor(network, n_samples, jitter=jitter)
-        self._files = files
+        self._files, self._watch = files, watch
 
     @cached_property
     def _predict(self) -> ClusterPredictor:
@@ -146,9 +147,12 @@ class ClusterMaps:
         """
         found = self._files.read(item) if self._files else None
         if found is None:
-            found = self._predict(item, image)
-            if self._files:
-                self._files.write(item, found)
+            with self._watch.pausing():
+                predict = self._predict
+            with self._watch.predicting():
+                found = predict(item, image)
+                if self._files:
+                    self._files.write(item, found)
         if found.shape != image.target.shape:
             raise InputError(
                 f"the prediction of {item} must be {image.target.shape}, got {found.shape}"

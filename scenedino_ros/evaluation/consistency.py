@@ -32,6 +32,7 @@ from scenedino_ros.evaluation.pair_data import PairData
 from scenedino_ros.evaluation.published_images import CONSISTENCY
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import color_scale, save_plot, spread, tile_rows, write_panels
 
 _MEAN_FRAMES = 8  # frames that the common mean is taken from
@@ -74,9 +75,9 @@ class ConsistencyEvaluation:
         """Return the pairs."""
         return self.data.items()
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Build the networks."""
-        return ConsistencyWork(self).count
+        return ConsistencyWork(self, watch).count
 
     def names(self) -> list[str]:
         """Return what is compared, in the order of the tables."""
@@ -95,7 +96,7 @@ class ConsistencyEvaluation:
             tell("drawing panels")
             done = [item for item in items if item not in missing]
             figures += write_panels(
-                folder.path, done, self.panels, "pair", lambda: ConsistencyWork(self)
+                folder.path, done, self.panels, "pair", lambda: ConsistencyWork(self, Stopwatch())
             )
         return RunResult(
             kind=self.kind,
@@ -176,9 +177,9 @@ class _Pair:
 class ConsistencyWork:
     """Does pairs, in the process that holds the networks."""
 
-    def __init__(self, evaluation: ConsistencyEvaluation) -> None:
+    def __init__(self, evaluation: ConsistencyEvaluation, watch: Stopwatch) -> None:
         """Build the networks; take the common means."""
-        network = evaluation.network
+        network, self._watch = evaluation.network, watch
         self._evaluation, self._data = evaluation, evaluation.data
         predictor = network.predictor()
         self._prepare = ImagePreprocessor(predictor.image_size, network.fit)
@@ -240,9 +241,10 @@ class ConsistencyWork:
         return plain + centred
 
     def _compute_features(self, index: int, name: str) -> list[Features]:
-        picture = self._picture(name)
-        camera = CalibratedCamera(picture.camera)
-        return self._sources[index].features(picture.rgb, camera, self._means[index])
+        with self._watch.predicting():
+            picture = self._picture(name)
+            camera = CalibratedCamera(picture.camera)
+            return self._sources[index].features(picture.rgb, camera, self._means[index])
 
     def _picture(self, name: str) -> ModelImage:
         return self._prepare(*self._data.frame(name))

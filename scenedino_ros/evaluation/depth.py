@@ -17,6 +17,7 @@ from scenedino_ros.evaluation.lidar_depth import KITTI360_ROAD, Road, pixel_dire
 from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import color_scale, save_plot, spread, tile_rows, write_panels
 from scenedino_ros.pictures import color_depth
 
@@ -68,9 +69,9 @@ class DepthEvaluation:
         """Return the frames with true depth."""
         return self.data.items()
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Build the network."""
-        return DepthWork(self).count
+        return DepthWork(self, watch).count
 
     def is_training(self, item: str) -> bool:
         """Return whether a frame is among those that training may have used."""
@@ -96,7 +97,9 @@ class DepthEvaluation:
         last_name, last = list(totals.items())[-1]
         figures = [_plot(folder.path, f"Error over distance{last_name}", last)] if last else []
         tell("drawing panels")
-        figures += write_panels(folder.path, done, self.panels, "frame", lambda: DepthWork(self))
+        figures += write_panels(
+            folder.path, done, self.panels, "frame", lambda: DepthWork(self, Stopwatch())
+        )
         return RunResult(
             kind=self.kind,
             title="Depth",
@@ -145,9 +148,9 @@ class _Depths:
 class DepthWork:
     """Does frames, in the process that holds the network."""
 
-    def __init__(self, evaluation: DepthEvaluation) -> None:
+    def __init__(self, evaluation: DepthEvaluation, watch: Stopwatch) -> None:
         """Build the network."""
-        self._evaluation = evaluation
+        self._evaluation, self._watch = evaluation, watch
         self._predictor: Predictor = evaluation.network.predictor()
         self._mean: np.ndarray | None = None
 
@@ -185,12 +188,14 @@ class DepthWork:
         return tile_rows(f"Depth, frame {item}", rows, 640)
 
     def _depths(self, item: str) -> _Depths:
-        rgb, camera = self._evaluation.data.image(item)
-        encoded = self._predictor.encode(rgb, camera)
+        with self._watch.predicting():
+            rgb, camera = self._evaluation.data.image(item)
+            encoded = self._predictor.encode(rgb, camera)
         truth = self._evaluation.data.truth(item, encoded.camera)
-        view = self._predictor.render(
-            encoded, downscale=1, n_samples=self._evaluation.n_samples, depth=True
-        )
+        with self._watch.predicting():
+            view = self._predictor.render(
+                encoded, downscale=1, n_samples=self._evaluation.n_samples, depth=True
+            )
         assert view.depth is not None
         predictions = {MODEL: view.depth, ROAD: self._evaluation.road.depth(encoded.camera)}
         if self._evaluation.training is not None:

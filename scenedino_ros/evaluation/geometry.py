@@ -23,6 +23,7 @@ from scenedino_ros.evaluation.occupancy_drive import OccupancyDrive
 from scenedino_ros.evaluation.plots import bar_plot
 from scenedino_ros.evaluation.result import Figure, RunResult, Table
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.evaluation.voxel_panel import occupied_voxels, voxel_panel
 from scenedino_ros.pictures import write_png
@@ -85,9 +86,9 @@ class GeometryEvaluation:
             raise InputError(f"{self.folder} has no grid of frame {without[0]}")
         return [name for number, name in names.items() if not self.frames or number in self.frames]
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Return the function that counts one frame."""
-        return _Counter(self)
+        return _Counter(self, watch)
 
     def rows(self) -> list[str]:
         """Return what is scored, in the order of the counts."""
@@ -136,7 +137,7 @@ class GeometryEvaluation:
         names = [f"{metres:g} m" for metres in ssc.RANGES]
         bar_plot(folder.path / "iou.png", names, series, unit="IoU of known voxels in view, %")
         figures = [Figure("iou.png", "IoU at the three ranges, with and without an image")]
-        counter, drive = _Counter(self), self.drive
+        counter, drive = _Counter(self, Stopwatch()), self.drive
         for frame, _ in folder.counts(spread(self.items(), _PANELS)):
             drawing = voxel_panel(
                 drive.image(frame),
@@ -165,8 +166,8 @@ _NOTES = (
 class _Counter:
     """Counts frames; holds what is made once: network, view, and sums over all grids."""
 
-    def __init__(self, evaluation: GeometryEvaluation) -> None:
-        self._evaluation, self._drive = evaluation, evaluation.drive
+    def __init__(self, evaluation: GeometryEvaluation, watch: Stopwatch) -> None:
+        self._evaluation, self._drive, self._watch = evaluation, evaluation.drive, watch
         self._predictor: Predictor = evaluation.network.predictor()
         self.view = ssc.view_mask(ssc.GRID, self._drive.T_grid_cam, self._drive.camera.pinhole)
         self._frequency = Frequency()
@@ -196,10 +197,11 @@ class _Counter:
 
     def predictions(self, frame: str) -> list[np.ndarray]:
         """Return the (256, 256, 32) uint8 occupancy at each threshold."""
-        encoded = self._predictor.encode(self._drive.image(frame), self._drive.camera)
-        density = self._predictor.densities(encoded, ssc.GRID, self._drive.T_grid_cam)
-        if self._evaluation.grow:
-            density = ssc.grow_densities(density)
+        with self._watch.predicting():
+            encoded = self._predictor.encode(self._drive.image(frame), self._drive.camera)
+            density = self._predictor.densities(encoded, ssc.GRID, self._drive.T_grid_cam)
+            if self._evaluation.grow:
+                density = ssc.grow_densities(density)
         return [(density >= t).astype(np.uint8) for t in self._evaluation.thresholds]
 
     def _baselines(self, frame: str, target: np.ndarray) -> list[np.ndarray]:

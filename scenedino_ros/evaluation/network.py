@@ -1,5 +1,6 @@
 """Which network an evaluation runs, and what identifies it in the settings of a run."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,18 @@ from scenedino_ros.checkpoints.published import UNTRAINED, file_sha256, is_untra
 from scenedino_ros.core.checkpoint import (
     SMALL_CONFIG,
     Checkpoint,
+    build_model,
     load_checkpoint,
     resize_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.core.checkpoint_card import read_card
+from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD, read_card
 from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.device import choose_device
+from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.predictor import Predictor
+from scenedino_ros.engines.opening import engine_maker, faster_engine
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class NetworkChoice:
         mode: Which head names the classes.
         image_size: (height, width) of the network's picture, None: the checkpoint's own.
         precision: Arithmetic of encoder and decoder.
+        engine: What runs the network. ``auto`` is for whoever runs one process; what is counted
+            together must come from one engine, see `faster_engine`.
         device: ``auto``, ``cpu`` or ``cuda``.
         fit: How images of another aspect ratio fill the picture.
     """
@@ -37,6 +44,7 @@ class NetworkChoice:
     mode: str = "stego_kmeans"
     image_size: tuple[int, ...] | None = None
     precision: str = "float32"
+    engine: str = "torch"
     device: str = "auto"
     fit: str = "stretch"
 
@@ -62,6 +70,11 @@ class NetworkChoice:
         """Class table of the checkpoint, read without its weights."""
         return read_card(self.path).classes if self.path else CITYSCAPES19
 
+    @property
+    def density_threshold(self) -> float:
+        """Density from which the checkpoint calls a voxel occupied, 1/m."""
+        return read_card(self.path).density_threshold if self.path else DENSITY_THRESHOLD
+
     def describe(self) -> str:
         """Return one sentence on the weights."""
         return self._provenance.get("weights", "weights of unknown origin")
@@ -79,17 +92,34 @@ class NetworkChoice:
         checkpoint = load_checkpoint(self.path) if self.path else untrained_checkpoint()
         return resize_checkpoint(checkpoint, self.image_size) if self.image_size else checkpoint
 
-    def predictor(self) -> Predictor:
+    def predictor(self, checkpoint: Checkpoint | None = None) -> Predictor:
         """Build the network on its device.
+
+        Args:
+            checkpoint: Another one that is to run in the same way.
 
         Raises:
             CheckpointError: If the weights do not fit their configuration.
-            InputError: If a setting is unknown or the device is not there.
+            SceneDinoError: If a setting is unknown, or device or engine are not there. It is no
+                `InputError`, which would be taken for the fault of one item.
         """
-        return Predictor(
-            self.load(),
-            device=self.device,
-            precision=self.precision,
-            mode=self.mode,
-            fit=self.fit,
-        )
+        try:
+            return Predictor(
+                checkpoint or self.load(),
+                device=self.device,
+                precision=self.precision,
+                mode=self.mode,
+                fit=self.fit,
+                make_engine=engine_maker(self.engine),
+            )
+        except InputError as error:
+            raise SceneDinoError(str(error)) from error
+
+    def faster_engine(self, tell: Callable[[str], None]) -> str:
+        """Return the name of the engine that is faster here, ``torch`` or ``onnx``.
+
+        Args:
+            tell: Told in words what is going on, and what was measured.
+        """
+        model, device = build_model(self.load()), choose_device(self.device)
+        return faster_engine(model, device, self.precision, self.mode, tell)[0]

@@ -63,8 +63,8 @@ def _section(number: int, folder: Path, result: RunResult) -> str:
     parts = [f'<h2 id="run{number}">{_text(result.title)}</h2>']
     if not result.complete:
         parts.append(f'<p class="partial"><b>{_text(partial_warning(result))}</b></p>')
-    evaluated = f"{result.coverage} of {result.dataset}"
-    parts.append(f"<p>Evaluated: {_text(evaluated)}<br>Weights: {_text(result.checkpoint)}</p>")
+    facts = "<br>".join(f"{name}: {_text(text)}" for name, text in result.facts.items())
+    parts.append(f"<p>{facts}</p>")
     parts += [_table(table) for table in result.tables]
     if result.notes:
         parts.append("<h3>What these numbers mean</h3>" + _list(result.notes))

@@ -35,7 +35,7 @@ def bar_plot(
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.legend(frameon=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def line_plot(
@@ -65,7 +65,7 @@ def line_plot(
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def confusion_plot(path: Path, confusion: np.ndarray, names: Sequence[str], *, title: str) -> None:
@@ -94,7 +94,7 @@ def confusion_plot(path: Path, confusion: np.ndarray, names: Sequence[str], *, t
     axes.set_ylabel("ground truth")
     axes.set_title(title, fontsize=11)
     figure.colorbar(image, ax=axes, label="% of the row", shrink=0.8)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -102,7 +102,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _write(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=_DPI)
     write_atomically(path, content.getvalue())

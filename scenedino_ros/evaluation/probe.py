@@ -12,7 +12,6 @@ from scenedino_ros.core.checkpoint import build_model, load_checkpoint
 from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.metrics import class_iou
-from scenedino_ros.core.predictor import Predictor
 from scenedino_ros.evaluation.labelled_data import LabelledData, LabelledImage, missing_images
 from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.plots import bar_plot, confusion_plot
@@ -20,6 +19,7 @@ from scenedino_ros.evaluation.probe_fit import PROBES, FitSettings, ProbeSamples
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.segmentation_scores import pixel_confusion, segmentation_scores
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import tile_rows, write_panels
 from scenedino_ros.pictures import color_labels
 
@@ -77,9 +77,9 @@ class ProbeEvaluation:
         """Return the names of the images to score on."""
         return self.data.items()
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Return the function that counts one image."""
-        return ProbeWork(self).count
+        return ProbeWork(self, watch).count
 
     def summarise(self, folder: RunFolder, tell: Callable[[str], None]) -> RunResult:
         """Return tables, plots and panels of the images that are done."""
@@ -122,18 +122,20 @@ class ProbeEvaluation:
             Figure("class_iou.png", "IoU of each class"),
             Figure("confusion.png", f"Confusion, {NAMES['stego']}, in percent of the class"),
         ]
-        return figures + write_panels(path, done, self.panels, "image", lambda: ProbeWork(self))
+        return figures + write_panels(
+            path, done, self.panels, "image", lambda: ProbeWork(self, Stopwatch())
+        )
 
 
 class ProbeWork:
     """Does images, in the process that holds the network."""
 
-    def __init__(self, evaluation: ProbeEvaluation) -> None:
+    def __init__(self, evaluation: ProbeEvaluation, watch: Stopwatch) -> None:
         """Load the network with fitted probes."""
         checkpoint = load_checkpoint(evaluation.checkpoint)
         network = evaluation.network
-        self._evaluation = evaluation
-        self._predictor = Predictor(checkpoint, device=network.device, precision=network.precision)
+        self._evaluation, self._watch = evaluation, watch
+        self._predictor = network.predictor(checkpoint)
         self._model = build_model(checkpoint).to(choose_device(network.device))
         self._shape = (len(checkpoint.classes),) * 2
 
@@ -144,9 +146,11 @@ class ProbeWork:
             InputError: If a file is missing or damaged.
         """
         image = self._load(item)
+        with self._watch.predicting():
+            found = self._predict(image)
         return {
             name: pixel_confusion(image.target, predicted, self._shape)
-            for name, predicted in self._predict(image).items()
+            for name, predicted in found.items()
         }
 
     def panel(self, item: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from scenedino_ros.core.semantics import LinearHead
 from scenedino_ros.evaluation.labelled_data import LabelledData
 from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import Stopwatch
 
 PROBES = ("stego", "direct")  # on the distilled code, and on the full feature
 _DOWNSCALE = 4  # of the rendered views that samples are taken from
@@ -69,14 +70,15 @@ class ProbeSamples:
         """Return the names of the training images."""
         return self.data.items()
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Return the function that takes the samples of one image."""
         predictor = self.network.predictor()
 
         def take(item: str) -> Counts:
             image = self.data.load(item, predictor.image_size)
-            encoded = predictor.encode(image.rgb, image.camera)
-            rendered = predictor.rendered_features(encoded, downscale=_DOWNSCALE)
+            with watch.predicting():
+                encoded = predictor.encode(image.rgb, image.camera)
+                rendered = predictor.rendered_features(encoded, downscale=_DOWNSCALE)
             middle = slice(_DOWNSCALE // 2, None, _DOWNSCALE)
             target = image.target[middle, middle][: rendered.shape[0], : rendered.shape[1]]
             labelled = np.flatnonzero(target.ravel() >= 0)

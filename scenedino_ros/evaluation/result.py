@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.speed import Speed
 from scenedino_ros.export import write_atomically
 
 RESULT_FILE = "result.json"
@@ -78,6 +79,7 @@ class RunResult:
         notes: What the numbers mean and do not mean.
         figures: Pictures in the folder.
         counts: The sums that the numbers come from.
+        speed: How fast it went, None if nothing was done.
     """
 
     kind: str
@@ -92,6 +94,7 @@ class RunResult:
     notes: Sequence[str] = ()
     figures: Sequence[Figure] = ()
     counts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    speed: Speed | None = None
 
     @property
     def complete(self) -> bool:
@@ -102,6 +105,15 @@ class RunResult:
     def coverage(self) -> str:
         """How much was evaluated, such as ``2566 frames`` or ``PARTIAL: 12 of 2566 frames``."""
         return coverage(self.items - len(self.missing), self.items, self.unit)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What stands above the tables: what was evaluated, with which weights, how fast."""
+        facts = {
+            "Evaluated": f"{self.coverage} of {self.dataset}",
+            "Weights": self.checkpoint,
+        }
+        return {**facts, "Speed": self.speed.line(self.unit)} if self.speed else facts
 
 
 def coverage(done: int, items: int, unit: str) -> str:
@@ -133,7 +145,10 @@ def read_result(folder: Path) -> RunResult:
         tables = [Table(**table) for table in values.pop("tables")]
         figures = [Figure(**figure) for figure in values.pop("figures")]
         counts = {name: np.array(value) for name, value in values.pop("counts").items()}
-        return RunResult(**values, tables=tables, figures=figures, counts=counts)
+        speed = values.pop("speed")
+        if speed:
+            speed = Speed(**{**speed, "processes": tuple(speed["processes"])})
+        return RunResult(**values, tables=tables, figures=figures, counts=counts, speed=speed)
     except FileNotFoundError as error:
         raise InputError(f"{folder} has no {RESULT_FILE}: it is not a finished run") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,8 +160,7 @@ def markdown(result: RunResult) -> str:
     lines = [f"# {result.title}", ""]
     if not result.complete:
         lines += [f"**{partial_warning(result)}**", ""]
-    lines += [f"* Evaluated: {result.coverage} of {result.dataset}"]
-    lines += [f"* Weights: {result.checkpoint}", ""]
+    lines += [*(f"* {name}: {text}" for name, text in result.facts.items()), ""]
     for table in result.tables:
         lines += [f"## {table.title}", "", *table_lines(table), ""]
         lines += [line for note in table.notes for line in (note, "")]

@@ -2,7 +2,8 @@
 
 Each item (a frame, an image, a pair of frames) leaves its own counts, so a run can be interrupted
 at any time and taken up again, any number of processes can share it, and its sum is the same
-whoever did which item and in which order.
+whoever did which item and in which order. What an item took lies beside its counts and is no part
+of the sum.
 
 A folder holds ``run.json`` (what it is), ``counts/ITEM.npz`` or ``counts/ITEM.failed`` (one
 sentence), and at the end what `result.write_result` leaves.
@@ -18,10 +19,12 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.speed import ItemTime
 from scenedino_ros.export import partial_path, write_atomically
 
 Counts = dict[str, np.ndarray]
 _RUN = "run.json"
+_TIME = "time"  # in a file of counts: the fields of `ItemTime`
 
 
 class RunFolder:
@@ -57,17 +60,18 @@ class RunFolder:
         """Return the items without counts, in order; those that failed are among them."""
         return [item for item in items if not self._counts(item).exists()]
 
-    def finish(self, item: str, counts: Mapping[str, np.ndarray]) -> None:
+    def finish(self, item: str, counts: Mapping[str, np.ndarray], time: ItemTime) -> None:
         """Keep the counts of an item.
 
         Args:
             item: Its name; slashes make folders.
             counts: Arrays to be summed over items, int64 or float64.
+            time: What it took.
         """
         file = self._counts(item)
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(file)
-        arrays: dict[str, Any] = dict(counts)
+        arrays: dict[str, Any] = {**counts, _TIME: np.array(time)}
         with partial.open("wb") as stream:
             np.savez(stream, **arrays)
         os.replace(partial, file)
@@ -85,16 +89,32 @@ class RunFolder:
         Raises:
             InputError: If a file of counts is damaged.
         """
+        for item, arrays in self._arrays(items):
+            yield item, {name: arrays[name] for name in arrays if name != _TIME}
+
+    def times(self, items: Iterable[str]) -> Iterator[ItemTime]:
+        """Yield what the finished items among these took, in their order.
+
+        Raises:
+            InputError: If a file of counts is damaged.
+        """
+        for _, arrays in self._arrays(items, only=_TIME):
+            prediction, scoring, processes = arrays[_TIME].tolist()
+            yield ItemTime(prediction, scoring, int(processes))
+
+    def _arrays(
+        self, items: Iterable[str], only: str | None = None
+    ) -> Iterator[tuple[str, Counts]]:
         for item in items:
             file = self._counts(item)
             if not file.exists():
                 continue
             try:
                 with np.load(file, allow_pickle=False) as arrays:
-                    counts = {name: arrays[name] for name in arrays.files}
-            except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+                    found = {name: arrays[name] for name in ([only] if only else arrays.files)}
+            except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
                 raise InputError(f"{file} is damaged, delete it and run again: {error}") from error
-            yield item, counts
+            yield item, found
 
     def total(self, items: Iterable[str]) -> Counts:
         """Return the sum of the finished items' counts, empty where there is none."""
@@ -117,6 +137,16 @@ class RunFolder:
 
     def _failure(self, item: str) -> Path:
         return self.path / "counts" / f"{item}.failed"
+
+
+def begun_settings(path: Path) -> dict[str, Any] | None:
+    """Return the settings of the run that a folder holds, None if it holds none yet.
+
+    Raises:
+        InputError: If its file is damaged.
+    """
+    file = Path(path) / _RUN
+    return _read_json(file).get("settings", {}) if file.exists() else None
 
 
 def _check_same(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from scenedino_ros.evaluation.published_images import SEGMENTATION
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.segmentation_scores import pixel_confusion, segmentation_scores
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import tile_rows, write_panels
 from scenedino_ros.pictures import color_labels
 
@@ -64,9 +65,9 @@ class SegmentationEvaluation:
         """Return the names of the images."""
         return self.data.items()
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Return the function that counts one image."""
-        return SegmentationWork(self).count
+        return SegmentationWork(self, watch).count
 
     @cached_property
     def config(self) -> ModelConfig:
@@ -88,13 +89,13 @@ class SegmentationEvaluation:
         height, width = self.network.image_size or self.config.image_size
         return height, width
 
-    def maps(self) -> ClusterMaps:
+    def maps(self, watch: Stopwatch) -> ClusterMaps:
         """Return what predicts images, or reads predictions."""
         files = None
         if self.predictions is not None:
             settings = {key: value for key, value in self.settings().items() if key != "crf"}
             files = LabelFiles(self.predictions, settings)
-        return ClusterMaps(self.network, self.n_samples, files, jitter=self.jitter)
+        return ClusterMaps(self.network, self.n_samples, files, watch, jitter=self.jitter)
 
     def summarise(self, folder: RunFolder, tell: Callable[[str], None]) -> RunResult:
         """Return tables, plots and panels of the images that are done."""
@@ -197,17 +198,17 @@ class SegmentationEvaluation:
             Figure("confusion.png", f"Confusion, {name}, in percent of the class"),
         ]
         return figures + write_panels(
-            path, done, self.panels, "image", lambda: SegmentationWork(self)
+            path, done, self.panels, "image", lambda: SegmentationWork(self, Stopwatch())
         )
 
 
 class SegmentationWork:
     """Does images, in the process that holds the network."""
 
-    def __init__(self, evaluation: SegmentationEvaluation) -> None:
+    def __init__(self, evaluation: SegmentationEvaluation, watch: Stopwatch) -> None:
         """Open what predicts."""
         self._evaluation = evaluation
-        self._maps = evaluation.maps()
+        self._maps = evaluation.maps(watch)
         self._size = evaluation.image_size()
         self._assignment = np.arange(_CLASSES)
         if evaluation.has_clusters:

@@ -14,6 +14,7 @@ from scenedino_ros.evaluation.baselines import ConstantGrid
 from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import RunResult
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc_counts import count_frame, semantic_counts
 from scenedino_ros.evaluation.ssc_prediction import PredictionFiles, SscPrediction, predict
 from scenedino_ros.evaluation.ssc_report import ssc_result
@@ -64,9 +65,9 @@ class SscEvaluation:
         """Return the names of the frames, ``SEQUENCE/NNNNNN``."""
         return self.data.frames[:: self.every]
 
-    def open(self) -> Callable[[str], Counts]:
+    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
         """Return the function that counts one frame."""
-        return _Counter(self)
+        return _Counter(self, watch)
 
     def summarise(self, folder: RunFolder, tell: Callable[[str], None]) -> RunResult:
         """Return tables, plots and panels of the frames that are done."""
@@ -95,9 +96,9 @@ class SscEvaluation:
         names = [f"constant grid of {self.baseline.name}, class by height"]
         return [*names, "network's occupancy, class by height"] if self.has_semantics else names
 
-    def predictor(self) -> "SscPredictor":
+    def predictor(self, watch: Stopwatch) -> "SscPredictor":
         """Return what predicts frames, or reads predictions."""
-        return SscPredictor(self)
+        return SscPredictor(self, watch)
 
     def prediction_files(self) -> PredictionFiles | None:
         """Open the folder of predictions, if there is to be one."""
@@ -131,9 +132,9 @@ class SscEvaluation:
 class SscPredictor:
     """Predictions of frames: from their folder, or from the network, which then is built."""
 
-    def __init__(self, evaluation: SscEvaluation) -> None:
+    def __init__(self, evaluation: SscEvaluation, watch: Stopwatch) -> None:
         """Open the folder; the network waits until a prediction is not there."""
-        self._evaluation = evaluation
+        self._evaluation, self._watch = evaluation, watch
         self._files = evaluation.prediction_files()
         self.view = ssc.view_mask()
 
@@ -150,21 +151,24 @@ class SscPredictor:
         stored = self._files.read(frame) if self._files else None
         if stored is not None:
             return stored
+        with self._watch.pausing():
+            network = self._network
         evaluation = self._evaluation
-        rgb = evaluation.data.image(frame)
-        lowest = min(evaluation.thresholds)
-        prediction = predict(self._network, rgb, self.view, evaluation.refinement, lowest)
-        if self._files:
-            self._files.write(frame, prediction)
+        with self._watch.predicting():
+            rgb = evaluation.data.image(frame)
+            lowest = min(evaluation.thresholds)
+            prediction = predict(network, rgb, self.view, evaluation.refinement, lowest)
+            if self._files:
+                self._files.write(frame, prediction)
         return prediction
 
 
 class _Counter:
     """Counts frames; holds what is made once."""
 
-    def __init__(self, evaluation: SscEvaluation) -> None:
+    def __init__(self, evaluation: SscEvaluation, watch: Stopwatch) -> None:
         self._evaluation = evaluation
-        self._predict = evaluation.predictor()
+        self._predict = evaluation.predictor(watch)
         self._classes = evaluation.network.classes
         self._constant: np.ndarray | None = None
         constant = evaluation.constant_grid()

@@ -12,6 +12,7 @@ from scenedino_ros.evaluation.plots import bar_plot, confusion_plot, line_plot
 from scenedino_ros.evaluation.published import S4C_CLASSES
 from scenedino_ros.evaluation.result import Figure
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc_counts import SLAB, SWEEP
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.evaluation.voxel_panel import class_voxels, occupied_voxels, voxel_panel
@@ -85,7 +86,7 @@ def _sweep_plot(folder: RunFolder, total: Counts) -> Figure:
 
 
 def _panels(evaluation: "SscEvaluation", folder: RunFolder) -> list[Figure]:
-    predict, figures = evaluation.predictor(), []
+    predict, figures = evaluation.predictor(Stopwatch()), []
     for frame, _ in folder.counts(spread(evaluation.items(), evaluation.panels)):
         try:
             prediction, rgb = predict(frame), evaluation.data.image(frame)

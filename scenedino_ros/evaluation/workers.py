@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from multiprocessing.synchronize import Event
 
 import torch
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.speed import ItemTime, Stopwatch
 
 Work = Callable[[str], Counts]
-# Makes the function that does one item. It is called in the process that does the work, so it
-# must be picklable: a function of a module, or a bound method of a plain dataclass.
-OpenWork = Callable[[], Work]
+# Makes the function that does one item, and tells the stopwatch what it predicts. It is called in
+# the process that does the work, so it must be picklable: a function of a module, or a bound
+# method of a plain dataclass.
+OpenWork = Callable[[Stopwatch], Work]
 
 _PATIENCE = timedelta(days=7)  # how long ranks that are done wait for the others
 
@@ -92,33 +95,45 @@ def run_items(
         workers: Processes to share the items among; under ``torchrun`` its ranks do instead.
         done: Told the name of each item that is finished or failed.
     """
+    processes = workers
     if is_rank():
-        workers = 1
+        workers, processes = 1, int(os.environ["WORLD_SIZE"])
         _use_device(int(os.environ["LOCAL_RANK"]))
     todo = folder.unfinished(own_share(items))
     if not todo:
         return
     if workers == 1:
-        with _one_thread():
-            work = open_work()
+        with one_thread():
+            doer = _Doer(folder, open_work, processes)
             for item in todo:
-                _do(folder, work, item)
+                doer.do(item)
                 done(item)
         return
     _share(folder, todo, open_work, min(workers, len(todo)), done)
 
 
-def _do(folder: RunFolder, work: Work, item: str) -> None:
-    try:
-        counts = work(item)
-    except InputError as error:
-        folder.fail(item, str(error))
-    else:
-        folder.finish(item, counts)
+class _Doer:
+    """Does items in the process that it is made in."""
+
+    def __init__(self, folder: RunFolder, open_work: OpenWork, processes: int) -> None:
+        self._folder, self._processes = folder, processes
+        self._watch = Stopwatch()
+        self._work = open_work(self._watch)
+
+    def do(self, item: str) -> None:
+        self._watch.start()
+        try:
+            counts = self._work(item)
+        except InputError as error:
+            self._folder.fail(item, str(error))
+        else:
+            time = ItemTime(*self._watch.read(), self._processes)
+            self._folder.finish(item, counts, time)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as all that is counted is."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -143,7 +158,7 @@ def _share(
     numbers, stopped = context.Queue(), context.Event()
     for number in range(workers):
         numbers.put(number)
-    told = (folder, open_work, numbers, stopped)
+    told = (folder, open_work, workers, numbers, stopped)
     pool = ProcessPoolExecutor(workers, context, _begin_worker, told)
     try:
         futures: dict[Future[None], str] = {pool.submit(_work_on, item): item for item in todo}
@@ -159,28 +174,29 @@ def _share(
 class _Worker:
     """What a worker process was told when it began; its work is opened with its first item."""
 
-    folder: RunFolder
-    open_work: OpenWork
+    open: Callable[[], _Doer]
     stopped: Event
-    work: Work | None = None
+    doer: _Doer | None = None
 
 
 def _begin_worker(
     folder: RunFolder,
     open_work: OpenWork,
+    processes: int,
     numbers: "multiprocessing.Queue[int]",
     stopped: Event,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     torch.set_num_threads(1)
     _use_device(numbers.get())
-    _Worker.folder, _Worker.open_work, _Worker.stopped = folder, staticmethod(open_work), stopped
+    _Worker.open = partial(_Doer, folder, open_work, processes)
+    _Worker.stopped = stopped
 
 
 def _work_on(item: str) -> None:
     if _Worker.stopped.is_set():
         return
     # Opened here and not at the beginning: an error then reaches the parent as it is.
-    if _Worker.work is None:
-        _Worker.work = staticmethod(_Worker.open_work())
-    _do(_Worker.folder, _Worker.work, item)
+    if _Worker.doer is None:
+        _Worker.doer = _Worker.open()
+    _Worker.doer.do(item)

@@ -145,7 +145,8 @@ class FrameProcessor:
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels
         hidden = hidden_ids(self._predictor.classes, chosen.hidden_classes)
-        return VoxelQuery(chosen.density_threshold, chosen.grow, chosen.out_of_view, hidden)
+        threshold = chosen.density_threshold or self._predictor.density_threshold
+        return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden)
 
     def _publish_grid(
         self, voxels: SemanticVoxels, frame: Frame, wanted: Wanted, max_cubes: int

@@ -1,0 +1,117 @@
+"""What is measured: a network, a picture, a grid, and the machine they meet on."""
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scenedino_ros.benchmark.stages import VARIANTS
+from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.core import ssc
+from scenedino_ros.core.checkpoint import Checkpoint, resize_checkpoint, untrained_checkpoint
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.device import choose_device
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.datasets.images import read_rgb
+
+
+@dataclass(frozen=True)
+class BenchmarkJob:
+    """What is measured.
+
+    Attributes:
+        checkpoint: Name or path; empty: the package's model.
+        backbone: Backbone of untrained weights as published; empty: the checkpoint's.
+        image_size: (height, width) of the network's picture, or None: the checkpoint's own.
+        grid: A key of ``GRID_PRESETS``, which gives the extent.
+        voxel_size: Edge length of its voxels, metres.
+        mode: Which head names the classes.
+        device: auto, cpu or cuda.
+        precision: Of the folded network's encoder and decoder; the plain one is float32.
+        share: Share of the voxels in view that is occupied; the density threshold is set to
+            reach it, since that share decides how much there is to classify.
+        repeats: Frames timed, after one that is not.
+        engine: What runs the folded network, as the node's parameter names it.
+        image: Picture as KITTI-360's cameras take it; empty: noise of that size.
+        render: Also render what the node shows: depth and classes.
+        variants: Any of ``VARIANTS``.
+        threshold: Density threshold, 1/m, where it is known already; None: found from the share.
+    """
+
+    checkpoint: str
+    backbone: str
+    image_size: tuple[int, int] | None
+    grid: str
+    voxel_size: float
+    mode: str
+    device: str
+    precision: str
+    share: float
+    repeats: int
+    engine: str = "torch"
+    image: str = ""
+    render: bool = True
+    variants: tuple[str, ...] = VARIANTS
+    threshold: float | None = None
+
+
+def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
+    """Return the checkpoint of a job, for its image size.
+
+    Raises:
+        InputError: If the backbone is unknown, or the network names no classes.
+        CheckpointError: If the weights are missing, damaged or cannot be fetched.
+    """
+    if job.backbone:
+        checkpoint = untrained(job.backbone)
+    else:
+        checkpoint = load_named_or_path(job.checkpoint, tell)
+    if not checkpoint.config.has_semantics:
+        raise InputError("a benchmark needs a checkpoint with a semantic head, got one without")
+    return resize_checkpoint(checkpoint, job.image_size) if job.image_size else checkpoint
+
+
+def untrained(backbone: str) -> Checkpoint:
+    """Return untrained weights of the published architecture on a backbone.
+
+    Raises:
+        InputError: If there is no backbone of that name.
+    """
+    return untrained_checkpoint(ModelConfig(backbone=backbone, n_classes=19, n_clusters=19))
+
+
+def picture_of(job: BenchmarkJob) -> np.ndarray:
+    """Return the (H, W, 3) uint8 RGB picture of a job.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    if job.image:
+        return read_rgb(Path(job.image))
+    shape = (ssc.CAMERA.height, ssc.CAMERA.width, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def machine_facts(device: str) -> dict[str, Any]:
+    """Return what a figure depends on beside the job.
+
+    Args:
+        device: auto, cpu or cuda.
+
+    Raises:
+        InputError: If a GPU is asked for and there is none.
+    """
+    chosen = choose_device(device)
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "cpu"
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": name,
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,50 @@
+"""The most memory that two frames of one network need, in a process where nothing else counts."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+from scenedino_ros.benchmark.bench import Bench
+from scenedino_ros.benchmark.job import BenchmarkJob, load
+from scenedino_ros.core.device import choose_device, device_memory, peak_resident_memory
+from scenedino_ros.core.errors import SceneDinoError
+
+
+def peak_memory(job: BenchmarkJob) -> dict[str, float]:
+    """Return the peak resident memory, or device memory on a GPU, of two frames in MiB.
+
+    Args:
+        job: With one variant and its density threshold.
+
+    Raises:
+        SceneDinoError: If the process fails.
+    """
+    command = [sys.executable, "-m", "scenedino_ros.benchmark.memory"]
+    text = json.dumps(asdict(job))
+    run = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if run.returncode:
+        last = (run.stderr.strip().splitlines() or ["no output"])[-1]
+        raise SceneDinoError(f"the process that measures memory failed: {last}")
+    peak, imported = map(float, run.stdout.split())
+    return {"peak memory [MiB]": peak, "of it beyond imports [MiB]": peak - imported}
+
+
+def _measure_this_process() -> None:
+    imported = peak_resident_memory()
+    values = json.loads(sys.stdin.read())
+    for name in ("variants", "image_size"):
+        values[name] = tuple(values[name]) if values[name] else None
+    job = BenchmarkJob(**values)
+    bench = Bench(job, load(job, lambda _: None), lambda _: None)
+    for _ in range(2):  # the second has caches beside it
+        bench.frame(job.variants[0])
+    device = device_memory(choose_device(job.device))
+    if device:
+        sys.stdout.write(f"{device['peak']} 0\n")
+    else:
+        sys.stdout.write(f"{peak_resident_memory()} {imported}\n")
+
+
+if __name__ == "__main__":
+    _measure_this_process()

@@ -1,0 +1,58 @@
+"""The process that takes in what the sender publishes, and notes how long large messages took."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from scenedino_ros.demo.settings import NODE
+from scenedino_ros.demo.stamps import header_stamp_ns
+from scenedino_ros.export import write_atomically
+from scenedino_ros.ros.interrupt import Interrupt
+
+# Best-effort topics, and what they carry.
+LARGE = {"/large/image": Image, "/large/cloud": PointCloud2}
+_RELIABLE = {f"/{NODE}/voxels": PointCloud2, f"/{NODE}/markers": MarkerArray}
+_POLL = 0.1
+
+
+def main() -> int:
+    """Listen until told to end; the only argument is the path of the result."""
+    (result,) = map(Path, sys.argv[1:])
+    interrupt = Interrupt()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("scenedino_receiver")
+    delays: dict[str, list[float]] = {topic: [] for topic in LARGE}
+    for topic, kind in _RELIABLE.items():
+        node.create_subscription(kind, topic, lambda _: None, 10, raw=True)
+    quality = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    for topic, kind in LARGE.items():
+        node.create_subscription(kind, topic, _noting(delays[topic]), quality, raw=True)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not interrupt.requested:
+            executor.spin_once(timeout_sec=_POLL)
+        write_atomically(result, json.dumps(delays).encode())
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _noting(delays: list[float]) -> Callable[[bytes], None]:
+    """Return a callback that notes the milliseconds since each message's stamp."""
+    return lambda data: delays.append((time.time_ns() - header_stamp_ns(data)) / 1e6)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""What the benchmarks have in common: arguments, and files for their figures."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+
+from scenedino_ros.cli.values import count, image_size, positive
+from scenedino_ros.core.config import ENGINES, PREDICTION_MODES, ModelSettings
+from scenedino_ros.core.voxels import GRID_PRESETS
+from scenedino_ros.export import write_atomically
+
+Value = TypeVar("Value")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Declare where the figures go."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=_json_file,
+        metavar="JSON",
+        help="save the figures, and a plot beside them: figures.json, figures.png",
+    )
+
+
+def add_repeats(parser: argparse.ArgumentParser, default: int) -> None:
+    """Declare how often everything is timed."""
+    parser.add_argument(
+        "--repeats",
+        type=count,
+        default=default,
+        metavar="N",
+        help="times that everything is timed, after once that is not (default: %(default)s)",
+    )
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Declare which network is run, and how."""
+    group = parser.add_argument_group("network")
+    weights = group.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--checkpoint", default="", metavar="NAME|PATH", help="default: the package's model"
+    )
+    weights.add_argument(
+        "--backbone",
+        default="",
+        metavar="NAME",
+        help="untrained weights of the published architecture on this backbone instead",
+    )
+    group.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="HEIGHTxWIDTH",
+        help="the network's picture (default: as in the checkpoint)",
+    )
+    group.add_argument("--mode", choices=PREDICTION_MODES, default=ModelSettings.mode)
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    group.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=ModelSettings.engine,
+        help="what runs the folded network (default: %(default)s)",
+    )
+
+
+def add_grid(parser: argparse.ArgumentParser, default: str, voxel_size: float) -> None:
+    """Declare where voxels are sought."""
+    parser.add_argument(
+        "--grid", choices=tuple(GRID_PRESETS), default=default, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--voxel-size",
+        type=positive,
+        default=voxel_size,
+        metavar="METRES",
+        help="the grid keeps its extent (default: %(default)s)",
+    )
+
+
+def add_picture(parser: argparse.ArgumentParser) -> None:
+    """Declare what the networks look at, and how much of it is occupied."""
+    parser.add_argument(
+        "--image", default="", metavar="FILE", help="a street as KITTI-360 sees it; default: noise"
+    )
+    parser.add_argument(
+        "--share",
+        type=_share,
+        default=0.05,
+        help="of the voxels in view that are occupied (default: %(default)s)",
+    )
+
+
+def several(parse: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+    """Return a type for different values separated by commas, each of some type."""
+
+    def parse_all(text: str) -> tuple[Value, ...]:
+        values = tuple(parse(part) for part in text.split(","))
+        if len(set(values)) != len(values):
+            raise argparse.ArgumentTypeError(f"must be different values, got '{text}'")
+        return values
+
+    return parse_all
+
+
+def network_job(options: argparse.Namespace, *, render: bool) -> dict[str, Any]:
+    """Return the arguments of a `BenchmarkJob`, which needs PyTorch to be imported."""
+    names = "checkpoint backbone image_size grid voxel_size mode device".split()
+    names += "precision share repeats engine image".split()
+    return {**{name: getattr(options, name) for name in names}, "render": render}
+
+
+def save(
+    output: Path | None, figures: dict[str, Any], plot: Callable[[Path, dict[str, Any]], None]
+) -> None:
+    """Write the figures, and their plot beside them, if an output was asked for."""
+    if output is None:
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, (json.dumps(figures, indent=2) + "\n").encode())
+    picture = output.with_suffix(".png")
+    plot(picture, figures)
+    console = Console(stderr=True)
+    console.print(f"saved {output} and {picture}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _json_file(text: str) -> Path:
+    if not text.endswith(".json"):
+        raise argparse.ArgumentTypeError(f"must be a file *.json, got '{text}'")
+    return Path(text)
+
+
+def _share(text: str) -> float:
+    value = positive(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"must be over 0 and at most 1, got '{text}'")
+    return value
