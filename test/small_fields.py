@@ -35,7 +35,7 @@ NEARBY = FieldSettings(
     encoder=EncoderSettings(trainable=False, tap_scales=(20.0, 10.0, 3.5, 20.0)),
     rays=RaySettings(patches=8, samples=(8,), aligned=False),
     losses=LossSettings(
-        photometric="mean", downsampler="mean", artifacts=False, feature_roughness=0, filled=0.1
+        photometric="mean", downsampler="mean", artifacts=False, feature_roughness=0, filled=(0.1,)
     ),
     optimiser=OptimiserSettings(density_bias=-1.0),
     flip=False,

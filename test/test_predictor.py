@@ -13,7 +13,8 @@ from scenedino_ros.core.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
-from scenedino_ros.core.grid_view import camera_points
+from scenedino_ros.core.field import PositionalCode
+from scenedino_ros.core.grid_view import camera_points, encode_positions
 from scenedino_ros.core.image import image_tensor
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.render import pixel_rays, render_rays, sample_distances
@@ -105,6 +106,15 @@ def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(whole.density, parts.density, rtol=1e-5)
     np.testing.assert_allclose(whole_view.depth, parts_view.depth, rtol=1e-5)
     np.testing.assert_array_equal(whole_view.label, parts_view.label)
+
+
+def test_positions_are_encoded_as_the_network_does() -> None:
+    code = PositionalCode(6, 1.5, (3.0, 80.0))
+    generator = torch.Generator().manual_seed(2)
+    uv_norm = torch.rand(1000, 2, generator=generator) * 4 - 2
+    depth = torch.rand(1000, generator=generator) * 100 - 5  # behind the camera as well
+    found = encode_positions(code, uv_norm, depth)
+    torch.testing.assert_close(found, code(uv_norm, depth), rtol=0, atol=1e-6)
 
 
 def test_hidden_classes_are_left_out() -> None:
@@ -209,6 +219,14 @@ def test_bfloat16_stays_close() -> None:
         densities.append(predictor.voxels(encoded, GRID, T_GRID_CAM, query).density)
     error = np.abs(densities[0] - densities[1])
     assert 0 < error.mean() < 0.05 * densities[0].mean()
+
+
+def test_bfloat16_lets_go_of_the_weights_it_was_given() -> None:
+    checkpoint = lively_checkpoint()
+    given = {value.data_ptr() for value in checkpoint.state.values()}
+    predictor = Predictor(checkpoint, device="cpu", precision="bfloat16")
+    kept = predictor._engine.network.state_dict()
+    assert not given & {value.data_ptr() for value in kept.values()}
 
 
 def out_of_memory_above(limit: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch):

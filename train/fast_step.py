@@ -73,7 +73,7 @@ def render_patches_fast(
     ).squeeze(-2)
     feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
     colors, unseen = _colors(sources, points, seen.visible[0], result.weights)
-    filled = filled_share(density, distances)
+    filled = filled_share(density)
     return RenderedPatches(result.distance, filled, result.weights, colors, unseen, feature)
 
 

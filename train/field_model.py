@@ -200,9 +200,10 @@ class FieldTraining(nn.Module):
         if weights.feature_roughness:
             terms["feature_roughness"] = feature_roughness(full, batch.colors)
             total = total + weights.feature_roughness * terms["feature_roughness"]
-        if weights.filled:
+        filled_weight = weights.filled[phase % len(weights.filled)]
+        if filled_weight:
             terms["filled"] = rendered.filled.mean()
-            total = total + weights.filled * terms["filled"]
+            total = total + filled_weight * terms["filled"]
         return {"total": total, **terms}
 
     def _prediction(self, full: torch.Tensor, token: torch.Tensor) -> torch.Tensor:

@@ -102,8 +102,11 @@ class LossSettings:
     )
     depth_roughness: float = setting(0.001, "Weight of rough inverse distance", low=0.0)
     feature_roughness: float = setting(0.25, "Weight of rough features", low=0.0)
-    filled: float = setting(
-        0.0, "Weight of how much space is filled; what no view shows is then left empty", low=0.0
+    filled: tuple[float, ...] = setting(
+        (0.0,),
+        "Weight of how filled space is, one number or one for each phase; what no view shows is "
+        "then left empty",
+        low=0.0,
     )
     downsampler: str = setting(
         "salience", "How a patch becomes a token", choices=("salience", "mean")
@@ -179,7 +182,11 @@ class FieldSettings:
                 f"{len(rays.levels)} levels in {len(rays.phases)} phases, "
                 f"got {len(rays.level_shares)}"
             )
-        phased = {"rays.samples": rays.samples, "losses.feature": self.losses.feature}
+        phased = {
+            "rays.samples": rays.samples,
+            "losses.feature": self.losses.feature,
+            "losses.filled": self.losses.filled,
+        }
         for name, values in phased.items():
             if len(values) not in (1, len(rays.phases)):
                 raise InputError(

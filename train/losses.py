@@ -105,21 +105,19 @@ def _source_errors(rendered: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     return error.unflatten(0, (-1, n_sources)).permute(0, 2, 3, 1)
 
 
-def filled_share(density: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-    """Return how much of each ray's length is filled: the mean opacity of its metres.
+def filled_share(density: torch.Tensor) -> torch.Tensor:
+    """Return how filled the space at the samples of rays is: the mean opacity of a metre of it.
 
-    Colours say nothing about what is behind the first surface, and a network leaves it solid
-    unless something small says otherwise.
+    Colours say nothing about what is behind a surface, and a network leaves all of it solid unless
+    something small says otherwise.
 
     Args:
         density: (..., K) of the samples, 1/m.
-        distances: (..., K) of the samples, metres, ascending.
 
     Returns:
         (...) shares, 0 to 1.
     """
-    length = distances[..., -1] - distances[..., 0]
-    return torch.trapezoid(1 - torch.exp(-density), distances, dim=-1) / length
+    return 1 - torch.exp(-density).mean(dim=-1)
 
 
 def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

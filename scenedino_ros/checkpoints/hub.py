@@ -28,7 +28,6 @@ from scenedino_ros.checkpoints.published import (
     UNTRAINED,
     cached_file,
     file_sha256,
-    is_untrained,
 )
 from scenedino_ros.core.errors import CheckpointError
 
@@ -42,8 +41,7 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
     """Load a checkpoint the way users name it.
 
     Args:
-        text: As for `locate`, or ``untrained`` for random weights of the small architecture;
-            they also stand in for the package's model while there is none.
+        text: As for `locate`, or ``untrained`` for random weights of the small architecture.
         progress: Told in a few words what is going on, when it takes long.
 
     Raises:
@@ -52,7 +50,7 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
     # Imported here, as below: finding a file or showing its card need not wait for torch.
     from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
 
-    if is_untrained(text):
+    if text == UNTRAINED:
         return untrained_checkpoint()
     return load_checkpoint(locate(text, progress))
 
@@ -70,7 +68,7 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
     """
     if text in ("", DEFAULT):
         if not DEFAULT_FILE.is_file():
-            raise CheckpointError("this package has no trained model of its own yet")
+            raise CheckpointError(f"the package's own model is missing: no file {DEFAULT_FILE}")
         return DEFAULT_FILE
     if text in PUBLISHED:
         return fetch_published(text, progress) if fetch else _cached(text)

@@ -40,14 +40,6 @@ PUBLISHED = {
 }
 
 
-def is_untrained(text: str) -> bool:
-    """Return whether a name stands for random weights.
-
-    ``untrained`` does, and so does the empty name while the package has no model of its own.
-    """
-    return text == UNTRAINED or (text == "" and not DEFAULT_FILE.is_file())
-
-
 def cache_folder() -> Path:
     """Return where converted checkpoints are kept.
 

@@ -73,7 +73,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default="",
         metavar="NAME|PATH",
-        help=".safetensors file or published name; default: untrained weights, which mean nothing",
+        help=".safetensors file or published name (default: the model of the package)",
     )
     group.add_argument(
         "--mode",

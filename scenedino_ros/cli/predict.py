@@ -66,7 +66,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "--checkpoint",
         default="",
         metavar="NAME|PATH",
-        help=".safetensors file or published name; default: untrained weights, which mean nothing",
+        help=".safetensors file or published name (default: the model of the package)",
     )
     group.add_argument(
         "--mode",

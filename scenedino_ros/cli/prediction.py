@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from scenedino_ros.checkpoints.hub import locate
-from scenedino_ros.checkpoints.published import UNTRAINED, is_untrained
+from scenedino_ros.checkpoints.published import UNTRAINED
 from scenedino_ros.cli.camera_file import camera_from_yaml
 from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.results import (
@@ -96,7 +96,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
     """
     with telling("looking at the checkpoint") as tell:
         camera = _camera(job)
-        checkpoint = None if is_untrained(job.checkpoint) else locate(job.checkpoint, tell)
+        checkpoint = None if job.checkpoint == UNTRAINED else locate(job.checkpoint, tell)
         card = read_card(checkpoint) if checkpoint else None
         query = _query(job, card)
         settings = _settings(job, camera, card, query)

@@ -169,7 +169,7 @@ class ModelSettings:
     checkpoint: str = setting(
         "",
         "Checkpoint file (.safetensors), or the name of a published checkpoint; "
-        "empty: the model of the package, or untrained weights while it has none",
+        "empty: the model of the package",
     )
     device: str = setting(
         "auto",
@@ -178,7 +178,7 @@ class ModelSettings:
     )
     precision: str = setting(
         "float32",
-        "Arithmetic of encoder and decoder; the point queries always run in float32",
+        "Arithmetic of the network; positions, densities and the scores of classes stay float32",
         choices=("float32", "bfloat16"),
     )
     engine: str = setting(

@@ -100,7 +100,7 @@ class Chunks:
         """
         shape = (count, columns) if columns else (count,)
         result = torch.empty(shape, device=self._device)
-        chunk = max(_MIN_CHUNK, self._budget // (4 * bytes_each))
+        chunk = max(_MIN_CHUNK, self._budget // (8 * bytes_each))
         start = 0
         while start < count:
             part = slice(start, min(start + chunk, count))

@@ -26,7 +26,8 @@ from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
 _COSINE_TEMPERATURE = 0.1
 # Channels added for one of ones: as many as vector units take at a time.
 _ONES = 16
-_STRIP_ROWS = 4
+# A strip of the doubled map: small beside the caches, large beside the cost of a call.
+_STRIP_BYTES = 1 << 20
 
 
 class FoldedSceneDino(nn.Module):
@@ -72,11 +73,12 @@ class FoldedSceneDino(nn.Module):
         """
         small = self.fuse(image)
         return_freed_memory()  # of encoder and decoder, before the map is laid out
-        batch, _, height, width = small.shape
+        batch, channels, height, width = small.shape
         scale = 4 if self.tail.upsamples else 2
         size = (batch, scale * height, scale * width, len(self.tail.bias))
         result = torch.empty(size, dtype=dtype, device=small.device)
-        strips = doubled_rows(small, _STRIP_ROWS)
+        rows = max(2, _STRIP_BYTES // (4 * batch * channels * 2 * width))
+        strips = doubled_rows(small, rows)
         for conv in (self.plain.decoder.project, self.tail.first):
             strips = convolved(strips, conv)
         row = 0

@@ -9,7 +9,13 @@ import torch
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
-from scenedino_ros.core.device import MIB, Chunks, choose_device, device_memory
+from scenedino_ros.core.device import (
+    MIB,
+    Chunks,
+    choose_device,
+    device_memory,
+    return_freed_memory,
+)
 from scenedino_ros.core.encoder import backbone_spec
 from scenedino_ros.core.engine import MakeEngine, Points, TorchEngine
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
@@ -283,6 +289,7 @@ class Predictor:
                 budget=self._budget,
             )
             self._view_key = key
+            return_freed_memory()
         return self._view
 
     def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:

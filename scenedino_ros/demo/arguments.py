@@ -128,7 +128,7 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
         "--checkpoint",
         default="",
         metavar="NAME|PATH",
-        help=".safetensors file or published name (default: untrained, meaningless weights)",
+        help=".safetensors file or published name (default: the model of the package)",
     )
     group.add_argument("--device", default="auto", choices=_choices("device"))
     group.add_argument("--precision", default="float32", choices=_choices("precision"))

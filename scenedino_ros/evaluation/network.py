@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scenedino_ros.checkpoints.hub import locate
-from scenedino_ros.checkpoints.published import UNTRAINED, file_sha256, is_untrained
+from scenedino_ros.checkpoints.published import UNTRAINED, file_sha256
 from scenedino_ros.core.checkpoint import (
     SMALL_CONFIG,
     Checkpoint,
@@ -51,7 +51,7 @@ class NetworkChoice:
     @cached_property
     def path(self) -> Path | None:
         """The checkpoint's file, fetched if it is a published one; None: untrained."""
-        return None if is_untrained(self.checkpoint) else locate(self.checkpoint)
+        return None if self.checkpoint == UNTRAINED else locate(self.checkpoint)
 
     def settings(self) -> dict[str, Any]:
         """Return what predictions depend on; the file by its content, not by its name."""
