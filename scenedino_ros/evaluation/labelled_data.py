@@ -137,7 +137,7 @@ def stretched(image: np.ndarray, size: Size) -> np.ndarray:
 
 def part_in_words(every: int) -> str:
     """Return which part of a set is taken, for its name; empty for all of it."""
-    return "" if every == 1 else f", every {every}th image"
+    return "" if every == 1 else f", one image in {every}"
 
 
 @dataclass(frozen=True)

@@ -247,5 +247,5 @@ def _read_frames(path: Path) -> list[list[str]]:
 
 
 def _pairs_in_words(stride: int, every: int) -> str:
-    taken = "every pair" if every == 1 else f"every {every}th pair"
+    taken = "every pair" if every == 1 else f"one pair in {every}"
     return f"{taken} of frames {stride} apart"
