@@ -241,7 +241,7 @@ def test_raw_images_are_the_compressed_ones_with_everything_else(tmp_path: Path)
         ours = [m.message for m in after.messages([raw.image_topic])]
         assert len(list(after.messages([raw.info_topic]))) == 4
     assert len(ours) == 4
-    for compressed, image in zip(theirs, ours, strict=False):
+    for compressed, image in zip(theirs[:4], ours, strict=True):
         assert stamp_ns(image.header) == stamp_ns(compressed.header)
         rgb = rgb_from_image(image)
         assert rgb.shape == (31, 82, 3)

@@ -6,29 +6,20 @@ a CPU and on a GPU.
 """
 
 import argparse
-import importlib
-from typing import NamedTuple
 
-
-class Benchmark(NamedTuple):
-    """One benchmark: its module has ``add_arguments``, ``run`` and a docstring for the help."""
-
-    name: str
-    summary: str
-    module: str
-
+from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 
 BENCHMARKS = (
-    Benchmark(
+    Subcommand(
         "network",
         "time per stage and memory, plain and folded",
         "scenedino_ros.cli.benchmark_network",
     ),
-    Benchmark(
+    Subcommand(
         "curves", "cost over voxels and over image size", "scenedino_ros.cli.benchmark_curves"
     ),
-    Benchmark("node", "the whole node at given camera rates", "scenedino_ros.cli.benchmark_node"),
-    Benchmark(
+    Subcommand("node", "the whole node at given camera rates", "scenedino_ros.cli.benchmark_node"),
+    Subcommand(
         "messages",
         "messages of 100,000 voxels, images, transport",
         "scenedino_ros.cli.benchmark_messages",
@@ -48,20 +39,4 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare one nested subcommand per benchmark."""
     parser.epilog = _EPILOG
-    choices = parser.add_subparsers(dest="benchmark", metavar="WHAT", required=True)
-    for entry in BENCHMARKS:
-        module = importlib.import_module(entry.module)
-        subparser = choices.add_parser(
-            entry.name,
-            help=entry.summary,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(subparser)
-        subparser.set_defaults(measure=module.run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Run the benchmark that was chosen."""
-    code: int = options.measure(options)
-    return code
+    add_subcommands(parser, BENCHMARKS, dest="benchmark", metavar="WHAT")

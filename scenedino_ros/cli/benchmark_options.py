@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from scenedino_ros.cli.values import count, image_size, positive
-from scenedino_ros.core.config import ENGINES, PREDICTION_MODES, ModelSettings
+from scenedino_ros.cli.network_arguments import add_checkpoint, add_image_size, add_runtime
+from scenedino_ros.cli.values import count, positive
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.export import write_atomically
 
@@ -42,30 +42,15 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     """Declare which network is run, and how."""
     group = parser.add_argument_group("network")
     weights = group.add_mutually_exclusive_group()
-    weights.add_argument(
-        "--checkpoint", default="", metavar="NAME|PATH", help="default: the package's model"
-    )
+    add_checkpoint(weights)
     weights.add_argument(
         "--backbone",
         default="",
         metavar="NAME",
         help="untrained weights of the published architecture on this backbone instead",
     )
-    group.add_argument(
-        "--image-size",
-        type=image_size,
-        metavar="HEIGHTxWIDTH",
-        help="the network's picture (default: as in the checkpoint)",
-    )
-    group.add_argument("--mode", choices=PREDICTION_MODES, default=ModelSettings.mode)
-    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    group.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    group.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default=ModelSettings.engine,
-        help="what runs the folded network (default: %(default)s)",
-    )
+    add_image_size(group)
+    add_runtime(group)
 
 
 def add_grid(parser: argparse.ArgumentParser, default: str, voxel_size: float) -> None:

@@ -6,43 +6,34 @@ counts what is there by now. 'scenedino report' puts several runs on one page.
 """
 
 import argparse
-import importlib
-from typing import NamedTuple
 
-
-class Evaluation(NamedTuple):
-    """One table: its module has ``add_arguments``, ``run`` and a docstring for the help."""
-
-    name: str
-    summary: str
-    module: str
-
+from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 
 EVALUATIONS = (
-    Evaluation(
+    Subcommand(
         "ssc", "semantic scene completion, SSCBench-KITTI-360", "scenedino_ros.cli.evaluate_ssc"
     ),
-    Evaluation(
+    Subcommand(
         "geometry",
         "occupancy grids of a drive, beside grids that look at no image",
         "scenedino_ros.cli.evaluate_geometry",
     ),
-    Evaluation(
+    Subcommand(
         "segmentation",
         "classes of images: KITTI-360, Cityscapes, BDD100K",
         "scenedino_ros.cli.evaluate_segmentation",
     ),
-    Evaluation(
+    Subcommand(
         "probe",
         "linear or MLP probes of a frozen network's features",
         "scenedino_ros.cli.evaluate_probe",
     ),
-    Evaluation(
+    Subcommand(
         "consistency",
         "features of the same surface in two frames",
         "scenedino_ros.cli.evaluate_consistency",
     ),
-    Evaluation("depth", "rendered depth against LiDAR", "scenedino_ros.cli.evaluate_depth"),
+    Subcommand("depth", "rendered depth against LiDAR", "scenedino_ros.cli.evaluate_depth"),
 )
 _EPILOG = """\
 'scenedino evaluate TABLE --help' tells more.
@@ -56,20 +47,4 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare one nested subcommand per table."""
     parser.epilog = _EPILOG
-    choices = parser.add_subparsers(dest="evaluation", metavar="TABLE", required=True)
-    for entry in EVALUATIONS:
-        module = importlib.import_module(entry.module)
-        subparser = choices.add_parser(
-            entry.name,
-            help=entry.summary,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(subparser)
-        subparser.set_defaults(evaluate=module.run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Make the table that was chosen."""
-    code: int = options.evaluate(options)
-    return code
+    add_subcommands(parser, EVALUATIONS, dest="evaluation", metavar="TABLE")

@@ -30,7 +30,7 @@ examples:
   scenedino evaluate consistency KITTI-360/data_2d_raw/2013_05_28_drive_0009_sync \\
       --checkpoint ssc-kitti-360-dino --features dino_vitb8 --every 10 -o runs/consistency
   scenedino evaluate consistency RealEstate10K --checkpoint re10k.safetensors \\
-      --image-size 288,512 --features dinov2_vitb14:timm+fit3d -o runs/re10k
+      --image-size 288x512 --features dinov2_vitb14:timm+fit3d -o runs/re10k
 """
 
 

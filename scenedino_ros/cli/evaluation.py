@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scenedino_ros.cli.network_arguments import (
+    add_checkpoint,
+    add_image_size,
+    add_runtime,
+    choices,
+)
 from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import count, counts
-from scenedino_ros.core.config import PREDICTION_MODES, InputSettings, ModelSettings
+from scenedino_ros.cli.values import count
+from scenedino_ros.core.config import InputSettings
 from scenedino_ros.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,50 +65,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes (default: one per GPU, else per core; torchrun's ranks if it starts them)",
     )
-    group.add_argument(
-        "--device",
-        choices=ModelSettings.__dataclass_fields__["device"].metadata["choices"],
-        default=ModelSettings.device,
-    )
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which network is evaluated."""
-    group = parser.add_argument_group("model")
-    group.add_argument(
-        "--checkpoint",
-        default="",
-        metavar="NAME|PATH",
-        help=".safetensors file or published name (default: the model of the package)",
-    )
-    group.add_argument(
-        "--mode",
-        choices=PREDICTION_MODES,
-        default=ModelSettings.mode,
-        help="which head names the classes (default: %(default)s)",
-    )
-    group.add_argument(
-        "--image-size",
-        type=counts("HEIGHT,WIDTH"),
-        metavar="HEIGHT,WIDTH",
-        help="of the network's picture, a whole patch grid (default: the checkpoint's)",
-    )
-    group.add_argument(
-        "--precision",
-        choices=ModelSettings.__dataclass_fields__["precision"].metadata["choices"],
-        default=ModelSettings.precision,
-        help="of encoder and decoder (default: %(default)s)",
-    )
-    group.add_argument(
-        "--engine",
-        choices=ModelSettings.__dataclass_fields__["engine"].metadata["choices"],
-        default=ModelSettings.engine,
-        help="what runs the network; auto: the faster of torch and onnx here, measured once for "
-        "all processes of a run (default: %(default)s)",
-    )
+    group = parser.add_argument_group("network")
+    add_checkpoint(group)
+    add_image_size(group)
+    add_runtime(group)
     group.add_argument(
         "--fit",
-        choices=InputSettings.__dataclass_fields__["fit"].metadata["choices"],
+        choices=choices(InputSettings, "fit"),
         default="stretch",
         help="how images of another aspect ratio fill the network's (default: %(default)s)",
     )

@@ -5,31 +5,13 @@ an error, told in one sentence; 130 stopped with Ctrl-C.
 """
 
 import argparse
-import importlib
 import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 from scenedino_ros.core.errors import SceneDinoError
-
-
-@dataclass(frozen=True)
-class Subcommand:
-    """One subcommand: its module is only imported when it is chosen.
-
-    Attributes:
-        name: What the user types.
-        summary: One line for ``scenedino --help``.
-        module: Has ``add_arguments(parser)`` and ``run(arguments) -> int``; the module's own
-            docstring is the subcommand's description.
-    """
-
-    name: str
-    summary: str
-    module: str
-
 
 SUBCOMMANDS = (
     Subcommand(
@@ -104,19 +86,8 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    choices = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), "")
-    for entry in SUBCOMMANDS:
-        subparser = choices.add_parser(
-            entry.name,
-            help=entry.summary,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if entry.name == chosen:
-            module = importlib.import_module(entry.module)
-            subparser.description = module.__doc__
-            module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+    add_subcommands(parser, SUBCOMMANDS, dest="subcommand", metavar="SUBCOMMAND", chosen=chosen)
     return parser
 
 

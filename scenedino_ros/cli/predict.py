@@ -14,9 +14,15 @@ A bad image in a folder is reported and the others are done; the exit code is th
 import argparse
 from pathlib import Path
 
+from scenedino_ros.cli.network_arguments import (
+    add_checkpoint,
+    add_image_size,
+    add_runtime,
+    choices,
+)
 from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.values import counts, not_negative, numbers, positive
-from scenedino_ros.core.config import PREDICTION_MODES, InputSettings, ModelSettings
+from scenedino_ros.core.config import InputSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.ros.transforms import matrix_from_numbers
@@ -53,49 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     camera.add_argument(
         "--fit",
-        choices=_choices(InputSettings, "fit"),
+        choices=choices(InputSettings, "fit"),
         default=InputSettings.fit,
         help="how images of another aspect ratio fill the network's (default: %(default)s)",
     )
-    _add_model_arguments(parser.add_argument_group("model"))
+    network = parser.add_argument_group("network")
+    add_checkpoint(network)
+    add_image_size(network)
+    add_runtime(network)
     _add_grid_arguments(parser.add_argument_group("voxels"))
-
-
-def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--checkpoint",
-        default="",
-        metavar="NAME|PATH",
-        help=".safetensors file or published name (default: the model of the package)",
-    )
-    group.add_argument(
-        "--mode",
-        choices=PREDICTION_MODES,
-        default=ModelSettings.mode,
-        help="which head names the classes (default: %(default)s)",
-    )
-    group.add_argument(
-        "--image-size",
-        type=counts("HEIGHT,WIDTH"),
-        metavar="HEIGHT,WIDTH",
-        help="of the network's picture, a whole patch grid (default: the checkpoint's)",
-    )
-    group.add_argument(
-        "--device", choices=_choices(ModelSettings, "device"), default=ModelSettings.device
-    )
-    group.add_argument(
-        "--precision",
-        choices=_choices(ModelSettings, "precision"),
-        default=ModelSettings.precision,
-        help="of encoder and decoder (default: %(default)s)",
-    )
-    group.add_argument(
-        "--engine",
-        choices=_choices(ModelSettings, "engine"),
-        default=ModelSettings.engine,
-        help="what runs the network; auto: the faster of torch and onnx here "
-        "(default: %(default)s)",
-    )
 
 
 def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
@@ -192,7 +164,3 @@ def grid_from(options: argparse.Namespace) -> VoxelGrid:
         options.shape or preset.shape,
         options.voxel_size or preset.voxel_size,
     )
-
-
-def _choices(settings: type, name: str) -> tuple[str, ...]:
-    return settings.__dataclass_fields__[name].metadata["choices"]

@@ -1,11 +1,11 @@
 """Command line of the demo."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 
+from scenedino_ros.cli.network_arguments import add_checkpoint, add_runtime
 from scenedino_ros.cli.values import numbers, positive
-from scenedino_ros.core.config import ModelSettings, VoxelSettings
+from scenedino_ros.core.config import VoxelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 
 _DESCRIPTION = """\
@@ -124,20 +124,8 @@ def _add_play(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_node(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--checkpoint",
-        default="",
-        metavar="NAME|PATH",
-        help=".safetensors file or published name (default: the model of the package)",
-    )
-    group.add_argument("--device", default="auto", choices=_choices("device"))
-    group.add_argument("--precision", default="float32", choices=_choices("precision"))
-    group.add_argument(
-        "--mode",
-        choices=_choices("mode"),
-        default=ModelSettings.mode,
-        help="which head names the classes (default: %(default)s)",
-    )
+    add_checkpoint(group)
+    add_runtime(group)
     group.add_argument(
         "--grid",
         choices=tuple(GRID_PRESETS),
@@ -157,11 +145,6 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
         metavar="DENSITY",
         help="voxels are occupied from this density on, 1/m (default: that of the checkpoint)",
     )
-
-
-def _choices(name: str) -> tuple[str, ...]:
-    (field,) = (field for field in dataclasses.fields(ModelSettings) if field.name == name)
-    return field.metadata["choices"]
 
 
 def _count(text: str) -> int:

@@ -92,12 +92,8 @@ class Run:
     def _play(self) -> ProcessError | None:
         """Play the drive through the node; return what went wrong."""
         args = self._args
-        model = {
-            "checkpoint": self._checkpoint,
-            "device": args.device,
-            "precision": args.precision,
-            "mode": args.mode,
-        }
+        names = ("device", "precision", "mode", "engine")
+        model = {"checkpoint": self._checkpoint, **{name: getattr(args, name) for name in names}}
         plan = Plan(
             folder=self._folder,
             drive=self._drive,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -124,14 +125,20 @@ class StreamIndex:
             raise InputError(
                 f"messages of {self.topic} must be of one frame, got {sorted(self.frame_ids)}"
             )
-        self._count([f[0] > 0 for f in self._frames], "have no stamp and are left out", problems)
         stamped = [f for f in self._frames if f[0] > 0]
-        ascending = [True, *(b[0] >= a[0] for a, b in zip(stamped, stamped[1:], strict=False))]
-        self._count(ascending, "have a stamp before that of the one recorded before", problems)
-        ordered = sorted(stamped, key=lambda f: f[0])
-        new = [True, *(b[0] > a[0] for a, b in zip(ordered, ordered[1:], strict=False))]
-        self._count(new[: len(ordered)], "repeat a stamp and are left out", problems)
-        kept = [f for f, is_new in zip(ordered, new, strict=False) if is_new]
+        backwards = sum(b[0] < a[0] for a, b in pairwise(stamped))
+        # Of equal stamps the first one recorded stays: sorting keeps their order.
+        first: dict[int, tuple[int, int, MessagePlace]] = {}
+        for frame in sorted(stamped, key=lambda f: f[0]):
+            first.setdefault(frame[0], frame)
+        kept = list(first.values())
+        for bad, of, sentence in (
+            (len(self._frames) - len(stamped), self._frames, "have no stamp and are left out"),
+            (backwards, stamped, "have a stamp before that of the one recorded before"),
+            (len(stamped) - len(kept), stamped, "repeat a stamp and are left out"),
+        ):
+            if bad:
+                problems.append(f"{bad} of {len(of)} messages of {self.topic} {sentence}")
         return Stream(
             self.topic,
             next(iter(self.frame_ids), ""),
@@ -139,8 +146,3 @@ class StreamIndex:
             np.array([f[1] for f in kept], dtype=np.int64),
             tuple(f[2] for f in kept),
         )
-
-    def _count(self, good: list[bool], sentence: str, problems: list[str]) -> None:
-        bad = good.count(False)
-        if bad:
-            problems.append(f"{bad} of {len(good)} messages of {self.topic} {sentence}")

@@ -84,7 +84,8 @@ class SceneRenderer:
             T_world_cam: (4, 4) camera (optical frame) to world, metres.
         """
         light = np.zeros((len(view.pixels), 3), dtype=np.float32)
-        for directions, occluder in zip(view.samples, _OCCLUDER_DIRECTIONS, strict=False):
+        occluders = _OCCLUDER_DIRECTIONS[: len(view.samples)]
+        for directions, occluder in zip(view.samples, occluders, strict=True):
             rays = rays_in_world(directions, T_world_cam)
             light += self._light(rays, view.spread, occluder) / len(view.samples)
         depth, label = self.measure(view, T_world_cam)
