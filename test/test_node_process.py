@@ -290,6 +290,7 @@ def test_every_image_is_accounted_for(street):
 
 
 def test_live_parameters_hold_from_the_next_frame(street):
+    street.send_until_counted("images out")
     everything = street.clouds.next().width
     assert street.set_parameter("voxels.density_threshold", 1e9) == (True, "")
     street.spin_for(0.1)
