@@ -12,6 +12,7 @@ from image_folders import write_store
 from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.cli.main import main
+from scenedino_ros.core import engine as core_engine
 from scenedino_ros.core.checkpoint import Checkpoint, build_model, save_checkpoint
 from scenedino_ros.core.engine import Points, TorchEngine
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
@@ -21,7 +22,7 @@ from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.engines import exported, opening, packages, parity
 from scenedino_ros.engines.exported import CARD, check_exported, fingerprint, onnx_engine
 from scenedino_ros.engines.graph_engine import MOST_POINTS
-from scenedino_ros.engines.opening import engine_maker
+from scenedino_ros.engines.opening import engine_maker, fastest_engine
 from scenedino_ros.engines.parity import Deviation, compare
 from scenedino_ros.evaluation.result import read_result
 from scenedino_ros.pictures import write_png
@@ -55,6 +56,16 @@ def graphs(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SCENEDINO_CACHE", str(cache))
     (folder,) = (cache / "graphs").iterdir()
     return folder
+
+
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the packages that only some engines need fail to be imported."""
+
+    def absent(name: str) -> None:
+        raise ImportError(f"No module named '{name}'")
+
+    monkeypatch.setattr(packages.importlib, "import_module", absent)
 
 
 def test_onnx_runtime_gives_the_voxels_and_views_of_pytorch(graphs: Path) -> None:
@@ -108,17 +119,53 @@ def test_the_card_tells_what_was_exported(graphs: Path) -> None:
     assert card["deviation"]["points"] > 1000
 
 
-def test_auto_measures_both(graphs: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "precision", "measured"),
+    [
+        ("auto", "float32", ["torch in float32", "onnx in float32"]),
+        ("torch", "auto", ["torch in float32", "torch in bfloat16"]),
+        ("auto", "auto", ["torch in float32", "torch in bfloat16", "onnx in float32"]),
+    ],
+)
+def test_auto_takes_the_fastest(
+    graphs: Path, name: str, precision: str, measured: list[str]
+) -> None:
     told: list[str] = []
-    make = engine_maker("auto", told.append)
-    engine = make(build_model(checkpoint()), CPU, "float32", MODE)
-    (line,) = told
-    chosen = "onnx" if engine.describe().startswith("ONNX") else "torch"
-    assert line.startswith(f"engine {chosen}: a picture takes PyTorch ")
-    # What ONNX Runtime cannot do is no reason to give up.
-    engine = make(build_model(checkpoint()), CPU, "bfloat16", MODE)
-    assert engine.describe().endswith("bfloat16")
-    assert told[1] == "engine torch: engine onnx runs in precision float32, got 'bfloat16'"
+    weights = build_model(checkpoint())
+    found = fastest_engine(name, weights, CPU, precision, MODE, told.append)
+    times = {}
+    for line in told:
+        words, _, rest = line.removeprefix("engine ").partition(" takes ")
+        times[words] = float(rest.removesuffix(" ms for a picture"))
+    assert list(times) == measured
+    chosen = f"{found.name} in {found.precision}"
+    assert times[chosen] == min(times.values())
+    runs_on = "ONNX Runtime" if found.name == "onnx" else "PyTorch"
+    assert found.engine.describe().startswith(runs_on)
+    assert (found.precision == "bfloat16") == found.engine.describe().endswith("bfloat16")
+    # Rounding one candidate's weights leaves those of the others as they were.
+    image = torch.rand(1, 3, *CONFIG.image_size) * 2 - 1
+    wanted = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE).hidden_map(image)
+    worst = (found.engine.hidden_map(image).float() - wanted).abs().max() / wanted.abs().max()
+    assert worst < (0.1 if found.precision == "bfloat16" else 1e-4)
+
+
+def test_auto_asks_nobody_where_one_engine_fits() -> None:
+    told: list[str] = []
+    model = build_model(checkpoint())
+    found = fastest_engine("auto", model, CPU, "bfloat16", MODE, told.append)
+    assert (found.name, found.precision, told) == ("torch", "bfloat16", [])
+    with pytest.raises(
+        InputError, match="precision must be float32, bfloat16 or auto, got 'int4'"
+    ):
+        fastest_engine("auto", model, CPU, "int4", MODE, told.append)
+
+
+def test_auto_does_without_what_is_not_installed(graphs: Path, without_packages: None) -> None:
+    told: list[str] = []
+    found = fastest_engine("auto", build_model(checkpoint()), CPU, "float32", MODE, told.append)
+    assert found.name == "torch"
+    assert any("onnx in float32 is left out: " in line for line in told)
 
 
 def test_evaluations_and_predictions_run_on_it(
@@ -226,7 +273,8 @@ def test_a_network_deviates_from_another_one_and_not_from_itself() -> None:
         Deviation(0.0, 0.0, float("nan"), 0, 10).check(1e-4)
 
 
-def test_weights_rounded_in_advance_change_nothing() -> None:
+def test_weights_rounded_in_advance_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_engine, "_SCORE_BYTES", 0)  # the same attention for both
     image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
     full = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE)
     low = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
@@ -240,21 +288,34 @@ def test_weights_rounded_in_advance_change_nothing() -> None:
     assert checkpoint().state["encoder.vit.blocks.0.mlp.fc1.weight"].dtype == torch.float32
 
 
-def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_of_few_tokens_is_close_to_the_fused_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
+    maps = {}
+    for limit in (0, core_engine._SCORE_BYTES):
+        monkeypatch.setattr(core_engine, "_SCORE_BYTES", limit)
+        opened = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
+        blocks = opened.network.plain.encoder.vit.blocks
+        assert all(block.attn.fused_attn == (limit == 0) for block in blocks)
+        with torch.inference_mode():
+            maps[limit] = opened.hidden_map(image).float()
+    fused, products = maps.values()
+    worst = (fused - products).abs().max() / fused.abs().max()
+    assert 0 < worst < 0.02
+
+
+def test_refusals(without_packages: None) -> None:
     with pytest.raises(InputError, match="engine must be one of torch, onnx, tensorrt, auto, got"):
         engine_maker("magic")
     model = build_model(checkpoint())
     with pytest.raises(InputError, match="engine onnx runs in precision float32, got 'bfloat16'"):
         engine_maker("onnx")(model, CPU, "bfloat16", MODE)
-    with pytest.raises(InputError, match="engine tensorrt is built in precision float32"):
+    with pytest.raises(InputError, match="engine tensorrt runs in precision float32, got"):
         engine_maker("tensorrt")(model, CPU, "bfloat16", MODE)
     with pytest.raises(InputError, match="engine tensorrt needs a GPU, but the device is cpu"):
         engine_maker("tensorrt")(model, CPU, "float32", MODE)
 
-    def absent(name: str) -> None:
-        raise ImportError(f"No module named '{name}'")
-
-    monkeypatch.setattr(packages.importlib, "import_module", absent)
     with pytest.raises(
         InputError, match="engine onnx needs the Python package onnxruntime, which cannot be imp"
     ):

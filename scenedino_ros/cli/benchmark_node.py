@@ -158,7 +158,7 @@ def _table(figures: dict[str, Any]) -> Table:
     table = Table(
         title=f"node, {figures['drive']} ({figures['transport']}), grid {grid['preset']} "
         f"({' x '.join(map(str, grid['shape']))}); p50 / p95 in ms",
-        caption=f"{network.get('device', '?')}, {network.get('precision', '?')}; subscribed to "
+        caption=f"{network.get('device', '?')}, {network.get('engine', '?')}; subscribed to "
         f"{', '.join(figures['subscribed'])}; {network.get('weights', 'unknown weights')}",
     )
     table.add_column("")

@@ -111,23 +111,27 @@ def network_from(options: argparse.Namespace) -> "NetworkChoice":
         fit=options.fit,
         engine=options.engine,
     )
-    if options.engine != "auto":
-        return network
-    return replace(network, engine=_settled_engine(network, options.output))
+    return _settled(network, options.output)
 
 
-def _settled_engine(network: "NetworkChoice", output: Path) -> str:
-    """Return the engine that a run was begun with, else the faster one."""
+def _settled(network: "NetworkChoice", output: Path) -> "NetworkChoice":
+    """Settle what is ``auto``: as the run was begun, else what is fastest."""
     from scenedino_ros.evaluation import workers
     from scenedino_ros.evaluation.run_folder import begun_settings
 
+    open_names = [name for name in ("engine", "precision") if getattr(network, name) == "auto"]
+    if not open_names:
+        return network
     if workers.is_rank():
-        raise InputError("engine must be named under torchrun, where auto would measure in each")
+        raise InputError(
+            f"{open_names[0]} must be named under torchrun, where auto would measure in each"
+        )
     begun = begun_settings(output)
     if begun is not None:
-        return str(begun.get("network", begun).get("engine"))
+        known = begun.get("network", begun)
+        return replace(network, **{name: str(known.get(name)) for name in open_names})
     with telling("measuring the engines") as tell, workers.one_thread():
-        return network.faster_engine(tell)
+        return network.settled(tell)
 
 
 def run_evaluation(evaluation: Evaluation, options: argparse.Namespace) -> int:

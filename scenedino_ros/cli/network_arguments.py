@@ -49,7 +49,8 @@ def add_runtime(group: argparse._ActionsContainer) -> None:
         "--precision",
         choices=choices(ModelSettings, "precision"),
         default=ModelSettings.precision,
-        help="of all but positions, densities and scores (default: %(default)s)",
+        help="of all but positions, densities and scores; auto: the faster one, measured at the "
+        "start (default: %(default)s)",
     )
     group.add_argument(
         "--engine",

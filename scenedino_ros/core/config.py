@@ -178,8 +178,9 @@ class ModelSettings:
     )
     precision: str = setting(
         "float32",
-        "Arithmetic of the network; positions, densities and the scores of classes stay float32",
-        choices=("float32", "bfloat16"),
+        "Arithmetic of the network, auto takes the faster one here; positions, densities and the "
+        "scores of classes stay float32",
+        choices=("float32", "bfloat16", "auto"),
     )
     engine: str = setting(
         "torch",

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
+from timm.layers import Attention
 from torch import nn
 
+from scenedino_ros.core.encoder import patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.folded import FoldedSceneDino
 from scenedino_ros.core.model import SceneDino
 
 PRECISIONS = ("float32", "bfloat16")
+_SCORE_BYTES = 1 << 24  # of float32 scores of all heads, up to which they are few
 
 
 class Points(NamedTuple):
@@ -87,6 +90,8 @@ class TorchEngine:
                 _round_weights(part)
             # Copies of what is left let go of the checkpoint's file and its float32 weights.
             self.network.apply(_own_tensors)
+            if device.type == "cpu":
+                _use_small_attention(model)
         self.network.to(device)
         self._device, self._precision = device, precision
 
@@ -132,6 +137,18 @@ def _own_tensors(layer: nn.Module) -> None:
         parameter.data = parameter.data.clone()
     for name, buffer in layer.named_buffers(recurse=False):
         setattr(layer, name, buffer.clone())
+
+
+def _use_small_attention(model: SceneDino) -> None:
+    """Let attention be two matrix products where the scores are few.
+
+    PyTorch's fused attention multiplies bfloat16 on a CPU at the speed of float32.
+    """
+    rows, columns = patch_grid(model.config.backbone, model.config.image_size)
+    tokens = rows * columns + 1
+    for layer in model.encoder.modules():
+        if isinstance(layer, Attention) and 4 * layer.num_heads * tokens**2 <= _SCORE_BYTES:
+            layer.fused_attn = False
 
 
 def _round_weights(part: nn.Module) -> None:

@@ -183,16 +183,15 @@ def encode_positions(
     position[:2] = uv_norm.T
     position[2] = 2 * (1 / depth.clamp(min=MIN_DEPTH) - 1 / far) / (1 / near - 1 / far) - 1
     waves = result[3:].view(-1, 2, 3, len(depth))
-    lower = None
     for k, (sine, cosine) in enumerate(waves):
-        begin = 0 if lower is None or k % _SINE_EVERY == 0 else 2
+        begin = 2 if k % _SINE_EVERY else 0  # rows before it follow from the wave below
         phase = position[begin:] * code.frequencies[k]
         torch.sin(phase, out=sine[begin:])
         torch.sin(phase.add_(math.pi / 2), out=cosine[begin:])
         if begin:
-            torch.mul(lower[0, :begin], lower[1, :begin], out=sine[:begin]).mul_(2)
-            torch.square(lower[0, :begin], out=cosine[:begin]).mul_(-2).add_(1)
-        lower = waves[k]
+            lower = waves[k - 1, :, :begin]
+            torch.mul(lower[0], lower[1], out=sine[:begin]).mul_(2)
+            torch.square(lower[0], out=cosine[:begin]).mul_(-2).add_(1)
     return result.T
 
 

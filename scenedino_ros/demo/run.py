@@ -166,7 +166,7 @@ class Run:
             "drive": drive.name,
             "images": f"{drive.images} on {drive.image_topic}, recorded at {drive.rate_hz:.1f} Hz",
             "weights": measured.weights,
-            "network": f"{network.get('image size', '?')} px, {network.get('precision', '?')}, "
+            "network": f"{network.get('image size', '?')} px, {network.get('engine', '?')}, "
             f"{network.get('mode', '?')}",
             "device": network.get("device", "?"),
             "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",

@@ -1,8 +1,10 @@
-"""Engines by name, exported on first use and kept in the cache."""
+"""Engines by name, exported on first use and kept in the cache; the fastest by measurement."""
 
+import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from filelock import FileLock
@@ -24,47 +26,107 @@ from scenedino_ros.engines.exported import (
 Tell = Callable[[str], None]
 
 _ROUNDS = 3  # pictures timed by each engine, after one that is not
+# What auto chooses among: engines, and the precisions they run in.
+_CANDIDATES = (("torch", "float32"), ("torch", "bfloat16"), ("onnx", "float32"))
+
+
+class Opened(NamedTuple):
+    """An engine that runs.
+
+    Attributes:
+        name: ``torch``, ``onnx`` or ``tensorrt``.
+        precision: ``float32`` or ``bfloat16``.
+        engine: The engine.
+    """
+
+    name: str
+    precision: str
+    engine: Engine
 
 
 def engine_maker(name: str, tell: Tell = lambda _: None) -> MakeEngine:
-    """Return what makes an engine.
+    """Return what makes an engine; where it or the precision is ``auto``, the fastest is taken.
 
     Args:
-        name: ``torch``, ``onnx``, ``tensorrt``, or ``auto`` for the faster of the first two.
+        name: ``torch``, ``onnx``, ``tensorrt`` or ``auto``.
         tell: Told in words what is going on.
 
     Raises:
         InputError: If there is no engine of that name.
     """
-    if name == "torch":
-        return TorchEngine
-    makers = {"onnx": _open_onnx, "tensorrt": _open_tensorrt, "auto": _open_faster}
-    if name not in makers:
+    if name not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got '{name}'")
-    open_engine = makers[name]
 
     def make(model: SceneDino, device: torch.device, precision: str, mode: str) -> Engine:
-        return open_engine(model, device, precision, mode, tell)
+        return fastest_engine(name, model, device, precision, mode, tell).engine
 
     return make
 
 
-def _open_onnx(
-    model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
-) -> Engine:
-    if precision != "float32":
-        raise InputError(f"engine onnx runs in precision float32, got '{precision}'")
-    return onnx_engine(_exported(model, mode, tell), model.config, device)
+def fastest_engine(
+    name: str, model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
+) -> Opened:
+    """Open the engine that encodes a picture fastest here, of those that fit the settings.
+
+    Args:
+        name: ``torch``, ``onnx``, ``tensorrt``, or ``auto`` for any of the first two.
+        model: The network, on the CPU; it must not be used afterwards.
+        device: Where it is to run.
+        precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
+        mode: Which head names the classes.
+        tell: Told in words what is going on, and what was measured.
+
+    Raises:
+        InputError: If engine and precision are named and do not fit each other or the device.
+    """
+    candidates = _candidates(name, precision)
+    if len(candidates) == 1:
+        return _open(candidates[0], model, device, mode, tell)
+    timed: list[tuple[float, Opened]] = []
+    for candidate in candidates:
+        # An engine may change the weights it is made of.
+        own = model if candidate == candidates[-1] else copy.deepcopy(model)
+        words = "engine {} in {}".format(*candidate)
+        try:
+            opened = _open(candidate, own, device, mode, tell)
+        except InputError as error:
+            tell(f"{words} is left out: {error}")
+            continue
+        seconds = _encoding_time(opened.engine, model, device)
+        tell(f"{words} takes {1000 * seconds:.0f} ms for a picture")
+        timed.append((seconds, opened))
+    return min(timed, key=lambda entry: entry[0])[1]
 
 
-def _open_tensorrt(
-    model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
-) -> Engine:
-    if precision != "float32":
-        raise InputError(f"engine tensorrt is built in precision float32, got '{precision}'")
-    if device.type != "cuda":
+def _candidates(name: str, precision: str) -> list[tuple[str, str]]:
+    """Return the engines and precisions that fit the settings."""
+    if name == "tensorrt" or "auto" not in (name, precision):
+        return [(name, "float32" if precision == "auto" else precision)]
+    fitting = [
+        candidate
+        for candidate in _CANDIDATES
+        if name in ("auto", candidate[0]) and precision in ("auto", candidate[1])
+    ]
+    if not fitting:
+        raise InputError(f"precision must be float32, bfloat16 or auto, got '{precision}'")
+    return fitting
+
+
+def _open(
+    candidate: tuple[str, str], model: SceneDino, device: torch.device, mode: str, tell: Tell
+) -> Opened:
+    name, precision = candidate
+    if name == "torch":
+        engine: Engine = TorchEngine(model, device, precision, mode)
+    elif precision != "float32":
+        raise InputError(f"engine {name} runs in precision float32, got '{precision}'")
+    elif name == "onnx":
+        engine = onnx_engine(_exported(model, mode, tell), model.config, device)
+    elif device.type != "cuda":
         raise InputError(f"engine tensorrt needs a GPU, but the device is {device.type}")
-    return tensorrt_engine(_exported(model, mode, tell), model.config, device, tell)
+    else:
+        engine = tensorrt_engine(_exported(model, mode, tell), model.config, device, tell)
+    return Opened(name, precision, engine)
 
 
 def _exported(model: SceneDino, mode: str, tell: Tell) -> Path:
@@ -78,39 +140,6 @@ def _exported(model: SceneDino, mode: str, tell: Tell) -> Path:
                 export_graphs(model, mode, folder, tell)
     check_exported(folder, identity)
     return folder
-
-
-def _open_faster(
-    model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
-) -> Engine:
-    return faster_engine(model, device, precision, mode, tell)[1]
-
-
-def faster_engine(
-    model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
-) -> tuple[str, Engine]:
-    """Return name and engine of what encodes a picture faster here: PyTorch or ONNX Runtime.
-
-    Args:
-        model: The network, on the CPU.
-        device: Where it is to run.
-        precision: Arithmetic of encoder and decoder.
-        mode: Which head names the classes.
-        tell: Told in words what is going on, and what was measured.
-    """
-    try:
-        theirs = _open_onnx(model, device, precision, mode, tell)
-    except InputError as error:
-        tell(f"engine torch: {error}")
-        return "torch", TorchEngine(model, device, precision, mode)
-    ours = TorchEngine(model, device, precision, mode)
-    seconds = [_encoding_time(engine, model, device) for engine in (ours, theirs)]
-    name, chosen = ("torch", ours) if seconds[0] <= seconds[1] else ("onnx", theirs)
-    tell(
-        f"engine {name}: a picture takes PyTorch {1000 * seconds[0]:.0f} ms and ONNX Runtime "
-        f"{1000 * seconds[1]:.0f} ms"
-    )
-    return name, chosen
 
 
 @torch.inference_mode()

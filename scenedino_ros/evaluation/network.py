@@ -1,7 +1,7 @@
 """Which network an evaluation runs, and what identifies it in the settings of a run."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.predictor import Predictor
-from scenedino_ros.engines.opening import engine_maker, faster_engine
+from scenedino_ros.engines.opening import engine_maker, fastest_engine
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class NetworkChoice:
         checkpoint: Name or file as `load_named_or_path` takes it; empty: the package's model.
         mode: Which head names the classes.
         image_size: (height, width) of the network's picture, None: the checkpoint's own.
-        precision: Arithmetic of encoder and decoder.
-        engine: What runs the network. ``auto`` is for whoever runs one process; what is counted
-            together must come from one engine, see `faster_engine`.
+        precision: Its arithmetic.
+        engine: What runs the network. ``auto``, here and in the precision, is for whoever runs
+            one process; what is counted together must come from one engine, see `settled`.
         device: ``auto``, ``cpu`` or ``cuda``.
         fit: How images of another aspect ratio fill the picture.
     """
@@ -115,11 +115,12 @@ class NetworkChoice:
         except InputError as error:
             raise SceneDinoError(str(error)) from error
 
-    def faster_engine(self, tell: Callable[[str], None]) -> str:
-        """Return the name of the engine that is faster here, ``torch`` or ``onnx``.
+    def settled(self, tell: Callable[[str], None]) -> "NetworkChoice":
+        """Return this choice with the engine and the precision that are fastest here by name.
 
         Args:
             tell: Told in words what is going on, and what was measured.
         """
         model, device = build_model(self.load()), choose_device(self.device)
-        return faster_engine(model, device, self.precision, self.mode, tell)[0]
+        found = fastest_engine(self.engine, model, device, self.precision, self.mode, tell)
+        return replace(self, engine=found.name, precision=found.precision)

@@ -297,7 +297,7 @@ class SceneDinoNode(LifecycleNode):
             "weights": predictor.weights,
             "device": predictor.device,
             "image size": f"{width} x {height}",
-            "precision": self.settings.model.precision,
+            "engine": predictor.engine,
             "mode": self.settings.model.mode,
             **facts,
             **{
