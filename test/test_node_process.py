@@ -70,6 +70,7 @@ def processes(checkpoint, tmp_path_factory):
     common = {
         "model.checkpoint": checkpoint,
         "model.device": "cpu",
+        "model.precision": "float32",  # what its voxels are held to
         "diagnostics.period": 0.1,
         "diagnostics.stale_after": 0.7,
         "grid.shape": list(GRID.shape),

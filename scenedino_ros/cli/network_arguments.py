@@ -34,8 +34,14 @@ def add_image_size(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_runtime(group: argparse._ActionsContainer) -> None:
-    """Declare head, device, arithmetic and engine, as the node's parameters name them."""
+def add_runtime(group: argparse._ActionsContainer, precision: str = "float32") -> None:
+    """Declare head, device, arithmetic and engine, as the node's parameters name them.
+
+    Args:
+        group: Where.
+        precision: The default. For the node speed decides; figures that others are to reproduce
+            are float32.
+    """
     group.add_argument(
         "--mode",
         choices=choices(ModelSettings, "mode"),
@@ -48,7 +54,7 @@ def add_runtime(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--precision",
         choices=choices(ModelSettings, "precision"),
-        default=ModelSettings.precision,
+        default=precision,
         help="of all but positions, densities and scores; auto: the faster one, measured at the "
         "start (default: %(default)s)",
     )

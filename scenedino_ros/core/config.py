@@ -177,10 +177,10 @@ class ModelSettings:
         choices=("auto", "cpu", "cuda"),
     )
     precision: str = setting(
-        "float32",
+        "auto",
         "Arithmetic of the network, auto takes the faster one here; positions, densities and the "
         "scores of classes stay float32",
-        choices=("float32", "bfloat16", "auto"),
+        choices=("auto", "float32", "bfloat16"),
     )
     engine: str = setting(
         "torch",

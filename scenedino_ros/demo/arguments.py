@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scenedino_ros.cli.network_arguments import add_checkpoint, add_runtime
 from scenedino_ros.cli.values import numbers, positive
-from scenedino_ros.core.config import VoxelSettings
+from scenedino_ros.core.config import ModelSettings, VoxelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 
 _DESCRIPTION = """\
@@ -125,7 +125,7 @@ def _add_play(group: argparse._ArgumentGroup) -> None:
 
 def _add_node(group: argparse._ArgumentGroup) -> None:
     add_checkpoint(group)
-    add_runtime(group)
+    add_runtime(group, ModelSettings.precision)
     group.add_argument(
         "--grid",
         choices=tuple(GRID_PRESETS),
