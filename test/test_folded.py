@@ -10,7 +10,8 @@ from torch.nn import functional
 from scenedino_ros.core.checkpoint import build_model
 from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.field import sample_map
-from scenedino_ros.core.folded import FoldedHead, FoldedSceneDino, bilinear_taps
+from scenedino_ros.core.folded import FoldedSceneDino, bilinear_taps
+from scenedino_ros.core.folded_head import FoldedHead
 
 
 @pytest.mark.parametrize("mlp_probe", [False, True], ids=["linear", "mlp"])

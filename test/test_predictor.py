@@ -10,6 +10,7 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.core import grid_view
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD
 from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
@@ -57,7 +58,7 @@ def dense_answer(mode: str, query: VoxelQuery) -> dict[str, np.ndarray]:
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3, 3))
         grown = windows.max(axis=(3, 4, 5))
         label = np.where(np.exp(-np.float32(GRID.voxel_size) * density) == 1, 0, label)
-    occupied = grown >= query.density_threshold
+    occupied = grown >= query.threshold(DENSITY_THRESHOLD)
     if not query.out_of_view:
         occupied = occupied & visible
     occupied = occupied & ~np.isin(label, query.hidden)
@@ -82,7 +83,7 @@ def test_equals_the_plain_evaluation_of_every_voxel(mode: str, query: VoxelQuery
         predictor.encode(noise_image(), street_camera()), GRID, T_GRID_CAM, query
     )
     assert 0.02 < golden["occupied"].mean() < 0.98
-    near = np.abs(golden["density"] - query.density_threshold) < 1e-5
+    near = np.abs(golden["density"] - query.threshold(DENSITY_THRESHOLD)) < 1e-5
     np.testing.assert_array_equal(voxels.occupied()[~near], golden["occupied"][~near])
     at = np.unravel_index(voxels.index, GRID.shape)
     np.testing.assert_allclose(voxels.density, golden["density"][at], rtol=1e-4, atol=1e-5)

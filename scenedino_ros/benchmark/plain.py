@@ -24,6 +24,7 @@ class PlainPredictor:
         self._model = build_model(checkpoint).to(self._device)
         self._config = checkpoint.config
         self._preprocess = ImagePreprocessor(checkpoint.config.image_size)
+        self._density_threshold = checkpoint.density_threshold
         self._mode = mode
 
     @torch.inference_mode()
@@ -57,7 +58,7 @@ class PlainPredictor:
         grown = max_3x3x3(density, grid.shape) if query.grow else density
         if query.grow:
             label[torch.exp(-grid.voxel_size * density) == 1] = 0
-        occupied = grown >= query.density_threshold
+        occupied = grown >= query.threshold(self._density_threshold)
         if not query.out_of_view:
             occupied &= torch.cat(visibles)
         return torch.where(occupied, label, -1).view(grid.shape).cpu().numpy()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.engine import Points
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.field import MIN_DEPTH, PositionalCode, project
@@ -165,6 +166,12 @@ def points_at(
     """
     index, weight = bilinear_taps(uv_norm, *map_size)
     return Points(index, weight, encode_positions(code, uv_norm, depth))
+
+
+def bytes_per_point(config: ModelConfig) -> int:
+    """Return how much working memory it takes to evaluate a point."""
+    # Positional code, sampled map and hidden layer, each with one temporary copy.
+    return 8 * (3 + 6 * config.n_frequencies + 2 * config.hidden_dim)
 
 
 def encode_positions(

@@ -24,6 +24,7 @@ from scenedino_ros.core.field import project
 from scenedino_ros.core.grid_view import (
     GridView,
     ViewRequest,
+    bytes_per_point,
     max_3x3x3,
     points_at,
     view_grid,
@@ -31,7 +32,7 @@ from scenedino_ros.core.grid_view import (
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
-from scenedino_ros.core.render import composite, pixel_rays, sample_distances
+from scenedino_ros.core.view_renderer import Sampling, ViewRenderer
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 
 
@@ -83,6 +84,7 @@ class Predictor:
         self._preprocess = ImagePreprocessor(self.image_size, fit)
         self._budget = memory_budget * MIB
         self._chunks = Chunks(self._device, self._budget)
+        self._renderer = ViewRenderer(self._engine, self._code, self.config, self._chunks)
         self._view_key: tuple[object, ...] | None = None
         self._view: GridView | None = None
         self._feature_colors: FeatureColors | None = None
@@ -140,7 +142,7 @@ class Predictor:
             grid: Where to look.
             T_grid_cam: (4, 4) camera pose in the grid frame, metres; None: the grid lies in the
                 optical frame.
-            query: What counts as occupied; None: from the checkpoint's density threshold on.
+            query: What counts as occupied; None: what the checkpoint calls so.
 
         Returns:
             The occupied voxels; class 255 where the network has no semantic head.
@@ -149,9 +151,8 @@ class Predictor:
             InputError: If the pose is not a rigid transform.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
-        query = query or VoxelQuery(self.density_threshold)
         with self._memory_errors("querying voxels"):
-            return self._voxels(encoded, grid, T_grid_cam, query)
+            return self._voxels(encoded, grid, T_grid_cam, query or VoxelQuery())
 
     def _voxels(
         self,
@@ -164,13 +165,13 @@ class Predictor:
         view = self._grid_view(encoded, grid, T_grid_cam, query)
         density = self._chunks.fill(
             len(view),
-            self._bytes_per_point(),
+            bytes_per_point(self.config),
             lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
         )
         grown = density
         if query.grow:
             grown = self._grow(density, view, grid.shape)
-        occupied = grown >= query.density_threshold
+        occupied = grown >= query.threshold(self.density_threshold)
         if view.visible is not None:
             occupied &= view.visible
         chosen = occupied.nonzero().squeeze(1)
@@ -215,7 +216,7 @@ class Predictor:
             view = self._grid_view(encoded, grid, T_grid_cam, VoxelQuery(out_of_view=True))
             density = self._chunks.fill(
                 len(view),
-                self._bytes_per_point(),
+                bytes_per_point(self.config),
                 lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
             )
         return density.view(grid.shape).cpu().numpy()
@@ -250,7 +251,7 @@ class Predictor:
                 label, _ = self._engine.classify(self._engine.feature(blended))
             return torch.stack([density, label.float()], dim=-1)
 
-        bytes_each = self._bytes_per_class() + self._bytes_per_point()
+        bytes_each = self._bytes_per_class() + bytes_per_point(self.config)
         with self._memory_errors("querying points"):
             both = self._chunks.fill(len(points), bytes_each, query, 2)
         return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
@@ -311,13 +312,9 @@ class Predictor:
             label, confidence = self._engine.classify(self._engine.feature(blended))
             return torch.stack([label.float(), confidence], dim=-1)
 
-        bytes_each = self._bytes_per_class() + self._bytes_per_point()
+        bytes_each = self._bytes_per_class() + bytes_per_point(self.config)
         both = self._chunks.fill(len(chosen), bytes_each, classify, 2)
         return both[:, 0].to(torch.uint8), both[:, 1]
-
-    def _bytes_per_point(self) -> int:
-        # Positional code, sampled map and hidden layer, each with one temporary copy.
-        return 8 * (self._code.channels + 2 * self.config.hidden_dim)
 
     def _bytes_per_class(self) -> int:
         return 16 * backbone_spec(self.config.backbone).width
@@ -354,8 +351,8 @@ class Predictor:
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
         wants_feature = (semantic and self.config.has_semantics) or features
-        camera = self._scaled_camera(encoded, downscale)
-        blended = self._blend(encoded, camera, n_samples, jitter_seed, wants_feature)
+        sampling = Sampling(n_samples, jitter_seed)
+        camera, blended = self._rendered(encoded, downscale, sampling, wants_feature)
         z, feature = blended[:, 0], blended[:, 1:]
         shape = (camera.height, camera.width)
         label = None
@@ -392,69 +389,21 @@ class Predictor:
             InputError: If there is no picture left after scaling down.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
-        camera = self._scaled_camera(encoded, downscale)
-        blended = self._blend(encoded, camera, n_samples, jitter_seed, True)
+        camera, blended = self._rendered(
+            encoded, downscale, Sampling(n_samples, jitter_seed), True
+        )
         return blended[:, 1:].view(camera.height, camera.width, -1)
 
-    def _scaled_camera(self, encoded: EncodedImage, downscale: int) -> PinholeCamera:
+    def _rendered(
+        self, encoded: EncodedImage, downscale: int, sampling: Sampling, wants_feature: bool
+    ) -> tuple[PinholeCamera, torch.Tensor]:
+        """Return the camera of a view, and what `ViewRenderer` blends in it."""
         height, width = self.image_size[0] // downscale, self.image_size[1] // downscale
         if height < 1 or width < 1:
             raise InputError(f"downscale {downscale} leaves nothing of {self.image_size} px")
-        return encoded.camera.resized(width, height)
-
-    def _blend(
-        self,
-        encoded: EncodedImage,
-        camera: PinholeCamera,
-        n_samples: int,
-        jitter_seed: int | None,
-        wants_feature: bool,
-    ) -> torch.Tensor:
-        """Return the depths, or depths and blended features, of all pixels of a camera."""
-        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(self._device)
-        rays = pixel_rays(K_norm, camera.height, camera.width).view(-1, 3)
-        jitter: torch.Tensor | float = 0.5
-        if jitter_seed is not None:
-            draws = torch.Generator().manual_seed(jitter_seed)
-            jitter = torch.rand(len(rays), n_samples, generator=draws)
-        distances = sample_distances(*self.config.depth_range, n_samples, jitter)
-        distances = distances.to(self._device)
+        camera = encoded.camera.resized(width, height)
         with self._memory_errors("rendering a view"):
-            return self._render_rays(encoded, rays, distances, K_norm, wants_feature)
-
-    def _render_rays(
-        self,
-        encoded: EncodedImage,
-        rays: torch.Tensor,
-        distances: torch.Tensor,
-        K_norm: torch.Tensor,
-        wants_feature: bool,
-    ) -> torch.Tensor:
-        """Return (R, 1) depths, or (R, 1 + F) depths and blended features.
-
-        Distances of the samples are (S,), or (R, S) where each ray has its own.
-        """
-        n_samples = distances.shape[-1]
-
-        def render(part: slice) -> torch.Tensor:
-            own = distances[part] if distances.ndim == 2 else distances
-            points = rays[part].unsqueeze(1) * own.unsqueeze(-1)  # (R, S, 3)
-            found = project(points.view(1, -1, 3), K_norm.unsqueeze(0))
-            uv_norm, depth = found.uv_norm[0], found.depth[0]
-            where = points_at(uv_norm, depth, encoded.map_size, self._code)
-            if wants_feature:
-                density, linear = self._engine.samples(encoded.rows, where)
-            else:
-                density = self._engine.density(encoded.rows, where)
-            ray = composite(density.view(-1, n_samples), own.expand(len(points), -1))
-            z = (ray.distance * rays[part, 2]).unsqueeze(1)
-            if not wants_feature:
-                return z
-            blended = ray.blend(linear.view(-1, n_samples, linear.shape[-1]))
-            return torch.cat([z, self._engine.feature(blended, ray.weights.sum(dim=-1))], dim=1)
-
-        columns = 1 + (self.config.feature_dim if wants_feature else 0)
-        return self._chunks.fill(len(rays), n_samples * self._bytes_per_point(), render, columns)
+            return camera, self._renderer.blend(encoded, camera, sampling, wants_feature)
 
     def _colors(self, feature: torch.Tensor) -> torch.Tensor:
         if self._feature_colors is None:
@@ -481,6 +430,6 @@ class Predictor:
 
     def close(self) -> None:
         """Free the device; the predictor cannot be used afterwards."""
-        del self._engine
+        del self._engine, self._renderer
         self._feature_colors = None
         self._drop_caches()

@@ -13,7 +13,8 @@ class VoxelQuery:
     """Which voxels count as occupied, and which of those are wanted.
 
     Attributes:
-        density_threshold: A voxel is occupied at this density or more, 1/m.
+        density_threshold: A voxel is occupied at this density or more, 1/m; None: at
+            the checkpoint's threshold.
         grow: Decide on the maximum density of the 3x3x3 neighbourhood, as SSCBench does; a voxel
             switched on by a neighbour keeps the class at its own centre, and class 0 where its
             own opacity is exactly zero.
@@ -21,10 +22,14 @@ class VoxelQuery:
         hidden: Class ids that are left out.
     """
 
-    density_threshold: float = 0.2
+    density_threshold: float | None = None
     grow: bool = False
     out_of_view: bool = False
     hidden: tuple[int, ...] = ()
+
+    def threshold(self, default: float) -> float:
+        """Return the density threshold, 1/m, given the checkpoint's."""
+        return default if self.density_threshold is None else self.density_threshold
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ from torch import nn
 
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.encoder import patch_grid
-from scenedino_ros.core.folded import FoldedHead, FoldedSceneDino
+from scenedino_ros.core.folded import FoldedSceneDino
+from scenedino_ros.core.folded_head import FoldedHead
 from scenedino_ros.engines.packages import require
 
 # File of each graph.

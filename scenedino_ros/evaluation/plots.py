@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.metrics import class_iou
 from scenedino_ros.export import write_atomically
 
 _DPI = 110
@@ -95,6 +97,27 @@ def confusion_plot(path: Path, confusion: np.ndarray, names: Sequence[str], *, t
     axes.set_title(title, fontsize=11)
     figure.colorbar(image, ax=axes, label="% of the row", shrink=0.8)
     write_figure(figure, path)
+
+
+def class_figures(path: Path, scored: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
+    """Write the IoU of each Cityscapes class, and the confusion of the first entry.
+
+    Args:
+        path: Folder.
+        scored: (19, 19) confusions by name.
+
+    Returns:
+        File and caption of each plot.
+    """
+    names = CITYSCAPES19.names
+    bars = {name: (100 * class_iou(confusion)).tolist() for name, confusion in scored.items()}
+    bar_plot(path / "class_iou.png", names, bars, unit="IoU, %")
+    first, confusion = next(iter(scored.items()))
+    confusion_plot(path / "confusion.png", confusion, names, title=first)
+    return [
+        ("class_iou.png", "IoU of each class"),
+        ("confusion.png", f"Confusion, {first}, in percent of the class"),
+    ]
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -14,7 +14,7 @@ from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.metrics import class_iou
 from scenedino_ros.evaluation.labelled_data import LabelledData, LabelledImage, missing_images
 from scenedino_ros.evaluation.network import NetworkChoice
-from scenedino_ros.evaluation.plots import bar_plot, confusion_plot
+from scenedino_ros.evaluation.plots import class_figures
 from scenedino_ros.evaluation.probe_fit import PROBES, FitSettings, ProbeSamples, probe_inputs
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
@@ -114,14 +114,8 @@ class ProbeEvaluation:
         )
 
     def _figures(self, path: Path, total: Counts, done: list[str]) -> list[Figure]:
-        names = CITYSCAPES19.names
-        bars = {NAMES[key]: (100 * class_iou(total[key])).tolist() for key in PROBES}
-        bar_plot(path / "class_iou.png", names, bars, unit="IoU, %")
-        confusion_plot(path / "confusion.png", total["stego"], names, title=NAMES["stego"])
-        figures = [
-            Figure("class_iou.png", "IoU of each class"),
-            Figure("confusion.png", f"Confusion, {NAMES['stego']}, in percent of the class"),
-        ]
+        scored = {NAMES[key]: total[key] for key in PROBES}
+        figures = [Figure(*plot) for plot in class_figures(path, scored)]
         return figures + write_panels(
             path, done, self.panels, "image", lambda: ProbeWork(self, Stopwatch())
         )

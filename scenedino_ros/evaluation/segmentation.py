@@ -15,7 +15,7 @@ from scenedino_ros.evaluation.cluster_maps import ClusterMaps, LabelFiles, store
 from scenedino_ros.evaluation.crf import refine_labels
 from scenedino_ros.evaluation.labelled_data import LabelledData, missing_images
 from scenedino_ros.evaluation.network import NetworkChoice
-from scenedino_ros.evaluation.plots import bar_plot, confusion_plot
+from scenedino_ros.evaluation.plots import class_figures
 from scenedino_ros.evaluation.published_images import SEGMENTATION
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
@@ -188,15 +188,7 @@ class SegmentationEvaluation:
         return notes
 
     def _figures(self, path: Path, scored: dict[str, np.ndarray], done: list[str]) -> list[Figure]:
-        names = CITYSCAPES19.names
-        bars = {name: (100 * class_iou(c)).tolist() for name, c in scored.items()}
-        bar_plot(path / "class_iou.png", names, bars, unit="IoU, %")
-        name, confusion = next(iter(scored.items()))
-        confusion_plot(path / "confusion.png", confusion, names, title=name)
-        figures = [
-            Figure("class_iou.png", "IoU of each class"),
-            Figure("confusion.png", f"Confusion, {name}, in percent of the class"),
-        ]
+        figures = [Figure(*plot) for plot in class_figures(path, scored)]
         return figures + write_panels(
             path, done, self.panels, "image", lambda: SegmentationWork(self, Stopwatch())
         )

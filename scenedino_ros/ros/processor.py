@@ -145,7 +145,7 @@ class FrameProcessor:
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels
         hidden = hidden_ids(self._predictor.classes, chosen.hidden_classes)
-        threshold = chosen.density_threshold or self._predictor.density_threshold
+        threshold = chosen.density_threshold or None  # 0.0 stands for the checkpoint's
         return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden)
 
     def _publish_grid(

@@ -5,7 +5,6 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -57,12 +56,7 @@ class DriveRecorder:
     def __enter__(self) -> "DriveRecorder":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._writer.__exit__(kind)
 
     def write(self, frames: Mapping[str, RenderedFrame]) -> None:
