@@ -10,6 +10,7 @@ import pytest
 import torch
 from image_folders import write_store
 from models import TINY, lively_checkpoint, noise_image, street_camera
+from torch._dynamo.exc import BackendCompilerFailed
 
 from scenedino_ros.cli.main import main
 from scenedino_ros.core import engine as core_engine
@@ -20,6 +21,7 @@ from scenedino_ros.core.folded import bilinear_taps
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.engines import exported, opening, packages, parity
+from scenedino_ros.engines.compiled import CompiledEngine
 from scenedino_ros.engines.exported import CARD, check_exported, fingerprint, onnx_engine
 from scenedino_ros.engines.graph_engine import MOST_POINTS
 from scenedino_ros.engines.opening import engine_maker, fastest_engine
@@ -305,8 +307,27 @@ def test_attention_of_few_tokens_is_close_to_the_fused_one(
     assert 0 < worst < 0.02
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a processor needs g++")
+def test_compiled_gives_the_answers_of_pytorch() -> None:
+    ours = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE)
+    found = fastest_engine(
+        "compiled", build_model(checkpoint()), CPU, "float32", MODE, lambda _: None
+    )
+    assert found.engine.describe().startswith("compiled PyTorch")
+    compare(ours, found.engine, CONFIG, build_model(checkpoint()).code).check(1e-4)
+
+
+def test_a_processor_without_a_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BackendCompilerFailed(None, RuntimeError("no working C++ compiler"), [])
+
+    monkeypatch.setattr(CompiledEngine, "hidden_map", fail)
+    with pytest.raises(InputError, match="engine compiled could not compile the network: "):
+        CompiledEngine(build_model(checkpoint()), CPU, "float32", MODE)
+
+
 def test_refusals(without_packages: None) -> None:
-    with pytest.raises(InputError, match="engine must be one of torch, onnx, tensorrt, auto, got"):
+    with pytest.raises(InputError, match="must be one of torch, compiled, onnx, tensorrt, auto"):
         engine_maker("magic")
     model = build_model(checkpoint())
     with pytest.raises(InputError, match="engine onnx runs in precision float32, got 'bfloat16'"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from scenedino_ros.core.errors import InputError
 
-ENGINES = ("torch", "onnx", "tensorrt", "auto")
+ENGINES = ("torch", "compiled", "onnx", "tensorrt", "auto")
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
 
 
@@ -184,8 +184,8 @@ class ModelSettings:
     )
     engine: str = setting(
         "torch",
-        "What runs the network: PyTorch, exported graphs in ONNX Runtime or TensorRT, or (auto) "
-        "the faster of the first two here",
+        "What runs the network: PyTorch, as it is or compiled at the start, exported graphs in "
+        "ONNX Runtime or TensorRT, or (auto) the faster of torch and onnx here",
         choices=ENGINES,
     )
     mode: str = setting("stego_kmeans", "Which head names the classes", choices=PREDICTION_MODES)

@@ -94,6 +94,7 @@ class TorchEngine:
                 _use_small_attention(model)
         self.network.to(device)
         self._device, self._precision = device, precision
+        self._map_type = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""
@@ -101,12 +102,14 @@ class TorchEngine:
 
     def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
-        low = self._precision == "bfloat16"
-        dtype = torch.bfloat16 if low else torch.float32
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=low):
+        with self._arithmetic():
             if self._device.type == "cpu":
-                return self.network.hidden_map_in_strips(image, dtype)[0]
-            return self.network.hidden_map(image)[0].to(dtype)
+                return self.network.hidden_map_in_strips(image, self._map_type)[0]
+            return self.network.hidden_map(image)[0].to(self._map_type)
+
+    def _arithmetic(self) -> torch.autocast:
+        low = self._precision == "bfloat16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=low)
 
     def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
         """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""

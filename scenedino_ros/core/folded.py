@@ -27,6 +27,8 @@ from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
 _ONES = 16
 # A strip of the doubled map: small beside the caches, large beside the cost of a call.
 _STRIP_BYTES = 1 << 20
+# Giving freed memory back takes a tenth of a small frame: only a map of this size is worth it.
+_LARGE_MAP = 1 << 26
 
 
 class FoldedSceneDino(nn.Module):
@@ -71,11 +73,13 @@ class FoldedSceneDino(nn.Module):
             dtype: Type of the map; points are evaluated in it.
         """
         small = self.fuse(image)
-        return_freed_memory()  # of encoder and decoder, before the map is laid out
         batch, channels, height, width = small.shape
         scale = 4 if self.tail.upsamples else 2
         size = (batch, scale * height, scale * width, len(self.tail.bias))
         result = torch.empty(size, dtype=dtype, device=small.device)
+        is_large = result.nbytes >= _LARGE_MAP
+        if is_large:
+            return_freed_memory()  # of encoder and decoder, before the map is filled
         rows = max(2, _STRIP_BYTES // (4 * batch * channels * 2 * width))
         strips = doubled_rows(small, rows)
         for conv in (self.plain.decoder.project, self.tail.first):
@@ -85,7 +89,8 @@ class FoldedSceneDino(nn.Module):
             part = self.tail.finish(window)
             result[:, row : row + part.shape[1]] = part
             row += part.shape[1]
-        return_freed_memory()
+        if is_large:
+            return_freed_memory()
         return result
 
     def fuse(self, image: torch.Tensor) -> torch.Tensor:

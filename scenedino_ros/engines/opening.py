@@ -14,6 +14,7 @@ from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.engine import Engine, MakeEngine, TorchEngine
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model import SceneDino
+from scenedino_ros.engines.compiled import CompiledEngine
 from scenedino_ros.engines.exported import (
     cached_folder,
     check_exported,
@@ -28,15 +29,24 @@ Tell = Callable[[str], None]
 # Pictures timed with each engine, after one that is not; fewer where they take long, in seconds.
 _ROUNDS = 3
 _ENOUGH = 1.0
-# What auto chooses among: engines, and the precisions they run in.
-_CANDIDATES = (("torch", "float32"), ("torch", "bfloat16"), ("onnx", "float32"))
+# Engines, and the precisions they run in.
+_PAIRS = (
+    ("torch", "float32"),
+    ("torch", "bfloat16"),
+    ("compiled", "float32"),
+    ("compiled", "bfloat16"),
+    ("onnx", "float32"),
+    ("tensorrt", "float32"),
+)
+# Among these auto chooses; compiling takes a minute, TensorRT longer.
+_AUTO = ("torch", "onnx")
 
 
 class Opened(NamedTuple):
     """An engine that runs.
 
     Attributes:
-        name: ``torch``, ``onnx`` or ``tensorrt``.
+        name: ``torch``, ``compiled``, ``onnx`` or ``tensorrt``.
         precision: ``float32`` or ``bfloat16``.
         engine: The engine.
     """
@@ -50,7 +60,7 @@ def engine_maker(name: str, tell: Tell = lambda _: None) -> MakeEngine:
     """Return what makes an engine; where it or the precision is ``auto``, the fastest is taken.
 
     Args:
-        name: ``torch``, ``onnx``, ``tensorrt`` or ``auto``.
+        name: One of ``config.ENGINES``.
         tell: Told in words what is going on.
 
     Raises:
@@ -71,7 +81,7 @@ def fastest_engine(
     """Open the engine that encodes a picture fastest here, of those that fit the settings.
 
     Args:
-        name: ``torch``, ``onnx``, ``tensorrt``, or ``auto`` for any of the first two.
+        name: One of ``config.ENGINES``; ``auto`` stands for ``torch`` or ``onnx``.
         model: The network, on the CPU; it must not be used afterwards.
         device: Where it is to run.
         precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
@@ -101,14 +111,11 @@ def fastest_engine(
 
 
 def _candidates(name: str, precision: str) -> list[tuple[str, str]]:
-    """Return the engines and precisions that fit the settings."""
-    if name == "tensorrt" or "auto" not in (name, precision):
-        return [(name, "float32" if precision == "auto" else precision)]
-    fitting = [
-        candidate
-        for candidate in _CANDIDATES
-        if name in ("auto", candidate[0]) and precision in ("auto", candidate[1])
-    ]
+    """Return the engines and precisions that fit the settings, as pairs."""
+    if "auto" not in (name, precision):
+        return [(name, precision)]
+    names = _AUTO if name == "auto" else (name,)
+    fitting = [pair for pair in _PAIRS if pair[0] in names and precision in ("auto", pair[1])]
     if not fitting:
         raise InputError(f"precision must be float32, bfloat16 or auto, got '{precision}'")
     return fitting
@@ -120,6 +127,8 @@ def _open(
     name, precision = candidate
     if name == "torch":
         engine: Engine = TorchEngine(model, device, precision, mode)
+    elif name == "compiled":
+        engine = CompiledEngine(model, device, precision, mode)
     elif precision != "float32":
         raise InputError(f"engine {name} runs in precision float32, got '{precision}'")
     elif name == "onnx":

@@ -1,0 +1,60 @@
+"""The folded network compiled by PyTorch: on a GPU one CUDA graph for the image part."""
+
+import torch
+from torch._dynamo.exc import TorchDynamoException
+
+from scenedino_ros.core.engine import TorchEngine
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model import SceneDino
+
+
+class CompiledEngine(TorchEngine):
+    """`TorchEngine` with image part and head compiled; the rest gains nothing by it."""
+
+    def __init__(self, model: SceneDino, device: torch.device, precision: str, mode: str) -> None:
+        """Fold a network, move it to a device and compile it; it must not be trained afterwards.
+
+        Args:
+            model: The plain network.
+            device: Where it runs.
+            precision: As for `TorchEngine`.
+            mode: Which head names the classes.
+
+        Raises:
+            InputError: If there is no such precision, or nothing to compile with.
+        """
+        super().__init__(model, device, precision, mode)
+        # CUDA graphs: the launches of some hundred kernels become one.
+        how = "reduce-overhead" if device.type == "cuda" else "default"
+        self._image_part = torch.compile(self.network.hidden_map, mode=how)
+        if self.network.head is not None:
+            self._name_classes = torch.compile(self.network.head.name_classes, dynamic=True)
+        image = torch.zeros(1, 3, *model.config.image_size, device=device)
+        try:
+            with torch.inference_mode():
+                self.hidden_map(image)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"engine compiled could not compile the network: {reason}") from error
+
+    def describe(self) -> str:
+        """Return a few words on what runs the network."""
+        return f"compiled {super().describe()}"
+
+    def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
+        torch.compiler.cudagraph_mark_step_begin()
+        with self._arithmetic():
+            result = self._image_part(image)[0]
+        # The next image is written over what a CUDA graph returned.
+        return result.to(self._map_type, copy=image.device.type == "cuda")
+
+    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features.
+
+        Raises:
+            InputError: If the network has no semantic head.
+        """
+        if self.network.head is None:
+            return super().classify(feature)
+        return self._name_classes(feature)
