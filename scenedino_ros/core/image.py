@@ -230,5 +230,8 @@ def _pixel_rays(camera: PinholeCamera) -> np.ndarray:
 
 def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 picture."""
-    pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb))
+    if torch.device(device).type == "cuda":
+        pixels = pixels.pin_memory()  # copied while the processor goes on
+    pixels = pixels.to(device, non_blocking=True)
     return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255 * 2 - 1
