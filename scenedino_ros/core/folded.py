@@ -256,14 +256,19 @@ def bilinear_taps(
     Returns:
         (N, 4) int32 flat indices and (N, 4) float32 weights that sum to one.
     """
-    size = uv_norm.new_tensor([width, height])
-    position = (((uv_norm + 1) * size - 1) / 2).clamp(min=0).minimum(size - 1)
-    low = position.floor()
-    fraction = position - low
-    low = low.int()
-    high = (low + 1).minimum(size.int() - 1)
-    x0, y0, x1, y1 = low[:, 0], low[:, 1], high[:, 0], high[:, 1]
-    fx, fy = fraction[:, 0], fraction[:, 1]
-    index = torch.stack([y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1], 1)
-    weight = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], 1)
+    u, v = (((uv_norm.T[axis] + 1) * size - 1) / 2 for axis, size in enumerate((width, height)))
+    u, v = u.clamp_(0, width - 1), v.clamp_(0, height - 1)
+    x, y = u.int(), v.int()  # not negative, so this rounds down
+    right, below = (x < width - 1).int(), (y < height - 1).int() * width
+    index = torch.empty(len(uv_norm), 4, dtype=torch.int32, device=uv_norm.device)
+    index[:, 0] = y * width + x
+    torch.add(index[:, 0], right, out=index[:, 1])
+    torch.add(index[:, 0], below, out=index[:, 2])
+    torch.add(index[:, 1], below, out=index[:, 3])
+    fx, fy = u - x, v - y
+    weight = torch.empty(len(uv_norm), 4, dtype=uv_norm.dtype, device=uv_norm.device)
+    both = torch.mul(fx, fy, out=weight[:, 3])
+    torch.sub(fy, both, out=weight[:, 2])
+    torch.sub(fx, both, out=weight[:, 1])
+    torch.sub(1 - fx, weight[:, 2], out=weight[:, 0])
     return index, weight

@@ -189,17 +189,23 @@ def encode_positions(
     position = result[:3]
     position[:2] = uv_norm.T
     position[2] = 2 * (1 / depth.clamp(min=MIN_DEPTH) - 1 / far) / (1 / near - 1 / far) - 1
-    waves = result[3:].view(-1, 2, 3, len(depth))
-    for k, (sine, cosine) in enumerate(waves):
-        begin = 2 if k % _SINE_EVERY else 0  # rows before it follow from the wave below
-        phase = position[begin:] * code.frequencies[k]
-        torch.sin(phase, out=sine[begin:])
-        torch.sin(phase.add_(math.pi / 2), out=cosine[begin:])
-        if begin:
-            lower = waves[k - 1, :, :begin]
-            torch.mul(lower[0], lower[1], out=sine[:begin]).mul_(2)
-            torch.square(lower[0], out=cosine[:begin]).mul_(-2).add_(1)
+    waves = result[3:].view(-1, 2, 3, len(depth))  # frequency, sine or cosine, coordinate, point
+    _sines(position[2:], code.frequencies, waves[:, :, 2:])
+    plane = waves[:, :, :2]
+    _sines(position[:2], code.frequencies[::_SINE_EVERY], plane[::_SINE_EVERY])
+    for step in range(1, _SINE_EVERY):
+        wave = plane[step::_SINE_EVERY]
+        lower = plane[step - 1 :: _SINE_EVERY][: len(wave)]
+        torch.mul(lower[:, 0], lower[:, 1], out=wave[:, 0]).mul_(2)
+        torch.square(lower[:, 0], out=wave[:, 1]).mul_(-2).add_(1)
     return result.T
+
+
+def _sines(position: torch.Tensor, frequencies: torch.Tensor, waves: torch.Tensor) -> None:
+    """Write sines and cosines (F, 2, C, N) of (C, N) coordinates at (F,) frequencies."""
+    phases = position * frequencies.view(-1, 1, 1)
+    torch.sin(phases, out=waves[:, 0])
+    torch.sin(phases.add_(math.pi / 2), out=waves[:, 1])
 
 
 def dilate(mask: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:

@@ -3,9 +3,12 @@
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
+from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.engine import TorchEngine
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model import SceneDino
+
+_POINTS = 64  # named once while compiling; how many there are may change
 
 
 class CompiledEngine(TorchEngine):
@@ -27,15 +30,22 @@ class CompiledEngine(TorchEngine):
         # CUDA graphs: the launches of some hundred kernels become one.
         how = "reduce-overhead" if device.type == "cuda" else "default"
         self._image_part = torch.compile(self.network.hidden_map, mode=how)
-        if self.network.head is not None:
-            self._name_classes = torch.compile(self.network.head.name_classes, dynamic=True)
-        image = torch.zeros(1, 3, *model.config.image_size, device=device)
+        head = self.network.head
+        if head is not None:
+            self._name_classes = torch.compile(head.name_classes, dynamic=True)
         try:
-            with torch.inference_mode():
-                self.hidden_map(image)
+            self._run_once(model.config)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"engine compiled could not compile the network: {reason}") from error
+
+    @torch.inference_mode()
+    def _run_once(self, config: ModelConfig) -> None:
+        """Compile now, not at the first image."""
+        self.hidden_map(torch.zeros(1, 3, *config.image_size, device=self._device))
+        if self.network.head is not None:
+            size = (_POINTS, config.feature_dim)
+            self.classify(torch.zeros(size, dtype=self._map_type, device=self._device))
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""

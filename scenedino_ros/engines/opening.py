@@ -106,8 +106,8 @@ def fastest_engine(
             continue
         seconds = _encoding_time(opened.engine, model, device)
         tell(f"{words} takes {1000 * seconds:.0f} ms for a picture")
-        timed.append((seconds, opened))
-    return min(timed, key=lambda entry: entry[0])[1]
+        timed = [min([*timed, (seconds, opened)], key=lambda entry: entry[0])]  # frees the slower
+    return timed[0][1]
 
 
 def _candidates(name: str, precision: str) -> list[tuple[str, str]]:
