@@ -9,6 +9,7 @@ from std_msgs.msg import Header
 from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.core.checkpoint import resize_checkpoint
 from scenedino_ros.core.config import NodeSettings, RenderSettings
+from scenedino_ros.core.device import return_freed_memory
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
@@ -55,6 +56,7 @@ def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predi
     )
     tell(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
     predictor.warm_up()
+    return_freed_memory()  # of the checkpoint, and of engines that were slower
     return predictor
 
 
