@@ -1,11 +1,13 @@
 """The folded network compiled by PyTorch: on a GPU one CUDA graph for the image part."""
 
+import numpy as np
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.engine import TorchEngine
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.image import image_tensor
 from scenedino_ros.core.model import SceneDino
 
 _POINTS = 64  # named once while compiling; how many there are may change
@@ -41,11 +43,12 @@ class CompiledEngine(TorchEngine):
 
     @torch.inference_mode()
     def _run_once(self, config: ModelConfig) -> None:
-        """Compile now, not at the first image."""
-        self.hidden_map(torch.zeros(1, 3, *config.image_size, device=self._device))
+        """Compile now, not at the first image: for its layout, and for both types of features."""
+        self.hidden_map(image_tensor(np.zeros((*config.image_size, 3), np.uint8), self._device))
         if self.network.head is not None:
-            size = (_POINTS, config.feature_dim)
-            self.classify(torch.zeros(size, dtype=self._map_type, device=self._device))
+            for dtype in {self._map_type, torch.float32}:  # of points, and blended along rays
+                size = (_POINTS, config.feature_dim)
+                self.classify(torch.zeros(size, dtype=dtype, device=self._device))
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""
