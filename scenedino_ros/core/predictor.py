@@ -176,20 +176,13 @@ class Predictor:
             occupied &= view.visible
         chosen = occupied.nonzero().squeeze(1)
         label, confidence = self._classify(encoded, view, chosen)
-        own = density[chosen]
         if query.grow:
-            label[torch.exp(-grid.voxel_size * own) == 1] = 0
-        keep = torch.ones_like(label, dtype=torch.bool)
-        for hidden in query.hidden:
-            keep &= label != hidden
+            label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
         index = chosen if view.index is None else view.index[chosen]
-        return SemanticVoxels(
-            grid,
-            index[keep].cpu().numpy(),
-            label[keep].cpu().numpy(),
-            confidence[keep].cpu().numpy(),
-            grown[chosen][keep].cpu().numpy(),
-        )
+        # On a GPU this is the second and last time to wait; the first was to count the occupied.
+        columns = [part.cpu().numpy() for part in (index, label, confidence, grown[chosen])]
+        keep = ~np.isin(columns[1], query.hidden)
+        return SemanticVoxels(grid, *(column[keep] for column in columns))
 
     @torch.inference_mode()
     def densities(
