@@ -27,7 +27,7 @@ from train.field_data import FieldData
 from train.field_model import FieldTraining, learning_groups
 from train.field_pictures import field_pictures
 from train.launch import launch
-from train.losses import feature_loss, filled_share, mean_photometric_loss
+from train.losses import feature_loss, filling, mean_photometric_loss
 from train.plain_step import PlainTraining
 from train.settings import RunSettings
 from train.train_field import validate
@@ -184,9 +184,8 @@ def test_mean_photometric_loss_leaves_out_what_no_view_holds() -> None:
 
 def test_how_filled_space_is() -> None:
     density = torch.tensor([[0.0, 0.0], [torch.inf, 1.0]])
-    torch.testing.assert_close(
-        filled_share(density), torch.tensor([0.0, (1 + 1 - 1 / torch.e) / 2])
-    )
+    expected = torch.tensor([[0.0, 0.0], [1.0, 1 - 1 / torch.e]])
+    torch.testing.assert_close(filling(density), expected)
 
 
 def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> None:

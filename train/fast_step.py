@@ -13,7 +13,7 @@ from scenedino_ros.core.folded import bilinear_taps
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.render import composite
 from train.field_step import EncoderView, RenderedPatches, SourceViews, project_world
-from train.losses import filled_share
+from train.losses import filling
 from train.rays import RayPatches
 from train.sparse_map import half_map, read_map
 
@@ -73,7 +73,7 @@ def render_patches_fast(
     ).squeeze(-2)
     feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
     colors, unseen = _colors(sources, points, seen.visible[0], result.weights)
-    filled = filled_share(density)
+    filled = filling(density)
     return RenderedPatches(result.distance, filled, result.weights, colors, unseen, feature)
 
 

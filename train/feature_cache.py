@@ -10,6 +10,7 @@ import torch
 
 from scenedino_ros.recordings.frame_store import FrameStore
 from train.field_items import View
+from train.frame_arrays import FrameArray, drive_key
 
 Encode = Callable[[torch.Tensor], list[torch.Tensor]]
 _BATCH = 4
@@ -28,33 +29,24 @@ class FeatureCache:
             width: Channels C of the taps.
         """
         self.width = width
-        index = (store.path / "store.json").read_bytes()
-        drive = hashlib.sha256(index).hexdigest()[:16]
-        self._folder = Path(folder) / f"{encoder_key}_{drive}"
+        self._folder = Path(folder) / f"{encoder_key}_{drive_key(store)}"
         self._store = store
-        self._arrays: dict[tuple[str, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._arrays: dict[tuple[str, bool], FrameArray] = {}
 
     def has(self, view: View, mirrored: bool = False) -> bool:
         """Return whether the taps of a view are there."""
-        arrays = self._open((view.camera, mirrored))
-        return arrays is not None and bool(arrays[1][view.frame])
+        return self._array(view, mirrored).has(view.frame)
 
     def taps(self, view: View, mirrored: bool = False) -> torch.Tensor:
         """Return the (4, C, rows, columns) half-precision taps of a view."""
-        arrays = self._open((view.camera, mirrored))
-        if arrays is None or not arrays[1][view.frame]:
-            raise KeyError(f"{view} is not cached")
-        return torch.from_numpy(np.array(arrays[0][view.frame]))
+        return torch.from_numpy(self._array(view, mirrored).read(view.frame))
 
     def missing(self, views: Iterable[View], mirrored: bool = False) -> list[View]:
         """Return the views whose taps are not there yet."""
         return [view for view in views if not self.has(view, mirrored)]
 
     def fill(self, views: list[View], mirrored: bool, encode: Encode) -> Iterable[int]:
-        """Compute the taps of views that are missing; yields how many after each batch.
-
-        Each is marked only once it is written, so an interrupted call can be repeated.
-        """
+        """Compute the taps of views that are missing; yields how many after each batch."""
         for start in range(0, len(views), _BATCH):
             batch = views[start : start + _BATCH]
             images = np.stack([self._store.image(v.camera, v.frame) for v in batch])
@@ -63,36 +55,15 @@ class FeatureCache:
                 tensor = tensor.flip(-1)
             taps = torch.stack(encode(tensor), dim=1).half().cpu().numpy()
             for view, values in zip(batch, taps, strict=True):
-                key = (view.camera, mirrored)
-                self._make(key, values.shape)
-                arrays = self._open(key)
-                assert arrays is not None
-                arrays[0][view.frame] = values
-                arrays[1][view.frame] = 1
+                self._array(view, mirrored).write(view.frame, values)
             yield len(batch)
 
-    def _open(self, key: tuple[str, bool]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the taps of a camera's frames and which are there; None before the first."""
+    def _array(self, view: View, mirrored: bool) -> FrameArray:
+        key = (view.camera, mirrored)
         if key not in self._arrays:
-            values, done = self._files(key)
-            if not done.exists():
-                return None
-            self._arrays[key] = (np.load(values, mmap_mode="r+"), np.load(done, mmap_mode="r+"))
+            name = f"{view.camera}{'_mirrored' if mirrored else ''}"
+            self._arrays[key] = FrameArray(self._folder, name, len(self._store))
         return self._arrays[key]
-
-    def _make(self, key: tuple[str, bool], shape: tuple[int, ...]) -> None:
-        """Begin the files of a camera whose taps have a shape."""
-        values, done = self._files(key)
-        if done.exists():
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        n = len(self._store)
-        np.lib.format.open_memmap(values, "w+", np.float16, (n, *shape)).flush()
-        np.lib.format.open_memmap(done, "w+", np.uint8, (n,)).flush()
-
-    def _files(self, key: tuple[str, bool]) -> tuple[Path, Path]:
-        name = f"{key[0]}{'_mirrored' if key[1] else ''}"
-        return self._folder / f"{name}.npy", self._folder / f"{name}_done.npy"
 
 
 def encoder_key(backbone: str, image_size: tuple[int, int], state: dict[str, torch.Tensor]) -> str:

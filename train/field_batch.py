@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from scenedino_ros.recordings.frame_store import FrameStore
+from train.depth_hints import DepthHints
 from train.feature_cache import FeatureCache
 from train.field_items import Item, RenderGroup, View
 from train.field_settings import RaySettings
@@ -41,6 +42,8 @@ class GroupTensors:
         jitter: (P, p, p, K) position of each sample in its interval.
         targets: (L, C, rows, columns) cached tokens of the rendered views; NaN where there are
             none; empty without a cache.
+        hints: (L, h, w) distances along the rays of the rendered views, metres; 0 where there is
+            none; empty without hints.
     """
 
     loss: Views
@@ -48,6 +51,7 @@ class GroupTensors:
     draws: PatchDraws
     jitter: torch.Tensor
     targets: torch.Tensor
+    hints: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def load_item(
     flipped: bool,
     mirrored: bool,
     cache: FeatureCache | None,
+    hints: DepthHints | None,
     generator: torch.Generator,
 ) -> ItemTensors:
     """Gather the tensors of an item.
@@ -117,6 +122,7 @@ def load_item(
         flipped: Whether the encoder sees its image mirrored.
         mirrored: Whether the whole item is mirrored, poses included.
         cache: Cached features of the drive, if the encoder is frozen.
+        hints: Depth hints of the drive, if there is a loss on them.
         generator: Source of the draws.
     """
     T_item_world = np.linalg.inv(store.T_world_cam(item.encoder.camera, item.encoder.frame))
@@ -141,7 +147,8 @@ def load_item(
         shape = (n_patches, rays.patch, rays.patch, detail.samples)
         jitter = torch.rand(shape, generator=generator)
         targets = _targets(cache, group.loss, mirrored, token_grid)
-        return GroupTensors(loss, views_of(group.sources), draws, jitter, targets)
+        known = _hints(hints, group.loss, mirrored, detail.level)
+        return GroupTensors(loss, views_of(group.sources), draws, jitter, targets, known)
 
     encoded = torch.from_numpy(np.array(store.image(item.encoder.camera, item.encoder.frame)))
     K_norm = torch.from_numpy(store.cameras[item.encoder.camera].K_norm).float().clone()
@@ -192,6 +199,19 @@ def _targets(
     return tokens.flip(-1) if mirrored else tokens
 
 
+def _hints(
+    hints: DepthHints | None, views: tuple[View, ...], mirrored: bool, level: int
+) -> torch.Tensor:
+    """Return the hints in the middle of a pyramid level's pixels: means would mix surfaces."""
+    if hints is None:
+        return torch.zeros(0)
+    distances = torch.from_numpy(np.stack([hints.distance(view) for view in views])).float()
+    if mirrored:
+        distances = distances.flip(-1)
+    height, width = (edge // level for edge in distances.shape[-2:])
+    return distances[:, level // 2 :: level, level // 2 :: level][:, :height, :width]
+
+
 class FieldBatch:
     """The items of a step that belong to this process.
 
@@ -218,6 +238,7 @@ def _item_to(item: ItemTensors, device: torch.device) -> ItemTensors:
             PatchDraws(*(getattr(g.draws, f.name).to(device) for f in fields(PatchDraws))),
             g.jitter.to(device),
             g.targets.to(device),
+            g.hints.to(device),
         )
         for g in item.groups
     )

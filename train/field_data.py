@@ -11,6 +11,7 @@ import torch
 from scenedino_ros.core.encoder import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store import FrameStore
+from train.depth_hints import DepthHints
 from train.feature_cache import Encode, FeatureCache
 from train.field_batch import ItemTensors, draw_detail, load_item
 from train.field_items import Item, NearbyViews, View, check_rig, published_item
@@ -28,13 +29,18 @@ class _Drive:
     targets: tuple[View, ...]  # views whose features are cached, the encoded ones among them
     nearby: NearbyViews
     cache: FeatureCache | None
+    hints: DepthHints | None
 
 
 class FieldData:
     """Items of stage 1, drawn by step and place in the batch alone."""
 
     def __init__(
-        self, settings: FieldSettings, stores: tuple[str, ...], cache: tuple[Path, str] | None
+        self,
+        settings: FieldSettings,
+        stores: tuple[str, ...],
+        cache: tuple[Path, str] | None,
+        hints: Path | None = None,
     ) -> None:
         """Open the drives.
 
@@ -42,11 +48,12 @@ class FieldData:
             settings: The run.
             stores: Frame stores, as paths or patterns.
             cache: Folder and encoder key of cached features; None: the encoder is trained.
+            hints: Folder of depth hints; None: no loss reads them.
 
         Raises:
             InputError: If there is no store, or one does not fit the settings.
         """
-        self._settings = settings
+        self._settings, self._hints = settings, hints
         self._drives: list[_Drive] = []
         self._shares: list[float] = []
         for number, pattern in enumerate(stores):
@@ -83,7 +90,11 @@ class FieldData:
         if cache is not None:
             width = backbone_spec(settings.model.backbone).width
             found = FeatureCache(cache[0], store, cache[1], width)
-        return _Drive(store, encoders, targets, NearbyViews(store), found)
+        nearby = NearbyViews(store, ahead=settings.data.ahead)
+        hints = None
+        if self._hints is not None:
+            hints = DepthHints(self._hints, store, settings.model.depth_range)
+        return _Drive(store, encoders, targets, nearby, found, hints)
 
     @property
     def n_encoders(self) -> int:
@@ -109,6 +120,24 @@ class FieldData:
         """Compute what is missing; yields how many images each batch had."""
         for cache, views, mirrored in self.uncached():
             yield from cache.fill(views, mirrored, encode)
+
+    def missing_hints(self) -> list[tuple[DepthHints, str, int]]:
+        """Return which cameras have how many hints missing; only those that are encoded have any.
+
+        Side cameras see the same surfaces, but cost as much to match.
+        """
+        found = []
+        for drive in self._drives:
+            for camera in dict.fromkeys(view.camera for view in drive.encoders):
+                n_missing = len(drive.hints.missing(camera)) if drive.hints else 0
+                if drive.hints and n_missing:
+                    found.append((drive.hints, camera, n_missing))
+        return found
+
+    def fill_hints(self) -> Iterator[int]:
+        """Compute what is missing of the hints; yields how many frames each step had."""
+        for hints, camera, _ in self.missing_hints():
+            yield from hints.fill(camera)
 
     def phase(self, step: int) -> int:
         """Return the number of the run's phase a step belongs to."""
@@ -144,6 +173,7 @@ class FieldData:
             flipped=settings.flip and flipped and not validation,
             mirrored=settings.mirror and mirrored and not validation,
             cache=drive.cache,
+            hints=drive.hints,
             generator=generator,
         )
 

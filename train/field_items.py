@@ -17,7 +17,7 @@ _PUBLISHED_CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
 _LOSS_FIRST = 2 / 3  # published chance that the earlier image of a pair is the loss view
 
 # "nearby", metres and cosines between optical axes, relative to the encoded view.
-_AHEAD_SAME = (-2.5, 9.0)  # how far along its axis another view in its direction may be
+_BEHIND = -2.5  # how far along its axis another view in its direction may be, at least
 _AHEAD_SIDE = (2.0, 26.0)  # the same for views to the side, which see what it sees obliquely
 _LATERAL = 8.0
 _SAME_DIRECTION, _NOT_BACKWARDS = 0.8, -0.5
@@ -82,15 +82,16 @@ def published_item(
 class NearbyViews:
     """Chooses items of one drive by where its cameras were."""
 
-    def __init__(self, store: FrameStore, *, reach: float = 34.0) -> None:
+    def __init__(self, store: FrameStore, *, ahead: float = 9.0, reach: float = 34.0) -> None:
         """Gather the poses.
 
         Args:
             store: The drive.
+            ahead: How far ahead of the encoded view others in its direction may be, metres.
             reach: How far along the drive views of one item may be apart, metres.
         """
         self._names = tuple(store.cameras)
-        self._travelled, self._reach = store.travelled(), reach
+        self._travelled, self._ahead, self._reach = store.travelled(), ahead, reach
         self._part = np.cumsum(store.breaks())  # poses say nothing across a break
         self._T = np.array(
             [[store.T_world_cam(name, i) for name in self._names] for i in range(len(store))]
@@ -115,7 +116,7 @@ class NearbyViews:
         position, direction = self._relative(E, frames)
         ahead, lateral = position[..., 2], np.abs(position[..., 0])
         same = direction > _SAME_DIRECTION
-        near_same = same & _within(ahead, _AHEAD_SAME)
+        near_same = same & _within(ahead, (_BEHIND, self._ahead))
         near_side = ~same & (direction > _NOT_BACKWARDS) & _within(ahead, _AHEAD_SIDE)
         near_side &= lateral < _LATERAL
         itself = frames == encoder.frame

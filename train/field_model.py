@@ -23,6 +23,8 @@ from train.losses import (
     depth_roughness,
     feature_loss,
     feature_roughness,
+    filling_behind,
+    hint_error,
     mean_photometric_loss,
     photometric_loss,
 )
@@ -42,12 +44,16 @@ class PatchBatch:
         colors: (P, p, p, 3) colours.
         target: (P, C) target features of the patches, unit vectors; NaN where unknown.
         token: (P, 2) row and column of each target token; meaningless unless aligned.
+        hint_error: (P,) from `losses.hint_error`; 0 without hints.
+        behind: (P,) from `filling_behind`; 0 without hints.
     """
 
     rendered: RenderedPatches
     colors: torch.Tensor
     target: torch.Tensor
     token: torch.Tensor
+    hint_error: torch.Tensor
+    behind: torch.Tensor
 
 
 class FieldTraining(nn.Module):
@@ -101,6 +107,8 @@ class FieldTraining(nn.Module):
             colors=torch.cat([part.colors for part in parts]),
             target=torch.cat([part.target for part in parts]),
             token=torch.cat([part.token for part in parts]),
+            hint_error=torch.cat([part.hint_error for part in parts]),
+            behind=torch.cat([part.behind for part in parts]),
         )
 
     def maps(self, items: list[ItemTensors]) -> torch.Tensor:
@@ -155,7 +163,23 @@ class FieldTraining(nn.Module):
             target = tokens[rays.view, :, rows, columns]
         else:
             target = _patch_mean(tokens, rays)
-        return PatchBatch(rendered, patch_colors(loss.images, rays), target, rays.token)
+        colors = patch_colors(loss.images, rays)
+        against_hints = self._against_hints(rendered, group, rays)
+        return PatchBatch(rendered, colors, target, rays.token, *against_hints)
+
+    def _against_hints(
+        self, rendered: RenderedPatches, group: GroupTensors, rays: RayPatches
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (P,) errors against the hints of a group, and what is filled behind them."""
+        if not group.hints.numel():
+            nothing = rendered.distance.new_zeros(len(rendered.distance))
+            return nothing, nothing
+        hint = patch_colors(group.hints.unsqueeze(1), rays).squeeze(-1)
+        distances = self.distances(group.jitter)
+        return (
+            hint_error(rendered.weights, distances, hint),
+            filling_behind(rendered.filled, distances, hint),
+        )
 
     def render_rays(
         self, feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors, rays: RayPatches
@@ -194,6 +218,12 @@ class FieldTraining(nn.Module):
         full = self.network.expansion(rendered.feature).float()
         terms["feature"] = feature_loss(self._prediction(full, batch.token), batch.target)
         total = total + feature_weight * terms["feature"]
+        if weights.hint:
+            terms["hint"] = batch.hint_error.mean()
+            total = total + weights.hint * terms["hint"]
+        if weights.behind:
+            terms["behind"] = batch.behind.mean()
+            total = total + weights.behind * terms["behind"]
         if weights.depth_roughness:
             terms["depth_roughness"] = depth_roughness(rendered.distance, batch.colors)
             total = total + weights.depth_roughness * terms["depth_roughness"]

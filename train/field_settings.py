@@ -33,6 +33,14 @@ class DataSettings:
     )
     loss_views: int = setting(4, "Rendered views of a nearby item", low=1)
     sources: int = setting(3, "Most views that explain one rendered view, of a nearby item", low=1)
+    ahead: float = setting(
+        9.0,
+        "How far ahead of the encoded view a nearby item's views in its direction may be; from "
+        "there one sees what is far from the encoded view, or hidden",
+        unit="m",
+        low=0.0,
+    )
+    hints: str = setting("", "Folder of depth hints; empty: in the run's folder", live=True)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,17 @@ class LossSettings:
     )
     feature: tuple[float, ...] = setting(
         (0.2,), "Weight of the feature cosine: one number, or one for each phase", low=0.0
+    )
+    hint: float = setting(
+        0.0,
+        "Weight of the distance from depth hints, which a drive's own images are matched for",
+        low=0.0,
+    )
+    behind: float = setting(
+        0.0,
+        "Weight of how filled space is from 4 m behind the surfaces of depth hints on; where "
+        "another view sees a surface, that view's losses stand against it",
+        low=0.0,
     )
     depth_roughness: float = setting(0.001, "Weight of rough inverse distance", low=0.0)
     feature_roughness: float = setting(0.25, "Weight of rough features", low=0.0)

@@ -22,7 +22,7 @@ from train.losses import (
     depth_roughness,
     feature_loss,
     feature_roughness,
-    filled_share,
+    filling,
     photometric_loss,
     unseen_share,
 )
@@ -78,7 +78,7 @@ class RenderedPatches:
 
     Attributes:
         distance: (P, p, p) metres along the ray.
-        filled: (P, p, p) how filled the space at the samples is, 0 to 1.
+        filled: (P, p, p, K) how filled the space at the samples is, 0 to 1.
         weights: (P, p, p, K) of the samples.
         colors: (P, p, p, S, 3), one for each source view.
         unseen: (P, p, p, S) share of each pixel's weight that a source view, or the encoder, does
@@ -134,7 +134,7 @@ def render_patches(
     flags = invalid.T.reshape(*shape, n_sources).to(result.weights.dtype)
     return RenderedPatches(
         distance=result.distance,
-        filled=filled_share(density),
+        filled=filling(density),
         weights=result.weights,
         colors=blended.unflatten(-1, (n_sources, 3)),
         unseen=unseen_share(flags, result.weights),

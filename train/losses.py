@@ -18,6 +18,7 @@ _SSIM_SHARE = 0.85
 _INVALID_WEIGHT = 0.9
 _HELD_WEIGHT = 0.5  # more than this missing: the view does not explain the pixel
 _MAX_DISTANCE = 80.0  # metres
+_THICKNESS = 4.0  # metres; about a car seen from its end
 
 
 def structural_error(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -105,19 +106,56 @@ def _source_errors(rendered: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     return error.unflatten(0, (-1, n_sources)).permute(0, 2, 3, 1)
 
 
-def filled_share(density: torch.Tensor) -> torch.Tensor:
-    """Return how filled the space at the samples of rays is: the mean opacity of a metre of it.
+def filling(density: torch.Tensor) -> torch.Tensor:
+    """Return how filled space is, 0 to 1: the opacity of a metre of it.
 
     Colours say nothing about what is behind a surface, and a network leaves all of it solid unless
     something small says otherwise.
 
     Args:
-        density: (..., K) of the samples, 1/m.
+        density: Any shape, 1/m.
+    """
+    return 1 - torch.exp(-density)
+
+
+def hint_error(weights: torch.Tensor, distances: torch.Tensor, hint: torch.Tensor) -> torch.Tensor:
+    """Return how far from depth hints the rays of patches end, on average.
+
+    Of the whole weight, not of its mean distance: a ray that ends half too near and half too far
+    is wrong. Beyond a factor of e all distances are equally wrong, as hints are now and then.
+
+    Args:
+        weights: (P, p, p, K) rendering weights.
+        distances: (P, p, p, K) of the samples, metres.
+        hint: (P, p, p) distances, metres; 0 where there is none, which counts as no error.
 
     Returns:
-        (...) shares, 0 to 1.
+        (P,) mean absolute logarithms.
     """
-    return 1 - torch.exp(-density).mean(dim=-1)
+    known = hint > 0
+    ratio = distances / torch.where(known, hint, 1).unsqueeze(-1)
+    error = (weights * ratio.log().abs().clamp(max=1)).sum(dim=-1)
+    return (error * known).mean(dim=(1, 2))
+
+
+def filling_behind(
+    filled: torch.Tensor, distances: torch.Tensor, hint: torch.Tensor
+) -> torch.Tensor:
+    """Return how filled the space well behind the surfaces is that depth hints know of.
+
+    Taken on all samples, this would make surfaces transparent; here only those are taken that no
+    ray should reach. What other views see there keeps its surface all the same.
+
+    Args:
+        filled: (P, p, p, K) from `filling`.
+        distances: (P, p, p, K) of the samples, metres.
+        hint: (P, p, p) distances, metres; 0 where there is none, and nothing is behind it.
+
+    Returns:
+        (P,) sums over the samples behind as a share of all samples.
+    """
+    behind = (hint > 0).unsqueeze(-1) & (distances > (hint + _THICKNESS).unsqueeze(-1))
+    return (filled * behind).mean(dim=(1, 2, 3))
 
 
 def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

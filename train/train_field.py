@@ -129,19 +129,36 @@ def _open_data(
     if not settings.encoder.trainable:
         key = encoder_key(settings.model.backbone, settings.model.image_size, encoder.state_dict())
         cache = (Path(settings.encoder.cache or output / "cache"), key)
-    data = FieldData(settings, settings.data.stores, cache)
+    hints = None
+    if settings.losses.hint or settings.losses.behind:
+        hints = Path(settings.data.hints or output / "hints")
+    data = FieldData(settings, settings.data.stores, cache, hints)
     validation = (
-        FieldData(settings, settings.data.validation, cache) if settings.data.validation else None
+        FieldData(settings, settings.data.validation, cache, hints)
+        if settings.data.validation
+        else None
     )
-    if cache:
-        with fabric.rank_zero_first():
-            for part in (data, validation):
-                if part is not None:
-                    _fill(part, encoder.to(fabric.device), settings.run.precision)
+    with fabric.rank_zero_first():
+        for part in (data, validation):
+            if part is not None and hints:
+                _match(part)
+            if part is not None and cache:
+                _encode(part, encoder.to(fabric.device), settings.run.precision)
     return data, validation
 
 
-def _fill(data: FieldData, encoder: Encoder, precision: str) -> None:
+def _match(data: FieldData) -> None:
+    """Compute what is missing of the depth hints."""
+    total = sum(n_missing for _, _, n_missing in data.missing_hints())
+    if not total:
+        return
+    with telling(f"matching {total} images for depth hints") as tell:
+        for done, _ in enumerate(data.fill_hints(), start=1):
+            if done % 100 == 0 or done == total:
+                tell(f"matched {done} of {total} images")
+
+
+def _encode(data: FieldData, encoder: Encoder, precision: str) -> None:
     """Compute what is missing in the caches, in the run's precision."""
     total = sum(len(views) for _, views, _ in data.uncached())
     if not total:

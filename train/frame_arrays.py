@@ -1,0 +1,70 @@
+"""Values of a drive's frames that are computed once and kept on disk."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from scenedino_ros.recordings.frame_store import INDEX, FrameStore
+
+
+class FrameArray:
+    """An array with one entry for each frame, filled entry by entry.
+
+    An entry is marked only once it is written, so whoever fills it may be interrupted.
+    """
+
+    def __init__(self, folder: Path, name: str, n_frames: int) -> None:
+        """Open the array, or begin one at the first `write`.
+
+        Args:
+            folder: Holds the files.
+            name: Of the files, without ending.
+            n_frames: Frames of the drive.
+        """
+        self._values_path = Path(folder) / f"{name}.npy"
+        self._done_path = Path(folder) / f"{name}_done.npy"
+        self._n_frames = n_frames
+        self._opened: tuple[np.ndarray, np.ndarray] | None = None
+
+    def has(self, frame: int) -> bool:
+        """Return whether the entry of a frame is there."""
+        arrays = self._open()
+        return arrays is not None and bool(arrays[1][frame])
+
+    def read(self, frame: int) -> np.ndarray:
+        """Return a copy of the entry of a frame.
+
+        Raises:
+            KeyError: If it is not there.
+        """
+        arrays = self._open()
+        if arrays is None or not arrays[1][frame]:
+            raise KeyError(f"{self._values_path} has no entry for frame {frame}")
+        return np.array(arrays[0][frame])
+
+    def write(self, frame: int, values: np.ndarray) -> None:
+        """Write the entry of a frame; all have the shape and half precision of the first."""
+        if not self._done_path.exists():
+            self._values_path.parent.mkdir(parents=True, exist_ok=True)
+            for path, dtype, shape in (
+                (self._values_path, np.float16, values.shape),
+                (self._done_path, np.uint8, ()),
+            ):
+                np.lib.format.open_memmap(path, "w+", dtype, (self._n_frames, *shape)).flush()
+        arrays = self._open()
+        assert arrays is not None
+        arrays[0][frame] = values
+        arrays[1][frame] = 1
+
+    def _open(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self._opened is None and self._done_path.exists():
+            paths = (self._values_path, self._done_path)
+            values, done = (np.load(path, mmap_mode="r+") for path in paths)
+            self._opened = (values, done)
+        return self._opened
+
+
+def drive_key(store: FrameStore) -> str:
+    """Return a name that differs for drives that were indexed differently."""
+    return hashlib.sha256((store.path / INDEX).read_bytes()).hexdigest()[:16]
