@@ -1,0 +1,43 @@
+"""Averages of networks: what they are, and what cannot be averaged."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from models import lively_checkpoint
+
+from scenedino_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from scenedino_ros.core.errors import InputError
+from train import average
+
+NAME = "field.lin_in.weight"
+
+
+def test_an_average_lies_between_its_parts(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    first = lively_checkpoint()
+    moved = {**first.state, NAME: first.state[NAME] + 1.0}
+    second = replace(first, state=moved)
+    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for path, checkpoint in zip(paths, (first, second), strict=True):
+        save_checkpoint(path, checkpoint)
+    output = tmp_path / "c.safetensors"
+    assert average.main([*map(str, paths), "-o", str(output), "--shares", "3,1"]) == 0
+    assert "the average of 2 checkpoints" in capsys.readouterr().out
+    found = load_checkpoint(output)
+    torch.testing.assert_close(found.state[NAME], first.state[NAME] + 0.25)
+    for name, value in first.state.items():
+        if name != NAME:
+            assert torch.equal(found.state[name], value), name
+    assert found.config == first.config
+    assert found.provenance == first.provenance
+
+
+def test_what_differs_in_kind_has_no_average() -> None:
+    first = lively_checkpoint()
+    other = replace(first, config=replace(first.config, depth_range=(2.0, 80.0)))
+    with pytest.raises(InputError, match="must be of the same network .* number 2"):
+        average.averaged([first, other], [1, 1])
+    for shares in ([1.0], [1.0, 0.0]):
+        with pytest.raises(InputError, match="shares must be 2 positive numbers"):
+            average.averaged([first, first], shares)
