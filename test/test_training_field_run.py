@@ -219,6 +219,24 @@ def test_a_frozen_encoder_is_cached_and_the_run_gives_a_checkpoint(
     assert predictor.weights.startswith("geometry and features after 5")
 
 
+def test_a_run_matches_its_images_for_hints_once(drives: dict[str, Path], tmp_path: Path) -> None:
+    output, hints = tmp_path / "run", tmp_path / "hints"
+    words = [
+        *f"--config {CONFIGS / 'field_default.yaml'} --data.stores {drives['short']}".split(),
+        *f"--data.shares 1 --data.every 1 --rays.patches 8 --data.hints {hints}".split(),
+        *"--run.steps 2 --losses.hint 1.0 --losses.behind 0.2 --data.ahead 24".split(),
+        *SMALL,
+    ]
+    finish(words, output)
+    assert {"hint", "behind"} <= losses(output)[0].keys()
+    # The pair ahead is matched; what the side cameras see is not.
+    made = sorted(path.name for path in hints.glob("*/camera_0?.npy"))
+    assert made == ["camera_00.npy", "camera_01.npy"]
+    assert "matched 16 of 16 images" in output.with_suffix(".txt").read_text()
+    finish(words, tmp_path / "again")
+    assert "matched" not in (tmp_path / "again.txt").read_text()
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("field_*.yaml")))
 def test_settings_files_are_valid(name: str) -> None:
     settings = read_settings(FieldSettings(), CONFIGS / name, [])
