@@ -147,11 +147,12 @@ def exit_code(name: str, body: Callable[[], None]) -> int:
     Returns:
         0 done; 2 an error; 130 stopped on request.
     """
+    code = 0
     try:
         body()
     except (Stopped, KeyboardInterrupt) as stopped:
         print(f"{name}: {str(stopped) or 'stopped'}", file=sys.stderr)
-        return 130
+        code = 130
     except SceneDinoError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
@@ -159,4 +160,7 @@ def exit_code(name: str, body: Callable[[], None]) -> int:
         where = f": {error.filename}" if error.filename else ""
         print(f"{name}: {error.strerror or error}{where}", file=sys.stderr)
         return 2
-    return 0
+    # Left to the interpreter's end, gloo's threads now and then abort a process that is done.
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return code
