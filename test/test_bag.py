@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import struct
@@ -41,6 +42,7 @@ from rosbags.typesys import Stores, get_typestore  # noqa: E402
 from scenedino_ros.core.errors import BagError  # noqa: E402
 from scenedino_ros.ros.bag import BagReader, BagWriter, TopicQos  # noqa: E402
 from scenedino_ros.ros.bag_metadata import parse_qos, qos_text  # noqa: E402
+from scenedino_ros.ros.bag_split_writer import SplitBagWriter  # noqa: E402
 from scenedino_ros.ros.from_msg import rgb_from_image, stamp_ns  # noqa: E402
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -400,8 +402,88 @@ def test_rosbag2s_empty_recording_with_leftovers(tmp_path):
 
 @pytest.mark.parametrize("name", ["mcap_wrong_format", "sqlite3_wrong_format"])
 def test_another_serialization_is_refused(name):
-    with pytest.raises(BagError, match="serialized as 'cdr', but those of /.* are 'wrong_format'"):
+    told = (
+        r"serialized as 'cdr', .*: /array_topic \(4 messages serialized as 'wrong_format'\), /test"
+    )
+    with pytest.raises(BagError, match=told):
         BagReader(RECORDED / name)
+
+
+def write_channels(path: Path, channels: list[tuple[str, str, str, str]]) -> None:
+    """Write an MCAP file with three messages on each (topic, encoding, type, schema encoding)."""
+    with path.open("wb") as file:
+        writer = PlainMcapWriter(file)
+        writer.start(profile="", library="several loggers")
+        numbers = []
+        for topic, encoding, kind, form in channels:
+            schema = writer.register_schema(kind, form, b"{}") if form else 0
+            numbers.append(writer.register_channel(topic, encoding, schema))
+        for second in range(3):
+            for number, (_, encoding, _, _) in zip(numbers, channels, strict=True):
+                data = text(f"{second}") if encoding == "cdr" else b'{"volts": 11.9}'
+                writer.add_message(number, second, data, second)
+        writer.finish()
+
+
+def test_topics_of_other_encodings_and_schemas_hide_nothing(tmp_path):
+    """Also where a topic of the same name carries the messages that are read."""
+    others = [
+        ("/wheel", "protobuf", "robot.Wheel", "protobuf"),
+        ("/plan", "flatbuffer", "Plan", "flatbuffer"),
+        ("/old", "ros1", "std_msgs/String", "ros1msg"),
+        ("/raw", "", "", ""),
+        ("/words", "json", "Words", "jsonschema"),
+    ]
+    foreign = ("/foreign", "cdr", "std_msgs::msg::Thing", "omgidl")
+    bare = ("/bare", "cdr", "", "")
+    words = ("/words", "cdr", STRING, "something new")
+    write_channels(tmp_path / "drive.mcap", [*others, foreign, bare, words])
+    with BagReader(tmp_path / "drive.mcap") as bag:
+        assert list(bag.topics) == ["/bare", "/foreign", "/words"]
+        assert bag.problems == []
+        assert bag.not_read == [
+            "/old (3 messages serialized as 'ros1')",
+            "/plan (3 messages serialized as 'flatbuffer')",
+            "/raw (3 messages serialized as '')",
+            "/wheel (3 messages serialized as 'protobuf')",
+            "/words (3 messages serialized as 'json')",
+        ]
+        assert [m.message.data for m in bag.messages(["/words"])] == ["0", "1", "2"]
+        assert len(list(bag.messages(raw=True))) == 9
+    write_channels(tmp_path / "none.mcap", others)
+    with pytest.raises(
+        BagError, match=r"something else: /old \(3 messages serialized as 'ros1'\)"
+    ):
+        BagReader(tmp_path / "none.mcap")
+
+
+@pytest.mark.parametrize("pictures", [2, 40])
+def test_of_two_types_on_one_topic_the_pictures_are_read(tmp_path, pictures):
+    """However many messages of the other type there are."""
+    for part, (kind, count) in enumerate([(STRING, 9), ("sensor_msgs/msg/Image", pictures)]):
+        with BagWriter(tmp_path / f"{part}") as writer:
+            writer.add_topic("/cam", kind)
+            for n in range(count):
+                writer.write("/cam", 100 * n + part, text("x") if kind == STRING else image(n))
+        (tmp_path / f"{part}" / f"{part}_0.mcap").rename(tmp_path / f"part_{part}.mcap")
+        shutil.rmtree(tmp_path / f"{part}")
+    with BagReader(tmp_path) as bag:
+        assert bag.topics["/cam"].count == pictures
+        assert [m.message.data[0] for m in bag.messages()] == list(range(pictures))
+        assert bag.not_read == [
+            f"/cam (9 messages of type '{STRING}', beside those of 'sensor_msgs/msg/Image')"
+        ]
+
+
+def test_sqlite_topics_of_another_serialization_hide_nothing(tmp_path):
+    written = record(tmp_path / "drive", "sqlite3")
+    database = sqlite3.connect(tmp_path / "drive" / "drive_0.db3")
+    database.execute("UPDATE topics SET serialization_format = 'zenoh' WHERE name = '/chatter'")
+    database.commit()
+    database.close()
+    messages, problems = readable(tmp_path / "drive")
+    assert messages == [m for m in written if m[0] != "/chatter"]
+    assert problems == []
 
 
 # Types
@@ -699,6 +781,80 @@ def test_one_unreadable_file_of_several_is_left_out(tmp_path):
         (tmp_path / f"multiple_files_{number}.mcap").write_bytes(b"")
     with pytest.raises(BagError, match="cannot be read: .*files_0.mcap is not .*files_2.mcap is"):
         BagReader(tmp_path)
+
+
+def split(folder: Path, parts: int = 3) -> list[tuple[str, int, bytes]]:
+    """Record in several files with a metadata.yaml that names them; return the messages."""
+    writer = SplitBagWriter(folder, {}, split_bytes=1)
+    for part in range(parts):
+        writer.add_topic("/chatter", STRING, TopicQos())
+        writer.write("/chatter", part, text(f"{part}"))
+        writer.checkpoint(part + 1)
+    writer.close()
+    return contents(folder)
+
+
+@both
+def test_a_renamed_file_is_found(tmp_path, storage):
+    written = record(tmp_path / "drive", storage)
+    (file,) = (tmp_path / "drive").glob("drive_0.*")
+    for name in (f"evening run{file.suffix}", f"evening{file.suffix.upper()}", "evening"):
+        file = file.rename(file.with_name(name))
+        (tmp_path / "drive" / f"._{name}").write_bytes(b"of another system")
+        messages, problems = readable(tmp_path / "drive")
+        assert messages == written
+        assert len(problems) == 1
+        assert problems[0].endswith(f"which is not there; {name} is read in its place")
+    assert contents(file) == written
+
+
+def test_a_renamed_file_is_what_its_first_bytes_say(tmp_path):
+    written = record(tmp_path / "drive", "sqlite3")
+    folder = tmp_path / "drive"
+    packed = zstandard.compress((folder / "drive_0.db3").read_bytes())
+    (folder / "drive_0.db3").unlink()
+    (folder / "other.mcap").write_bytes(packed)
+    messages, problems = readable(folder)
+    assert messages == written
+    assert problems == [
+        "metadata.yaml names drive_0.db3, which is not there; other.mcap is read in its place"
+    ]
+
+
+def test_several_renamed_files_are_found_by_number_and_order(tmp_path):
+    written = split(tmp_path / "drive")
+    files = sorted((tmp_path / "drive").glob("*.mcap"))
+    assert len(files) == 3
+    # All of them, two of them swapped.
+    for file, number in zip(files, (1, 0, 2), strict=True):
+        file.rename(file.with_name(f"run2_{number}.mcap"))
+    messages, problems = readable(tmp_path / "drive")
+    assert messages == written
+    assert len(problems) == 3
+    # A further file that has nobody's number is left out, and told.
+    (tmp_path / "drive" / "copy.mcap").write_bytes(files[0].with_name("run2_1.mcap").read_bytes())
+    messages, problems = readable(tmp_path / "drive")
+    assert messages == written
+    assert problems[-1] == "copy.mcap is not named in metadata.yaml and is left out"
+    # Fewer files than names.
+    (tmp_path / "drive" / "copy.mcap").unlink()
+    (tmp_path / "drive" / "run2_1.mcap").unlink()
+    messages, problems = readable(tmp_path / "drive")
+    assert messages == written[1:]
+    assert any(problem.startswith("files of the recording are missing") for problem in problems)
+
+
+def test_files_of_which_none_can_be_the_named_one_are_refused(tmp_path):
+    record(tmp_path / "drive")
+    file = tmp_path / "drive" / "drive_0.mcap"
+    (tmp_path / "drive" / "noon.mcap").write_bytes(file.read_bytes())
+    file.rename(file.with_name("night.mcap"))
+    with pytest.raises(
+        BagError, match=r"names drive_0.mcap, but night.mcap, noon.mcap are there; open one of"
+    ):
+        BagReader(tmp_path / "drive")
+    (tmp_path / "drive" / "metadata.yaml").unlink()
+    assert len(readable(tmp_path / "drive")[0]) == 2 * 41
 
 
 @pytest.mark.parametrize("damage", ["", "}{", "rosbag2_bagfile_information: 7", "a: [1"])

@@ -36,6 +36,7 @@ from scenedino_ros.ros.bag_metadata import (
     metadata_map,
 )
 from scenedino_ros.ros.bag_sqlite import SqliteWriter
+from scenedino_ros.ros.bag_topics import ReadableTopics, readable_topics
 from scenedino_ros.ros.bag_types import MessageTypes
 
 _WRITERS: dict[str, type[McapWriter] | type[SqliteWriter]] = {
@@ -86,7 +87,9 @@ class BagReader:
 
     Attributes:
         path: What was opened.
-        topics: The topics by name, with their types and message counts.
+        topics: The topics that can be read by name, with their types and message counts.
+        not_read: Topics that cannot be read, in words, with the reason: they are serialized as
+            something else than CDR, or a topic's messages are of another type than the rest.
         start_ns: Time of the first message, nanoseconds; 0 where there are none.
         end_ns: Time of the last message, nanoseconds; 0 where there are none.
         promised: How many messages indexes and metadata.yaml say there are, by topic.
@@ -98,7 +101,7 @@ class BagReader:
         """Open a recording.
 
         Raises:
-            BagError: If there is none, it cannot be read, or it is not serialized as CDR.
+            BagError: If there is none, it cannot be read, or nothing in it is serialized as CDR.
         """
         self.path = Path(path)
         self._problems: list[str] = []
@@ -111,12 +114,13 @@ class BagReader:
                 self._add_file(file, is_only=len(paths) == 1)
             if not self._files:
                 raise BagError(f"{self.path} cannot be read: {'; '.join(self._problems)}")
-            self._check_serialization()
+            self._readable = self._readable_topics()
         except BaseException:
             self._stack.close()
             raise
-        self.topics = self._merged_topics()
-        self.promised = self._promised()
+        self.topics = self._readable.topics
+        self.promised = self._readable.promised
+        self.not_read = self._readable.not_read
         self._compare(Counter({topic.name: topic.count for topic in self.topics.values()}), None)
         starts = [file.start_ns for file in self._files if file.start_ns is not None]
         self.start_ns = min(starts, default=0)
@@ -163,7 +167,8 @@ class BagReader:
                 without start and stop gives none of the messages there should be.
         """
         names = None if topics is None else frozenset(topics)
-        for name in names or ():
+        wanted = frozenset(self.topics) if names is None else names
+        for name in wanted:
             if name not in self.topics:
                 raise BagError(
                     f"topic '{name}' is not in {self.path}; it has {', '.join(self.topics)}"
@@ -171,11 +176,13 @@ class BagReader:
         low = -(2**63) if start is None else start
         high = 2**63 - 1 if stop is None else stop
         streams = [
-            zip(itertools.repeat(number), file.messages(names, low, high))
+            zip(itertools.repeat(number), file.messages(wanted, low, high))
             for number, file in enumerate(self._files)
         ]
         delivered: Counter[str] = Counter()
         for number, stored in heapq.merge(*streams, key=lambda entry: entry[1].time_ns):
+            if not self._readable.reads(stored.topic):  # another channel of the same name
+                continue
             delivered[stored.topic.name] += 1
             yield self._message(number, stored, raw=raw)
         if start is None and stop is None:
@@ -219,39 +226,16 @@ class BagReader:
         self._stack.callback(reader.close)
         self._files.append(reader)
 
-    def _check_serialization(self) -> None:
-        """Refuse what is not CDR: its bytes would be taken for something they are not."""
+    def _readable_topics(self) -> ReadableTopics:
+        """Return what can be read; a recording without anything in CDR is refused."""
         recorded = [topic for file in self._files for topic in file.topics]
-        for topic in (*recorded, *(self._metadata.topics if self._metadata else ())):
-            if topic.serialization != "cdr":
-                raise BagError(
-                    f"{self.path}: messages must be serialized as 'cdr', but those of "
-                    f"{topic.name} are '{topic.serialization}'"
-                )
-
-    def _merged_topics(self) -> dict[str, BagTopic]:
-        """Return the topics of all files by name, counts added up."""
-        merged: dict[str, BagTopic] = {}
-        for topic in (topic for file in self._files for topic in file.topics):
-            seen = merged.get(topic.name)
-            if seen is None:
-                merged[topic.name] = topic
-                continue
-            if seen.type != topic.type:
-                self._problems.append(
-                    f"topic {topic.name} has messages of two types, {seen.type} and {topic.type}"
-                )
-            merged[topic.name] = replace(seen, count=seen.count + topic.count)
-        for topic in self._metadata.topics if self._metadata else ():
-            merged.setdefault(topic.name, replace(topic, count=0))
-        return dict(sorted(merged.items()))
-
-    def _promised(self) -> Counter[str]:
-        listed: Counter[str] = Counter()
-        for topic in self._metadata.topics if self._metadata else ():
-            listed[topic.name] += topic.count
-        # The larger count of both.
-        return listed | Counter({name: topic.count for name, topic in self.topics.items()})
+        found = readable_topics(recorded, self._metadata.topics if self._metadata else ())
+        if recorded and not found.topics:
+            raise BagError(
+                f"{self.path}: messages must be serialized as 'cdr', as ROS 2 does it, but all "
+                f"are something else: {', '.join(found.not_read)}"
+            )
+        return found
 
     def _compare(self, counts: Counter[str], names: frozenset[str] | None) -> int:
         """Note where fewer messages were found than indexes and metadata.yaml promise.

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 import zstandard
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.ros.bag_mcap import McapFile
+from scenedino_ros.ros.bag_mcap import MAGIC, McapFile
 from scenedino_ros.ros.bag_metadata import BagMetadata, read_metadata
 from scenedino_ros.ros.bag_sqlite import SqliteFile
 from scenedino_ros.ros.bag_sqlite_prefix import SqlitePrefix, is_cut_off
@@ -21,6 +22,7 @@ METADATA = "metadata.yaml"
 StorageFile = McapFile | SqliteFile | SqlitePrefix
 _SUFFIXES = (".mcap", ".db3")
 _COMPRESSED = ".zstd"
+_MARKS = {MAGIC: ".mcap", b"SQLite format 3\0": ".db3", b"\x28\xb5\x2f\xfd": _COMPRESSED}
 _RECORDING_NAME = re.compile(r"metadata\.yaml|.*\.(mcap|db3)(\.zstd|-shm|-wal|-journal)?")
 
 
@@ -47,18 +49,9 @@ def storage_files(path: Path, problems: list[str]) -> tuple[BagMetadata | None, 
             metadata = read_metadata(path / METADATA)
         except BagError as error:
             problems.append(f"{error}; the recording is read without it")
-    if metadata is None:
-        files = sorted(
-            (file for file in path.iterdir() if _kind(file) in _SUFFIXES), key=_by_number
-        )
-        # A compressed file beside its original is what interrupted compression leaves.
-        files = [f for f in files if f.suffix != _COMPRESSED or f.with_suffix("") not in files]
-    else:
-        files = [path / name for name in metadata.files]
-        missing = [file.name for file in files if not file.is_file()]
-        files = [file for file in files if file.is_file()]
-        if missing:
-            problems.append(f"files of the recording are missing: {', '.join(missing)}")
+    files = _storage_files_in(path)
+    if metadata is not None:
+        files = _named_files(path, metadata.files, files, problems)
     if not files:
         raise BagError(f"there is no recording in {path}: no .mcap and no .db3 file")
     return metadata, files
@@ -75,12 +68,13 @@ def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> StorageFi
     Raises:
         BagError: If it cannot be read.
     """
-    kind = _kind(path)
-    if kind not in _SUFFIXES:
-        raise BagError(f"a recording must be an .mcap or .db3 file or a folder, got {path}")
     try:
-        if path.suffix == _COMPRESSED:
-            path = _decompressed(path, stack, problems)
+        kind = _kind(path)
+        if kind not in (*_SUFFIXES, _COMPRESSED):
+            raise BagError(f"a recording must be an .mcap or .db3 file or a folder, got {path}")
+        if kind == _COMPRESSED:
+            unpacked = _decompressed(path, stack, problems)
+            kind, path = _mark(unpacked) or Path(path.stem).suffix.lower(), unpacked
         if kind == ".mcap":
             return McapFile(path)
         return SqlitePrefix(path) if is_cut_off(path) else SqliteFile(path)
@@ -134,9 +128,87 @@ def _decompressed(path: Path, stack: ExitStack, problems: list[str]) -> Path:
     return target
 
 
+def _storage_files_in(folder: Path) -> list[Path]:
+    """Return the storage files of a folder in the order of their numbers, whoever named them."""
+    found = (f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    files = sorted(found, key=_by_number)
+    named = [file for file in files if _suffix(file) in _SUFFIXES]
+    named = named or [f for f in files if f.name != METADATA and _mark(f)]
+    # A compressed file beside its original is what interrupted compression leaves.
+    return [f for f in named if f.suffix != _COMPRESSED or f.with_suffix("") not in named]
+
+
+def _named_files(
+    folder: Path, names: Sequence[str], present: list[Path], problems: list[str]
+) -> list[Path]:
+    """Return the files that metadata.yaml names; renamed ones are found by what else is there.
+
+    Raises:
+        BagError: If no named file is there, and it cannot be told which took their places.
+    """
+    files = {name: folder / name for name in names if (folder / name).is_file()}
+    missing = [name for name in names if name not in files]
+    others = [file for file in present if file not in files.values()]
+    renamed = _renamed(missing, others)
+    problems += [
+        f"{METADATA} names {name}, which is not there; {file.name} is read in its place"
+        for name, file in renamed.items()
+    ]
+    missing = [name for name in missing if name not in renamed]
+    others = [file for file in others if file not in renamed.values()]
+    if missing:
+        problems.append(f"files of the recording are missing: {', '.join(missing)}")
+    if others:
+        found = ", ".join(file.name for file in others)
+        if missing and not files and not renamed:
+            raise BagError(
+                f"{METADATA} in {folder} names {', '.join(missing)}, but {found} are there; open "
+                f"one of them, or all of them by removing {METADATA}"
+            )
+        problems.append(f"{found} is not named in {METADATA} and is left out")
+    files |= renamed
+    return [files[name] for name in names if name in files]
+
+
+def _renamed(missing: Sequence[str], others: Sequence[Path]) -> dict[str, Path]:
+    """Return which file took the place of which missing one: by number, else by order."""
+    if not missing or not others:
+        return {}
+    by_number: dict[str, list[Path]] = {}
+    for file in others:
+        by_number.setdefault(_last_number(file.name), []).append(file)
+    numbers = [_last_number(name) for name in missing]
+    if len(set(numbers)) == len(numbers) and all(
+        number and len(by_number.get(number, ())) == 1 for number in numbers
+    ):
+        return {name: by_number[n][0] for name, n in zip(missing, numbers, strict=True)}
+    # Fewer files than names: messages are merged by time, so it does not matter which is which.
+    in_order = sorted(missing, key=lambda name: _by_number(Path(name)))
+    return dict(zip(in_order, others, strict=False)) if len(others) <= len(missing) else {}
+
+
+def _last_number(name: str) -> str:
+    found = re.findall(r"\d+", name.partition(".")[0])
+    return str(int(found[-1])) if found else ""
+
+
 def _kind(path: Path) -> str:
+    """Return .mcap, .db3 or .zstd by a file's first bytes; where they are damaged, by its name."""
+    suffix = path.suffix.lower()
+    return _mark(path) or (_COMPRESSED if suffix == _COMPRESSED else _suffix(path))
+
+
+def _mark(path: Path) -> str:
+    """Return the kind that a file's first bytes tell; empty: none."""
+    with path.open("rb") as file:
+        begin = file.read(16)
+    return next((kind for mark, kind in _MARKS.items() if begin.startswith(mark)), "")
+
+
+def _suffix(path: Path) -> str:
     """Return .mcap or .db3, also of a compressed file."""
-    return path.with_suffix("").suffix if path.suffix == _COMPRESSED else path.suffix
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == _COMPRESSED else suffix
 
 
 def _by_number(path: Path) -> list[Any]:
