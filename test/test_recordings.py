@@ -366,10 +366,10 @@ def test_maps_and_deep_namespaces():
             rig__label="raw",
         )
     )
-    assert list(found) == ["rig_front"]
-    assert found["rig_front"].label == "/rig/front/label/compressed"
-    assert found["rig_front"].depth == "/rig/front/depth"
-    assert not found["rig_front"].rectified
+    assert list(found) == ["rig/front"]
+    assert found["rig/front"].label == "/rig/front/label/compressed"
+    assert found["rig/front"].depth == "/rig/front/depth"
+    assert not found["rig/front"].rectified
 
 
 # Maps as messages

@@ -15,7 +15,7 @@ import numpy as np
 
 from scenedino_ros.recordings.frame_store import FrameStore
 from train.field_items import View
-from train.frame_arrays import FrameArray, drive_key
+from train.frame_arrays import FrameArray, array_name, drive_key
 from train.plane_sweep import GrayView, agreeing_depth, pixel_directions, plane_sweep
 
 _NEAREST = 0.6  # of the near end of the depth range, what a pair is matched up to
@@ -66,7 +66,8 @@ class DepthHints:
             self._array(camera).write(frame, depth * to_distance)
             yield 1
 
-    def _array(self, name: str) -> FrameArray:
+    def _array(self, camera: str, ending: str = "") -> FrameArray:
+        name = array_name(camera, ending)
         if name not in self._arrays:
             self._arrays[name] = FrameArray(self._folder, name, len(self._store))
         return self._arrays[name]
@@ -105,7 +106,7 @@ class DepthHints:
 
     def _raw_depth(self, camera: str, frame: int) -> np.ndarray:
         """Return the z-depth of an image before it is compared with that of others."""
-        array = self._array(f"{camera}_raw")
+        array = self._array(camera, "_raw")
         if not array.has(frame):
             sources = [
                 self._gray(camera, other) for other in self._neighbours(frame, _SOURCE_STEPS)

@@ -10,7 +10,7 @@ import torch
 
 from scenedino_ros.recordings.frame_store import FrameStore
 from train.field_items import View
-from train.frame_arrays import FrameArray, drive_key
+from train.frame_arrays import FrameArray, array_name, drive_key
 
 Encode = Callable[[torch.Tensor], list[torch.Tensor]]
 _BATCH = 4
@@ -61,7 +61,7 @@ class FeatureCache:
     def _array(self, view: View, mirrored: bool) -> FrameArray:
         key = (view.camera, mirrored)
         if key not in self._arrays:
-            name = f"{view.camera}{'_mirrored' if mirrored else ''}"
+            name = array_name(view.camera, "_mirrored" if mirrored else "")
             self._arrays[key] = FrameArray(self._folder, name, len(self._store))
         return self._arrays[key]
 

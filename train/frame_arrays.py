@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scenedino_ros.recordings.frame_store import INDEX, FrameStore
+from scenedino_ros.recordings.frame_store import INDEX, FrameStore, file_stem
+
+_DONE = "_done"
 
 
 class FrameArray:
@@ -19,11 +21,11 @@ class FrameArray:
 
         Args:
             folder: Holds the files.
-            name: Of the files, without ending.
+            name: Of the files, from `array_name`.
             n_frames: Frames of the drive.
         """
         self._values_path = Path(folder) / f"{name}.npy"
-        self._done_path = Path(folder) / f"{name}_done.npy"
+        self._done_path = Path(folder) / f"{name}{_DONE}.npy"
         self._n_frames = n_frames
         self._opened: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -63,6 +65,20 @@ class FrameArray:
             values, done = (np.load(path, mmap_mode="r+") for path in paths)
             self._opened = (values, done)
         return self._opened
+
+
+def array_name(camera: str, ending: str = "") -> str:
+    """Return a name for an array of a camera, different for different cameras and endings.
+
+    Args:
+        camera: Name of the camera.
+        ending: What else the array is of, such as ``_mirrored``; empty: nothing.
+    """
+    stem = file_stem(camera)
+    for taken in (_DONE, "_mirrored", "_raw"):  # a camera's own name may end like that
+        if stem.endswith(taken):
+            stem = f"{stem.removesuffix(taken)}%5F{taken[1:]}"
+    return stem + ending
 
 
 def drive_key(store: FrameStore) -> str:

@@ -27,12 +27,20 @@ KINDS = {  # quantity: (type, channels)
 _MISSING_FROM = 1.5  # usual steps in time, from which on frames are missing
 
 
+def file_stem(camera: str) -> str:
+    """Return a camera's name as part of a file's name, different for different cameras.
+
+    Names without a slash stay as they are, as in the stores of versions that had no others.
+    """
+    return camera.replace("%", "%25").replace("/", "%2F")
+
+
 @dataclass(frozen=True, eq=False)
 class StoredCamera:
     """A camera of a store.
 
     Attributes:
-        name: Such as ``camera_00``.
+        name: Such as ``camera_00`` or ``rig/front``.
         K_norm: (3, 3) intrinsics of the stored images for coordinates in [-1, 1].
         T_body_cam: (4, 4) camera (optical frame) to body, metres.
     """
@@ -80,7 +88,7 @@ class FrameStore:
         self._arrays: dict[tuple[str, str], np.ndarray | None] = {}
         self._camera_poses: dict[str, np.ndarray] = {}
         for name in self.cameras:
-            poses = self.path / POSES_OF.format(name)
+            poses = self.path / POSES_OF.format(file_stem(name))
             self._camera_poses[name] = np.load(poses) if poses.exists() else self.T_world_body
         if len(self.T_world_body) != len(self.stamps_ns):
             raise InputError(
@@ -134,7 +142,7 @@ class FrameStore:
     def _array(self, kind: str, camera: str) -> np.ndarray | None:
         key = (kind, camera)
         if key not in self._arrays:
-            path = self.path / f"{kind}_{camera}.npy"
+            path = self.path / f"{kind}_{file_stem(camera)}.npy"
             if not path.exists():
                 self._arrays[key] = None
                 return None

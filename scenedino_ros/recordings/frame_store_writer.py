@@ -19,6 +19,7 @@ from scenedino_ros.recordings.frame_store import (
     POSES,
     POSES_OF,
     StoredCamera,
+    file_stem,
 )
 
 # In the unfinished folder only.
@@ -133,7 +134,7 @@ class FrameStoreWriter:
         shutil.rmtree(self._partial, ignore_errors=True)
 
     def _file(self, kind: str, camera: str) -> Path:
-        return self._partial / f"{kind}_{camera}.npy"
+        return self._partial / f"{kind}_{file_stem(camera)}.npy"
 
     def _goes_on(self, plan: str) -> bool:
         try:
@@ -170,7 +171,7 @@ class FrameStoreWriter:
         self._arrays.clear()
         np.save(self._partial / POSES, self._poses[kept])
         for camera, poses in self._camera_poses.items():
-            np.save(self._partial / POSES_OF.format(camera), poses[kept])
+            np.save(self._partial / POSES_OF.format(file_stem(camera)), poses[kept])
         self._index["stamps_ns"] = [self._index["stamps_ns"][i] for i in kept.tolist()]
         self._index["source"]["dropped"] = reasons
         content = (json.dumps(self._index, indent=1) + "\n").encode()

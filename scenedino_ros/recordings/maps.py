@@ -1,5 +1,6 @@
 """Label and depth maps from the messages that carry them."""
 
+import struct
 from typing import Any
 
 import cv2
@@ -7,7 +8,16 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 
-_RAW_TYPES = {"mono8": np.uint8, "8UC1": np.uint8, "16UC1": np.uint16, "mono16": np.uint16}
+_RAW_TYPES: dict[str, type[np.generic]] = {
+    "mono8": np.uint8,
+    "8UC1": np.uint8,
+    "16UC1": np.uint16,
+    "mono16": np.uint16,
+    "32FC1": np.float32,
+    "64FC1": np.float64,
+}
+# compressed_depth_image_transport puts a format and two numbers in front of the PNG.
+_DEPTH_HEADER = struct.Struct("<iff")
 
 
 def label_from_message(msg: Any) -> np.ndarray:
@@ -26,20 +36,46 @@ def depth_from_message(msg: Any) -> np.ndarray:
     """Return the (H, W) float32 z-depth in metres, 0 where unknown.
 
     Args:
-        msg: An Image (16UC1 millimetres or 32FC1 metres) or a CompressedImage (16-bit PNG of
-            millimetres).
+        msg: An Image (16UC1 millimetres, 32FC1 or 64FC1 metres) or a CompressedImage (16-bit PNG
+            of millimetres, or what compressed_depth_image_transport makes a PNG of).
 
     Raises:
         InputError: If the message holds anything else.
     """
-    values = _plane(msg)
+    if "compressedDepth" in getattr(msg, "format", ""):
+        values = _unpacked_depth(msg)
+    else:
+        values = _plane(msg)
     if values.dtype == np.uint16:
         return values.astype(np.float32) / 1000.0
+    if values.dtype == np.float64:
+        values = values.astype(np.float32)
     if values.dtype != np.float32:
         raise InputError(
             f"a depth map must be uint16 millimetres or float32 metres, got {values.dtype}"
         )
     return np.where(np.isfinite(values) & (values > 0), values, np.float32(0))
+
+
+def _unpacked_depth(msg: Any) -> np.ndarray:
+    """Return uint16 millimetres or float32 metres of compressed_depth_image_transport.
+
+    Source: its codec; 32FC1 is kept as the quantised inverse ``a / depth + b``, 0 where unknown.
+    """
+    data = np.frombuffer(msg.data, dtype=np.uint8)
+    values = None
+    if data.size > _DEPTH_HEADER.size:
+        values = cv2.imdecode(data[_DEPTH_HEADER.size :], cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 2 or values.dtype != np.uint16:
+        raise InputError(
+            f"compressed depth must be a 16-bit PNG, got '{msg.format}' of {data.size} bytes"
+        )
+    if not msg.format.startswith("32FC1"):
+        return np.asarray(values)
+    _, a, b = _DEPTH_HEADER.unpack_from(data.tobytes())
+    inverse = values.astype(np.float32) - np.float32(b)
+    known = (values > 0) & (inverse > 0)
+    return np.where(known, np.float32(a) / np.where(known, inverse, 1), 0).astype(np.float32)
 
 
 def _plane(msg: Any) -> np.ndarray:
@@ -52,7 +88,7 @@ def _plane(msg: Any) -> np.ndarray:
                 f"a map must be a picture of one channel, got '{msg.format}' of {data.size} bytes"
             )
         return np.asarray(values)
-    kind = np.dtype(np.float32 if msg.encoding == "32FC1" else _RAW_TYPES.get(msg.encoding, "V"))
+    kind = np.dtype(_RAW_TYPES.get(msg.encoding, "V"))
     if kind.itemsize == 0:
         raise InputError(f"a map must have one channel, got encoding '{msg.encoding}'")
     height, width, step = int(msg.height), int(msg.width), int(msg.step)

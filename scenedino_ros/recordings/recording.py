@@ -11,9 +11,10 @@ import numpy as np
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.bag_index import BagIndex, Progress, read_index
+from scenedino_ros.recordings.image_topics import COMPRESSED, look_at_images
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
 from scenedino_ros.recordings.streams import Stream
-from scenedino_ros.recordings.topics import COMPRESSED, CameraTopics, find_cameras
+from scenedino_ros.recordings.topics import CameraTopics, find_cameras, unused_images
 from scenedino_ros.ros.bag import BagMessage, BagReader
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
 
@@ -48,6 +49,7 @@ class Recording:
         index: Transforms and odometry.
         cameras: Cameras by name.
         lost: Messages that there should be and that cannot be read, by topic.
+        not_read: Topics that are not used and could be taken for something, with the reason.
         problems: Sentences on what is damaged, missing, left out or contradictory.
     """
 
@@ -67,7 +69,9 @@ class Recording:
         self._lock = threading.Lock()
         self._reader = BagReader(path)
         try:
-            found = find_cameras(self._reader.topics)
+            images = look_at_images(self._reader)
+            found = find_cameras(self._reader.topics, images)
+            self.not_read = [*self._reader.not_read, *unused_images(images, found)]
             self.index: BagIndex = read_index(self._reader, found, progress)
             self._own_problems = list(self.index.problems)
             self.cameras = self._usable_cameras(found)
@@ -205,6 +209,7 @@ class Recording:
             raise InputError(
                 f"{self.path} has no camera with images and CameraInfo; its topics: {topics_there}"
                 + "".join(f"; {problem}" for problem in self.problems)
+                + "".join(f"; not read: {topic}" for topic in self.not_read)
             )
         return cameras
 

@@ -4,13 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from scenedino_ros.recordings.image_topics import (
+    COLOR,
+    COMPRESSED,
+    DEPTH,
+    LABEL,
+    NOTHING,
+    RAW,
+    ImageTopic,
+    image_word,
+    kind_by_name,
+    without_transport,
+)
 from scenedino_ros.ros.bag_metadata import BagTopic
 
-RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"
 TF, TF_STATIC = "/tf", "/tf_static"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+
+_ROOT = "camera"  # name of a camera whose topics have no namespace
 
 
 @dataclass(frozen=True)
@@ -18,8 +31,8 @@ class CameraTopics:
     """The topics in one camera's namespace.
 
     Attributes:
-        name: The namespace without its first slash, other slashes as ``_``: ``camera_00`` for
-            ``/camera_00/image_rect/compressed``.
+        name: The namespace without its first slash: ``rig/front`` for
+            ``/rig/front/image_rect/compressed``; ``camera`` where there is none.
         image: Topic of the images.
         info: Topic of the calibration; empty: there is none.
         label: Topic of the label maps; empty: there is none.
@@ -42,53 +55,104 @@ class CameraTopics:
         return tuple(filter(None, (self.image, self.info, self.label, self.depth)))
 
 
-def find_cameras(topics: Mapping[str, BagTopic]) -> dict[str, CameraTopics]:
+def find_cameras(
+    topics: Mapping[str, BagTopic], images: Mapping[str, ImageTopic] | None = None
+) -> dict[str, CameraTopics]:
     """Group the topics of a recording by camera.
 
     Images are on ``<camera>/image_rect``, ``<camera>/image_raw`` or any other name but ``label``
     and ``depth``, which are maps of the camera's images; each may end with ``/compressed``. Where
-    a camera has several image topics, rectified images count before raw ones, and compressed ones
-    before others, because they are cheaper to read.
+    a camera has several image topics, rectified images count before raw ones, those whose name
+    begins with ``image`` before others, and compressed ones before others, because they are
+    cheaper to read. Depth on any other topic belongs to the camera in whose frame and of whose
+    size it is.
 
     Args:
         topics: Topics by name; those without messages are left out.
+        images: What the image topics show, from `look_at_images`; None: what their names say.
 
     Returns:
         Cameras by name, sorted.
     """
-    present = {name: topic.type for name, topic in topics.items() if topic.count}
+    if images is None:
+        images = {
+            topic.name: ImageTopic(kind_by_name(topic.name))
+            for topic in topics.values()
+            if topic.count and topic.type in (RAW, COMPRESSED)
+        }
     spaces: dict[str, dict[str, list[str]]] = {}
-    for name, kind in present.items():
-        if kind in (RAW, COMPRESSED):
-            word = image_word(name)
-            role = word if word in ("label", "depth") else "image"
-            spaces.setdefault(_namespace(name), {}).setdefault(role, []).append(name)
+    for name, shown in images.items():
+        # Depth on another topic than <camera>/depth may be of a camera elsewhere.
+        if shown.kind in (COLOR, LABEL) or (shown.kind == DEPTH and image_word(name) == DEPTH):
+            spaces.setdefault(_namespace(name), {}).setdefault(shown.kind, []).append(name)
     cameras = {}
     for space, roles in sorted(spaces.items()):
-        if "image" not in roles:
+        if COLOR not in roles:
             continue
-        best = {role: min(found, key=_preference) for role, found in roles.items()}
+        image = min(roles[COLOR], key=_preference)
+        depths = roles.get(DEPTH) or _depth_of(images[image], images)
         info = str(PurePosixPath(space, "camera_info"))
-        name = space.strip("/").replace("/", "_") or "camera"
+        calibrated = info in topics and topics[info].count and topics[info].type == CAMERA_INFO
+        # Beside a camera in a namespace of that name, one without a namespace is another.
+        root = "/" if COLOR in spaces.get(f"/{_ROOT}", {}) else _ROOT
+        name = space.strip("/") or root
         cameras[name] = CameraTopics(
             name,
-            best["image"],
-            info if present.get(info) == CAMERA_INFO else "",
-            best.get("label", ""),
-            best.get("depth", ""),
+            image,
+            info if calibrated else "",
+            min(roles.get(LABEL, [""]), key=_preference),
+            min(depths or [""], key=_preference),
         )
-    return cameras
+    return dict(sorted(cameras.items()))
 
 
-def image_word(topic: str) -> str:
-    """Return the last word of an image topic without the transport, such as ``image_rect``."""
-    path = PurePosixPath(topic)
-    return path.parent.name if path.name == "compressed" else path.name
+def unused_images(
+    images: Mapping[str, ImageTopic], cameras: Mapping[str, CameraTopics]
+) -> list[str]:
+    """Describe the image topics that are no camera's, and why.
+
+    Args:
+        images: What the image topics show.
+        cameras: The cameras that were found.
+    """
+    used = {without_transport(topic) for camera in cameras.values() for topic in camera.all()}
+    told = []
+    for name, shown in sorted(images.items()):
+        if shown.kind == NOTHING:
+            told.append(f"{name} ({shown.reason})")
+        elif shown.kind != COLOR and without_transport(name) not in used:
+            width, height = shown.size
+            told.append(
+                f"{name} ({shown.kind} of no camera: frame '{shown.frame_id}', "
+                f"{width} x {height} px, {shown.encoding})"
+            )
+    return told
+
+
+def _depth_of(image: ImageTopic, images: Mapping[str, ImageTopic]) -> list[str]:
+    """Return the depth topics whose pixels are those of a camera's images."""
+    if not image.frame_id:
+        return []
+    return [
+        name
+        for name, shown in images.items()
+        if shown.kind == DEPTH
+        and image_word(name) != DEPTH
+        and "depth" in name.lower()
+        and (shown.frame_id, shown.size) == (image.frame_id, image.size)
+    ]
 
 
 def _namespace(topic: str) -> str:
-    return str(PurePosixPath(topic.removesuffix("/compressed")).parent)
+    return str(PurePosixPath(without_transport(topic)).parent)
 
 
-def _preference(topic: str) -> tuple[bool, bool, str]:
-    return "rect" not in image_word(topic), not topic.endswith("/compressed"), topic
+def _preference(topic: str) -> tuple[bool, bool, bool, bool, str]:
+    word = image_word(topic)
+    return (
+        "rect" not in word,
+        not word.startswith("image"),
+        not topic.endswith("/compressed"),
+        topic.endswith("/compressedDepth"),  # quantised
+        topic,
+    )
