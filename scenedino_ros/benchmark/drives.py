@@ -13,7 +13,8 @@ from rosbags.typesys.store import Typestore
 from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
-from scenedino_ros.demo.drives import COMPRESSED, RAW, Drive, find_drive
+from scenedino_ros.demo.drives import Drive, find_drive
+from scenedino_ros.recordings.image_topics import COMPRESSED, RAW
 from scenedino_ros.ros.bag import BagReader, BagWriter
 from scenedino_ros.ros.from_msg import rgb_from_compressed
 

@@ -1,16 +1,23 @@
 """What can be played: a recording, and the topics of one camera in it."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.image_topics import (
+    BROKEN,
+    COLOR,
+    COMPRESSED,
+    RAW,
+    ImageTopic,
+    image_word,
+    look_at_images,
+)
+from scenedino_ros.recordings.topics import CAMERA_INFO
 from scenedino_ros.ros.bag import BagReader
 
-RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-
-_MAPS = ("label", "depth")  # images of a camera's topics that show classes or distances
 RATE_SAMPLE = 50  # first images, from which the rate is taken
 
 
@@ -68,7 +75,7 @@ def find_drive(
     """
     with BagReader(bag) as reader:
         types = {topic.name: topic.type for topic in reader.topics.values() if topic.count}
-        image_topic = _image_topic(types, image_topic, bag)
+        image_topic = _image_topic(look_at_images(reader), types, image_topic, bag)
         info_topic = "" if has_calibration else _info_topic(types, image_topic, info_topic, bag)
         images = reader.messages([image_topic], raw=True)
         times = [message.time_ns for message in itertools.islice(images, RATE_SAMPLE)]
@@ -81,30 +88,28 @@ def find_drive(
         image_topic=image_topic,
         info_topic=info_topic,
         compressed=types[image_topic] == COMPRESSED,
-        rectified="rect" in camera_part(image_topic) if rectified is None else rectified,
+        rectified="rect" in image_word(image_topic) if rectified is None else rectified,
         images=count,
         rate_hz=rate,
         body_frame=body_frame,
     )
 
 
-def camera_part(image_topic: str) -> str:
-    """Return the last word of the image topic without the transport, such as ``image_rect``."""
-    path = PurePosixPath(image_topic)
-    return path.parent.name if path.name == "compressed" else path.name
-
-
-def _image_topic(types: dict[str, str], wanted: str, bag: Path) -> str:
-    topics = [
-        name
-        for name, kind in types.items()
-        if kind in (RAW, COMPRESSED) and camera_part(name) not in _MAPS
-    ]
+def _image_topic(
+    images: Mapping[str, ImageTopic], types: Mapping[str, str], wanted: str, bag: Path
+) -> str:
+    topics = [name for name, shown in images.items() if shown.kind == COLOR]
+    if not topics or wanted in images:  # the node will say what is wrong with broken ones
+        topics += [name for name, shown in images.items() if shown.kind == BROKEN]
     if wanted:
         if wanted in topics:
             return wanted
         if f"{wanted}/compressed" in topics:
             return f"{wanted}/compressed"
+        if wanted in images:
+            shown = images[wanted]
+            what = shown.reason or f"{shown.kind} ({shown.encoding})"
+            raise InputError(f"'{wanted}' in {bag} must have pictures of a camera, got {what}")
         raise InputError(
             f"{bag} has no images on '{wanted}'; image topics: {', '.join(topics) or 'none'}"
         )
@@ -119,7 +124,7 @@ def _image_topic(types: dict[str, str], wanted: str, bag: Path) -> str:
     return distinct[0]
 
 
-def _info_topic(types: dict[str, str], image_topic: str, wanted: str, bag: Path) -> str:
+def _info_topic(types: Mapping[str, str], image_topic: str, wanted: str, bag: Path) -> str:
     topics = [name for name, kind in types.items() if kind == CAMERA_INFO]
     if wanted:
         if wanted in topics:

@@ -15,12 +15,12 @@ from scenedino_ros.ros.bag_metadata import BagTopic
 from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-COLOR, DEPTH, LABEL, NOTHING = "color", "depth", "label", ""
+COLOR, DEPTH, LABEL, RENDERED, BROKEN = "color", "depth", "label", "rendered", "broken"
 
 _TRANSPORTS = ("compressed", "compressedDepth")
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 _SIXTEEN_BIT_OR_UNKNOWN = ("mono16", "png", "tiff", "")
-_TRIED = 3  # first messages, of which one must be a picture
+_TRIED = 10  # first messages, of which one must be a picture
 # Outputs of this package's node: `ros/outputs.py`. One of its pictures beside another of its
 # topics is the network's answer, and neither a camera nor what a camera should see.
 _NODE_PICTURES = ("depth/image", "semantic/image", "features/image")
@@ -32,11 +32,12 @@ class ImageTopic:
     """What an image topic shows.
 
     Attributes:
-        kind: `COLOR` (grey as well), `DEPTH`, `LABEL`, or `NOTHING` that can be used.
+        kind: `COLOR` (grey as well), `DEPTH`, `LABEL`; `RENDERED` by this package's node; or
+            `BROKEN`: not one of the first messages can be decoded.
         encoding: As the messages say it; empty: unknown.
         frame_id: Optical frame.
         size: (width, height), pixels.
-        reason: Why nothing of it can be used.
+        reason: Why nothing of it is used.
     """
 
     kind: str
@@ -62,7 +63,7 @@ def look_at_images(reader: BagReader) -> dict[str, ImageTopic]:
     }
     outputs = node_pictures(reader.topics)
     return {
-        name: ImageTopic(NOTHING, reason="rendered by a scenedino node")
+        name: ImageTopic(RENDERED, reason="rendered by a scenedino node")
         if name in outputs
         else _look_at(reader, name)
         for name in images
@@ -112,7 +113,7 @@ def _look_at(reader: BagReader, name: str) -> ImageTopic:
                 reasons.append(str(error))
     except SceneDinoError as error:
         reasons.append(str(error))
-    return ImageTopic(NOTHING, reason=reasons[0] if reasons else "none can be read")
+    return ImageTopic(BROKEN, reason=reasons[0] if reasons else "none can be read")
 
 
 def _shown(name: str, message: Any) -> ImageTopic:

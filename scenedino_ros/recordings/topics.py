@@ -9,7 +9,6 @@ from scenedino_ros.recordings.image_topics import (
     COMPRESSED,
     DEPTH,
     LABEL,
-    NOTHING,
     RAW,
     ImageTopic,
     image_word,
@@ -118,7 +117,7 @@ def unused_images(
     used = {without_transport(topic) for camera in cameras.values() for topic in camera.all()}
     told = []
     for name, shown in sorted(images.items()):
-        if shown.kind == NOTHING:
+        if shown.reason:
             told.append(f"{name} ({shown.reason})")
         elif shown.kind != COLOR and without_transport(name) not in used:
             width, height = shown.size
