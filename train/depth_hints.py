@@ -54,6 +54,12 @@ class DepthHints:
         array = self._array(camera)
         return [frame for frame in range(len(self._store)) if not array.has(frame)]
 
+    def missing_bytes(self, camera: str) -> int:
+        """Return how many bytes the missing hints of a camera take, those swept twice."""
+        height, width = self._store.image_size
+        arrays = 1 if self._partner(camera) else 2
+        return len(self.missing(camera)) * arrays * height * width * 2
+
     def fill(self, camera: str) -> Iterator[int]:
         """Compute the missing hints of a camera; yields how many after each step."""
         K_norm = self._store.cameras[camera].K_norm

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scenedino_ros.core.encoder import backbone_spec, patch_grid
 from scenedino_ros.recordings.frame_store import FrameStore
 from train.field_items import View
 from train.frame_arrays import FrameArray, array_name, drive_key
 
 Encode = Callable[[torch.Tensor], list[torch.Tensor]]
 _BATCH = 4
+_TAPS = 4
 
 
 class FeatureCache:
@@ -64,6 +66,19 @@ class FeatureCache:
             name = array_name(view.camera, "_mirrored" if mirrored else "")
             self._arrays[key] = FrameArray(self._folder, name, len(self._store))
         return self._arrays[key]
+
+
+def cache_bytes(backbone: str, image_size: tuple[int, int], n_images: int) -> int:
+    """Return how many bytes the taps of some images take.
+
+    Args:
+        backbone: The encoder's.
+        image_size: (height, width) of the images, pixels.
+        n_images: Number of images, mirrored ones counted on their own.
+    """
+    rows, columns = patch_grid(backbone, image_size)
+    per_image = _TAPS * backbone_spec(backbone).width * rows * columns
+    return per_image * np.dtype(np.float16).itemsize * n_images
 
 
 def encoder_key(backbone: str, image_size: tuple[int, int], state: dict[str, torch.Tensor]) -> str:

@@ -1,42 +1,57 @@
-"""Check a recording and make it ready for training: a frame store that is read at once.
+"""Check recordings and make them ready for training: a frame store that is read at once.
 
 Any rosbag2 recording will do, also split, compressed or broken off, if it has camera images,
 CameraInfo, where the cameras are mounted (/tf_static) and how the vehicle moves: /tf, odometry or
 a pose file. What is missing or left out is told; with --check that is all that happens. An
-interrupted run is taken up by the same command.
+interrupted run is taken up by the same command. Of several recordings each gets a store of its
+name; one that cannot be used is named, and the others go on (exit code 1).
 """
 
 import argparse
 import os
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.cli.progress import counting, telling
+from scenedino_ros.cli.tables import print_whole
 from scenedino_ros.cli.values import image_size, not_negative, numbers, positive
+from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.frame_store import FrameStore
+    from scenedino_ros.recordings.pose_source import PoseSource
     from scenedino_ros.recordings.recording import Recording
 
 _EPILOG = """\
 examples:
   scenedino index drive --check
   scenedino index drive -o drive.store
+  scenedino index bags/* -o stores
   scenedino index drive -o drive.store --cameras front,left --body-frame base_footprint
   scenedino index drive -o drive.store --poses orbslam3 --pose-file poses.txt --pose-frame imu
 """
+_REMEDY = "choose another folder, a smaller --image-size, fewer --cameras or --frames"
 _POSES = ("auto", "tf", "odometry", "kitti360", "orbslam3", "tum")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("recording", type=Path, help="folder, .mcap or .db3 file")
+    parser.add_argument(
+        "recordings", nargs="+", type=Path, metavar="RECORDING", help="folder, .mcap or .db3 file"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("-o", "--output", type=Path, help="folder of the frame store")
+    target.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="folder of the frame store; of several recordings, folder that gets NAME for each",
+    )
     target.add_argument(
         "--check", action="store_true", help="only tell what there is; exit code 1 on problems"
     )
@@ -121,13 +136,10 @@ def _add_pose_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Tell what the recording holds, and write the frame store."""
+    """Tell what the recordings hold, and write the frame stores."""
     with telling("loading"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
-        from scenedino_ros.recordings.build import build_frame_store
-        from scenedino_ros.recordings.frames import common_frames
-        from scenedino_ros.recordings.pose_source import PoseSource, find_poses
-        from scenedino_ros.recordings.recording import Recording
+        from scenedino_ros.recordings.pose_source import PoseSource
     poses = PoseSource(
         options.poses,
         world_frame=options.world_frame,
@@ -137,24 +149,117 @@ def run(options: argparse.Namespace) -> int:
         first_frame=options.first_frame,
         max_gap_s=options.max_pose_gap,
     )
-    names = [name for name in options.cameras.split(",") if name]
+    if len(options.recordings) == 1:
+        return _index(options.recordings[0], options.output, poses, options)
+    targets = _targets(options.recordings, options.output)
+    if not options.check:
+        _tell_sum(targets, options)
+    failed = []
+    incomplete = False
+    for recording, store in targets.items():
+        print(f"{recording}:", flush=True)
+        try:
+            if store is not None and _is_done(recording, store, options):
+                print(f"{store} is complete already")
+                continue
+            incomplete |= bool(_index(recording, store, poses, options))
+        except (SceneDinoError, OSError) as error:
+            failed.append(recording)
+            print(f"scenedino index: {recording}: {error}", file=sys.stderr, flush=True)
+    names = f": {', '.join(map(str, failed))}" if failed else ""
+    print(f"{len(failed)} of {len(targets)} recordings cannot be used{names}")
+    return 1 if failed or incomplete else 0
+
+
+def _targets(recordings: list[Path], output: Path | None) -> dict[Path, Path | None]:
+    """Return the store of each recording, None where none is wanted."""
+    targets: dict[Path, Path | None] = {}
+    for recording in recordings:
+        name = recording.resolve().name.removesuffix(".zstd")
+        if not recording.is_dir():
+            name = re.sub(r"\.(mcap|db3)$", "", name)
+        store = None if output is None else output / name
+        same = [other for other, taken in targets.items() if taken == store and store]
+        if same:
+            raise InputError(
+                f"recordings must have different names for their stores, got {same[0]} and "
+                f"{recording}; index one of them on its own"
+            )
+        targets[recording] = store
+    return targets
+
+
+def _is_done(recording: Path, store: Path, options: argparse.Namespace) -> bool:
+    from scenedino_ros.recordings.build import is_store_of
+
+    size, part, body = options.image_size, options.frames, options.body_frame
+    return store.exists() and is_store_of(store, recording, size, part, body, _names(options))
+
+
+def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> None:
+    """Say what all stores will take at most, and refuse where the disk has no room for it."""
+    from scenedino_ros.recordings.build import expected_store
+
+    frames = needed = 0
+    with counting("recordings looked at") as progress:
+        for done, (recording, store) in enumerate(targets.items(), start=1):
+            if store is not None and not store.exists():
+                try:
+                    found = expected_store(
+                        recording, options.image_size, _names(options), options.frames
+                    )
+                except (SceneDinoError, OSError):  # told at its turn
+                    found = (0, 0)
+                frames, needed = frames + found[0], needed + found[1]
+            progress(done, len(targets))
+    print(
+        f"up to {frames} frames of {len(targets)} recordings, {bytes_in_words(needed)} at "
+        f"{_size(options)}; {bytes_in_words(free_bytes(options.output))} free in "
+        f"{options.output}",
+        flush=True,
+    )
+    check_space(options.output, needed, "the frame stores", _REMEDY)
+
+
+def _index(
+    path: Path, output: Path | None, poses: "PoseSource", options: argparse.Namespace
+) -> int:
+    """Tell what a recording holds, and write its frame store; return the exit code."""
+    from scenedino_ros.recordings.build import build_frame_store, planned_bytes
+    from scenedino_ros.recordings.frames import common_frames
+    from scenedino_ros.recordings.motion import motion_problems
+    from scenedino_ros.recordings.pose_source import find_poses
+    from scenedino_ros.recordings.recording import Recording
+
+    names = _names(options)
     with counting("messages") as progress:
-        recording = Recording(options.recording, progress=progress)
+        recording = Recording(path, progress=progress)
     with recording:
         _print_cameras(recording)
+        print("".join(f"not read: {topic}\n" for topic in recording.not_read), end="")
         track, origin = find_poses(recording, poses, options.body_frame)
         cameras = [recording.camera(name) for name in names or recording.cameras]
         frames = common_frames(cameras, track, options.tolerance)
         print(f"poses: {len(track)} from {origin}")
         print(f"frames with all cameras and a pose: {len(frames)}")
         problems = [*recording.problems, *frames.left_out]
+        problems += motion_problems(recording, cameras[0].name, frames)
         print("\n".join(f"problem: {problem}" for problem in problems) or "no problems")
-        if options.check:
+        if options.frames:
+            frames = frames.part(*options.frames)
+        needed = planned_bytes(cameras, len(frames), options.image_size)
+        free = "" if output is None else f"; {bytes_in_words(free_bytes(output))} free"
+        print(
+            f"store: {len(frames)} frames of {len(cameras)} cameras at {_size(options)}, "
+            f"{bytes_in_words(needed)}{free}",
+            flush=True,
+        )
+        if output is None:
             return 1 if problems else 0
         with counting("frames") as progress:
             store = build_frame_store(
                 recording,
-                options.output,
+                output,
                 options.image_size,
                 cameras=names,
                 poses=poses,
@@ -170,10 +275,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _names(options: argparse.Namespace) -> list[str]:
+    return [name for name in options.cameras.split(",") if name]
+
+
+def _size(options: argparse.Namespace) -> str:
+    height, width = options.image_size
+    return f"{height}x{width}"
+
+
 def _print_cameras(recording: "Recording") -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("camera", "images", "rate", "size", "calibration", "maps"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for name, camera in recording.cameras.items():
         pinhole, period = camera.calibration.pinhole, camera.images.period_ns
         maps = {"labels": camera.labels, "depth": camera.depths}
@@ -185,17 +299,17 @@ def _print_cameras(recording: "Recording") -> None:
             camera.calibration.distortion_model or "rectified",
             ", ".join(word for word, stream in maps.items() if stream is not None),
         )
-    Console(highlight=False, markup=False).print(table)
+    print_whole(table)
 
 
 def _print_store(store: "FrameStore") -> None:
-    megabytes = sum(file.stat().st_size for file in store.path.iterdir()) / 1e6
+    size = bytes_in_words(sum(file.stat().st_size for file in store.path.iterdir()))
     breaks = int(store.breaks()[1:].sum())
     print(
         f"{store.path}: {len(store)} frames of {len(store.cameras)} cameras, "
-        f"{store.travelled()[-1]:.1f} m, {breaks} breaks, {megabytes:.1f} MB"
+        f"{store.travelled()[-1]:.1f} m, {breaks} breaks, {size}"
     )
-    print("\n".join(f"dropped: {reason}" for reason in store.source["dropped"]), end="")
+    print("".join(f"dropped: {reason}\n" for reason in store.source["dropped"]), end="")
 
 
 def _range(text: str) -> tuple[int, int]:

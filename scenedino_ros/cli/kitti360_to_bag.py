@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from scenedino_ros.cli.progress import counting
 from scenedino_ros.cli.values import positive
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
 
 if TYPE_CHECKING:
     from scenedino_ros.datasets.kitti360 import Kitti360Drive
@@ -72,10 +73,13 @@ def run(options: argparse.Namespace) -> int:
     from scenedino_ros.datasets.kitti360 import find_drives, read_drive
 
     cameras = tuple(f"image_{name.strip()}" for name in options.cameras.split(",") if name)
-    for folder in _chosen(find_drives(options.source), options.drive):
-        drive = read_drive(
-            folder, cameras or None, poses=options.poses, timestamps=not options.no_timestamps
-        )
+    folders = _chosen(find_drives(options.source), options.drive)
+    drives = [
+        read_drive(f, cameras or None, poses=options.poses, timestamps=not options.no_timestamps)
+        for f in folders
+    ]
+    _check_disk(drives, options)
+    for drive in drives:
         _tell_drive(drive)
         try:
             _convert(drive, options)
@@ -85,11 +89,40 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _parts(options: argparse.Namespace) -> dict[str, bool]:
+    return {"labels": not options.no_labels, "scans": not options.no_scans}
+
+
+def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> None:
+    """Say what the recordings will take, and refuse where the disk has no room for the rest."""
+    from scenedino_ros.datasets.conversion import kitti360_bytes
+    from scenedino_ros.ros.bag_split_writer import partial_path
+
+    needed = 0
+    for drive in drives:
+        path = options.output / drive.name
+        if not path.exists():
+            done = bytes_on_disk(partial_path(path))
+            needed += max(kitti360_bytes(drive, **_parts(options)) - done, 0)
+    frames = sum(len(drive.frames) for drive in drives)
+    print(
+        f"{frames} frames of {len(drives)} drives: about {bytes_in_words(needed)} to write; "
+        f"{bytes_in_words(free_bytes(options.output))} free in {options.output}",
+        flush=True,
+    )
+    check_space(
+        options.output,
+        needed,
+        "the recordings",
+        "choose another folder, fewer drives (--drive) or --cameras, or --no-scans",
+    )
+
+
 def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:
     from scenedino_ros.datasets.conversion import bag_from_kitti360, kitti360_source
     from scenedino_ros.ros.bag_split_writer import is_recorded, partial_path
 
-    parts = {"labels": not options.no_labels, "scans": not options.no_scans}
+    parts = _parts(options)
     path = options.output / drive.name
     if is_recorded(path, kitti360_source(drive, **parts)):
         print(f"  {path} is complete already")

@@ -1,10 +1,14 @@
 """Tells on standard error what a long step is doing, so that standard output stays usable."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_FIRST_FEW = 5  # after which the time left is first told
+_LONG_SECONDS = 60.0
 
 
 @contextmanager
@@ -31,7 +35,10 @@ def telling(first: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the time left while the block runs; a line each tenth without a terminal.
+    """Show a bar with the time left while the block runs; lines with it without a terminal.
+
+    Without one there is a line each tenth, and of a step that takes minutes one after the first
+    few that says how long it will take.
 
     Args:
         what: What is counted.
@@ -41,12 +48,12 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        told = [0]
+        lines = _CountedLines(what)
 
         def count_line(done: int, total: int) -> None:
-            if done * 10 // total > told[0]:
-                told[0] = done * 10 // total
-                console.print(f"{what} {done} of {total}", markup=False, highlight=False)
+            line = lines.line(done, total)
+            if line:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield count_line
         return
@@ -54,3 +61,36 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def time_in_words(seconds: float) -> str:
+    """Return a duration such as ``2.1 h``, ``35 min`` or ``12 s``."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+class _CountedLines:
+    """Decides when to tell how far a step is, and how long the rest will take."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._first: tuple[int, float] | None = None  # how many were done, and when
+        self._told = 0  # tenths
+        self._estimated = False
+
+    def line(self, done: int, total: int) -> str:
+        """Return what to tell now; empty: nothing."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (done, now)
+        new = done - self._first[0]
+        left = (now - self._first[1]) * (total - done) / new if new else 0.0
+        is_first = not self._estimated and new >= _FIRST_FEW and left > _LONG_SECONDS
+        if is_first or done * 10 // total > self._told:
+            self._estimated = self._estimated or left > 0
+            self._told = done * 10 // total
+            words = f", about {time_in_words(left)} left" if left >= 1 else ""
+            words += f" at the rate of the first {new}" if is_first else ""
+            return f"{self._what} {done} of {total}{words}"
+        return ""

@@ -22,6 +22,7 @@ from scenedino_ros.ros.transforms import inverse
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
 MAX_DEPTH_M = 65.535  # that a 16-bit depth map in millimetres holds
+_MESSAGE_BYTES = 600  # about, of a picture's header, CameraInfo and places in the file
 FIRST_STAMP_NS = 1_000_000_000  # of image folders: a stamp of zero means "latest" in TF
 
 
@@ -104,6 +105,17 @@ def kitti360_source(drive: Kitti360Drive, *, labels: bool, scans: bool) -> dict[
         "poses": len(drive.T_map_base),
         "calibration, poses and stamps": digest.hexdigest()[:16],
     }
+
+
+def kitti360_bytes(drive: Kitti360Drive, *, labels: bool, scans: bool) -> int:
+    """Return about how many bytes a drive's recording takes: those of the files that go into it.
+
+    Arguments as for `kitti360_source`.
+    """
+    files = [path for found in drive.camera_images.values() for path in found.values()]
+    files += [path for found in drive.labels.values() for path in found.values() if labels]
+    files += list(drive.scans.values()) if scans else []
+    return sum(path.stat().st_size + _MESSAGE_BYTES for path in files)
 
 
 def _rig_transforms(drive: Kitti360Drive) -> dict[tuple[str, str], np.ndarray]:

@@ -10,7 +10,6 @@ from scenedino_ros.recordings.image_topics import (
     BROKEN,
     COLOR,
     COMPRESSED,
-    RAW,
     ImageTopic,
     image_word,
     look_at_images,

@@ -8,10 +8,17 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.fisheye import PUBLISHED_ROTATION_DEG
+from scenedino_ros.disk_space import bytes_on_disk, check_space
 from scenedino_ros.recordings.bag_index import Progress
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frame_store_writer import (
+    FrameStoreWriter,
+    partial_store,
+    store_bytes,
+)
 from scenedino_ros.recordings.frames import FrameList, common_frames
+from scenedino_ros.recordings.image_topics import look_at_images
+from scenedino_ros.recordings.motion import motion_problems
 from scenedino_ros.recordings.pictures import (
     CameraPictures,
     FisheyePictures,
@@ -20,6 +27,8 @@ from scenedino_ros.recordings.pictures import (
 )
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import BagCamera, Recording
+from scenedino_ros.recordings.topics import find_cameras
+from scenedino_ros.ros.bag import BagReader
 
 IMAGE_SIZE = (192, 640)
 BODY_FRAME = "base_link"
@@ -67,7 +76,8 @@ def build_frame_store(
         The store.
 
     Raises:
-        InputError: If something is at `path`, or cameras or poses cannot be used.
+        InputError: If something is at `path`, cameras or poses cannot be used, or the disk has
+            no room for the store.
         TransformError: If transforms do not tell where a camera is.
     """
     chosen = [recording.camera(name) for name in cameras or recording.cameras]
@@ -88,8 +98,14 @@ def build_frame_store(
         "body_frame": body_frame,
         "part": part and list(part),
         "left_out": frames.left_out,
-        "problems": recording.problems,
+        "problems": [*recording.problems, *motion_problems(recording, chosen[0].name, frames)],
     }
+    check_space(
+        path.parent,
+        planned_bytes(chosen, len(frames), image_size) - bytes_on_disk(partial_store(path)),
+        f"the frame store {path}",
+        "choose another folder, a smaller image size, fewer cameras or fewer frames",
+    )
     with FrameStoreWriter(
         path,
         image_size,
@@ -97,10 +113,80 @@ def build_frame_store(
         len(frames),
         source,
         labels=tuple(c.name for c in chosen if c.labels),
-        depths=tuple(c.name for c in chosen if c.depths and not is_fisheye(c.calibration)),
+        depths=_with_depth(chosen),
     ) as writer:
         _fill(writer, recording, frames, pictures, workers, progress)
     return FrameStore(path)
+
+
+def planned_bytes(cameras: Sequence[BagCamera], n_frames: int, image_size: tuple[int, int]) -> int:
+    """Return how many bytes the store of some cameras' frames will take."""
+    labels = sum(camera.labels is not None for camera in cameras)
+    return store_bytes(image_size, n_frames, len(cameras), labels, len(_with_depth(cameras)))
+
+
+def expected_store(
+    path: Path,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    cameras: Sequence[str] = (),
+    part: tuple[int, int] | None = None,
+) -> tuple[int, int]:
+    """Return how many frames and bytes a recording's store has at most, without reading it.
+
+    Args:
+        path: The recording.
+        image_size: (height, width) of the pictures, pixels.
+        cameras: Cameras to take; empty: all.
+        part: Numbers of the first and the last frame to store; None: all.
+
+    Raises:
+        BagError: If the recording cannot be opened.
+    """
+    with BagReader(path) as reader:
+        found = find_cameras(reader.topics, look_at_images(reader))
+        chosen = [c for name, c in found.items() if c.info and (not cameras or name in cameras)]
+        frames = min((reader.topics[camera.image].count for camera in chosen), default=0)
+    if part is not None:
+        frames = max(min(frames, part[1] + 1) - part[0], 0)
+    labels, depths = sum(bool(c.label) for c in chosen), sum(bool(c.depth) for c in chosen)
+    return frames, store_bytes(image_size, frames, len(chosen), labels, depths)
+
+
+def is_store_of(
+    path: Path,
+    recording: Path,
+    image_size: tuple[int, int],
+    part: tuple[int, int] | None,
+    body_frame: str,
+    cameras: Sequence[str],
+) -> bool:
+    """Return whether there is a whole store of a recording, made with these settings.
+
+    Args:
+        path: Folder of the store.
+        recording: The recording.
+        image_size: (height, width) of the pictures, pixels.
+        part: Numbers of the first and the last frame; None: all.
+        body_frame: Frame of the vehicle.
+        cameras: Its cameras; empty: any.
+    """
+    try:
+        store = FrameStore(path)
+    except InputError:
+        return False
+    wanted = {
+        "recording": recording.name,
+        **_state_of(recording),
+        "part": part and list(part),
+        "body_frame": body_frame,
+    }
+    same = all(store.source.get(key) == value for key, value in wanted.items())
+    fits = tuple(store.image_size) == tuple(image_size)
+    return same and fits and (not cameras or list(cameras) == list(store.cameras))
+
+
+def _with_depth(cameras: Sequence[BagCamera]) -> tuple[str, ...]:
+    return tuple(c.name for c in cameras if c.depths and not is_fisheye(c.calibration))
 
 
 def _pictures(

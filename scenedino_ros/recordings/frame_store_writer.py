@@ -27,6 +27,29 @@ _PLAN, _STATES, _REASONS = "plan.json", "states.npy", "dropped.txt"
 _TODO, _STORED, _DROPPED = 0, 1, 2
 
 
+def store_bytes(
+    image_size: tuple[int, int], n_frames: int, images: int, labels: int = 0, depths: int = 0
+) -> int:
+    """Return how many bytes a store's maps take.
+
+    Args:
+        image_size: (height, width) of all images, pixels.
+        n_frames: Number of frames.
+        images: Number of cameras.
+        labels: Number of cameras with label maps.
+        depths: Number of cameras with depth maps.
+    """
+    counts = {"image": images, "label": labels, "depth": depths}
+    values = {kind: (np.dtype(dtype).itemsize, n or 1) for kind, (dtype, n) in KINDS.items()}
+    per_pixel = sum(count * np.prod(values[kind]) for kind, count in counts.items())
+    return int(per_pixel) * image_size[0] * image_size[1] * n_frames
+
+
+def partial_store(path: Path) -> Path:
+    """Return the hidden folder in which a store grows."""
+    return path.with_name(f".{path.name}.partial")
+
+
 class FrameStoreWriter:
     """Writes a store; a context manager. The store appears whole or not at all.
 
@@ -78,7 +101,7 @@ class FrameStoreWriter:
         }
         self._poses = np.full((n_frames, 4, 4), np.nan)
         self._camera_poses: dict[str, np.ndarray] = {}
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._partial = partial_store(self.path)
         shapes = {
             (kind, name): (n_frames, *image_size, *((KINDS[kind][1],) if KINDS[kind][1] else ()))
             for kind, names in (("image", cameras), ("label", labels), ("depth", depths))

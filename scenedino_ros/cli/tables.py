@@ -1,0 +1,20 @@
+"""Tables on standard output in which nothing is cut off: names in them are copied."""
+
+from rich.console import Console
+from rich.table import Table
+
+_MOST = 10_000  # columns
+
+
+def print_whole(table: Table) -> None:
+    """Print a table at the width it needs, whatever that of the terminal is.
+
+    A terminal breaks long lines itself, without putting a line's end into a name.
+
+    Args:
+        table: Columns that must not be broken have ``no_wrap``.
+    """
+    console = Console(highlight=False, markup=False)
+    needed = console.measure(table, options=console.options.update(max_width=_MOST)).maximum
+    console.width = max(console.width, needed)
+    console.print(table)

@@ -1,0 +1,49 @@
+"""How much a long step will write, in words, and whether the disk has room for it."""
+
+import shutil
+from pathlib import Path
+
+from scenedino_ros.core.errors import InputError
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def bytes_in_words(count: float) -> str:
+    """Return a number of bytes with a unit, such as ``112.1 GB`` (1 GB = 10^9 bytes)."""
+    unit = 0
+    while count >= 999.95 and unit < len(_UNITS) - 1:
+        count /= 1000
+        unit += 1
+    return f"{count:.1f} {_UNITS[unit]}" if unit else f"{count:.0f} bytes"
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much may be written into a folder, which need not be there yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Return what a folder's files take, without the holes of sparse ones; 0: no such folder."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sum(file.stat().st_blocks * 512 for file in files if file.is_file())
+
+
+def check_space(folder: Path, needed: float, what: str, remedy: str) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        folder: Where it will be written; need not be there yet.
+        needed: Bytes that will be written.
+        what: Subject of the sentence, such as ``the frame store``.
+        remedy: What can be done instead, such as ``choose a smaller --image-size``.
+
+    Raises:
+        InputError: Saying how much is needed and how much is free.
+    """
+    free = free_bytes(folder)
+    if needed > free:
+        raise InputError(
+            f"{what} will take about {bytes_in_words(needed)}, but only {bytes_in_words(free)} "
+            f"are free in {folder}; {remedy}"
+        )
