@@ -99,6 +99,7 @@ def write_rig(
     without: dict[str, set[int]] | None = None,
     late: dict[str, float] | None = None,
     with_maps: bool = False,
+    topics: dict[str, str] | None = None,
 ) -> None:
     """Record a drive.
 
@@ -111,10 +112,12 @@ def write_rig(
         without: Frames that a camera, or "poses", lacks.
         late: How much later than the others a camera takes its images, in frames.
         with_maps: Record classes of all cameras, and depth of those that are no fisheyes.
+        topics: Namespaces of cameras that are not called by their names.
     """
-    without, late = without or {}, late or {}
+    without, late, topics = without or {}, late or {}, topics or {}
     recorded = {
-        name: RecordedCamera(f"/{name}", f"{name}_optical", CAMERAS[name][0]) for name in cameras
+        name: RecordedCamera(topics.get(name, f"/{name}"), f"{name}_optical", CAMERAS[name][0])
+        for name in cameras
     }
     bag = BagWriter(path, storage)
     if poses == "odometry":

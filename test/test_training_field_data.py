@@ -13,7 +13,7 @@ from scenedino_ros.core.encoder import Encoder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
-from train.feature_cache import FeatureCache, encoder_key
+from train.feature_cache import FeatureCache, cache_bytes, encoder_key
 from train.field_batch import draw_detail
 from train.field_data import FieldData, published_keyframes
 from train.field_items import NearbyViews, View, published_item
@@ -109,6 +109,10 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
     assert n_missing == 8 * 4 + 8 * 2  # all cameras; the encoded ones mirrored too
     with torch.no_grad():
         assert sum(data.fill_caches(encoder)) == n_missing
+    values = [np.load(file) for file in tmp_path.rglob("*.npy") if "_done" not in file.name]
+    assert cache_bytes(MODEL.backbone, MODEL.image_size, n_missing) == sum(
+        array.nbytes for array in values
+    )
     again = FieldData(settings, settings.data.stores, (tmp_path, key))
     assert again.uncached() == []
     store = FrameStore(drives["short"])

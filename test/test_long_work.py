@@ -1,0 +1,269 @@
+"""What long work tells before and while it runs: bytes, room on the disk, time left."""
+
+import shutil
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from recorded_rig import PERIOD, START, T_world_body, write_rig
+
+from scenedino_ros import disk_space
+from scenedino_ros.cli import progress
+from scenedino_ros.cli.main import main
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
+from scenedino_ros.recordings.build import build_frame_store
+from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store_writer import store_bytes
+from scenedino_ros.recordings.motion import speed_problem
+from scenedino_ros.recordings.recording import Recording
+from train.frame_arrays import FrameArray, array_name
+
+SIZE = ["--image-size", "16x48"]
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def small_disk(monkeypatch):
+    """Leave a number of bytes free everywhere."""
+
+    def leave(count: int) -> None:
+        monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: Usage(0, 0, count))
+
+    return leave
+
+
+# Words and room
+
+
+def test_numbers_in_words():
+    counts = (0, 999, 1000, 2_345_678, 999_960, 430e9, 1.25e12)
+    told = ["0 bytes", "999 bytes", "1.0 kB", "2.3 MB", "1.0 MB", "430.0 GB", "1.2 TB"]
+    assert [bytes_in_words(count) for count in counts] == told
+    times = [progress.time_in_words(seconds) for seconds in (3, 89, 90, 5399, 5400, 97_200)]
+    assert times == ["3 s", "89 s", "2 min", "90 min", "1.5 h", "27.0 h"]
+
+
+def test_the_disk_is_asked_where_the_folder_will_be(tmp_path, small_disk):
+    folder = tmp_path / "not" / "there"
+    assert 0 < free_bytes(folder) <= shutil.disk_usage(tmp_path).total
+    assert bytes_on_disk(folder) == 0
+    small_disk(5_000_000)
+    check_space(folder, 5_000_000, "it", "wait")
+    with pytest.raises(
+        InputError, match=r"it will take about 6\.1 MB, but only 5\.0 MB are free in .*there; wait"
+    ):
+        check_space(folder, 6_100_000, "it", "wait")
+
+
+def test_sizes_of_stores(tmp_path):
+    """The numbers of a large data set, and those of a small one as they are on disk."""
+    assert store_bytes((192, 640), 76_000, 4) == 76_000 * 4 * 192 * 640 * 3
+    write_rig(tmp_path / "bag", 5, with_maps=True)
+    with Recording(tmp_path / "bag") as recording:
+        store = build_frame_store(recording, tmp_path / "store", (16, 48))
+    arrays = [np.load(f) for k in ("image", "label", "depth") for f in store.path.glob(f"{k}_*")]
+    assert len(arrays) == 6
+    assert store_bytes((16, 48), 5, 2, 2, 2) == sum(array.nbytes for array in arrays)
+
+
+# Progress without a terminal
+
+
+def lines_of(monkeypatch, capsys, seconds_each: float, total: int, first: int = 1) -> list[str]:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.counting("things") as count:
+        for done in range(first, total + 1):
+            count(done, total)
+            now[0] += seconds_each
+    return capsys.readouterr().err.splitlines()
+
+
+def test_the_time_left_is_told_after_the_first_few(monkeypatch, capsys):
+    lines = lines_of(monkeypatch, capsys, 10.0, 3000)
+    assert lines[0] == "things 6 of 3000, about 8.3 h left at the rate of the first 5"
+    assert lines[1] == "things 300 of 3000, about 7.5 h left"
+    assert lines[-1] == "things 3000 of 3000"
+    assert len(lines) == 11
+    # Gone on with: what was done before took no time.
+    lines = lines_of(monkeypatch, capsys, 10.0, 3000, first=2401)
+    assert "things 2406 of 3000, about 1.6 h left at the rate of the first 5" in lines
+    # What is done in seconds says so at its tenths only.
+    lines = lines_of(monkeypatch, capsys, 0.01, 200)
+    assert len(lines) == 10
+    assert lines[0] == "things 20 of 200, about 2 s left"
+
+
+# Commands
+
+
+def test_index_refuses_what_the_disk_has_no_room_for(tmp_path, small_disk, capsys):
+    write_rig(tmp_path / "bag", 6)
+    arguments = ["index", str(tmp_path / "bag"), *SIZE]
+    needed = 6 * 2 * 16 * 48 * 3  # 27648 bytes
+    small_disk(needed - 1)
+    assert main([*arguments, "--check"]) == 0
+    assert "store: 6 frames of 2 cameras at 16x48, 27.6 kB\n" in capsys.readouterr().out
+    assert main([*arguments, "-o", str(tmp_path / "store")]) == 2
+    out, err = capsys.readouterr()
+    assert "store: 6 frames of 2 cameras at 16x48, 27.6 kB; 27.6 kB free" in out
+    assert "the frame store" in err
+    assert "will take about 27.6 kB, but only 27.6 kB are free" in err
+    assert "choose another folder, a smaller image size, fewer cameras or fewer frames" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bag"]
+    small_disk(needed)
+    assert main([*arguments, "-o", str(tmp_path / "store")]) == 0
+
+
+def test_several_recordings_are_indexed_in_one_go(tmp_path, capsys, small_disk):
+    bags = tmp_path / "bags"
+    bags.mkdir()
+    for name, frames in (("one", 4), ("two", 5), ("three", 3)):
+        write_rig(bags / name, frames)
+    (bags / "broken").mkdir()
+    (bags / "broken" / "broken_0.mcap").write_bytes(b"nothing")
+    (bags / "three" / "three_0.mcap").rename(bags / "three.mcap")
+    shutil.rmtree(bags / "three")
+    paths = [str(path) for path in sorted(bags.iterdir())]
+    output = ["-o", str(tmp_path / "stores"), *SIZE]
+    small_disk(12 * 2 * 16 * 48 * 3 - 1)
+    assert main(["index", *paths, *output]) == 2
+    assert "the frame stores will take about 55.3 kB" in capsys.readouterr().err
+    small_disk(12 * 2 * 16 * 48 * 3)
+    assert main(["index", *paths, *output]) == 1
+    out, err = capsys.readouterr()
+    assert "up to 12 frames of 4 recordings, 55.3 kB at 16x48; 55.3 kB free in " in out
+    assert f"1 of 4 recordings cannot be used: {bags / 'broken'}" in out
+    assert f"scenedino index: {bags / 'broken'}: " in err
+    assert "broken_0.mcap is not an MCAP file" in err
+    stores = sorted((tmp_path / "stores").iterdir())
+    assert [(path.name, len(FrameStore(path))) for path in stores] == [
+        ("one", 4),
+        ("three", 3),
+        ("two", 5),
+    ]
+    # Again: what is there stays, and what is to be made otherwise is refused.
+    before = [path.stat().st_mtime_ns for path in stores]
+    good = [path for path in paths if "broken" not in path]
+    assert main(["index", *good, *output]) == 0
+    assert capsys.readouterr().out.count("is complete already") == 3
+    assert [path.stat().st_mtime_ns for path in stores] == before
+    assert main(["index", *good, *output, "--cameras", "right"]) == 1
+    assert capsys.readouterr().err.count("exists already") == 3
+    assert main(["index", *good, "--check"]) == 0
+
+
+def test_recordings_of_one_name_are_refused(tmp_path, capsys):
+    for part in ("a", "b"):
+        write_rig(tmp_path / part / "drive", 3)
+    paths = [str(tmp_path / part / "drive") for part in ("a", "b")]
+    assert main(["index", *paths, "-o", str(tmp_path / "stores"), *SIZE]) == 2
+    assert "must have different names for their stores" in capsys.readouterr().err
+    assert not (tmp_path / "stores").exists()
+
+
+def test_names_are_never_cut(tmp_path, capsys, monkeypatch):
+    """However narrow the terminal is."""
+    monkeypatch.setenv("COLUMNS", "30")
+    name = "a_vehicle_with_a_long_name/roof/forward_looking_wide_angle_camera"
+    write_rig(tmp_path / "bag", 3, topics={"left": f"/{name}"})
+    assert main(["index", str(tmp_path / "bag"), "--check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"{name}  3       10.00 Hz  64 x 32") for line in lines)
+    assert main(["index", str(tmp_path / "bag"), "--check", "--cameras", name]) == 0
+
+
+def test_arrays_of_different_cameras_are_different_files(tmp_path):
+    arrays = [
+        ("left", ""),
+        ("left", "_mirrored"),
+        ("left", "_raw"),
+        ("left_mirrored", ""),
+        ("left_raw", ""),
+        ("left_done", ""),
+        ("left%5Fraw", ""),
+        ("left/b", ""),
+        ("left_b", ""),
+    ]
+    for number, array in enumerate(arrays):
+        FrameArray(tmp_path, array_name(*array), 2).write(1, np.full(3, number))
+    for number, array in enumerate(arrays):
+        assert FrameArray(tmp_path, array_name(*array), 2).read(1).tolist() == [number] * 3
+    assert array_name("camera_00", "_mirrored") == "camera_00_mirrored"  # as caches have it
+
+
+# Motion
+
+
+def scaled(scale: float, frames: int = 12) -> np.ndarray:
+    poses = np.stack([T_world_body(frame) for frame in range(frames)])
+    poses[:, :3, 3] *= scale
+    return poses
+
+
+def test_a_motion_faster_than_any_vehicle_is_told():
+    stamps = START + PERIOD * np.arange(12)
+    assert speed_problem(stamps, scaled(12.0)) == ""  # 97 m/s
+    told = speed_problem(stamps, scaled(1000.0))  # millimetres
+    assert told.startswith("the body moves 806.2 m from frame to frame (8062 m/s), and no vehicle")
+    jump = scaled(1.0)
+    jump[6:, 0, 3] += 5000
+    assert speed_problem(stamps, jump) == ""  # a single jump is a break of the drive
+    assert speed_problem(stamps[:1], scaled(1.0, 1)) == ""
+
+
+@pytest.fixture
+def moving_pictures(monkeypatch):
+    """Let pictures show something else at every frame, or one that a tenth moves in."""
+    draws = np.random.default_rng(3)
+    scenes = draws.integers(0, 256, (40, 32, 64, 3), dtype=np.uint8)
+
+    def show(share: float) -> None:
+        def image(self, camera, index):
+            rgb = scenes[0].copy()
+            rgb[:, : round(64 * share)] = scenes[index][:, : round(64 * share)]
+            return rgb
+
+        monkeypatch.setattr(Recording, "image", image)
+
+    return show
+
+
+def test_poses_that_stand_still_while_pictures_change_are_told(
+    tmp_path, moving_pictures, capsys, monkeypatch
+):
+    for name, scale in (("still", 0.0), ("degrees", 1e-5), ("metres", 1.0)):
+        monkeypatch.setattr("recorded_rig.T_world_body", straight(scale))
+        write_rig(tmp_path / name, 10)
+    moving_pictures(1.0)
+    for name, moved in (("still", "0 m"), ("degrees", "8.1e-06 m")):
+        assert main(["index", str(tmp_path / name), "--check"]) == 1
+        out = capsys.readouterr().out
+        assert f"problem: the body moves {moved} from frame to frame (" in out
+        assert "% of the pixels of left change from frame 0 to " in out
+    assert main(["index", str(tmp_path / "metres"), "--check"]) == 0
+    moving_pictures(0.1)  # traffic in front of a vehicle that waits
+    assert main(["index", str(tmp_path / "still"), "--check"]) == 0
+
+
+def straight(scale: float):
+    def pose(frame: float) -> np.ndarray:
+        T = np.eye(4)
+        T[:3, 3] = scale * T_world_body(frame)[:3, 3]
+        return T
+
+    return pose
+
+
+def test_a_store_keeps_what_is_wrong_with_its_motion(tmp_path, monkeypatch):
+    def far(frame: float) -> np.ndarray:
+        T = T_world_body(frame)
+        T[:3, 3] *= 1000
+        return T
+
+    monkeypatch.setattr("recorded_rig.T_world_body", far)
+    write_rig(tmp_path / "bag", 5)
+    with Recording(tmp_path / "bag") as recording:
+        store = build_frame_store(recording, tmp_path / "store", (16, 48))
+    assert [p for p in store.source["problems"] if "positions must be in metres" in p]
