@@ -13,11 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scenedino_ros.cli.progress import time_in_words
 from scenedino_ros.cli.values import positive
+from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
+
+if TYPE_CHECKING:
+    from scenedino_ros.synthesis.dataset import SyntheticDataset
 
 _EPILOG = """\
 examples:
@@ -26,6 +32,7 @@ examples:
   scenedino synthesize streets --seeds 900-903 --frames 50 --write bags folders
 """
 _TELL_SECONDS = 30.0  # between lines where there is no terminal
+_FIRST_FEW = 5  # frames, after which the time left is told if it is minutes
 _CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
 
 
@@ -104,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     render = RenderSettings(rig, arguments.rays, arguments.fisheye_crop)
     settings = DatasetSettings(arguments.frames, arguments.rate, arguments.speed, render)
     dataset = SyntheticDataset(arguments.output, settings)
+    _check_disk(dataset, arguments)
     total = len(arguments.seeds) * arguments.frames
     start = time.perf_counter()
     with _progress(total) as tell:
@@ -121,6 +129,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> None:
+    """Say what the drives will take, and refuse where the disk has no room for them."""
+    from scenedino_ros.synthesis.volume import frame_bytes
+
+    voxels = not arguments.no_voxels
+    frames = dataset.missing(arguments.seeds, arguments.write, voxels=voxels)
+    needed = frames * frame_bytes(dataset.settings.render, arguments.write, voxels=voxels)
+    print(
+        f"{frames} frames to render, about {bytes_in_words(needed)}; "
+        f"{bytes_in_words(free_bytes(dataset.path))} free in {dataset.path}",
+        flush=True,
+    )
+    remedy = "choose another folder, fewer seeds or --frames, or a smaller --width"
+    check_space(dataset.path, needed, "the drives", remedy)
+
+
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
     """Show how many frames are done and how long the rest takes: a bar, or lines to a file."""
@@ -136,9 +160,10 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
     def tell(done: int, before: int) -> None:
         nonlocal told
         now = time.perf_counter()
-        if done == total or now - told > _TELL_SECONDS:
+        few = done - before == _FIRST_FEW and (now - start) * (total - done) > 60 * _FIRST_FEW
+        if done == total or few or now - told > _TELL_SECONDS:
             told, left = now, (now - start) * (total - done) / (done - before)
-            console.print(f"frame {done}/{total}, {left:.0f} s left", highlight=False)
+            console.print(f"frame {done}/{total}, {time_in_words(left)} left", highlight=False)
 
     yield tell
 

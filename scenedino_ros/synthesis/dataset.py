@@ -120,6 +120,12 @@ class SyntheticDataset:
                             progress(next(done), before)
         return len(jobs)
 
+    def missing(self, seeds: Sequence[int], outputs: Sequence[str], *, voxels: bool) -> int:
+        """Return how many frames of some drives are still to be rendered, as for `make`."""
+        drives = [self.settings.drive(seed) for seed in seeds]
+        voxels = voxels and FOLDERS in outputs
+        return sum(drive.frames - self._done(drive, outputs, voxels) for drive in drives)
+
     def _done(self, drive: StreetDrive, outputs: Sequence[str], voxels: bool) -> int:
         """Return how many frames of a drive need not be rendered again."""
         done = drive.frames
