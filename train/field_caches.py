@@ -28,7 +28,7 @@ def fill_hints(data: FieldData, folder: Path) -> None:
         return
     needed = sum(hints.missing_bytes(camera) for hints, camera, _ in data.missing_hints())
     _check_disk(f"depth hints of {total} images", folder, needed, "--data.hints")
-    with counting("images matched for depth hints") as count:
+    with counting("matched", "images") as count:
         for done, _ in enumerate(data.fill_hints(), start=1):
             count(done, total)
 
@@ -59,7 +59,7 @@ def fill_features(
         torch.autocast(
             device.type, torch.bfloat16, enabled=settings.run.precision == "bf16-mixed"
         ),
-        counting("images encoded") as count,
+        counting("encoded", "images") as count,
     ):
         done = 0
         for new in data.fill_caches(lambda images: encoder(images.to(device))):

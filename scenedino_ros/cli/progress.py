@@ -34,21 +34,22 @@ def telling(first: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+def counting(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
     """Show a bar with the time left while the block runs; lines with it without a terminal.
 
     Without one there is a line each tenth, and of a step that takes minutes one after the first
     few that says how long it will take.
 
     Args:
-        what: What is counted.
+        what: What is counted, or done.
+        unit: What it is done to, named after the numbers.
 
     Yields:
         A function that is told how many are done, and how many there are in all.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        lines = _CountedLines(what)
+        lines = _CountedLines(what, unit)
 
         def count_line(done: int, total: int) -> None:
             line = lines.line(done, total)
@@ -73,8 +74,8 @@ def time_in_words(seconds: float) -> str:
 class _CountedLines:
     """Decides when to tell how far a step is, and how long the rest will take."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, unit: str) -> None:
+        self._what, self._unit = what, f" {unit}" if unit else ""
         self._first: tuple[int, float] | None = None  # how many were done, and when
         self._told = 0  # tenths
         self._estimated = False
@@ -92,5 +93,5 @@ class _CountedLines:
             self._told = done * 10 // total
             words = f", about {time_in_words(left)} left" if left >= 1 else ""
             words += f" at the rate of the first {new}" if is_first else ""
-            return f"{self._what} {done} of {total}{words}"
+            return f"{self._what} {done} of {total}{self._unit}{words}"
         return ""
