@@ -6,11 +6,14 @@ from collections import namedtuple
 import numpy as np
 import pytest
 from recorded_rig import PERIOD, START, T_world_body, write_rig
+from test_kitti360_to_bag import write_official
 
 from scenedino_ros import disk_space
 from scenedino_ros.cli import progress
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.datasets.conversion import kitti360_bytes
+from scenedino_ros.datasets.kitti360 import find_drives, read_drive
 from scenedino_ros.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
 from scenedino_ros.recordings.build import build_frame_store
 from scenedino_ros.recordings.frame_store import FrameStore
@@ -114,6 +117,40 @@ def test_index_refuses_what_the_disk_has_no_room_for(tmp_path, small_disk, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bag"]
     small_disk(needed)
     assert main([*arguments, "-o", str(tmp_path / "store")]) == 0
+
+
+def test_kitti360_drives_are_weighed(tmp_path, small_disk, capsys):
+    """Of small pictures much of a recording is not pictures; of real ones nearly nothing."""
+    write_official(tmp_path / "official")
+    drives = find_drives(tmp_path / "official")
+    needed = sum(kitti360_bytes(read_drive(f), labels=True, scans=True) for f in drives)
+    small_disk(needed - 1)
+    arguments = ["kitti360-to-bag", str(tmp_path / "official"), "-o", str(tmp_path / "bags")]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert f"6 frames of 1 drives: about {bytes_in_words(needed)} to write; " in out
+    assert "the recordings will take about" in err
+    assert "choose another folder, fewer drives (--drive) or --cameras, or --no-scans" in err
+    assert not (tmp_path / "bags").exists()
+    small_disk(needed)
+    assert main(arguments) == 0
+    written = sum(bytes_on_disk(folder) for folder in (tmp_path / "bags").iterdir())
+    assert 0.7 * needed < written < 1.5 * needed
+    small_disk(0)
+    assert main(arguments) == 0  # nothing is left to do
+    assert "6 frames of 1 drives: about 0 bytes to write; 0 bytes free" in capsys.readouterr().out
+
+
+def test_synthetic_drives_are_weighed(tmp_path, small_disk, capsys):
+    small_disk(1_000_000)
+    arguments = ["synthesize", str(tmp_path / "streets"), "--seeds", "3-4", "--frames", "10"]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert "20 frames to render, about 37.2 MB; 1.0 MB free in" in out
+    assert "the drives will take about 37.2 MB, but only 1.0 MB are free" in err
+    assert main([*arguments, "--write", "folders"]) == 2
+    # Half of it are voxels of every fifth frame.
+    assert "20 frames to render, about 92.7 MB" in capsys.readouterr().out
 
 
 def test_several_recordings_are_indexed_in_one_go(tmp_path, capsys, small_disk):

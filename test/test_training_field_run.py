@@ -6,6 +6,7 @@ The published settings on a small network: a trained encoder, flips, shifted tar
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from small_fields import NEARBY, with_store, write_drives
 
+from scenedino_ros import disk_space
 from scenedino_ros.core import encoder
 from scenedino_ros.core.checkpoint import load_checkpoint
 from scenedino_ros.core.encoder import BackboneSpec
@@ -217,6 +219,33 @@ def test_a_frozen_encoder_is_cached_and_the_run_gives_a_checkpoint(
     assert len(losses(output)) == 5
     predictor = Predictor(load_checkpoint(output / "field.safetensors"), device="cpu")
     assert predictor.weights.startswith("geometry and features after 5")
+
+
+def test_caches_that_the_disk_has_no_room_for_are_refused(
+    drives: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=400_000)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: usage)
+    words = [
+        *f"--config {CONFIGS / 'field_default.yaml'} --data.stores {drives['short']}".split(),
+        *"--data.shares 1 --data.every 1 --run.steps 2".split(),
+        *SMALL,
+    ]
+    assert train_field.main([*words, "--output", str(tmp_path / "run")]) == 2
+    # Four cameras of 8 frames, two of them mirrored too; four taps of 192 channels of 4 x 10.
+    needed = f"{48 * 4 * 192 * 4 * 10 * 2 / 1e6:.1f} MB"
+    told = capsys.readouterr().err
+    assert f"encoder features of 48 images, once: {needed}; 400.0 kB free in " in told
+    assert f"will take about {needed}, but only 400.0 kB are free in " in told
+    assert "choose another folder (--encoder.cache), fewer frames (--data.every) or" in told
+    assert not list((tmp_path / "run").rglob("*.npy"))
+    words += ["--losses.hint", "1", "--output", str(tmp_path / "hints")]
+    assert train_field.main(words) == 2
+    # Those fit: 16 images of 64 x 160.
+    assert "depth hints of 16 images, once: 327.7 kB; 400.0 kB free" in capsys.readouterr().err
 
 
 def test_a_run_matches_its_images_for_hints_once(drives: dict[str, Path], tmp_path: Path) -> None:
