@@ -248,8 +248,8 @@ def test_wrong_stamps_are_counted(tmp_path):
         assert recording.image_at("left", stamp(7.2), tolerance_s=0)[0, 0, 0] == 8
 
 
-def test_a_calibration_that_changes_is_refused(tmp_path):
-    write_rig(tmp_path / "good", cameras=("left",))
+def test_a_calibration_that_changes_leaves_its_camera_out(tmp_path):
+    write_rig(tmp_path / "good")
 
     def change(message):
         data = bytearray(message.message)
@@ -258,10 +258,55 @@ def test_a_calibration_that_changes_is_refused(tmp_path):
         return bytes(data)
 
     rewritten(tmp_path / "good", tmp_path / "bag", change)
-    with pytest.raises(
-        InputError, match=r"/left/camera_info must be the same .* 1700000000\.600 s"
-    ):
-        Recording(tmp_path / "bag")
+    with Recording(tmp_path / "bag") as recording:
+        assert list(recording.cameras) == ["right"]
+        assert recording.problems == [
+            "camera left is left out: the calibration on /left/camera_info must be the same in "
+            "the whole recording, but changes at 1700000000.600 s"
+        ]
+
+
+def test_messages_that_are_damaged_are_counted_and_left_out(tmp_path):
+    write_rig(tmp_path / "good", poses="odometry")
+    damaged = {
+        "/left/image_rect/compressed": {2, 3},
+        "/left/camera_info": {0, 5},
+        "/right/image_rect/compressed": {7},
+        "/odom": {4},
+    }
+
+    def change(message):
+        frame = round((message.time_ns - START) / PERIOD)
+        return message.message[:15] if frame in damaged.get(message.topic, ()) else message.message
+
+    rewritten(tmp_path / "good", tmp_path / "bag", change)
+    with Recording(tmp_path / "bag") as recording:
+        counts = {name: len(camera.images) for name, camera in recording.cameras.items()}
+        assert counts == {"left": 10, "right": 11}
+        told = [problem for problem in recording.problems if "are left out: " in problem]
+        assert sorted(problem.partition(" are")[0] for problem in told) == [
+            "1 of 12 messages of /odom",
+            "1 of 12 messages of /right/image_rect/compressed",
+            "2 of 12 messages of /left/camera_info",
+            "2 of 12 messages of /left/image_rect/compressed",
+        ]
+        assert len(recording.index.odometry["/odom"]) == 11
+
+
+def test_images_of_several_frames_leave_their_camera_out(tmp_path):
+    write_rig(tmp_path / "good")
+
+    def change(message):
+        if "left/image" in message.topic and message.time_ns == stamp(4):
+            return message.message.replace(b"left_optical", b"gone_optical")
+        return message.message
+
+    rewritten(tmp_path / "good", tmp_path / "bag", change)
+    with Recording(tmp_path / "bag") as recording:
+        assert list(recording.cameras) == ["right"]
+        assert "must be of one frame, got ['gone_optical', 'left_optical']" in str(
+            recording.problems
+        )
 
 
 def test_cameras_without_calibration_are_left_out_and_named(tmp_path):
@@ -273,7 +318,7 @@ def test_cameras_without_calibration_are_left_out_and_named(tmp_path):
     )
     with Recording(tmp_path / "bag") as recording:
         assert list(recording.cameras) == ["left"]
-        assert "camera right has no CameraInfo and is left out" in recording.problems
+        assert "camera right is left out: it has no CameraInfo" in recording.problems
     rewritten(
         tmp_path / "good",
         tmp_path / "none",

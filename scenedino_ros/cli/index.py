@@ -165,7 +165,8 @@ def run(options: argparse.Namespace) -> int:
             incomplete |= bool(_index(recording, store, poses, options))
         except (SceneDinoError, OSError) as error:
             failed.append(recording)
-            print(f"scenedino index: {recording}: {error}", file=sys.stderr, flush=True)
+            where = "" if str(recording) in str(error) else f"{recording}: "
+            print(f"scenedino index: {where}{error}", file=sys.stderr, flush=True)
     names = f": {', '.join(map(str, failed))}" if failed else ""
     print(f"{len(failed)} of {len(targets)} recordings cannot be used{names}")
     return 1 if failed or incomplete else 0

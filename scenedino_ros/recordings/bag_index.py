@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.core.errors import SceneDinoError, TransformError
 from scenedino_ros.recordings.streams import StreamIndex
 from scenedino_ros.recordings.topics import ODOMETRY, TF_MESSAGE, TF_STATIC, CameraTopics
 from scenedino_ros.ros.bag import BagMessage, BagReader
@@ -29,6 +29,7 @@ class BagIndex:
     Attributes:
         frames: Images and maps by topic.
         calibrations: The first CameraInfo by topic.
+        changing: Sentences on calibrations that change, by topic.
         tree: All transforms.
         parents: The last parent of each frame.
         moving: Stamps of the transforms on /tf by child frame, nanoseconds.
@@ -39,6 +40,7 @@ class BagIndex:
 
     frames: dict[str, StreamIndex] = field(default_factory=dict)
     calibrations: dict[str, Any] = field(default_factory=dict)
+    changing: dict[str, str] = field(default_factory=dict)
     tree: TransformTree = field(default_factory=lambda: TransformTree(_FOREVER_S))
     parents: dict[str, str] = field(default_factory=dict)
     moving: dict[str, list[int]] = field(default_factory=dict)
@@ -67,8 +69,7 @@ def read_index(
         progress: Called with the number of messages read and their number in all.
 
     Raises:
-        BagError: If no message can be read, or one cannot be decoded.
-        InputError: If a camera's calibration changes.
+        BagError: If no message can be read.
     """
     topics = reader.topics
     pictures = {t for c in cameras.values() for t in (c.image, c.label, c.depth) if t}
@@ -80,20 +81,29 @@ def read_index(
     first_infos: dict[str, bytes] = {}
     refused: Counter[str] = Counter()
     total = sum(topics[name].count for name in wanted)
+    damaged: dict[str, tuple[int, str]] = {}
     for done, message in enumerate(reader.messages(wanted, raw=True), start=1):
         index.recorded_ns[message.topic].append(message.time_ns)
-        if message.topic in pictures:
-            stamp, frame = header_from_cdr(message.message)
-            index.frames[message.topic].add(stamp, frame, message.time_ns, message.place)
-        elif message.topic in infos:
-            _keep_calibration(index, first_infos, reader, message)
-        elif message.type == TF_MESSAGE:
-            refused += _add_transforms(index, message)
-        else:
-            decoded = reader.message_at(message.place).message
-            index.odometry.setdefault(message.topic, []).append(decoded)
+        try:
+            if message.topic in pictures:
+                stamp, frame = header_from_cdr(message.message)
+                index.frames[message.topic].add(stamp, frame, message.time_ns, message.place)
+            elif message.topic in infos:
+                _keep_calibration(index, first_infos, reader, message)
+            elif message.type == TF_MESSAGE:
+                refused += _add_transforms(index, message)
+            else:
+                decoded = reader.message_at(message.place).message
+                index.odometry.setdefault(message.topic, []).append(decoded)
+        except SceneDinoError as error:
+            count, first = damaged.get(message.topic, (0, str(error)))
+            damaged[message.topic] = (count + 1, first)
         if progress and (done % _TOLD_EVERY == 0 or done == total):
             progress(done, total)
+    index.problems += [
+        f"{count} of {len(index.recorded_ns[topic])} messages of {topic} are left out: {error}"
+        for topic, (count, error) in damaged.items()
+    ]
     index.problems += [f"{count} transforms are left out: {why}" for why, count in refused.items()]
     return index
 
@@ -102,12 +112,15 @@ def _keep_calibration(
     index: BagIndex, first_infos: dict[str, bytes], reader: BagReader, message: BagMessage
 ) -> None:
     content = without_stamp(message.message)
+    if content == first_infos.get(message.topic) or message.topic in index.changing:
+        return
+    decoded = reader.message_at(message.place).message
     if message.topic not in first_infos:
         first_infos[message.topic] = content
-        index.calibrations[message.topic] = reader.message_at(message.place).message
-    elif content != first_infos[message.topic]:
+        index.calibrations[message.topic] = decoded
+    else:
         stamp, _ = header_from_cdr(message.message)
-        raise InputError(
+        index.changing[message.topic] = (
             f"the calibration on {message.topic} must be the same in the whole recording, but "
             f"changes at {stamp / 1e9:.3f} s"
         )

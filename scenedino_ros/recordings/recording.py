@@ -62,8 +62,8 @@ class Recording:
 
         Raises:
             BagError: If it cannot be read.
-            InputError: If it has no camera with images and calibration, or the frame or
-                calibration of a camera changes.
+            InputError: If it has no camera with images of one frame and a calibration that
+                stays.
         """
         self.path = Path(path)
         self._lock = threading.Lock()
@@ -183,27 +183,12 @@ class Recording:
 
     def _usable_cameras(self, found: dict[str, CameraTopics]) -> dict[str, BagCamera]:
         """Return the cameras that have images and a calibration; say what the others lack."""
-        streams = {
-            topic: frames.stream(self._own_problems) for topic, frames in self.index.frames.items()
-        }
         cameras = {}
         for name, topics in found.items():
-            info = self.index.calibrations.get(topics.info)
-            if info is None or not len(streams[topics.image]):
-                lacking = "CameraInfo" if info is None else "images with stamps"
-                self._own_problems.append(f"camera {name} has no {lacking} and is left out")
-                continue
-            labels, depths = streams.get(topics.label), streams.get(topics.depth)
-            images = streams[topics.image]
-            self._own_problems += [
-                stray for m in (labels, depths) if m for stray in images.strays(m)
-            ]
             try:
-                calibration = camera_from_info(info, rectified=topics.rectified)
+                cameras[name] = self._usable_camera(name, topics)
             except InputError as error:
                 self._own_problems.append(f"camera {name} is left out: {error}")
-                continue
-            cameras[name] = BagCamera(name, calibration, images, labels, depths)
         if not cameras:
             topics_there = ", ".join(self._reader.topics) or "none"
             raise InputError(
@@ -212,6 +197,27 @@ class Recording:
                 + "".join(f"; not read: {topic}" for topic in self.not_read)
             )
         return cameras
+
+    def _usable_camera(self, name: str, topics: CameraTopics) -> BagCamera:
+        """Return a camera.
+
+        Raises:
+            InputError: Saying what it lacks.
+        """
+        info = self.index.calibrations.get(topics.info)
+        if info is None:
+            raise InputError("it has no CameraInfo")
+        if topics.info in self.index.changing:
+            raise InputError(self.index.changing[topics.info])
+        calibration = camera_from_info(info, rectified=topics.rectified)
+        images, labels, depths = (
+            self.index.frames[topic].stream(self._own_problems) if topic else None
+            for topic in (topics.image, topics.label, topics.depth)
+        )
+        if images is None or not len(images):
+            raise InputError("it has no images with stamps")
+        self._own_problems += [s for maps in (labels, depths) if maps for s in images.strays(maps)]
+        return BagCamera(name, calibration, images, labels, depths)
 
     def _check_gaps(self) -> None:
         for camera in self.cameras.values():
