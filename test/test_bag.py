@@ -457,6 +457,21 @@ def test_topics_of_other_encodings_and_schemas_hide_nothing(tmp_path):
         BagReader(tmp_path / "none.mcap")
 
 
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("std_msgs/String", "ros2msg"),
+        ("std_msgs::msg::String", "omgidl"),
+        ("std_msgs::msg::dds_::String_", "omgidl"),
+    ],
+)
+def test_types_are_known_by_their_other_names(tmp_path, kind, form):
+    write_channels(tmp_path / "drive.mcap", [("/words", "cdr", kind, form)])
+    with BagReader(tmp_path / "drive.mcap") as bag:
+        assert bag.topics["/words"].type == STRING
+        assert [m.message.data for m in bag.messages()] == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize("pictures", [2, 40])
 def test_of_two_types_on_one_topic_the_pictures_are_read(tmp_path, pictures):
     """However many messages of the other type there are."""

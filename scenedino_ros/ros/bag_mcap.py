@@ -24,7 +24,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.ros.bag_metadata import BagTopic, StoredMessage, parse_qos
+from scenedino_ros.ros.bag_metadata import BagTopic, StoredMessage, parse_qos, type_name
 
 MAGIC = b"\x89MCAP0\r\n"
 _RECORD = struct.Struct("<BQ")  # opcode, length of what follows
@@ -374,7 +374,7 @@ def _topic_of(channel: Channel, schemas: dict[int, Schema], count: int) -> BagTo
     known = schema is not None and schema.encoding in ("ros2msg", "ros2idl") and schema.data
     return BagTopic(
         name=channel.topic,
-        type=schema.name if schema else "",
+        type=type_name(schema.name) if schema else "",
         count=count,
         qos=parse_qos(channel.metadata.get("offered_qos_profiles")),
         definition=schema.data.decode(errors="replace") if schema and known else "",

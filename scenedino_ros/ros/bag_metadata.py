@@ -148,6 +148,14 @@ def qos_text(qos: TopicQos) -> str:
     return yaml.safe_dump([profile], sort_keys=False).strip()
 
 
+def type_name(name: str) -> str:
+    """Return a message type as rosbag2 writes it, also from ROS 1's or DDS's form of the name."""
+    parts = name.replace("::dds_::", "::").replace("::", "/").split("/")
+    if "::dds_::" in name:
+        parts[-1] = parts[-1].removesuffix("_")
+    return "/".join([parts[0], "msg", parts[1]] if len(parts) == 2 else parts)
+
+
 def read_metadata(path: Path) -> BagMetadata:
     """Read a metadata.yaml.
 
