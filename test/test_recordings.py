@@ -302,6 +302,21 @@ def test_images_of_several_frames_leave_their_camera_out(tmp_path):
         return message.message
 
     rewritten(tmp_path / "good", tmp_path / "bag", change)
+    write_rig(tmp_path / "mapped", with_maps=True)
+    rewritten(
+        tmp_path / "mapped",
+        tmp_path / "maps",
+        lambda m: (
+            m.message.replace(b"left_optical", b"gone_optical")
+            if "left/depth" in m.topic and m.time_ns == stamp(4)
+            else m.message
+        ),
+    )
+    with Recording(tmp_path / "maps") as recording:  # of maps the maps alone
+        assert list(recording.cameras) == ["left", "right"]
+        assert recording.cameras["left"].depths is None
+        assert recording.cameras["left"].labels is not None
+        assert "/left/depth/compressed is left out: messages of" in str(recording.problems)
     with Recording(tmp_path / "bag") as recording:
         assert list(recording.cameras) == ["right"]
         assert "must be of one frame, got ['gone_optical', 'left_optical']" in str(

@@ -210,14 +210,23 @@ class Recording:
         if topics.info in self.index.changing:
             raise InputError(self.index.changing[topics.info])
         calibration = camera_from_info(info, rectified=topics.rectified)
-        images, labels, depths = (
-            self.index.frames[topic].stream(self._own_problems) if topic else None
-            for topic in (topics.image, topics.label, topics.depth)
-        )
-        if images is None or not len(images):
+        images = self.index.frames[topics.image].stream(self._own_problems)
+        if not len(images):
             raise InputError("it has no images with stamps")
-        self._own_problems += [s for maps in (labels, depths) if maps for s in images.strays(maps)]
+        labels, depths = (self._maps(topic, images) for topic in (topics.label, topics.depth))
         return BagCamera(name, calibration, images, labels, depths)
+
+    def _maps(self, topic: str, images: Stream) -> Stream | None:
+        """Return the maps of a camera's images, None where there are none that can be used."""
+        if not topic:
+            return None
+        try:
+            maps = self.index.frames[topic].stream(self._own_problems)
+        except InputError as error:
+            self._own_problems.append(f"{topic} is left out: {error}")
+            return None
+        self._own_problems += images.strays(maps)
+        return maps
 
     def _check_gaps(self) -> None:
         for camera in self.cameras.values():
