@@ -138,9 +138,9 @@ def test_camera_info_form_and_back():
     np.testing.assert_array_equal(calibrated.D, [LEFT.k1, LEFT.k2, LEFT.p1, LEFT.p2, LEFT.xi])
     assert MeiCamera.from_calibrated(calibrated) == LEFT
     with pytest.raises(InputError, match="must be 'mei', got 'plumb_bob'"):
-        MeiCamera.from_calibrated(CalibratedCamera(calibrated.pinhole, "plumb_bob", np.zeros(5)))
-    with pytest.raises(InputError, match="mei takes 5 coefficients, got 4"):
-        CalibratedCamera(calibrated.pinhole, "mei", np.zeros(4))
+        MeiCamera.from_calibrated(CalibratedCamera(calibrated.pinhole, "plumb_bob", np.ones(5)))
+    with pytest.raises(InputError, match="mei takes 5 .* got 4"):
+        CalibratedCamera(calibrated.pinhole, "mei", np.ones(4))
 
 
 def test_impossible_cameras_are_refused():

@@ -364,13 +364,71 @@ def test_exif_rotation_is_ignored():
     np.testing.assert_array_equal(rgb_from_compressed(msg), plain)
 
 
-@pytest.mark.parametrize("extension", [".jpg", ".png"])
 @pytest.mark.parametrize("keep", [0.2, 0.6, 0.99])
-def test_cut_off_files_are_refused_not_filled_with_grey(extension, keep):
-    msg = encoded(SMOOTH, extension, extension[1:])
+def test_cut_off_pngs_are_refused(keep):
+    msg = encoded(SMOOTH, ".png", "png")
     msg.data = msg.data[: int(len(msg.data) * keep)]
-    with pytest.raises(InputError, match="must end with its codec's end mark, but is cut off"):
+    with pytest.raises(InputError, match="must be a picture, but is damaged or cut off"):
         rgb_from_compressed(msg)
+
+
+def jpeg(pixels=None, progressive=0, restart=0):
+    """Return the bytes of a JPEG of a busy picture, 120 rows of 152 pixels."""
+    if pixels is None:
+        pixels = np.random.default_rng(1).integers(0, 256, (30, 38, 3), dtype=np.uint8)
+        pixels = cv2.resize(pixels, (152, 120), interpolation=cv2.INTER_CUBIC)
+    flags = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive, cv2.IMWRITE_JPEG_RST_INTERVAL, restart]
+    return cv2.imencode(".jpg", pixels, flags)[1].tobytes()
+
+
+JPEGS = {
+    "baseline": jpeg(),
+    "grey": jpeg(cv2.imdecode(np.frombuffer(jpeg(), np.uint8), cv2.IMREAD_GRAYSCALE)),
+    "progressive": jpeg(progressive=1),
+    "restarts": jpeg(restart=2),
+}
+END = b"\xff\xd9"
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("after", [b"", b"\xff", END + bytes(100), END + b"more" + END])
+def test_a_jpeg_with_all_its_rows_is_read_whatever_follows_them(kind, after, capfd):
+    data = JPEGS[kind]
+    assert data.endswith(END)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    rgb = rgb_from_compressed(SimpleNamespace(format="jpeg", data=data[:-2] + after))
+    np.testing.assert_array_equal(rgb, expected)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("end", [b"", END, END + bytes(7)])
+@pytest.mark.parametrize("keep", [0.3, 0.8, 0.97])
+def test_a_jpeg_without_all_its_rows_is_refused_though_it_ends_with_its_mark(kind, end, keep):
+    data = JPEGS[kind][: int(len(JPEGS[kind]) * keep)] + end
+    with pytest.raises(
+        InputError, match=r"must hold 120 rows of pixels, but is cut off after "
+    ) as e:
+        rgb_from_compressed(SimpleNamespace(format="jpeg", data=data))
+    rows = int(str(e.value).split()[-1])
+    assert rows < 120
+    if kind == "baseline":
+        # Rows take bytes alike, and headers are a few hundred bytes; whole blocks are lost.
+        assert abs(rows - keep * 120) < 24
+
+
+def test_a_grey_corner_alone_is_no_missing_row():
+    pixels = np.full((48, 64, 3), 128, np.uint8)
+    pixels[:16] = 30
+    rgb = rgb_from_compressed(SimpleNamespace(format="jpeg", data=jpeg(pixels)))
+    assert (rgb[-1] == 128).all()
+
+
+def test_a_png_that_lacks_only_its_end_is_read():
+    msg = encoded(SMOOTH, ".png", "png")
+    expected = rgb_from_compressed(msg)
+    msg.data = msg.data[:-12]
+    np.testing.assert_array_equal(rgb_from_compressed(msg), expected)
 
 
 def test_end_mark_of_a_thumbnail_does_not_hide_that_a_jpeg_is_cut_off():
@@ -393,7 +451,7 @@ def test_trailing_bytes_after_a_jpeg_do_no_harm():
 def test_unusable_compressed_images_are_refused():
     with pytest.raises(InputError, match="empty, got 0 bytes"):
         rgb_from_compressed(SimpleNamespace(format="jpeg", data=b""))
-    with pytest.raises(InputError, match=r"'jpeg', 19 bytes\) must be a picture, but cannot"):
+    with pytest.raises(InputError, match=r"'jpeg'\) of 19 bytes must be a picture, but cannot"):
         rgb_from_compressed(SimpleNamespace(format="jpeg", data=b"this is no picture."))
     with pytest.raises(InputError, match="colour or grey one, got '16UC1; compressedDepth png'"):
         rgb_from_compressed(SimpleNamespace(format="16UC1; compressedDepth png", data=b"x"))
@@ -492,47 +550,83 @@ def test_parity_with_image_geometry():
     )
 
 
-@pytest.mark.parametrize("model", ["", "plumb_bob", "rational_polynomial"])
-@pytest.mark.parametrize("coefficients", [[], [0.0] * 5])
+@pytest.mark.parametrize(
+    "model", ["", "none", "Plumb Bob", "equidistant", "Inverse Brown-Conrady"]
+)
+@pytest.mark.parametrize("coefficients", [[], [0.0] * 3, [0.0] * 8])
 def test_no_coefficients_or_zeros_mean_no_distortion(model, coefficients):
     camera = camera_from_info(info_msg(distortion_model=model, d=coefficients), rectified=False)
     assert not camera.is_distorted
+    assert camera.distortion_model == ""
+
+
+BROWN = [-0.21, 0.05, 0.0011, -0.0007]
 
 
 @pytest.mark.parametrize(
-    ("model", "coefficients"),
+    ("model", "coefficients", "expected", "D"),
     [
-        ("rational_polynomial", [0.1] * 8),
-        ("equidistant", [0.1, 0.0, 0.0, 0.0]),
-        ("fisheye", [0.0] * 4),  # bends lines all the same
-        ("mei", [0.0] * 5),
-        ("mei", [0.017, 1.65, 0.0004, 0.0004, 2.2]),
+        ("plumb_bob", BROWN, "plumb_bob", [*BROWN, 0]),
+        ("radtan", BROWN, "plumb_bob", [*BROWN, 0]),
+        ("PLUMB_BOB", [*BROWN, 0.02, 0, 0], "plumb_bob", [*BROWN, 0.02]),
+        ("brown-conrady", [*BROWN, 0.02], "plumb_bob", [*BROWN, 0.02]),
+        ("rational_polynomial", [*BROWN, 0], "plumb_bob", [*BROWN, 0]),
+        ("plumb_bob", [*BROWN, 0, 0.3, 0, 0], "rational_polynomial", [*BROWN, 0, 0.3, 0, 0]),
+        ("rational_polynomial", [*BROWN, 0] + [0] * 9, "plumb_bob", [*BROWN, 0]),
+        ("rational_polynomial", [0.1] * 12 + [0, 0], "rational_polynomial", [0.1] * 12),
+        ("rational_polynomial", [0.1] * 14, "rational_polynomial", [0.1] * 14),
+        ("equidistant", [0.1, 0.0, 0.0, 0.0], "equidistant", [0.1, 0, 0, 0]),
+        ("Kannala Brandt", [0.1, 0.2, 0.3, 0.4, 0, 0, 0, 0], "equidistant", [0.1, 0.2, 0.3, 0.4]),
+        ("fisheye", [0.1, 0.0, 0.0, -0.01], "equidistant", [0.1, 0, 0, -0.01]),
+        ("mei", [0.017, 1.65, 0.0004, 0.0004, 2.2], "mei", [0.017, 1.65, 0.0004, 0.0004, 2.2]),
     ],
 )
-def test_other_distortion_models(model, coefficients):
+def test_distortion_is_read_by_meaning(model, coefficients, expected, D):
     info = info_msg(distortion_model=model, d=array.array("d", coefficients))
     camera = camera_from_info(info, rectified=False)
     assert camera.is_distorted
-    assert camera.distortion_model == model
-    assert camera.D.tolist() == coefficients
+    assert camera.distortion_model == expected
+    assert camera.D.tolist() == D
+
+
+def test_a_last_row_of_zeros_is_that_of_the_definition():
+    camera = camera_from_info(info_msg(k=[*K[:6], 0.0, 0.0, 0.0]), rectified=False)
+    np.testing.assert_array_equal(camera.K, np.reshape(K, (3, 3)))
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_skew_is_kept_and_binned(rectified):
+    skewed = {"k": [K[0], 4.2, *K[2:]], "p": [P[0], 4.2, *P[2:]], "d": []}
+    camera = camera_from_info(info_msg(binning_x=2, **skewed), rectified=rectified)
+    assert camera.skew == 2.1
+    assert camera.K[0, 1] == 2.1
+    assert camera.is_distorted
 
 
 @pytest.mark.parametrize(
     ("changes", "rectified", "message"),
     [
-        ({"k": [0.0] * 9}, False, r"not calibrated: CameraInfo K\[0\] .* got 0"),
-        ({"p": [0.0] * 12}, True, r"not calibrated: CameraInfo P\[0\] .* got 0"),
+        ({"k": [0.0] * 9}, False, r"not calibrated: CameraInfo K\[0\] .* got 0; P is set"),
+        ({"p": [0.0] * 12}, True, r"not calibrated: CameraInfo P\[0\] .* got 0; K is set"),
         ({"k": [float("nan"), *K[1:]]}, False, "K must be 9 finite numbers, got"),
         ({"p": [*P[:3], float("inf"), *P[4:]]}, True, "P must be 12 finite numbers"),
         ({"k": K[:8]}, False, "K must be 9 finite numbers"),
         ({"k": [700.0, 0.0, 640.0, 0.0, 0.0, 360.0, 0.0, 0.0, 1.0]}, False, "fy 0"),
         ({"d": [float("nan")] * 5}, False, "coefficients must be finite"),
-        ({"d": [0.1] * 6}, False, "plumb_bob takes 4 or 5 coefficients, got 6"),
-        ({"distortion_model": "", "d": [0.1] * 5}, False, "coefficients but no distortion_model"),
+        ({"d": [0.1] * 6}, False, "plumb_bob takes 4 or 5 or 8 .* got 6"),
+        ({"d": [0.1] * 3}, False, "plumb_bob takes 4 or 5 or 8 .* got 3"),
+        (
+            {"distortion_model": "", "d": [0.1] * 5},
+            False,
+            "that has some, got '' .*; known: plumb",
+        ),
+        ({"distortion_model": "None"}, False, "a distortion model that has some, got 'None'"),
         ({"distortion_model": "pinhole4"}, False, "unknown distortion model 'pinhole4'"),
-        ({"distortion_model": "equidistant", "d": []}, False, "takes 4 coefficients, got 0"),
-        ({"distortion_model": "mei", "d": [0.1] * 4}, False, "mei takes 5 coefficients, got 4"),
-        ({"width": 0}, False, "CameraInfo size must be positive, got 0 x 720"),
+        ({"distortion_model": "inverse_brown_conrady"}, False, "unknown .*; known: plumb_bob, "),
+        ({"distortion_model": "equidistant", "d": [0.1] * 5}, False, "takes 4 .* got 5"),
+        ({"distortion_model": "mei", "d": [0.1] * 4}, False, "mei takes 5 .* got 4"),
+        ({"width": 0}, False, "the size the camera was calibrated at, got 0 x 720"),
+        ({"k": [*K[:8], 2.0]}, False, r"K must be .fx s cx; 0 fy cy; 0 0 1., got"),
         ({"roi": {"x_offset": 700, "width": 600, "height": 720}}, False, "600 x 720 at .700, 0"),
         ({"roi": {"x_offset": 10}}, False, "region of interest must lie within 1280 x 720"),
         ({"binning_x": 2000}, False, "binning must leave pixels .* got 2000 x 1"),

@@ -57,15 +57,21 @@ ONLY = {
     "scenedino_ros.core.labels": ("numpy", "yaml", "core.voxels", "core.metrics"),
     "scenedino_ros.core.voxels": ("numpy", "core.labels", "core.metrics"),
     "scenedino_ros.core.metrics": ("numpy", "scipy", "core.labels", "core.voxels"),
-    "scenedino_ros.core.camera": ("numpy", "cv2"),
-    "scenedino_ros.core.fisheye": ("numpy", "yaml", "core.camera"),
-    "scenedino_ros.core.image": ("numpy", "cv2", "torch", "core.camera", "core.fisheye"),
+    "scenedino_ros.core.distortion": ("numpy",),
+    "scenedino_ros.core.camera": ("numpy", "cv2", "core.distortion"),
+    "scenedino_ros.core.fisheye": ("numpy", "yaml", "core.camera", "core.distortion"),
+    "scenedino_ros.core.image": (
+        *("numpy", "cv2", "torch", "core.camera", "core.distortion", "core.fisheye"),
+    ),
+    "scenedino_ros.core.image_file": ("numpy", "cv2", "PIL"),
     "scenedino_ros.core.encoder": ("torch", "timm"),
     "scenedino_ros.core.decoder": ("torch",),
     "scenedino_ros.core.semantics": ("torch",),
     "scenedino_ros.core.field": ("torch", "numpy", "core.camera"),
     "scenedino_ros.core.render": ("torch", "numpy"),
-    "scenedino_ros.ros.from_msg": ("numpy", "cv2", "core.camera", "ros.encodings"),
+    "scenedino_ros.ros.from_msg": (
+        *("numpy", "cv2", "core.camera", "core.image_file", "ros.encodings"),
+    ),
     "scenedino_ros.ros.encodings": ("numpy", "cv2"),
 }
 ALWAYS = ("scenedino_ros.core.errors", "scenedino_ros.core.config")

@@ -201,7 +201,7 @@ def _settings(
     pinhole = camera.pinhole
     return {
         "camera": {
-            "K": pinhole.K.tolist(),
+            "K": camera.K.tolist(),
             "size": [pinhole.width, pinhole.height],
             "distortion_model": camera.distortion_model,
             "D": camera.D.tolist(),

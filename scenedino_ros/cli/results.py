@@ -141,7 +141,7 @@ def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:
     camera, view = prediction.camera, prediction.view
     T_grid_cam = prediction.T_grid_cam
     return {
-        "K": camera.pinhole.K,
+        "K": camera.K,
         "D": camera.D,
         "distortion_model": np.array(camera.distortion_model),
         "image_size": np.array([camera.pinhole.height, camera.pinhole.width]),

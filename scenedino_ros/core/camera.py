@@ -4,19 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scenedino_ros.core.distortion import MEI, distortion
 from scenedino_ros.core.errors import InputError
 
-# Number of coefficients per distortion model, as sensor_msgs/distortion_models.hpp names them;
-# "mei" is ours, see core/fisheye.
-DISTORTION_SIZES = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8, 12, 14),
-    "equidistant": (4,),
-    "fisheye": (4,),
-    "mei": (5,),
-}
-# These bend lines even when all coefficients are zero.
-_ALWAYS_BENT = ("equidistant", "fisheye", "mei")
+# A skew that moves no pixel of the image by more than this is what calibration and scaling leave
+# in a camera that has none, pixels.
+_LEAST_SKEW_PX = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,50 +106,56 @@ class PinholeCamera:
 class CalibratedCamera:
     """A camera as it was calibrated: a pinhole behind a lens that may distort.
 
+    u = fx x + skew y + cx, v = fy y + cy of a ray's distorted coordinates x, y on the plane z = 1.
+
     Attributes:
-        pinhole: Intrinsics of the image as it arrives (K for raw images, P for rectified ones).
-        distortion_model: Name as in CameraInfo; empty: the image is free of distortion.
-        D: Distortion coefficients in OpenCV's order; of ``mei``: k1, k2, p1, p2, xi.
+        pinhole: Intrinsics of the image as it arrives (K for raw images, P for rectified ones),
+            without skew.
+        distortion_model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or ``mei``,
+            whatever name was given; empty: the image is free of distortion.
+        D: Distortion coefficients in OpenCV's order, as many as `distortion` says; of ``mei``:
+            k1, k2, p1, p2, xi.
+        skew: K[0, 1] of the calibration, pixels; 0 where no pixel of the image is moved by it.
     """
 
     pinhole: PinholeCamera
     distortion_model: str = ""
     D: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    skew: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown distortion model or a wrong number of coefficients.
+        """Bring distortion and skew into their one form.
 
         Raises:
-            InputError: Naming the model, the counts it may have and the count that came.
+            InputError: If the distortion is unknown, see `distortion`, or the skew is not finite
+                or belongs to a ``mei`` fisheye.
         """
-        D = np.array(self.D, dtype=np.float64).reshape(-1)
-        if not np.isfinite(D).all():
-            raise InputError(f"distortion coefficients must be finite, got {D.tolist()}")
-        if self.distortion_model:
-            sizes = DISTORTION_SIZES.get(self.distortion_model)
-            if sizes is None:
-                raise InputError(
-                    f"unknown distortion model '{self.distortion_model}'; known: "
-                    f"{', '.join(DISTORTION_SIZES)}"
-                )
-            if D.size not in sizes:
-                raise InputError(
-                    f"distortion model {self.distortion_model} takes "
-                    f"{' or '.join(map(str, sizes))} coefficients, got {D.size}"
-                )
+        model, D = distortion(self.distortion_model, self.D)
+        if not np.isfinite(self.skew):
+            raise InputError(f"skew must be finite, got {self.skew}")
+        pinhole = self.pinhole
+        reach = max(abs(pinhole.K[1, 2]), abs(pinhole.height - 1 - pinhole.K[1, 2]))
+        moved = abs(self.skew) * reach / pinhole.K[1, 1]
+        if moved > _LEAST_SKEW_PX and model == MEI:
+            raise InputError(f"a camera of distortion model mei has no skew, got {self.skew:g} px")
         D.setflags(write=False)
+        object.__setattr__(self, "distortion_model", model)
         object.__setattr__(self, "D", D)
+        object.__setattr__(self, "skew", float(self.skew) if moved > _LEAST_SKEW_PX else 0.0)
 
     @property
     def is_distorted(self) -> bool:
-        """Whether lines that are straight in the world may be bent in the image.
+        """Whether the image must be resampled to be that of a pinhole camera."""
+        return bool(self.distortion_model) or self.skew != 0.0
 
-        The fisheye models bend them even when all their coefficients are zero.
-        """
-        bent = self.distortion_model in _ALWAYS_BENT or bool(self.D.any())
-        return bool(self.distortion_model) and bent
+    @property
+    def K(self) -> np.ndarray:
+        """(3, 3) float64 intrinsics with their skew, pixels."""
+        K = self.pinhole.K.copy()
+        K[0, 1] = self.skew
+        return K
 
     def key(self) -> tuple[object, ...]:
         """Return a hashable value that is equal for equal calibrations, for caches."""
         size = (self.pinhole.width, self.pinhole.height)
-        return (*size, self.pinhole.K.tobytes(), self.distortion_model, self.D.tobytes())
+        return (*size, self.K.tobytes(), self.distortion_model, self.D.tobytes())

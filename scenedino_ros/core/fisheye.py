@@ -2,7 +2,8 @@
 
 A point is first projected onto a unit sphere, then, from `xi` behind the sphere's centre, onto a
 plane, whose coordinates the lens distorts. Source: Mei and Rives, Single view point
-omnidirectional camera calibration from planar grids, 2007.
+omnidirectional camera calibration from planar grids, 2007. As a distortion model its name is
+``mei``, with D = [k1, k2, p1, p2, xi].
 
 Two conventions meet here. `MeiCamera.project` and `MeiCamera.rays` are the true geometry: the full
 model, with integer pixel coordinates at pixel centres. `virtual_grid` is the resampling that
@@ -10,16 +11,16 @@ KITTI-360 pictures went through before the published networks saw them; it leave
 distortion and takes the picture's outermost pixels for its edges.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.distortion import MEI
 from scenedino_ros.core.errors import InputError
 
-MODEL = "mei"  # distortion model of such a camera; D is [k1, k2, p1, p2, xi]
 # About the y and the x axis: the published networks' side cameras look down by 15 degrees.
 PUBLISHED_ROTATION_DEG = (0.0, -15.0)
 # Where the black ring around KITTI-360's pictures begins, measured from the optical axis.
@@ -106,10 +107,8 @@ class MeiCamera:
         Raises:
             InputError: If the calibration is of another model.
         """
-        if camera.distortion_model != MODEL:
-            raise InputError(
-                f"distortion model must be '{MODEL}', got '{camera.distortion_model}'"
-            )
+        if camera.distortion_model != MEI:
+            raise InputError(f"distortion model must be '{MEI}', got '{camera.distortion_model}'")
         k1, k2, p1, p2, xi = camera.D.tolist()
         (gamma1, _, u0), (_, gamma2, v0), _ = camera.pinhole.K.tolist()
         size = (camera.pinhole.width, camera.pinhole.height)
@@ -122,13 +121,20 @@ class MeiCamera:
             self.gamma1, self.gamma2, self.u0, self.v0, self.width, self.height
         )
         D = np.array([self.k1, self.k2, self.p1, self.p2, self.xi])
-        return CalibratedCamera(pinhole, MODEL, D)
+        return CalibratedCamera(pinhole, MEI, D)
 
     def scaled(self, width: int, height: int) -> "MeiCamera":
         """Return the camera of this image scaled to another size (aspect may change)."""
-        calibrated = self.calibrated
-        scaled = calibrated.pinhole.resized(width, height)
-        return MeiCamera.from_calibrated(CalibratedCamera(scaled, MODEL, calibrated.D))
+        x, y = width / self.width, height / self.height
+        return replace(
+            self,
+            gamma1=self.gamma1 * x,
+            gamma2=self.gamma2 * y,
+            u0=self.u0 * x,
+            v0=self.v0 * y,
+            width=width,
+            height=height,
+        )
 
     def project(self, points_cam: np.ndarray) -> np.ndarray:
         """Project points of the camera's frame (x right, y down, z forward) to pixels.

@@ -1,5 +1,6 @@
 """The one preprocessing: any calibrated image becomes the network's picture with its camera."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -7,8 +8,8 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.distortion import EQUIDISTANT, MEI
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import MODEL as MEI
 from scenedino_ros.core.fisheye import MeiCamera
 
 # 'auto' stretches up to this ratio between the aspect ratios; the published KITTI-360 pictures
@@ -161,7 +162,9 @@ class ImagePreprocessor:
 
 
 def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
-    """Return a pinhole camera of the same size whose whole image the lens saw.
+    """Return a pinhole camera whose whole image the lens saw, of the size of the camera's image.
+
+    Where the camera has a skew, columns that it moves out of the image are left out at both sides.
 
     Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0). A MEI fisheye
     sees too much for one: its pinhole camera looks straight ahead and shows what lies on the
@@ -173,8 +176,21 @@ def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
     pinhole = camera.pinhole
     if camera.distortion_model == MEI:
         return _straight_view(MeiCamera.from_calibrated(camera))
+    if camera.skew:
+        # In image row v the lens saw the columns of a camera without skew that are moved by this.
+        moved = (
+            camera.skew / pinhole.K[1, 1] * (np.array([0, pinhole.height - 1]) - pinhole.K[1, 2])
+        )
+        left, right = math.ceil(max(0.0, *-moved)), math.ceil(max(0.0, *moved))
+        if left + right >= pinhole.width:
+            raise InputError(
+                f"skew must leave columns of {pinhole.width} px, got one of {camera.skew:g} px"
+            )
+        pinhole = pinhole.cropped(left, 0, pinhole.width - left - right, pinhole.height)
     size = (pinhole.width, pinhole.height)
-    if camera.distortion_model in ("equidistant", "fisheye"):
+    if not camera.distortion_model:
+        return pinhole
+    if camera.distortion_model == EQUIDISTANT:
         K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
             pinhole.K, camera.D, size, np.eye(3), balance=0.0
         )
@@ -209,16 +225,24 @@ def undistortion_maps(
         Two arrays for ``cv2.remap``.
     """
     size = (target.width, target.height)
-    K = camera.pinhole.K
+    K, D = camera.pinhole.K, camera.D
     if camera.distortion_model == MEI:
         fisheye = MeiCamera.from_calibrated(camera)
         uv = fisheye.project(_pixel_rays(target)).astype(np.float32)
         return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
-    if camera.distortion_model in ("equidistant", "fisheye"):
-        return cv2.fisheye.initUndistortRectifyMap(
-            K, camera.D, np.eye(3), target.K, size, cv2.CV_16SC2
+    kind = cv2.CV_32FC1 if camera.skew else cv2.CV_16SC2
+    if camera.distortion_model == EQUIDISTANT:
+        maps = cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), target.K, size, kind)
+    else:
+        maps = cv2.initUndistortRectifyMap(
+            K, D if D.size else None, np.eye(3), target.K, size, kind
         )
-    return cv2.initUndistortRectifyMap(K, camera.D, np.eye(3), target.K, size, cv2.CV_16SC2)
+    if not camera.skew:
+        return maps
+    # OpenCV passes over the skew in K.
+    u, v = maps
+    u += np.float32(camera.skew / K[1, 1]) * (v - np.float32(K[1, 2]))
+    return cv2.convertMaps(u, v, cv2.CV_16SC2)
 
 
 def _pixel_rays(camera: PinholeCamera) -> np.ndarray:

@@ -13,7 +13,7 @@ from rosbags.typesys.store import Typestore
 
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import MODEL as MEI
+from scenedino_ros.core.distortion import MEI
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.ros.bag import BagWriter
 from scenedino_ros.ros.bag_metadata import TopicQos
@@ -235,21 +235,21 @@ def camera_info_cdr(camera: CalibratedCamera, frame: str, ns: int) -> bytes:
     """Return a serialized CameraInfo of a camera whose images are in the frame they name.
 
     Args:
-        camera: The calibration; K and P are the same, R is the identity. A fisheye's P is zero:
+        camera: The calibration; K and P are the same but for a skew, R is the identity. A fisheye's P is zero:
             there is no rectified image of the same intrinsics.
         frame: Optical frame of the images.
         ns: Stamp, nanoseconds.
     """
-    store, K = _store(), camera.pinhole.K
+    store = _store()
     types = store.types
-    P = np.hstack([K * (camera.distortion_model != MEI), np.zeros((3, 1))])
+    P = np.hstack([camera.pinhole.K * (camera.distortion_model != MEI), np.zeros((3, 1))])
     message = types["sensor_msgs/msg/CameraInfo"](
         header=_header(store, frame, ns),
         height=camera.pinhole.height,
         width=camera.pinhole.width,
         distortion_model=camera.distortion_model,
         d=np.array(camera.D),
-        k=K.reshape(-1),
+        k=camera.K.reshape(-1),
         r=np.eye(3).reshape(-1),
         p=P.reshape(-1),
         binning_x=0,

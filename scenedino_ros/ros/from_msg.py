@@ -11,6 +11,7 @@ import numpy as np
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.image_file import decode_image
 from scenedino_ros.ros.encodings import (
     PlanarLayout,
     bayer_code,
@@ -20,9 +21,6 @@ from scenedino_ros.ros.encodings import (
     rgb_from_packed,
     rgb_from_planar,
 )
-
-# An equidistant lens bends lines even when all its coefficients are zero.
-_STRAIGHT_WHEN_ZERO = ("", "plumb_bob", "rational_polynomial")
 
 
 def stamp_ns(header: Any) -> int:
@@ -93,30 +91,12 @@ def rgb_from_compressed(msg: Any) -> np.ndarray:
         (H, W, 3) uint8 RGB, read-only, with any strides.
 
     Raises:
-        InputError: If the data is empty, cut off or cannot be decoded, or holds a depth image.
+        InputError: If the data is empty, cannot be decoded or lacks rows, or holds a depth image.
     """
     if "compressedDepth" in msg.format:
         raise InputError(f"compressed image must be a colour or grey one, got '{msg.format}'")
     data = _bytes_of(msg)
-    if data.size == 0:
-        raise InputError(f"compressed image ('{msg.format}') is empty, got 0 bytes")
-    _check_complete(data, msg.format)
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise InputError(
-            f"compressed image ('{msg.format}', {data.size} bytes) cannot be decoded: {error.err}"
-        ) from error
-    if pixels is None:
-        raise InputError(
-            f"compressed image ('{msg.format}', {data.size} bytes) must be a picture, but cannot "
-            "be decoded"
-        )
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(
-            f"compressed image must have 8 or 16 bits per value, got {pixels.dtype} "
-            f"('{msg.format}')"
-        )
+    pixels = decode_image(data, f"compressed image ('{msg.format}')")
     rgb = _rgb_from_decoded(pixels, msg.format)
     rgb.flags.writeable = False
     return rgb
@@ -142,15 +122,17 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
 
     Raises:
         InputError: If the camera is not calibrated, a value is not finite, the region lies
-            outside the sensor, coefficients come without a distortion model, or model and number
-            of coefficients are not supported.
+            outside the sensor, or the distortion is not known, see `distortion`.
 
     Source:
         Comments of sensor_msgs/CameraInfo; image_geometry's PinholeCameraModel.
     """
     width, height = int(info.width), int(info.height)
     if width < 1 or height < 1:
-        raise InputError(f"CameraInfo size must be positive, got {width} x {height} px")
+        raise InputError(
+            "CameraInfo width and height must be the size the camera was calibrated at, got "
+            f"{width} x {height} px"
+        )
     K = _intrinsics(info, rectified=rectified)
     x, y, width, height = _region(info.roi, width, height)
     binning_x, binning_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
@@ -163,18 +145,11 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
     K[1, 2] -= y
     K[0] /= binning_x
     K[1] /= binning_y
+    skew, K[0, 1] = K[0, 1], 0.0
     pinhole = PinholeCamera(K, width // binning_x, height // binning_y)
     if rectified:
-        return CalibratedCamera(pinhole)
-    D = np.array(info.d, dtype=np.float64).reshape(-1)
-    model = str(info.distortion_model)
-    if not D.any() and model in _STRAIGHT_WHEN_ZERO:
-        return CalibratedCamera(pinhole)
-    if not model:
-        raise InputError(
-            f"CameraInfo has distortion coefficients but no distortion_model, got {D.tolist()}"
-        )
-    return CalibratedCamera(pinhole, model, D)
+        return CalibratedCamera(pinhole, skew=skew)
+    return CalibratedCamera(pinhole, str(info.distortion_model), info.d, skew)
 
 
 def _intrinsics(info: Any, *, rectified: bool) -> np.ndarray:
@@ -188,10 +163,24 @@ def _intrinsics(info: Any, *, rectified: bool) -> np.ndarray:
         )
     matrix = matrix.reshape(shape)[:, :3]
     if matrix[0, 0] == 0.0:
+        other = info.k if rectified else info.p
+        hint = ""
+        if np.array(other, dtype=np.float64).any():
+            hint = (
+                "; K is set: where images are raw, take it with rectified off"
+                if rectified
+                else "; P is set: where images are rectified, take it with rectified on"
+            )
         raise InputError(
             f"the camera is not calibrated: CameraInfo {name}[0] must be the focal length in "
-            "pixels, got 0"
+            f"pixels, got 0{hint}"
         )
+    # By the message's definition the last row is 0 0 1: a driver that leaves it out says the same.
+    if not (matrix[1, 0] == 0 and matrix[2].tolist() in ([0, 0, 1], [0, 0, 0])):
+        raise InputError(
+            f"CameraInfo {name} must be [fx s cx; 0 fy cy; 0 0 1], got {matrix.tolist()}"
+        )
+    matrix[2, 2] = 1.0
     return matrix
 
 
@@ -236,24 +225,6 @@ def _check_size(msg: Any, data: np.ndarray, row_bytes: int, step: int, expected:
         raise InputError(
             f"image data must be {expected} bytes ({msg.width} x {msg.height} px of "
             f"{msg.encoding}, step {step}), got {data.size}"
-        )
-
-
-def _check_complete(data: np.ndarray, text: str) -> None:
-    """Refuse JPEG and PNG files without an end, which decoders fill up with grey."""
-    content = data.tobytes()
-    if content.startswith(b"\xff\xd8"):
-        end = content.rfind(b"\xff\xd9")
-        # An end followed by a scan belongs to a thumbnail in the header, not to the picture.
-        complete = end >= 0 and content.find(b"\xff\xda", end) < 0
-    elif content.startswith(b"\x89PNG"):
-        complete = content.rfind(b"IEND") >= 0
-    else:
-        return
-    if not complete:
-        raise InputError(
-            f"compressed image ('{text}') must end with its codec's end mark, but is cut off "
-            f"after {data.size} bytes"
         )
 
 

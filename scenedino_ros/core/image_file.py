@@ -1,0 +1,103 @@
+"""Files of one image (JPEG, PNG, TIFF, ...), as cameras send and folders hold them, to pixels.
+
+Decoders fill what is missing of a JPEG with grey without a word, and some refuse one that only
+lacks its end mark, as many cameras write it. So a JPEG is judged by its rows: every pixel that
+the file's bytes decide must be there. Whether it is shows when other bytes are put in front of the
+end mark: they change what was missing, and nothing else.
+"""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from scenedino_ros.core.errors import InputError
+
+_START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a segment
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+# No 0xFF, which would begin a marker; long enough to fill a block whatever the code words are.
+_OTHER_BYTES = bytes(range(7, 251, 3)) * 4
+_FILL = 128  # what decoders make of missing blocks, in every channel
+
+
+def decode_image(content: np.ndarray, name: str) -> np.ndarray:
+    """Return the pixels of an image file as they are stored; EXIF rotation is not applied.
+
+    Args:
+        content: (N,) uint8, the file.
+        name: What it is called in errors.
+
+    Returns:
+        (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, of 8 or 16 bits.
+
+    Raises:
+        InputError: If the file is empty, is no picture, or rows of it are missing.
+    """
+    if content.size == 0:
+        raise InputError(f"{name} is empty, got 0 bytes")
+    data = content.tobytes()
+    whole, doubtful = data, False
+    if data.startswith(_START):
+        end, progressive = _end_of_jpeg(data)
+        doubtful = progressive or end < 0
+        body = data if end < 0 else data[:end]
+        # A last 0xFF is half of a marker.
+        whole = body.rstrip(b"\xff") + _END
+    elif data.startswith(_PNG) and _PNG_END[4:8] not in data:
+        whole = data + _PNG_END
+    try:
+        pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise InputError(
+            f"{name} of {content.size} bytes cannot be decoded: {error.err}"
+        ) from error
+    if pixels is None:
+        known = data.startswith((_START, _PNG))
+        what = ", but is damaged or cut off" if known else ", but cannot be decoded"
+        raise InputError(f"{name} of {content.size} bytes must be a picture{what}")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{name} must have 8 or 16 bits per value, got {pixels.dtype}")
+    if data.startswith(_START) and (doubtful or (pixels[-1, -1] == _FILL).all()):
+        rows = _rows_of_jpeg(whole)
+        if rows < pixels.shape[0]:
+            raise InputError(
+                f"{name} of {content.size} bytes must hold {pixels.shape[0]} rows of pixels, but "
+                f"is cut off after {rows}"
+            )
+    return pixels
+
+
+def _end_of_jpeg(data: bytes) -> tuple[int, bool]:
+    """Return where the end mark of the first picture is, -1 if nowhere, and if it is progressive.
+
+    What lies in segments before the first scan, such as a thumbnail, is passed over.
+    """
+    place, progressive = 2, False
+    while data[place : place + 1] == b"\xff" and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+            continue
+        if marker in _STANDALONE:
+            place += 2
+            continue
+        progressive = progressive or marker in _PROGRESSIVE
+        if data[place : place + 2] == _SCAN:
+            return data.find(_END, place), progressive
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return -1, progressive
+
+
+def _rows_of_jpeg(whole: bytes) -> int:
+    """Return how many rows from the top on do not depend on what stands before the end mark."""
+    other = whole[: -len(_END)] + _OTHER_BYTES + _END
+    try:
+        # Pillow, because libjpeg in OpenCV writes a line about the other bytes to the console.
+        first, second = (np.asarray(Image.open(io.BytesIO(data))) for data in (whole, other))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0
+    changed = (first != second).reshape(len(first), -1).any(axis=1)
+    return int(changed.argmax()) if changed.any() else len(first)
