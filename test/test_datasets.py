@@ -13,7 +13,7 @@ from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
 from scenedino_ros.datasets.dgp import read_dgp
 from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
-from scenedino_ros.datasets.images import read_image_folder, read_rgb
+from scenedino_ros.datasets.images import image_files, read_image_folder, read_rgb
 from scenedino_ros.datasets.kitti360 import read_drive, read_poses, read_scan
 from scenedino_ros.datasets.kitti360_calibration import read_calibration
 from scenedino_ros.ros.bag import BagReader, BagWriter
@@ -354,13 +354,46 @@ def test_image_folders_that_do_not_fit_are_refused(tmp_path):
     assert not list(tmp_path.glob("bag*"))
 
 
-def test_a_broken_image_leaves_no_half_recording(tmp_path):
-    write_images(tmp_path / "images")
-    (tmp_path / "images/001.jpg").write_bytes(b"broken")
+def test_broken_images_are_named_and_left_out_and_the_rest_keeps_its_time(tmp_path):
+    write_images(tmp_path / "images", (".png", ".jpg", ".bmp", ".png", ".png"))
+    (tmp_path / "images/000.png").write_bytes(b"broken")
+    cv2.imwrite(str(tmp_path / "images/003.png"), np.zeros((9, 9, 3), np.uint8))
     camera = CalibratedCamera(PinholeCamera.from_focal(25, 25, 15, 10, 30, 20))
-    with pytest.raises(InputError, match="001.jpg cannot be decoded"):
-        bag_from_images(read_image_folder(tmp_path / "images"), camera, tmp_path / "bag")
+    folder = read_image_folder(tmp_path / "images")
+    left_out = bag_from_images(folder, camera, tmp_path / "bag", rate_hz=2)
+    assert [("000.png" in left_out[0]), ("003.png" in left_out[1]), len(left_out)] == [
+        True,
+        True,
+        2,
+    ]
+    with BagReader(tmp_path / "bag") as reader:
+        images = [m.message for m in reader.messages(["/camera/image_rect/compressed"])]
+    assert [stamp_ns(image.header) for image in images] == [
+        SECOND + SECOND // 2,
+        2 * SECOND,
+        3 * SECOND,
+    ]
+
+
+def test_a_folder_of_broken_images_leaves_no_half_recording(tmp_path):
+    write_images(tmp_path / "images", (".png",))
+    camera = CalibratedCamera(PinholeCamera.from_focal(25, 25, 15, 10, 30, 20))
+    folder = read_image_folder(tmp_path / "images")
+    folder.paths[0].write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"none of 1 images can be used; .*000\.png.*decoded"):
+        bag_from_images(folder, camera, tmp_path / "bag")
     assert not list(tmp_path.glob("bag*"))
+    with pytest.raises(InputError, match=r"none of 1 images can be read; .*000\.png.*decoded"):
+        read_image_folder(tmp_path / "images")
+
+
+def test_images_are_in_natural_order_without_hidden_ones(tmp_path):
+    names = ["img_10.PNG", "img_9.png", "img_0009.png", "a2b10.jpg", "a2b9.jpg", "²x.png"]
+    for name in (*names, "._img_9.png", ".hidden.jpg", "b.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    found = [path.name for path in image_files(tmp_path)]
+    assert found == ["a2b9.jpg", "a2b10.jpg", "img_0009.png", "img_9.png", "img_10.PNG", "²x.png"]
 
 
 def test_the_writer_refuses_other_sizes_time_running_back_and_existing_folders(tmp_path):

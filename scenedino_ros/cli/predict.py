@@ -25,9 +25,9 @@ from scenedino_ros.cli.values import counts, not_negative, numbers, positive
 from scenedino_ros.core.config import InputSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
+from scenedino_ros.datasets.images import image_files
 from scenedino_ros.ros.transforms import matrix_from_numbers
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _EPILOG = """\
 examples:
   scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out
@@ -132,7 +132,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def list_images(path: Path) -> list[Path]:
-    """Return the image itself, or the images of a folder by name.
+    """Return the image itself, or the images of a folder in natural order.
 
     Raises:
         InputError: If there is nothing at the path, or no image in the folder.
@@ -141,10 +141,7 @@ def list_images(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"there is no image or folder at {path}")
-    images = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
-    if not images:
-        raise InputError(f"folder {path} has no images ({', '.join(SUFFIXES)})")
-    return images
+    return image_files(path)
 
 
 def grid_from(options: argparse.Namespace) -> VoxelGrid:

@@ -211,8 +211,10 @@ def bag_from_images(
     *,
     rate_hz: float = 10.0,
     progress: Progress | None = None,
-) -> None:
+) -> list[str]:
     """Record a folder of images of one camera, without poses; the camera's frame is ``camera``.
+
+    An image that cannot be read or has another size is left out; those after it keep their time.
 
     Args:
         folder: The images.
@@ -221,8 +223,12 @@ def bag_from_images(
         rate_hz: Images per second.
         progress: Called after every frame.
 
+    Returns:
+        A sentence on each image that is left out.
+
     Raises:
-        InputError: If the camera's size is not that of the images, or the rate is not positive.
+        InputError: If the camera's size is not that of the images, the rate is not positive, or
+            every image would be left out.
     """
     pinhole = camera.pinhole
     if (pinhole.width, pinhole.height) != (folder.width, folder.height):
@@ -233,8 +239,16 @@ def bag_from_images(
     if not (np.isfinite(rate_hz) and rate_hz > 0):
         raise InputError(f"the rate must be > 0 Hz, got {rate_hz}")
     recorded = RecordedCamera("/camera", "camera", camera)
+    left_out: list[str] = []
     with DriveWriter(BagWriter(path), [recorded]) as writer:
         for index, image in enumerate(folder.paths):
-            writer.image_file(recorded.topic, image, FIRST_STAMP_NS + round(index * 1e9 / rate_hz))
+            stamp_ns = FIRST_STAMP_NS + round(index * 1e9 / rate_hz)
+            try:
+                writer.image_file(recorded.topic, image, stamp_ns)
+            except InputError as error:
+                left_out.append(str(error))
             if progress:
                 progress(index + 1, len(folder.paths))
+        if len(left_out) == len(folder.paths):
+            raise InputError(f"none of {len(left_out)} images can be used; {left_out[0]}")
+    return left_out

@@ -1,24 +1,26 @@
 """A folder of images from any calibrated camera."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
-import cv2
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.ros.from_msg import rgb_from_compressed
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """Images in the order of their names, all of one size.
+    """Images in the natural order of their names, of one size.
 
     Attributes:
         paths: Image files.
-        width: Columns.
-        height: Rows.
+        width: Columns of the first one that can be read.
+        height: Rows of it.
     """
 
     paths: tuple[Path, ...]
@@ -26,19 +28,46 @@ class ImageFolder:
     height: int
 
 
-def read_image_folder(folder: Path) -> ImageFolder:
-    """List the images of a folder; the first one tells the size.
+def image_files(folder: Path) -> list[Path]:
+    """List the images of a folder in natural order: ``frame_2`` comes before ``frame_10``.
+
+    Hidden files are none: some systems leave ``._NAME`` beside each file they copy.
 
     Raises:
-        InputError: If the folder has no image, or the first cannot be read.
+        InputError: If the folder has no image.
     """
-    folder = Path(folder)
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    paths = tuple(path for path in files if path.suffix.lower() in SUFFIXES)
-    if not paths:
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    images = [
+        file
+        for file in files
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    ]
+    if not images:
         raise InputError(f"no images ({', '.join(SUFFIXES)}) in {folder}")
-    height, width = read_rgb(paths[0]).shape[:2]
-    return ImageFolder(paths, width, height)
+    return sorted(images, key=lambda file: (_natural(file.name), file.name))
+
+
+def read_image_folder(folder: Path) -> ImageFolder:
+    """List the images of a folder; the first one that can be read tells the size.
+
+    Raises:
+        InputError: If the folder has no image, or none can be read.
+    """
+    paths = image_files(Path(folder))
+    for number, path in enumerate(paths, start=1):
+        try:
+            height, width = read_rgb(path).shape[:2]
+            break
+        except InputError as error:
+            if number == len(paths):
+                raise InputError(f"none of {len(paths)} images can be read; {error}") from error
+    return ImageFolder(tuple(paths), width, height)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that compares the whole numbers in a name by value, and the rest as text."""
+    parts = re.split("([0-9]+)", name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -48,11 +77,11 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: If the file cannot be read or is no image.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"image {path} cannot be read: {error}") from error
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(content, flags) if content.size else None
-    if bgr is None:
-        raise InputError(f"image {path} cannot be decoded ({content.size} bytes)")
-    return np.ascontiguousarray(bgr[..., ::-1])
+        raise InputError(f"image {path} cannot be read: {error.strerror}") from error
+    message = SimpleNamespace(format=path.suffix[1:].lower(), data=content)
+    try:
+        return np.ascontiguousarray(rgb_from_compressed(message))
+    except InputError as error:
+        raise InputError(f"image {path}: {error}") from error

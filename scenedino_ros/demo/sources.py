@@ -169,13 +169,17 @@ def synthetic_street(seed: int, progress: Progress) -> Path:
 def _from_images(args: argparse.Namespace, run: Path, progress: Progress) -> Drive:
     folder: ImageFolder = read_image_folder(args.images)
     camera = _calibration(args, folder.width, folder.height)
-    bag_from_images(
+    left_out = bag_from_images(
         folder,
         camera,
         run / INPUT,
         rate_hz=args.rate or 10.0,
         progress=_named(progress, "converting images"),
     )
+    for sentence in left_out:
+        print(sentence, file=sys.stderr)
+    if left_out:
+        print(f"{len(left_out)} of {len(folder.paths)} images are left out", file=sys.stderr)
     return find_drive(run / INPUT, name=args.images.name)
 
 
