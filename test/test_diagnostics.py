@@ -164,6 +164,15 @@ def test_stamps_of_another_clock_are_no_latency(since_stamp, is_latency):
     assert Stage.ARRIVAL_TO_PUBLISH in now.latencies
 
 
+def test_images_without_a_stamp_have_no_latency_and_no_wrong_clock():
+    statistics = FrameStatistics()
+    statistics.done(time.monotonic(), 1e9)
+    statistics.done(time.monotonic(), None)
+    now = statistics.snapshot()
+    assert (now.done, now.clock_offset) == (2, None)
+    assert Stage.STAMP_TO_PUBLISH not in now.latencies
+
+
 def test_two_threads_count_without_losing_any():
     statistics = FrameStatistics()
 

@@ -218,6 +218,7 @@ def test_quality_of_service_can_be_overridden(make_node):
         **{
             "qos_overrides./image.subscription.reliability": "reliable",
             "qos_overrides./image.subscription.depth": 4,
+            "qos_overrides./image.subscription.durability": "transient_local",
         }
     )
     for _ in range(2):  # the parameters are declared by the first activation, found by the second
@@ -226,6 +227,7 @@ def test_quality_of_service_can_be_overridden(make_node):
         (image,) = [s for s in node.subscriptions if s.topic_name == "/image"]
         assert image.qos_profile.reliability == ReliabilityPolicy.RELIABLE
         assert image.qos_profile.depth == 4
+        assert image.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
 

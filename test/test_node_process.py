@@ -208,7 +208,10 @@ def test_time_that_jumps_back_voids_transforms_and_goes_on(street):
 
 
 def test_camera_info_that_is_late_is_waited_for(street):
+    # Only cleaning up forgets the calibration.
     assert street.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert street.change_state(Transition.TRANSITION_CLEANUP)
+    assert street.change_state(Transition.TRANSITION_CONFIGURE)
     assert street.change_state(Transition.TRANSITION_ACTIVATE)
     street.spin_until(lambda: street.values()["state"] == "active", "an active node")
     street.clouds.messages.clear()
@@ -225,6 +228,23 @@ def test_camera_info_that_is_late_is_waited_for(street):
     assert "camera_info" in street.verdict()[1]
     street.send_info(stamp_ns)
     assert street.clouds.next().header.stamp == as_stamp(stamp_ns)
+
+
+def test_a_calibration_holds_until_another_comes_whatever_its_stamp(street):
+    street.send_info(SECOND)  # decades before the images
+
+    def send_without_info():
+        stamp_ns = time.time_ns()
+        street.send_tf(stamp_ns)
+        street.send_image(stamp_ns)
+
+    street.send_until_counted("images out", send_without_info)
+    assert street.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert street.change_state(Transition.TRANSITION_ACTIVATE)
+    street.spin_until(lambda: street.values()["state"] == "active", "an active node")
+    infos = street.count("camera_info in")
+    street.send_until_counted("images out", send_without_info)
+    assert street.count("camera_info in") == infos
 
 
 def test_camera_info_that_changes_holds_at_once(street):

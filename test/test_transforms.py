@@ -376,10 +376,14 @@ def test_a_rounded_quaternion_is_taken_and_normalised():
     assert math.hypot(*checked(link("a", "b", turn=(0, 0, 0.7071, 0.7071))).rotation) == 1.0
 
 
-def test_a_stamp_of_zero_is_refused():
-    tree, _ = chain()
-    with pytest.raises(TransformError, match="must be > 0"):
-        tree.lookup("base", "camera", 0)
+def test_a_stamp_of_zero_is_answered_by_static_transforms_alone():
+    tree, T_map = chain()
+    expected = np.linalg.inv(T_map["lidar"]) @ T_map["optical"]
+    np.testing.assert_allclose(tree.lookup("lidar", "optical", 0), expected, atol=1e-12)
+    with pytest.raises(TransformTooOldError, match="'base' moves, and the stamp 0 is none"):
+        tree.lookup("odom", "optical", 0)
+    with pytest.raises(TransformError, match="the time must be >= 0"):
+        tree.lookup("base", "camera", -1)
 
 
 @pytest.mark.parametrize("horizon", [0.0, -1.0, math.nan, math.inf])

@@ -219,11 +219,9 @@ class InputSettings:
     reliable: bool = setting(False, "Subscribe to images with reliable instead of best-effort QoS")
     pairing: str = setting(
         "latest",
-        "CameraInfo for an image: the one of exactly its stamp, or the latest one",
+        "CameraInfo for an image: the one of exactly its stamp, or the latest one, which holds "
+        "until another comes",
         choices=("exact", "latest"),
-    )
-    max_info_age: float = setting(
-        5.0, "Oldest CameraInfo that pairing 'latest' accepts", unit="s", low=0.0
     )
 
 

@@ -12,8 +12,8 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.distortion import MEI
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.ros.bag import BagWriter
 from scenedino_ros.ros.bag_metadata import TopicQos
@@ -235,8 +235,8 @@ def camera_info_cdr(camera: CalibratedCamera, frame: str, ns: int) -> bytes:
     """Return a serialized CameraInfo of a camera whose images are in the frame they name.
 
     Args:
-        camera: The calibration; K and P are the same but for a skew, R is the identity. A fisheye's P is zero:
-            there is no rectified image of the same intrinsics.
+        camera: The calibration; K and P are the same but for a skew, R is the identity. A
+            fisheye's P is zero: there is no rectified image of the same intrinsics.
         frame: Optical frame of the images.
         ns: Stamp, nanoseconds.
     """

@@ -9,11 +9,11 @@ from typing import Any
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.ros.calibration_topic import INPUT_QOS_OVERRIDES, CalibrationTopic
 from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
 from scenedino_ros.ros.from_msg import stamp_ns
 from scenedino_ros.ros.health import Situation
@@ -26,7 +26,6 @@ from scenedino_ros.ros.transform_source import TransformSource
 from scenedino_ros.ros.worker import FrameWorker, SkipLog
 
 _IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
-_INFO_QUEUE = 10
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -55,6 +54,7 @@ class SceneDinoNode(LifecycleNode):
         self._predictor: Any = None
         self._new_processor: Callable[..., Any] | None = None
         self._bug: BaseException | None = None
+        self._calibration: CameraInfo | None = None  # the last one; outlives deactivation
         self._reset()
         self._statistics = FrameStatistics()
         self._skips = SkipLog(self._statistics, self.get_logger())
@@ -127,6 +127,7 @@ class SceneDinoNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the device."""
         with self._transition("clean up") as outcome:
+            self._calibration = None
             self._free_device()
         return outcome[0]
 
@@ -177,7 +178,7 @@ class SceneDinoNode(LifecycleNode):
         self._transforms: TransformSource | None = None
         self._pairing: Pairing | None = None
         self._image_subscription: Any = None
-        self._info_subscription: Any = None
+        self._calibration_topic: CalibrationTopic | None = None
         self._active_since: float | None = None
 
     def _open_topics(self) -> None:
@@ -196,35 +197,31 @@ class SceneDinoNode(LifecycleNode):
         )
         processor.publish_classes()
         self._worker = FrameWorker(processor.process, self._statistics, self._skips)
-        self._pairing = Pairing(settings.input.pairing, settings.input.max_info_age)
+        self._pairing = Pairing(settings.input.pairing)
+        if self._calibration is not None:
+            self._pairing.add_info(stamp_ns(self._calibration.header), self._calibration)
         self._subscribe(settings)
         self._active_since = self._statistics.snapshot().time
 
     def _subscribe(self, settings: NodeSettings) -> None:
         reliable = settings.input.reliable
         quality = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        best_effort = ReliabilityPolicy.BEST_EFFORT  # takes what reliable publishers send, too
         message_type, topic = _IMAGE_TOPICS[settings.input.transport]
-        self._info_subscription = self.create_subscription(
-            CameraInfo,
-            "camera_info",
-            self._on_info,
-            QoSProfile(depth=_INFO_QUEUE, reliability=best_effort),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        self._calibration_topic = CalibrationTopic(self, self._on_info)
         self._image_subscription = self.create_subscription(
             message_type,
             topic,
             self._on_image,
             QoSProfile(depth=1, reliability=quality),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=INPUT_QOS_OVERRIDES,
         )
 
     def _close_topics(self, timeout: float | None) -> bool:
-        for subscription in (self._image_subscription, self._info_subscription):
-            if subscription is not None:
-                self.destroy_subscription(subscription)
-        self._image_subscription = self._info_subscription = None
+        if self._image_subscription is not None:
+            self.destroy_subscription(self._image_subscription)
+        if self._calibration_topic is not None:
+            self._calibration_topic.close()
+        self._image_subscription = self._calibration_topic = None
         if self._transforms is not None:
             self._transforms.close()
         if self._worker is not None and not self._worker.stop(timeout):
@@ -245,6 +242,7 @@ class SceneDinoNode(LifecycleNode):
 
     def _on_info(self, message: CameraInfo) -> None:
         self._statistics.info_arrived()
+        self._calibration = message
         self._handle(self._pairing.add_info(stamp_ns(message.header), message))
 
     def _handle(self, paired: Paired) -> None:

@@ -56,19 +56,17 @@ class Pairing:
     """Pairs images with calibrations that come on their own topic, in any order.
 
     With ``exact`` the two have the same stamp, and whichever is first waits for the other. With
-    ``latest`` an image takes the last calibration that came, if that is recent enough; an image
-    without one waits until it comes or the next image replaces it.
+    ``latest`` a calibration holds until another comes, whatever its stamp; an image that comes
+    before the first one waits for it, or until the next image replaces it.
     """
 
-    def __init__(self, mode: str, max_info_age: float) -> None:
+    def __init__(self, mode: str) -> None:
         """Start without any message.
 
         Args:
             mode: ``exact`` or ``latest``.
-            max_info_age: Oldest calibration that ``latest`` accepts, seconds before the image.
         """
         self._exact = mode == "exact"
-        self._max_age_ns = int(max_info_age * 1e9)
         self._images: OrderedDict[int, _Waiting] = OrderedDict()
         self._infos: OrderedDict[int, Any] = OrderedDict()
         self._last_stamp_ns: int | None = None
@@ -94,7 +92,8 @@ class Pairing:
             # Those that waited have lost their time, too.
             drops = (drop,) * (1 + len(self._images))
             self._images.clear()
-            self._infos.clear()
+            if self._exact:
+                self._infos.clear()
             return Paired(None, drops, jumped_back=True)
         replaced = self._images.pop(stamp_ns, None)
         self._images[stamp_ns] = _Waiting(image, arrival)
@@ -146,25 +145,17 @@ class Pairing:
             drops.append(self._give_up())
         frame = None
         if self._images and self._infos:
-            stamp_ns, waiting = next(iter(self._images.items()))
-            info_stamp_ns, info = next(iter(self._infos.items()))
-            if stamp_ns - info_stamp_ns <= self._max_age_ns:
-                self._images.clear()
-                frame = Frame(waiting.image, info, stamp_ns, waiting.arrival)
+            stamp_ns, waiting = self._images.popitem()
+            (info,) = self._infos.values()
+            frame = Frame(waiting.image, info, stamp_ns, waiting.arrival)
         return Paired(frame, tuple(drops))
 
     def _missing_info(self, stamp_ns: int) -> Drop:
         if not self._infos:
             return Drop(Reason.NO_INFO, "no camera_info has come for the image")
         latest_ns = next(reversed(self._infos))
-        if self._exact:
-            return Drop(
-                Reason.NO_INFO,
-                f"no camera_info has the image's stamp {stamp_ns / 1e9:.6f} s; the last one has "
-                f"{latest_ns / 1e9:.6f} s (input.pairing is exact)",
-            )
         return Drop(
-            Reason.INFO_TOO_OLD,
-            f"the last camera_info is {(stamp_ns - latest_ns) / 1e9:.3f} s older than the image; "
-            f"input.max_info_age allows {self._max_age_ns / 1e9:g} s",
+            Reason.NO_INFO,
+            f"no camera_info has the image's stamp {stamp_ns / 1e9:.6f} s; the last one has "
+            f"{latest_ns / 1e9:.6f} s (input.pairing is exact)",
         )

@@ -130,8 +130,8 @@ class FrameProcessor:
             self._publish_grid(voxels, frame, wanted, settings.voxels.max_cubes)
         if wanted.views:
             self._publish_views(encoded, frame, wanted, settings.render)
-        now = self._clock.now().nanoseconds
-        self._statistics.done(frame.arrival, (now - frame.stamp_ns) / 1e9)
+        since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
+        self._statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
 
     def _encode(self, frame: Frame, settings: NodeSettings) -> EncodedImage:
         compressed = settings.input.transport == "compressed"

@@ -25,7 +25,6 @@ class Reason(str, Enum):
 
     REPLACED = "replaced by a newer image"
     NO_INFO = "no camera_info"
-    INFO_TOO_OLD = "camera_info too old"
     TIME_BACKWARDS = "time ran backwards"
     BAD_IMAGE = "bad image"
     BAD_INFO = "bad camera_info"
@@ -167,19 +166,22 @@ class FrameStatistics:
         with self._lock:
             self._cubes_left_out = count
 
-    def done(self, arrival: float, since_stamp: float) -> None:
+    def done(self, arrival: float, since_stamp: float | None) -> None:
         """Count an image of which all that was wanted has been published.
 
         Args:
             arrival: When it arrived, seconds of `time.monotonic`.
             since_stamp: Time since its stamp by the node's clock, seconds; where that cannot be a
-                latency (a recording played by another clock) it is kept apart.
+                latency (a recording played by another clock) it is kept apart; None: it has none.
         """
         with self._lock:
             now = time.monotonic()
             self._counts["done"] += 1
             self._times["done"] = now
             self._samples[Stage.ARRIVAL_TO_PUBLISH].append(now - arrival)
+            if since_stamp is None:
+                self._clock_offset = None
+                return
             low, high = _PLAUSIBLE_LATENCY
             plausible = low <= since_stamp <= high
             self._clock_offset = None if plausible else since_stamp

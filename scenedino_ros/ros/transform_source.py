@@ -89,7 +89,8 @@ class TransformSource:
         Args:
             target_frame: Frame the points shall be in.
             source_frame: Frame the points are in.
-            stamp: `builtin_interfaces/Time` of the image; not zero, which means "latest" to tf2.
+            stamp: `builtin_interfaces/Time` of the image; zero is no time: it is
+                answered where only static transforms lie between the frames.
 
         Returns:
             (4, 4) float64 T_target_source, metres.
@@ -99,8 +100,8 @@ class TransformSource:
         """
         stamp_ns = nanoseconds(stamp)
         target, source = frame_name(target_frame), frame_name(source_frame)
-        if stamp_ns <= 0:
-            raise TransformError(f"{_head(target, source, stamp_ns)}: the time must be > 0")
+        if stamp_ns < 0:
+            raise TransformError(f"{_head(target, source, stamp_ns)}: the time must be >= 0")
         deadline = time.monotonic() + self._timeout
         while True:
             try:
@@ -182,7 +183,7 @@ class _Tf2Store:
         self.clear = self._buffer.clear
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
-        stamp = Time(nanoseconds=stamp_ns)
+        stamp = Time(nanoseconds=max(stamp_ns, 1))  # 0 means "latest" to tf2
         try:
             # Without tf2_ros's own timeout, which waits by a clock that may be a simulated one.
             found = self._buffer.lookup_transform(target, source, stamp)

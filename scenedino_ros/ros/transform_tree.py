@@ -77,7 +77,8 @@ class TransformTree:
         Args:
             target: Frame the points shall be in.
             source: Frame the points are in.
-            stamp_ns: Time, nanoseconds, > 0.
+            stamp_ns: Time, nanoseconds; 0 is an image without a stamp, which only static
+                transforms place.
 
         Returns:
             (4, 4) float64 T_target_source, metres.
@@ -89,8 +90,8 @@ class TransformTree:
         """
         target, source = frame_name(target), frame_name(source)
         head = f"no transform from {source!r} to {target!r} at {seconds(stamp_ns)} s"
-        if stamp_ns <= 0:
-            raise TransformError(f"{head}: the time must be > 0")
+        if stamp_ns < 0:
+            raise TransformError(f"{head}: the time must be >= 0")
         if target == source:
             return np.eye(4)
         with self._lock:
@@ -203,6 +204,10 @@ class _MovingLink:
     def at(self, stamp_ns: int) -> tuple[str, np.ndarray]:
         if not self._stamps:
             raise TransformError(f"there is none of {self._child!r} since the clock jumped back")
+        if stamp_ns == 0:
+            raise TransformTooOldError(
+                f"{self._child!r} moves, and the stamp 0 is none: only static transforms hold"
+            )
         first, last = self._stamps[0], self._stamps[-1]
         if stamp_ns > last:
             raise TransformError(
