@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of undistorted images, in pixels of the images as they are",
     )
     source.add_argument(
-        "--camera-info", type=Path, metavar="YAML", help="ROS camera_calibration or CameraInfo"
+        "--camera-info", type=Path, metavar="FILE", help="calibration file of ROS, OpenCV or Kalibr"
     )
     camera.add_argument(
         "--rectified", action="store_true", help="the images are rectified: use P, not K and D"
