@@ -265,7 +265,7 @@ def test_camera_info_that_changes_holds_at_once(street):
         depth = depths.next()
         assert (depth.encoding, depth.width, depth.height) == ("32FC1", WIDTH // 4, HEIGHT // 4)
         values = np.frombuffer(depth.data, np.float32)
-        assert ((values > 0) & (values <= 80)).all()
+        assert (((values > 0) & (values <= 80)) | np.isposinf(values)).all()
 
 
 def test_a_camera_that_stops_and_comes_back(street):

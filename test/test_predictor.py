@@ -193,6 +193,45 @@ def test_render_equals_the_plain_rendering() -> None:
     assert view.colors is None
 
 
+def test_depth_of_the_sky_and_of_thin_air_is_infinite() -> None:
+    checkpoint = lively_checkpoint()
+    predictor = predictor_of("direct_linear")
+    encoded = predictor.encode(noise_image(), street_camera())
+    asked = {"downscale": 4, "n_samples": 24}
+    expected = predictor.render(encoded, **asked, semantic=True)
+    # What is called sky is what the picture shows most of.
+    ids, counts = np.unique(expected.label, return_counts=True)
+    sky = int(ids[counts.argmax()])
+    names = [f"class {i}" for i in range(len(checkpoint.classes))]
+    names[sky] = "sky"
+    classes = dataclasses.replace(checkpoint.classes, names=tuple(names))
+    skyward = Predictor(
+        dataclasses.replace(checkpoint, classes=classes), device="cpu", mode="direct_linear"
+    )
+    view = skyward.render(skyward.encode(noise_image(), street_camera()), **asked, unbounded=True)
+    assert view.label is None
+    # The light that passes the far end of the depth range, 80 m, sample by sample.
+    model = build_model(checkpoint)
+    K = torch.from_numpy(encoded.camera.K_norm).float()
+    distances = sample_distances(3.0, 80.0, 24)
+    with torch.inference_mode():
+        points = pixel_rays(K, 16, 40).view(-1, 1, 3) * distances[:, None]
+        feature_map = model.encode(image_tensor(encoded.rgb))
+        density = model.query(feature_map, points.view(1, -1, 3), K[None])[0].view(-1, 24)
+    passed = np.ones(16 * 40)
+    ends = [*distances[1:].tolist(), 80.0]
+    for sample, (start, end) in enumerate(zip(distances.tolist(), ends, strict=True)):
+        passed *= np.exp(-(end - start) * density[:, sample].double().numpy())
+    open_air = passed.reshape(16, 40) > 0.5
+    clear = np.abs(passed.reshape(16, 40) - 0.5) > 1e-4
+    infinite = np.isposinf(view.depth)
+    np.testing.assert_array_equal(infinite[clear], (open_air | (expected.label == sky))[clear])
+    assert infinite.any()
+    assert not infinite.all()
+    np.testing.assert_array_equal(view.depth[~infinite], expected.depth[~infinite])
+    assert np.isfinite(expected.depth).all()
+
+
 def test_feature_colours_do_not_change_with_the_next_image() -> None:
     predictor = Predictor(lively_checkpoint(), device="cpu")
     first = predictor.encode(noise_image(seed=1), street_camera())

@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of undistorted images, in pixels of the images as they are",
     )
     source.add_argument(
-        "--camera-info", type=Path, metavar="FILE", help="calibration file of ROS, OpenCV or Kalibr"
+        "--camera-info",
+        type=Path,
+        metavar="FILE",
+        help="calibration file of ROS, OpenCV or Kalibr",
     )
     camera.add_argument(
         "--rectified", action="store_true", help="the images are rectified: use P, not K and D"

@@ -174,7 +174,11 @@ def _predict(
     query = dataclasses.replace(query, hidden=hidden)
     voxels = predictor.voxels(encoded, job.grid, job.T_grid_cam, query)
     view = predictor.render(
-        encoded, downscale=_DOWNSCALE, n_samples=RenderSettings.n_samples, semantic=True
+        encoded,
+        downscale=_DOWNSCALE,
+        n_samples=RenderSettings.n_samples,
+        unbounded=True,
+        semantic=True,
     )
     write_results(
         folder,

@@ -30,10 +30,13 @@ from scenedino_ros.core.grid_view import (
     view_grid,
 )
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
-from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.core.labels import IGNORE, SKY
 from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
 from scenedino_ros.core.view_renderer import Sampling, ViewRenderer
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+
+# A ray of which less than half is stopped within the depth range meets no surface there.
+_LEAST_OPACITY = 0.5
 
 
 class Predictor:
@@ -320,6 +323,7 @@ class Predictor:
         downscale: int = 4,
         n_samples: int = 32,
         depth: bool = True,
+        unbounded: bool = False,
         semantic: bool = False,
         features: bool = False,
         jitter_seed: int | None = None,
@@ -331,6 +335,9 @@ class Predictor:
             downscale: The rendered images are the picture's size divided by this.
             n_samples: Samples per ray, uniform in inverse depth.
             depth: Whether depth is wanted.
+            unbounded: Whether depth is +Inf where a ray meets no surface (REP 117): where less
+                than half of it is stopped within the network's depth range, or its class is sky.
+                Otherwise it is the expected depth everywhere, as the benchmarks measure it.
             semantic: Whether classes are wanted.
             features: Whether feature colours are wanted.
             jitter_seed: Seed of the samples' places within their intervals, as the published
@@ -343,13 +350,15 @@ class Predictor:
             InputError: If there is no picture left after scaling down.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
-        wants_feature = (semantic and self.config.has_semantics) or features
+        unbounded = unbounded and depth
+        sky = self.classes.ids((SKY,)) if SKY in self.classes.names else ()
+        wants_class = self.config.has_semantics and (semantic or (unbounded and bool(sky)))
         sampling = Sampling(n_samples, jitter_seed)
-        camera, blended = self._rendered(encoded, downscale, sampling, wants_feature)
-        z, feature = blended[:, 0], blended[:, 1:]
+        camera, blended = self._rendered(encoded, downscale, sampling, wants_class or features)
+        z, opacity, feature = blended[:, 0], blended[:, 1], blended[:, 2:]
         shape = (camera.height, camera.width)
         label = None
-        if semantic and self.config.has_semantics:
+        if wants_class:
             columns = self._chunks.fill(
                 len(feature),
                 self._bytes_per_class(),
@@ -358,10 +367,18 @@ class Predictor:
             label = columns.to(torch.uint8).view(shape).cpu().numpy()
         elif semantic:
             label = np.full(shape, IGNORE, np.uint8)
+        z_depth = None
+        if depth:
+            z_depth = z.view(shape).cpu().numpy()
+        if unbounded:
+            nothing = (opacity < _LEAST_OPACITY).view(shape).cpu().numpy()
+            if wants_class:
+                nothing |= np.isin(label, sky)
+            z_depth = np.where(nothing, np.float32(np.inf), z_depth)
         return RenderedView(
             camera,
-            z.view(shape).cpu().numpy() if depth else None,
-            label,
+            z_depth,
+            label if semantic else None,
             self._colors(feature).view(*shape, 3).cpu().numpy() if features else None,
         )
 
@@ -385,7 +402,7 @@ class Predictor:
         camera, blended = self._rendered(
             encoded, downscale, Sampling(n_samples, jitter_seed), True
         )
-        return blended[:, 1:].view(camera.height, camera.width, -1)
+        return blended[:, 2:].view(camera.height, camera.width, -1)
 
     def _rendered(
         self, encoded: EncodedImage, downscale: int, sampling: Sampling, wants_feature: bool

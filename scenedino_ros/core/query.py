@@ -55,7 +55,8 @@ class RenderedView:
 
     Attributes:
         camera: Camera of the rendered images, (h, w) pixels.
-        depth: (h, w) float32 depth along the optical axis, metres.
+        depth: (h, w) float32 depth along the optical axis, metres; +Inf where there is no surface,
+            if that was asked for.
         label: (h, w) uint8 class ids.
         colors: (h, w, 3) uint8, three principal components of the features as RGB.
     """

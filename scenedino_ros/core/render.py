@@ -107,6 +107,25 @@ def composite(
     return Composite(weights, alpha, (weights * distances).sum(dim=-1))
 
 
+def opacity_up_to(density: torch.Tensor, distances: torch.Tensor, far: float) -> torch.Tensor:
+    """Return how much of each ray's light is stopped before a distance.
+
+    Unlike the weights of `composite`, whose last segment has no end, it is small where a ray meets
+    nothing: what lies behind the distance does not count.
+
+    Args:
+        density: (..., S) volume density, 1/m.
+        distances: (..., S) distances of the samples, metres, ascending.
+        far: Distance at which the last segment ends, metres.
+
+    Returns:
+        (...) opacity in [0, 1].
+    """
+    end = torch.full_like(distances[..., :1], far)
+    delta = torch.diff(distances, dim=-1, append=end)
+    return 1 - torch.exp(-(delta.clamp(min=0) * torch.relu(density)).sum(dim=-1))
+
+
 def render_rays(
     field: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
     origins: torch.Tensor,

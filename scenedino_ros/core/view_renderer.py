@@ -11,7 +11,7 @@ from scenedino_ros.core.engine import Engine
 from scenedino_ros.core.field import PositionalCode, project
 from scenedino_ros.core.grid_view import bytes_per_point, points_at
 from scenedino_ros.core.query import EncodedImage
-from scenedino_ros.core.render import composite, pixel_rays, sample_distances
+from scenedino_ros.core.render import composite, opacity_up_to, pixel_rays, sample_distances
 
 
 class Sampling(NamedTuple):
@@ -54,7 +54,8 @@ class ViewRenderer:
             wants_feature: Whether features are wanted.
 
         Returns:
-            (h * w, 1) depths along the optical axis, metres, or (h * w, 1 + F) with features.
+            (h * w, 2) depths along the optical axis, metres, and opacities within the depth range,
+            or (h * w, 2 + F) with features.
         """
         near, far = self._config.depth_range
         device = encoded.rows.device
@@ -75,7 +76,7 @@ class ViewRenderer:
             len(rays),
             sampling.n_samples * bytes_per_point(self._config),
             blend,
-            1 + (self._config.feature_dim if wants_feature else 0),
+            2 + (self._config.feature_dim if wants_feature else 0),
         )
 
     def _blend(
@@ -95,8 +96,9 @@ class ViewRenderer:
             density = self._engine.density(encoded.rows, where)
         shape = points.shape[:2]
         ray = composite(density.view(shape), distances.expand(shape))
-        z = (ray.distance * rays[:, 2]).unsqueeze(1)
+        opacity = opacity_up_to(density.view(shape), distances, self._config.depth_range[1])
+        seen = torch.stack([ray.distance * rays[:, 2], opacity], dim=1)
         if not wants_feature:
-            return z
+            return seen
         blended = ray.blend(linear.view(*shape, -1))
-        return torch.cat([z, self._engine.feature(blended, ray.weights.sum(dim=-1))], dim=1)
+        return torch.cat([seen, self._engine.feature(blended, ray.weights.sum(dim=-1))], dim=1)

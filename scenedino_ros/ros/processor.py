@@ -174,6 +174,7 @@ class FrameProcessor:
                 downscale=render.downscale,
                 n_samples=render.n_samples,
                 depth=wanted.depth,
+                unbounded=True,
                 semantic=wanted.semantic,
                 features=wanted.features,
             )
