@@ -105,8 +105,10 @@ def panel(
     """
     depth = None if view is None else view.depth
     label = None if view is None else view.label
+    outlined, part = _with_outline(rgb, camera, None if view is None else view.camera)
+    shown = "" if part is None else f"; the network sees the outlined {100 * part:.0f} %"
     tiles = [
-        ("Input image", _with_outline(rgb, camera, None if view is None else view.camera)),
+        (f"Input image{shown}", outlined),
         ("Rendered depth", None if depth is None else color_depth(depth)),
         ("Rendered classes", None if label is None else color_labels(label, classes)),
     ]
@@ -135,19 +137,24 @@ def panel(
 
 def _with_outline(
     rgb: np.ndarray, camera: PinholeCamera | None, view: PinholeCamera | None
-) -> np.ndarray:
-    """Return the image with the part outlined that another camera at its place sees."""
+) -> tuple[np.ndarray, float | None]:
+    """Return the image with the part outlined that another camera at its place sees.
+
+    The second value is that part's share of the area, None where it is all of it.
+    """
     if camera is None or view is None:
-        return rgb
+        return rgb, None
     corners = np.array([[-0.5, -0.5, 1.0], [view.width - 0.5, view.height - 0.5, 1.0]])
     box = camera.project(corners @ np.linalg.inv(view.K).T)
     size = np.array([camera.width, camera.height])
     if (np.abs(box - [[0, 0], size]) < 0.02 * size).all():
-        return rgb
+        return rgb, None
+    share = float(np.prod(np.clip(box[1], 0, size) - np.clip(box[0], 0, size)) / np.prod(size))
     (left, top), (right, bottom) = np.clip(box, 0, size - 1).round().astype(int).tolist()
     thickness = max(1, camera.width // 200)
     outlined = np.ascontiguousarray(rgb).copy()
-    return cv2.rectangle(outlined, (left, top), (right, bottom), (255, 220, 0), thickness)
+    cv2.rectangle(outlined, (left, top), (right, bottom), (255, 220, 0), thickness)
+    return outlined, share
 
 
 def place_picture(

@@ -112,7 +112,7 @@ def test_capital_letters_and_rows_are_read(tmp_path, rows):
         ({"k": "abc", "width": 9, "height": 9}, "camera_matrix must be numbers, got abc"),
         ({"k": K, "width": 9.5, "height": 9}, "image_width must be a whole number, got 9.5"),
         ({"k": K, "width": 9, "height": 9, "roi": [0]}, "roi must have x_offset, .*got .0."),
-        ({"k": K, "width": 9, "height": 9, "d": D}, "that has some, got ''"),
+        ({"k": K, "width": 640, "height": 400, "d": D}, "that has some, got ''"),
     ],
 )
 def test_what_a_file_lacks_is_said_with_its_format(tmp_path, fields, message):

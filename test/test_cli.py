@@ -114,6 +114,24 @@ def test_predict_takes_the_threshold_of_the_checkpoint(image, checkpoint, tmp_pa
     assert predict(image, dense, tmp_path / "own", "--threshold", "0.2") == 2
 
 
+def test_an_empty_result_and_an_odd_camera_are_explained(
+    image, checkpoint, tmp_path: Path, capsys
+):
+    dense = ("--threshold", "1e9", "--intrinsics", "20,20,48,25")
+    assert predict(image, checkpoint, tmp_path / "out", *dense) == 0
+    said = capsys.readouterr()
+    pattern = (
+        r"street: 0 voxels: the highest density in view is .* 1/m, below the threshold of 1e.09"
+    )
+    assert re.search(pattern, said.out)
+    assert re.search(
+        r"warning: with focal lengths of 20 and 20 px, .* 135 x 103 degrees", said.err
+    )
+    normalised = ("--intrinsics", "0.6,0.6,0.5,0.5")
+    assert predict(image, checkpoint, tmp_path / "bad", *normalised) == 2
+    assert "must be in pixels of the picture of 96 x 50 px" in capsys.readouterr().err
+
+
 def test_finished_images_are_skipped_and_never_replaced_silently(
     image, checkpoint, tmp_path: Path, capsys
 ):
@@ -277,7 +295,7 @@ def test_predict_refuses_what_is_not_there(checkpoint, tmp_path: Path, capsys):
     assert "there is no image or folder at" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert predict(tmp_path / "empty", checkpoint, tmp_path / "out") == 2
-    assert "has no images" in capsys.readouterr().err
+    assert "no images" in capsys.readouterr().err
     cv2.imwrite(str(tmp_path / "a.png"), picture(1))
     assert predict(tmp_path / "a.png", tmp_path / "no.safetensors", tmp_path / "out") == 2
     assert "neither a file nor a name" in capsys.readouterr().err

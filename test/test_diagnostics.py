@@ -49,6 +49,7 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
         ({"now": RUNNING}, Level.OK, "10.0 images/s"),
         ({"now": RUNNING, "before": {"done": 10}}, Level.OK, "running"),
         ({"now": {**RUNNING, "drops": {Reason.REPLACED: 5}}}, Level.OK, "10.0 images/s"),
+        ({"now": {**RUNNING, "found_nothing": "0 voxels: why"}}, Level.WARN, "0 voxels: why"),
         (
             {"now": {**RUNNING, **PROBLEM, "drops": {Reason.BAD_IMAGE: 1}}},
             Level.WARN,

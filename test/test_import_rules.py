@@ -63,6 +63,9 @@ ONLY = {
     "scenedino_ros.core.image": (
         *("numpy", "cv2", "torch", "core.camera", "core.distortion", "core.fisheye"),
     ),
+    "scenedino_ros.core.plausibility": (
+        *("numpy", "core.camera", "core.distortion", "core.voxels"),
+    ),
     "scenedino_ros.core.image_file": ("numpy", "cv2", "PIL"),
     "scenedino_ros.core.encoder": ("torch", "timm"),
     "scenedino_ros.core.decoder": ("torch",),
@@ -70,7 +73,7 @@ ONLY = {
     "scenedino_ros.core.field": ("torch", "numpy", "core.camera"),
     "scenedino_ros.core.render": ("torch", "numpy"),
     "scenedino_ros.ros.from_msg": (
-        *("numpy", "cv2", "core.camera", "core.image_file", "ros.encodings"),
+        *("numpy", "cv2", "core.camera", "core.image_file", "core.plausibility", "ros.encodings"),
     ),
     "scenedino_ros.ros.encodings": ("numpy", "cv2"),
 }

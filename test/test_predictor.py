@@ -193,6 +193,28 @@ def test_render_equals_the_plain_rendering() -> None:
     assert view.colors is None
 
 
+def test_an_empty_grid_knows_the_highest_density_in_view() -> None:
+    predictor = predictor_of()
+    encoded = predictor.encode(noise_image(), street_camera())
+    density, _, visible = plain_answer("stego_kmeans")
+    for grow in (False, True):
+        dense = VoxelQuery(1e9, grow=grow)
+        found = predictor.voxels(encoded, GRID, T_GRID_CAM, dense)
+        assert len(found) == 0
+        if not grow:
+            assert found.highest_density == pytest.approx(density[visible].max(), rel=1e-4)
+        assert found.highest_density >= density[visible].max() * (1 - 1e-4)
+    everything = tuple(range(19))
+    hidden = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(1e-9, hidden=everything))
+    assert (len(hidden), hidden.highest_density) == (
+        0,
+        pytest.approx(density[visible].max(), 1e-4),
+    )
+    assert predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(1e-9)).highest_density is None
+    behind = VoxelGrid((-9.0, -1.0, -1.0), (4, 4, 4), 0.4)
+    assert predictor.voxels(encoded, behind, T_GRID_CAM, dense).highest_density is None
+
+
 def test_depth_of_the_sky_and_of_thin_air_is_infinite() -> None:
     checkpoint = lively_checkpoint()
     predictor = predictor_of("direct_linear")

@@ -23,12 +23,14 @@ from scenedino_ros.cli.results import (
     why_not_finished,
     write_results,
 )
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import load_checkpoint, resize_checkpoint, untrained_checkpoint
 from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD, CheckpointCard, read_card
 from scenedino_ros.core.config import RenderSettings
+from scenedino_ros.core.empty_grid import why_empty
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import SKY
+from scenedino_ros.core.plausibility import camera_doubts, camera_from_intrinsics
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.engines.opening import engine_maker
@@ -118,6 +120,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         )
     print(f"weights: {predictor.weights}; device: {predictor.device}, {predictor.engine}")
     # Where results go to a pipe, rich must not draw them among its bars.
+    told: set[str] = set()
     bars = Progress(
         console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
     )
@@ -125,7 +128,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         for image, folder in bars.track(todo.items(), description="predicting"):
             start = time.perf_counter()
             try:
-                n_voxels = _predict(job, query, camera, predictor, settings, image, folder)
+                said = _predict(job, query, camera, predictor, settings, image, folder, told)
             except InputError as error:
                 if not keep_going:
                     raise InputError(f"image {image}: {error}") from error
@@ -133,7 +136,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
                 print(f"image {image}: {error}", file=sys.stderr)
             else:
                 seconds = time.perf_counter() - start
-                print(f"{folder}: {n_voxels} voxels in {seconds:.1f} s")
+                print(f"{folder}: {said} in {seconds:.1f} s")
     if failed:
         print(f"{failed} of {len(job.images)} images failed", file=sys.stderr)
     return 1 if failed else 0
@@ -166,10 +169,17 @@ def _predict(
     settings: dict[str, Any],
     image: Path,
     folder: Path,
-) -> int:
-    """Predict one file, write its folder, and return the number of occupied voxels."""
+    told: set[str],
+) -> str:
+    """Predict one file, write its folder, and say what was found; doubts are told once."""
     content = _read(image)
-    encoded = predictor.encode(_decode(image, content), camera)
+    rgb = _decode(image, content)
+    encoded = predictor.encode(rgb, camera)
+    rig, T_grid_cam = predictor.training_rig, job.T_grid_cam
+    for kind, doubt in camera_doubts(camera, encoded, rig, job.grid, T_grid_cam).items():
+        if kind not in told:
+            told.add(kind)
+            print(f"warning: {doubt}", file=sys.stderr)
     hidden = predictor.classes.ids((SKY,)) if SKY in predictor.classes.names else ()
     query = dataclasses.replace(query, hidden=hidden)
     voxels = predictor.voxels(encoded, job.grid, job.T_grid_cam, query)
@@ -182,13 +192,15 @@ def _predict(
     )
     write_results(
         folder,
-        Prediction(camera, encoded, voxels, view, job.T_grid_cam),
+        Prediction(rgb, camera, encoded, voxels, view, job.T_grid_cam),
         predictor.classes,
         title=image.name,
         weights=predictor.weights,
         settings={**settings, "image": _sha256(content)},
     )
-    return len(voxels)
+    if len(voxels):
+        return f"{len(voxels)} voxels"
+    return why_empty(voxels, query.threshold(predictor.density_threshold), job.T_grid_cam)
 
 
 def _query(job: Job, card: CheckpointCard | None) -> VoxelQuery:
@@ -233,8 +245,7 @@ def _camera(job: Job) -> CalibratedCamera:
         except InputError as error:
             if number == len(job.images):
                 raise InputError(f"image {image}: {error}") from error
-    fx, fy, cx, cy = job.intrinsics
-    return CalibratedCamera(PinholeCamera.from_focal(fx, fy, cx, cy, width, height))
+    return camera_from_intrinsics(job.intrinsics, width, height)
 
 
 def _decode(image: Path, content: bytes) -> np.ndarray:

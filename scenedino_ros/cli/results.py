@@ -25,6 +25,7 @@ class Prediction:
     """Everything that is known about one image.
 
     Attributes:
+        rgb: (h, w, 3) uint8, the image as it was taken.
         camera: Calibration of the image as it was taken.
         encoded: The network's picture and its camera.
         voxels: What was found in the grid.
@@ -32,6 +33,7 @@ class Prediction:
         T_grid_cam: (4, 4) camera pose in the grid's frame; None: the grid is the camera's.
     """
 
+    rgb: np.ndarray
     camera: CalibratedCamera
     encoded: EncodedImage
     voxels: SemanticVoxels
@@ -119,17 +121,17 @@ def write_results(
 def _write_pictures(
     folder: Path, prediction: Prediction, classes: ClassTable, title: str, weights: str
 ) -> None:
-    view, rgb = prediction.view, prediction.encoded.rgb
-    write_png(folder / "input.png", rgb)
+    view = prediction.view
+    write_png(folder / "input.png", prediction.encoded.rgb)
     write_png(folder / "depth.png", color_depth(view.depth))
     write_png(folder / "classes.png", color_labels(view.label, classes))
     drawing = panel(
-        rgb,
+        prediction.rgb,
         view,
         prediction.voxels,
         classes,
         T_grid_cam=prediction.T_grid_cam,
-        camera=prediction.encoded.camera,
+        camera=prediction.camera.pinhole,
         title=title,
         weights=weights,
     )

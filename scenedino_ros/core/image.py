@@ -26,10 +26,12 @@ class ModelImage:
     Attributes:
         rgb: (H, W, 3) uint8 RGB.
         camera: Its pinhole camera, W x H pixels, in the same optical frame.
+        kept: Which part of the image's area it shows, 0 to 1.
     """
 
     rgb: np.ndarray
     camera: PinholeCamera
+    kept: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class _Plan:
     camera: PinholeCamera  # of the picture
     interpolation: int
     maps: tuple[np.ndarray, np.ndarray] | None  # undistortion of the box, if there is any
+    kept: float  # part of the image's area that is in the box
 
 
 class ImagePreprocessor:
@@ -83,7 +86,8 @@ class ImagePreprocessor:
         # OpenCV wants channels side by side: keep the buffer's order, swap the small result.
         swapped = rgb.strides[2] < 0
         picture = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
-        return ModelImage(picture[..., ::-1].copy() if swapped else picture, plan.camera)
+        rgb = picture[..., ::-1].copy() if swapped else picture
+        return ModelImage(rgb, plan.camera, plan.kept)
 
     def nearest(
         self, values: np.ndarray, camera: CalibratedCamera, *, outside: float = 0
@@ -148,7 +152,9 @@ class ImagePreprocessor:
         reduction = max(width / columns, height / rows)
         interpolation = cv2.INTER_AREA if reduction > _MAX_BILINEAR_REDUCTION else cv2.INTER_LINEAR
         maps = undistortion_maps(camera, cropped) if camera.is_distorted else None
-        return _Plan(box, cropped.resized(columns, rows), interpolation, maps)
+        area = float(width * height) if maps is None else _area_of(maps)
+        kept = area / (camera.pinhole.width * camera.pinhole.height)
+        return _Plan(box, cropped.resized(columns, rows), interpolation, maps, kept)
 
     def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
         rows, columns = self.image_size
@@ -243,6 +249,14 @@ def undistortion_maps(
     u, v = maps
     u += np.float32(camera.skew / K[1, 1]) * (v - np.float32(K[1, 2]))
     return cv2.convertMaps(u, v, cv2.CV_16SC2)
+
+
+def _area_of(maps: tuple[np.ndarray, np.ndarray]) -> float:
+    """Return the area of an image within the rim of what lookup maps take from it, px^2."""
+    rim = [
+        [*m[0], *m[:, -1], *m[-1, ::-1], *m[::-1, 0]] for m in cv2.convertMaps(*maps, cv2.CV_32FC1)
+    ]
+    return float(cv2.contourArea(np.array(rim, np.float32).T))
 
 
 def _pixel_rays(camera: PinholeCamera) -> np.ndarray:

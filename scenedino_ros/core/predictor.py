@@ -31,6 +31,7 @@ from scenedino_ros.core.grid_view import (
 )
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.labels import IGNORE, SKY
+from scenedino_ros.core.plausibility import training_rig
 from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
 from scenedino_ros.core.view_renderer import Sampling, ViewRenderer
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
@@ -84,6 +85,7 @@ class Predictor:
         self.image_size = checkpoint.config.image_size
         self.weights = checkpoint.provenance.get("weights", "weights of unknown origin")
         self.mode = mode
+        self.training_rig = training_rig(checkpoint.provenance)
         self._preprocess = ImagePreprocessor(self.image_size, fit)
         self._budget = memory_budget * MIB
         self._chunks = Chunks(self._device, self._budget)
@@ -123,7 +125,7 @@ class Predictor:
         picture = self._preprocess(rgb, camera)
         with self._memory_errors("encoding an image"):
             rows, map_size = self._hidden_rows(picture.rgb)
-        return EncodedImage(picture.rgb, picture.camera, rows, map_size)
+        return EncodedImage(picture.rgb, picture.camera, rows, map_size, picture.kept)
 
     @torch.inference_mode()
     def _hidden_rows(self, rgb: np.ndarray) -> tuple[torch.Tensor, tuple[int, int]]:
@@ -185,7 +187,12 @@ class Predictor:
         # On a GPU this is the second and last time to wait; the first was to count the occupied.
         columns = [part.cpu().numpy() for part in (index, label, confidence, grown[chosen])]
         keep = ~np.isin(columns[1], query.hidden)
-        return SemanticVoxels(grid, *(column[keep] for column in columns))
+        highest = None
+        if not keep.any():
+            in_view = grown if view.visible is None else grown[view.visible]
+            highest = in_view.max().item() if in_view.numel() else None
+        index, label, confidence, found = (column[keep] for column in columns)
+        return SemanticVoxels(grid, index, label, confidence, found, highest)
 
     @torch.inference_mode()
     def densities(
@@ -367,17 +374,15 @@ class Predictor:
             label = columns.to(torch.uint8).view(shape).cpu().numpy()
         elif semantic:
             label = np.full(shape, IGNORE, np.uint8)
-        z_depth = None
-        if depth:
-            z_depth = z.view(shape).cpu().numpy()
+        z_depth = z.view(shape).cpu().numpy()
         if unbounded:
             nothing = (opacity < _LEAST_OPACITY).view(shape).cpu().numpy()
-            if wants_class:
+            if label is not None:
                 nothing |= np.isin(label, sky)
-            z_depth = np.where(nothing, np.float32(np.inf), z_depth)
+            z_depth[nothing] = np.inf
         return RenderedView(
             camera,
-            z_depth,
+            z_depth if depth else None,
             label if semantic else None,
             self._colors(feature).view(*shape, 3).cpu().numpy() if features else None,
         )

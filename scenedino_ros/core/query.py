@@ -41,12 +41,14 @@ class EncodedImage:
         camera: Camera of that picture.
         rows: (H' * W', hidden) map on the device.
         map_size: (H', W').
+        kept: Which part of the image's area the picture shows, 0 to 1.
     """
 
     rgb: np.ndarray
     camera: PinholeCamera
     rows: torch.Tensor
     map_size: tuple[int, int]
+    kept: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

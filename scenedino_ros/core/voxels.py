@@ -88,6 +88,8 @@ class SemanticVoxels:
         label: (M,) uint8 class id.
         confidence: (M,) float32 in [0, 1], the head's probability of that class.
         density: (M,) float32 volume density, 1/m.
+        highest_density: Highest density of the grid's voxels in view, 1/m, where M is 0 and any
+            are in view; otherwise None.
     """
 
     grid: VoxelGrid
@@ -95,6 +97,7 @@ class SemanticVoxels:
     label: np.ndarray
     confidence: np.ndarray
     density: np.ndarray
+    highest_density: float | None = None
 
     def __len__(self) -> int:
         """Return the number of occupied voxels."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder
 from scenedino_ros.cli.camera_file import camera_from_yaml
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.plausibility import camera_from_intrinsics
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
 from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
 from scenedino_ros.datasets.dgp import read_dgp
@@ -185,7 +186,7 @@ def _from_images(args: argparse.Namespace, run: Path, progress: Progress) -> Dri
 
 def _calibration(args: argparse.Namespace, width: int, height: int) -> CalibratedCamera:
     if args.intrinsics:
-        return CalibratedCamera(PinholeCamera.from_focal(*args.intrinsics, width, height))
+        return camera_from_intrinsics(args.intrinsics, width, height)
     if not args.camera_info:
         raise InputError(
             "images need a calibration: --intrinsics fx,fy,cx,cy or --camera-info file.yaml"

@@ -12,6 +12,7 @@ import numpy as np
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.image_file import decode_image
+from scenedino_ros.core.plausibility import refuse_impossible
 from scenedino_ros.ros.encodings import (
     PlanarLayout,
     bayer_code,
@@ -122,7 +123,8 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
 
     Raises:
         InputError: If the camera is not calibrated, a value is not finite, the region lies
-            outside the sensor, or the distortion is not known, see `distortion`.
+            outside the sensor, the distortion is not known, see
+            `distortion`, or the intrinsics cannot be true, see `refuse_impossible`.
 
     Source:
         Comments of sensor_msgs/CameraInfo; image_geometry's PinholeCameraModel.
@@ -141,15 +143,15 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
             f"CameraInfo binning must leave pixels of {width} x {height}, "
             f"got {binning_x} x {binning_y}"
         )
+    skew, K[0, 1] = K[0, 1], 0.0
+    model, D = ("", ()) if rectified else (str(info.distortion_model), info.d)
+    refuse_impossible(PinholeCamera(K, int(info.width), int(info.height)), model, D)
     K[0, 2] -= x
     K[1, 2] -= y
     K[0] /= binning_x
     K[1] /= binning_y
-    skew, K[0, 1] = K[0, 1], 0.0
     pinhole = PinholeCamera(K, width // binning_x, height // binning_y)
-    if rectified:
-        return CalibratedCamera(pinhole, skew=skew)
-    return CalibratedCamera(pinhole, str(info.distortion_model), info.d, skew)
+    return CalibratedCamera(pinhole, model, D, skew / binning_x)
 
 
 def _intrinsics(info: Any, *, rectified: bool) -> np.ndarray:

@@ -194,6 +194,7 @@ class SceneDinoNode(LifecycleNode):
             outputs=self._outputs,
             statistics=self._statistics,
             clock=self.get_clock(),
+            warn=self.get_logger().warning,
         )
         processor.publish_classes()
         self._worker = FrameWorker(processor.process, self._statistics, self._skips)

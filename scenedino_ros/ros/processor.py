@@ -3,14 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 from rclpy.clock import Clock
 from std_msgs.msg import Header
 
 from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import resize_checkpoint
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.device import return_freed_memory
+from scenedino_ros.core.empty_grid import why_empty
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
+from scenedino_ros.core.plausibility import camera_doubts
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.engines.opening import engine_maker
@@ -73,6 +77,7 @@ class FrameProcessor:
         outputs: Outputs,
         statistics: FrameStatistics,
         clock: Clock,
+        warn: Callable[[str], None],
     ) -> None:
         """Use a network, and what is around it.
 
@@ -84,6 +89,7 @@ class FrameProcessor:
             outputs: Open topics.
             statistics: Where everything is counted.
             clock: The node's clock.
+            warn: Told what looks wrong about a camera, once for each calibration and kind.
         """
         self._predictor = predictor
         self._live = live
@@ -92,6 +98,8 @@ class FrameProcessor:
         self._outputs = outputs
         self._statistics = statistics
         self._clock = clock
+        self._warn = warn
+        self._warned: tuple[object, set[str]] = (None, set())
         self._markers = MarkerSerializer()
 
     def publish_classes(self) -> None:
@@ -122,18 +130,23 @@ class FrameProcessor:
                 T_grid_cam = self._placement.T_grid_cam(frame.image.header, self._transforms)
         elif wanted.grid:
             T_grid_cam = self._placement.T_grid_cam(frame.image.header, None)
-        encoded = self._encode(frame, settings)
+        encoded = self._encode(frame, settings, T_grid_cam)
         if wanted.grid:
             with self._step(Stage.VOXELS, Reason.MISMATCH):
                 query = self._query(settings)
                 voxels = self._predictor.voxels(encoded, self._placement.grid, T_grid_cam, query)
+            threshold = query.threshold(self._predictor.density_threshold)
+            empty = "" if len(voxels) else why_empty(voxels, threshold, T_grid_cam)
+            self._statistics.found_nothing(empty)
             self._publish_grid(voxels, frame, wanted, settings.voxels.max_cubes)
         if wanted.views:
             self._publish_views(encoded, frame, wanted, settings.render)
         since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
         self._statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
 
-    def _encode(self, frame: Frame, settings: NodeSettings) -> EncodedImage:
+    def _encode(
+        self, frame: Frame, settings: NodeSettings, T_grid_cam: np.ndarray | None
+    ) -> EncodedImage:
         compressed = settings.input.transport == "compressed"
         with self._step(Stage.DECODE, Reason.BAD_IMAGE):
             rgb = (rgb_from_compressed if compressed else rgb_from_image)(frame.image)
@@ -142,7 +155,20 @@ class FrameProcessor:
         with self._step(Stage.ENCODE, Reason.MISMATCH):
             encoded = self._predictor.encode(rgb, camera)
         self._statistics.encoded()
+        self._tell_doubts(camera, encoded, T_grid_cam)
         return encoded
+
+    def _tell_doubts(
+        self, camera: CalibratedCamera, encoded: EncodedImage, T_grid_cam: np.ndarray | None
+    ) -> None:
+        if self._warned[0] == camera.key():
+            return
+        rig, grid = self._predictor.training_rig, self._placement.grid
+        doubts = camera_doubts(camera, encoded, rig, grid, T_grid_cam)
+        # Those that stay the same from one calibration to the next are not repeated.
+        for kind in doubts.keys() - self._warned[1]:
+            self._warn(doubts[kind])
+        self._warned = (camera.key(), set(doubts))
 
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels

@@ -78,6 +78,7 @@ class Snapshot:
         last_problem_time: When that was, or None.
         latencies: (p50, p95, p99) in seconds by stage, where there are samples.
         clock_offset: Newest stamp-to-publish time that is no latency, seconds, or None.
+        found_nothing: Why the last grid has no occupied voxel, a sentence; empty: it has some.
     """
 
     time: float
@@ -97,6 +98,7 @@ class Snapshot:
     last_problem_time: float | None
     latencies: dict[Stage, tuple[float, ...]]
     clock_offset: float | None
+    found_nothing: str
 
 
 class FrameStatistics:
@@ -115,6 +117,7 @@ class FrameStatistics:
         self._problem = ""
         self._cubes_left_out = 0
         self._clock_offset: float | None = None
+        self._found_nothing = ""
 
     def image_arrived(self) -> float:
         """Count an image; return the time, seconds of `time.monotonic`."""
@@ -165,6 +168,11 @@ class FrameStatistics:
         """Note how many cubes the last marker message had too many."""
         with self._lock:
             self._cubes_left_out = count
+
+    def found_nothing(self, sentence: str) -> None:
+        """Note why the newest grid has no occupied voxel; empty: it has some."""
+        with self._lock:
+            self._found_nothing = sentence
 
     def done(self, arrival: float, since_stamp: float | None) -> None:
         """Count an image of which all that was wanted has been published.
@@ -225,4 +233,5 @@ class FrameStatistics:
                     if samples
                 },
                 clock_offset=self._clock_offset,
+                found_nothing=self._found_nothing,
             )
