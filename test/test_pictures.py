@@ -16,6 +16,7 @@ from scenedino_ros.cubes import NORMALS, exposed_faces
 from scenedino_ros.export import read_npz, write_npz, write_ply
 from scenedino_ros.pictures import (
     UNKNOWN_COLOR,
+    _with_outline,
     color_depth,
     color_labels,
     depth_palette,
@@ -259,6 +260,20 @@ def test_panel_outlines_the_part_that_is_rendered():
     assert abs(rows.min() - 50 * 176 / 200) <= 2
     assert abs(rows.max() - 170 * 176 / 200) <= 2
     assert len(yellow(camera)) == 0
+
+
+def test_the_outlined_part_is_a_share_of_the_image():
+    rgb = np.zeros((120, 200, 3), dtype=np.uint8)
+    camera = PinholeCamera.from_focal(100, 100, 100, 60, 200, 120)
+    for part, share in (
+        ((20, 30, 100, 60), 0.25),
+        ((0, 0, 200, 60), 0.5),
+        ((0, 0, 200, 120), None),
+    ):
+        outlined, found = _with_outline(rgb, camera, camera.cropped(*part).resized(64, 32))
+        # Pixels of the view are 2 to 4 of the image; their outer edges are drawn at centres.
+        assert found == (share and pytest.approx(share, abs=0.02))
+        assert outlined.any() == (share is not None)
 
 
 def test_panel_points_out_untrained_weights_in_red():

@@ -121,17 +121,19 @@ def write_results(
 def _write_pictures(
     folder: Path, prediction: Prediction, classes: ClassTable, title: str, weights: str
 ) -> None:
-    view = prediction.view
+    view, rgb, camera = prediction.view, prediction.rgb, prediction.camera.pinhole
+    if prediction.camera.is_distorted:  # the part that is seen has no straight outline in it
+        rgb, camera = prediction.encoded.rgb, prediction.encoded.camera
     write_png(folder / "input.png", prediction.encoded.rgb)
     write_png(folder / "depth.png", color_depth(view.depth))
     write_png(folder / "classes.png", color_labels(view.label, classes))
     drawing = panel(
-        prediction.rgb,
+        rgb,
         view,
         prediction.voxels,
         classes,
         T_grid_cam=prediction.T_grid_cam,
-        camera=prediction.camera.pinhole,
+        camera=camera,
         title=title,
         weights=weights,
     )

@@ -39,13 +39,12 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
     if content.size == 0:
         raise InputError(f"{name} is empty, got 0 bytes")
     data = content.tobytes()
-    whole, doubtful = data, False
-    if data.startswith(_START):
-        end, progressive = _end_of_jpeg(data)
-        doubtful = progressive or end < 0
-        body = data if end < 0 else data[:end]
-        # A last 0xFF is half of a marker.
-        whole = body.rstrip(b"\xff") + _END
+    whole, is_jpeg = data, data.startswith(_START)
+    if is_jpeg:
+        end, doubtful = _end_of_jpeg(data)
+        if end < 0:
+            end, doubtful = len(data), True
+            whole = data.rstrip(b"\xff") + _END  # a last 0xFF is half of a marker
     elif data.startswith(_PNG) and _PNG_END[4:8] not in data:
         whole = data + _PNG_END
     try:
@@ -60,8 +59,8 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} of {content.size} bytes must be a picture{what}")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name} must have 8 or 16 bits per value, got {pixels.dtype}")
-    if data.startswith(_START) and (doubtful or (pixels[-1, -1] == _FILL).all()):
-        rows = _rows_of_jpeg(whole)
+    if is_jpeg and (doubtful or (pixels[-1, -1] == _FILL).all()):
+        rows = _rows_of_jpeg(data[:end])
         if rows < pixels.shape[0]:
             raise InputError(
                 f"{name} of {content.size} bytes must hold {pixels.shape[0]} rows of pixels, but "
@@ -91,12 +90,18 @@ def _end_of_jpeg(data: bytes) -> tuple[int, bool]:
     return -1, progressive
 
 
-def _rows_of_jpeg(whole: bytes) -> int:
-    """Return how many rows from the top on do not depend on what stands before the end mark."""
-    other = whole[: -len(_END)] + _OTHER_BYTES + _END
+def _rows_of_jpeg(body: bytes) -> int:
+    """Return how many rows from the top on do not depend on what follows a file's bytes.
+
+    Args:
+        body: A JPEG without its end mark.
+    """
+    body = body.rstrip(b"\xff")
     try:
         # Pillow, because libjpeg in OpenCV writes a line about the other bytes to the console.
-        first, second = (np.asarray(Image.open(io.BytesIO(data))) for data in (whole, other))
+        first, second = (
+            np.asarray(Image.open(io.BytesIO(body + more + _END))) for more in (b"", _OTHER_BYTES)
+        )
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return 0
     changed = (first != second).reshape(len(first), -1).any(axis=1)
