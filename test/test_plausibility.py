@@ -163,4 +163,4 @@ def no_voxels(highest):
     ],
 )
 def test_an_empty_grid_tells_density_threshold_and_pose(highest, T_grid_cam, message):
-    assert re.match(f"0 voxels: .*{message}", why_empty(no_voxels(highest), 0.2, T_grid_cam))
+    assert re.search(message, why_empty(no_voxels(highest), 0.2, T_grid_cam))

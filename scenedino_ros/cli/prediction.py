@@ -32,7 +32,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import SKY
 from scenedino_ros.core.plausibility import camera_doubts, camera_from_intrinsics
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
-from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.engines.opening import engine_maker
 from scenedino_ros.ros.from_msg import rgb_from_compressed
 
@@ -128,7 +128,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         for image, folder in bars.track(todo.items(), description="predicting"):
             start = time.perf_counter()
             try:
-                said = _predict(job, query, camera, predictor, settings, image, folder, told)
+                voxels = _predict(job, query, camera, predictor, settings, image, folder, told)
             except InputError as error:
                 if not keep_going:
                     raise InputError(f"image {image}: {error}") from error
@@ -136,7 +136,9 @@ def run_job(job: Job, *, keep_going: bool) -> int:
                 print(f"image {image}: {error}", file=sys.stderr)
             else:
                 seconds = time.perf_counter() - start
-                print(f"{folder}: {said} in {seconds:.1f} s")
+                threshold = query.threshold(predictor.density_threshold)
+                why = "" if len(voxels) else f": {why_empty(voxels, threshold, job.T_grid_cam)}"
+                print(f"{folder}: {len(voxels)} voxels in {seconds:.1f} s{why}")
     if failed:
         print(f"{failed} of {len(job.images)} images failed", file=sys.stderr)
     return 1 if failed else 0
@@ -170,8 +172,8 @@ def _predict(
     image: Path,
     folder: Path,
     told: set[str],
-) -> str:
-    """Predict one file, write its folder, and say what was found; doubts are told once."""
+) -> SemanticVoxels:
+    """Predict one file, write its folder, and return its voxels; doubts are told once."""
     content = _read(image)
     rgb = _decode(image, content)
     encoded = predictor.encode(rgb, camera)
@@ -198,9 +200,7 @@ def _predict(
         weights=predictor.weights,
         settings={**settings, "image": _sha256(content)},
     )
-    if len(voxels):
-        return f"{len(voxels)} voxels"
-    return why_empty(voxels, query.threshold(predictor.density_threshold), job.T_grid_cam)
+    return voxels
 
 
 def _query(job: Job, card: CheckpointCard | None) -> VoxelQuery:

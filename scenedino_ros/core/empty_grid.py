@@ -7,7 +7,7 @@ from scenedino_ros.core.voxels import SemanticVoxels
 
 
 def why_empty(voxels: SemanticVoxels, threshold: float, T_grid_cam: np.ndarray | None) -> str:
-    """Say what is known about a grid in which nothing is occupied.
+    """Say what is known about a grid of 0 voxels.
 
     Args:
         voxels: None, with the highest density that is in view.
@@ -28,12 +28,12 @@ def why_empty(voxels: SemanticVoxels, threshold: float, T_grid_cam: np.ndarray |
             f"{threshold:.3g} 1/m"
         )
     if T_grid_cam is None:
-        return f"0 voxels: {found}; the grid lies in the camera's optical frame"
+        return f"{found}; the grid lies in the camera's optical frame"
     x, y, z = T_grid_cam[:3, 3]
     ahead = ", ".join(f"{value:.2f}" for value in T_grid_cam[:3, 2])
     floor = voxels.grid.origin[2]
     return (
-        f"0 voxels: {found}; in the grid's frame the camera is at ({x:.2f}, {y:.2f}, {z:.2f}) m, "
+        f"{found}; in the grid's frame the camera is at ({x:.2f}, {y:.2f}, {z:.2f}) m, "
         f"{z - floor:.2f} m above the grid's floor, and looks along ({ahead}), "
         f"{pitch_down_deg(T_grid_cam):.1f} degrees down"
     )

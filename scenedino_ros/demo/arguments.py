@@ -93,7 +93,10 @@ def add_drive(parser: argparse.ArgumentParser, default: str) -> None:
         help="of undistorted images, in pixels of the images as they are",
     )
     calibration.add_argument(
-        "--camera-info", type=Path, metavar="YAML", help="ROS camera_calibration or CameraInfo"
+        "--camera-info",
+        type=Path,
+        metavar="FILE",
+        help="calibration file of ROS, OpenCV or Kalibr",
     )
     group.add_argument(
         "--rectified",

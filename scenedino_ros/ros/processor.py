@@ -136,8 +136,8 @@ class FrameProcessor:
                 query = self._query(settings)
                 voxels = self._predictor.voxels(encoded, self._placement.grid, T_grid_cam, query)
             threshold = query.threshold(self._predictor.density_threshold)
-            empty = "" if len(voxels) else why_empty(voxels, threshold, T_grid_cam)
-            self._statistics.found_nothing(empty)
+            why = "" if len(voxels) else f"0 voxels: {why_empty(voxels, threshold, T_grid_cam)}"
+            self._statistics.found_nothing(why)
             self._publish_grid(voxels, frame, wanted, settings.voxels.max_cubes)
         if wanted.views:
             self._publish_views(encoded, frame, wanted, settings.render)
