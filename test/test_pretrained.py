@@ -1,6 +1,8 @@
 """Pretrained weights: their names, position embeddings and refusals; the target encoder."""
 
 import os
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,16 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
+from scenedino_ros.checkpoints.hub import locate_backbone
+from scenedino_ros.checkpoints.published import DEFAULT_FILE
 from scenedino_ros.core import pretrained
+from scenedino_ros.core.checkpoint import (
+    SMALL_CONFIG,
+    load_checkpoint,
+    resize_checkpoint,
+    save_checkpoint,
+    untrained_checkpoint,
+)
 from scenedino_ros.core.encoder import BACKBONES, Encoder
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.image import image_tensor
@@ -137,7 +148,7 @@ def test_failed_download_is_one_sentence(monkeypatch):
 
     encoder = Encoder("dinov2_vits14", SIZE)
     monkeypatch.setattr(pretrained.timm, "create_model", fail)
-    with pytest.raises(CheckpointError, match=r"cannot be fetched by timm: no route to host$"):
+    with pytest.raises(CheckpointError, match=r"by timm: no route to host; without the network"):
         load_backbone(encoder, "timm")
     monkeypatch.setattr(pretrained, "hf_hub_download", fail)
     with pytest.raises(CheckpointError, match="of yuanwenyue/FiT3D cannot be fetched: no route"):
@@ -149,6 +160,34 @@ def test_weights_of_another_backbone_are_refused(weight_file):
         load_backbone(Encoder("dinov2_vitb14", SIZE), weight_file)
     with pytest.raises(CheckpointError, match=r"reg_token must be \(1, 4, 384\), got none"):
         load_backbone(Encoder("dinov2reg_vits14", SIZE), weight_file)
+
+
+def test_the_encoder_of_a_checkpoint_serves(tmp_path, weights):
+    config = replace(SMALL_CONFIG, image_size=SIZE, decoder_width=8, hidden_dim=8)
+    checkpoint = untrained_checkpoint(config, seed=5)
+    save_checkpoint(tmp_path / "whole.safetensors", checkpoint)
+    own = Encoder("dinov2_vits14", SIZE)
+    load_backbone(own, tmp_path / "whole.safetensors")
+    for name, value in own.state_dict().items():
+        assert torch.equal(value, checkpoint.state[f"encoder.{name}"]), name
+    # Its positions are for 2 x 4 patches, which are no square: another size resamples those.
+    other = Encoder("dinov2_vits14", (48, 64))
+    load_backbone(other, tmp_path / "whole.safetensors")
+    resized = resize_checkpoint(checkpoint, (48, 64)).state["encoder.vit.pos_embed"]
+    assert torch.equal(other.vit.pos_embed, resized)
+    with pytest.raises(CheckpointError, match="must be of the backbone vit_small_patch8_224.dino"):
+        load_backbone(Encoder("dino_vits8", SIZE), tmp_path / "whole.safetensors")
+
+
+def test_the_encoder_of_the_packages_model_needs_no_network(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(socket, "socket", None)
+    encoder = Encoder("dinov2_vits14", (192, 640))
+    load_backbone(encoder, locate_backbone("default"))
+    state = load_checkpoint(DEFAULT_FILE).state
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, state[f"encoder.{name}"].float()), name
+    assert [locate_backbone(name) for name in ("timm", "a/b.pth")] == ["timm", "a/b.pth"]
 
 
 def test_unreadable_files_are_refused(tmp_path):

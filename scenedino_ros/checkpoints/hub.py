@@ -76,10 +76,30 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
     if path.is_file():
         return path
     what = "is a folder" if path.is_dir() else "is neither a file nor a name"
-    hint = "; 'scenedino convert' makes a checkpoint file of it" if path.is_dir() else ""
+    hint = "; 'scenedino convert' makes a checkpoint file of it" if path.is_dir() else _last(path)
     raise CheckpointError(
         f"checkpoint '{text}' {what}{hint}; names: {', '.join((DEFAULT, UNTRAINED, *PUBLISHED))}"
     )
+
+
+def _last(best: Path) -> str:
+    """Return a hint at the last checkpoint of a training run that has no best one."""
+    last = best.with_name(best.name.replace("_best.", "."))
+    if last == best or not last.is_file():
+        return ""
+    return f": the run had no validation, which finds the best; {last} is there"
+
+
+def locate_backbone(text: str) -> str:
+    """Return what `core.pretrained.load_backbone` takes for the weights a user names.
+
+    Args:
+        text: ``default`` or a published name for the encoder of that checkpoint; all else stays.
+
+    Raises:
+        CheckpointError: If the named checkpoint cannot be fetched or is damaged.
+    """
+    return str(locate(text)) if text == DEFAULT or text in PUBLISHED else text
 
 
 def fetch_published(

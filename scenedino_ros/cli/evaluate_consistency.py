@@ -56,8 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="BACKBONE[:WEIGHTS]",
-        help="a 2D backbone to compare with, such as dino_vitb8; WEIGHTS are timm, fit3d, a file, "
-        "or two of them joined by + for features side by side. May be repeated",
+        help="a 2D backbone to compare with, such as dino_vitb8; WEIGHTS are timm, fit3d, default "
+        "(the encoder of the package's model), a file, or two of them joined by + for features "
+        "side by side. May be repeated",
     )
     parser.add_argument(
         "--flow",

@@ -9,18 +9,21 @@ import timm
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 from torch.nn import functional
 
-from scenedino_ros.core.encoder import BackboneSpec, Encoder
+from scenedino_ros.core.checkpoint import load_checkpoint, resize_checkpoint
+from scenedino_ros.core.checkpoint_card import FORMAT
+from scenedino_ros.core.encoder import BackboneSpec, Encoder, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
 
 # Where weights can be fetched from by one word instead of a file.
 TIMM, FIT3D = "timm", "fit3d"
 RANDOM = "random"  # leaves an encoder as it is, for tests and benchmarks
+_VIT = "encoder.vit."  # the transformer's tensors in a checkpoint of ours
 _FIT3D_REPO = "yuanwenyue/FiT3D"
 _FIT3D_FILES = {
     "vit_small_patch14_dinov2.lvd142m": "dinov2_small_finetuned.pth",
@@ -42,9 +45,9 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
     Args:
         encoder: Any encoder; its weights are replaced in place, as float32.
         source: ``timm`` for the backbone's own weights, ``fit3d`` for those fine-tuned with 3D
-            features (both are fetched when this is called), or a file: safetensors, or a PyTorch
-            state dict, with the names of timm or the original ones of DINO and DINOv2. ``random``
-            leaves the encoder as it was built.
+            features (both are fetched when this is called), or a file: a checkpoint of ours, whose
+            encoder is taken, or safetensors or a PyTorch state dict with the names of timm or the
+            original ones of DINO and DINOv2. ``random`` leaves the encoder as it was built.
 
     Raises:
         CheckpointError: If the weights cannot be fetched or read, or do not fit.
@@ -59,6 +62,8 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
         weights = _from_timm(encoder.spec.timm_name)
     elif str(source) == FIT3D:
         weights = read_weights(_fetch_fit3d(encoder.spec))
+    elif _is_checkpoint(Path(source)):
+        weights = _from_checkpoint(Path(source), encoder)
     else:
         weights = read_weights(Path(source))
     weights = _with_timm_names(weights)
@@ -66,6 +71,28 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
     _resample_positions(weights, encoder.spec, (rows, columns))
     _check_fit(encoder.vit, weights, source)
     encoder.vit.load_state_dict({key: value.float() for key, value in weights.items()})
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Tell whether a file is one of our checkpoints; what cannot be read is refused elsewhere."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False
+
+
+def _from_checkpoint(path: Path, encoder: Encoder) -> Weights:
+    """Return the transformer of a checkpoint, its positions for the encoder's image size."""
+    checkpoint = load_checkpoint(path)
+    found = backbone_spec(checkpoint.config.backbone)
+    if found != encoder.spec:
+        raise CheckpointError(
+            f"weights {path} must be of the backbone {encoder.spec.timm_name}, got a checkpoint "
+            f"with {found.timm_name}"
+        )
+    state = resize_checkpoint(checkpoint, encoder.image_size).state
+    return {key.removeprefix(_VIT): t for key, t in state.items() if key.startswith(_VIT)}
 
 
 def read_weights(path: Path) -> Weights:
@@ -155,7 +182,9 @@ def _from_timm(name: str) -> Weights:
         model = timm.create_model(name, pretrained=True, num_classes=0)
     except _DOWNLOAD_ERRORS as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"weights {name} cannot be fetched by timm: {reason}") from error
+        raise CheckpointError(
+            f"weights {name} cannot be fetched by timm: {reason}; without the network, name a file"
+        ) from error
     return dict(model.state_dict())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from scenedino_ros.checkpoints.hub import locate_backbone
 from scenedino_ros.checkpoints.published import file_sha256
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.device import choose_device
@@ -40,13 +41,14 @@ class TokenChoice:
 
         Raises:
             InputError: If the backbone is unknown or a weight is empty.
+            CheckpointError: If a checkpoint that is named is damaged or cannot be fetched.
         """
         backbone, _, weights = text.partition(":")
         backbone_spec(backbone)
         sources = tuple(weights.split("+")) if weights else (TIMM,)
         if not all(sources):
             raise InputError(f"features must be BACKBONE:WEIGHTS[+WEIGHTS], got '{text}'")
-        return cls(backbone, sources)
+        return cls(backbone, tuple(map(locate_backbone, sources)))
 
     @property
     def name(self) -> str:
