@@ -22,7 +22,9 @@ from small_fields import (
 import train.fast_step
 from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
+from train.encoded_view import DepthErrors, render_encoded
 from train.fast_step import is_wide
+from train.field_batch import Views
 from train.field_data import FieldData
 from train.field_model import FieldTraining, learning_groups
 from train.field_pictures import field_pictures
@@ -203,7 +205,48 @@ def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> No
         "image": (64, 160, 3),
         "depth": (16, 40, 3),
         "features": (16, 40, 3),
+        "colors": (16, 2 * 40, 3),
     }
+
+
+def test_known_depth_is_compared_with_the_rendered_one(drives) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    training = FieldTraining(settings, None)
+    item = FieldData(settings, settings.data.stores, None).item(0, 0)
+    fabric = launch(settings.run)
+    errors = DepthErrors()
+    errors.add(training, item)  # a drive without depth
+    assert errors.means(fabric) == {}
+    rendered = render_encoded(training, item, 1).depth
+    known = torch.rand(rendered.shape) < 0.5
+    errors.add(training, replace(item, depth=torch.where(known, rendered, 0)))
+    assert errors.means(fabric)["depth_abs_rel"] == pytest.approx(0, abs=1e-5)
+    errors.add(training, replace(item, depth=torch.where(known, rendered / 1.5, 0)))
+    expected = {"depth_abs_rel": 0.25, "depth_within_1.25": 0.5}  # means of two images
+    means = errors.means(fabric)
+    assert {name: means[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    assert means["depth_rmse"] > 0.1
+    shown = field_pictures(training, replace(item, depth=rendered))["depth"]
+    assert shown.shape == (16, 80, 3)
+    assert abs(shown[:, :40].astype(int) - shown[:, 40:]).max() <= 1
+
+
+def test_rendered_colors_stand_beside_those_seen(drives) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    training = FieldTraining(settings, None)
+    item = FieldData(settings, settings.data.stores, None).item(0, 0)
+    # A view explained by itself, from the encoded camera: each pixel gets its own colour.
+    own = Views((item.image[None] + 1) / 2, item.K_norm[None], torch.eye(4)[None])
+    item = replace(item, groups=(replace(item.groups[0], loss=own, sources=own),))
+    shown = field_pictures(training, item)["colors"].astype(int)
+    rendered, seen = shown[:, :40], shown[:, 40:]
+    small = torch.nn.functional.avg_pool2d(own.images, 4)[0].permute(1, 2, 0)
+    assert abs(seen - (small * 255).numpy()).max() <= 0.51
+    assert abs(rendered - seen).max() <= 1
+    # A source that looks the other way explains nothing.
+    away = replace(own, T_item_cam=torch.diag(torch.tensor([-1.0, 1, -1, 1]))[None])
+    item = replace(item, groups=(replace(item.groups[0], sources=away),))
+    assert (field_pictures(training, item)["colors"][:, :40] == 0).all()
 
 
 def test_a_run_starts_from_a_saved_model(tmp_path: Path, drives) -> None:

@@ -15,7 +15,7 @@ from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 from train.feature_cache import FeatureCache, cache_bytes, encoder_key
 from train.field_batch import draw_detail
-from train.field_data import FieldData, published_keyframes
+from train.field_data import FieldData, encoder_cameras, published_keyframes
 from train.field_items import NearbyViews, View, published_item
 from train.field_model import FieldTraining
 from train.field_settings import DataSettings, EncoderSettings, OptimiserSettings, RaySettings
@@ -177,13 +177,57 @@ def test_settings_that_contradict_each_other_are_refused(changed, message: str) 
         replace(PUBLISHED, **changed)
 
 
+def write_rig(path: Path, yaws: dict[str, float], step: float) -> FrameStore:
+    """Write a drive to the north of a body that has turned left, its x axis to the north.
+
+    Args:
+        path: The store.
+        yaws: Angle of each camera to the left of the body's x axis, degrees.
+        step: Metres per frame.
+    """
+    cameras = {}
+    for name, degrees in yaws.items():
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        T = np.eye(4)
+        T[:3, :3] = np.array([[s, 0, c], [-c, 0, s], [0, -1, 0]])
+        cameras[name] = StoredCamera(name, np.eye(3), T)
+    with FrameStoreWriter(path, (16, 16), cameras, 6, {}) as writer:
+        for frame in range(6):
+            T = np.eye(4)
+            T[:2, :2] = [[0, -1], [1, 0]]
+            T[1, 3] = step * frame + 500 * (frame >= 4)  # a jump says nothing of the direction
+            writer.frame(frame, frame * 10**8, T)
+            for name in cameras:
+                writer.put("image", name, frame, np.zeros((16, 16, 3), np.uint8))
+    return FrameStore(path)
+
+
+def test_encoded_cameras_follow_from_the_drive(drives, tmp_path: Path) -> None:
+    assert encoder_cameras(FrameStore(drives["long"]), ()) == ["camera_00", "camera_01"]
+    yaws = {"front": 3.0, "front_left": 44.0, "left": 60.0, "right": -90.0, "rear": 178.0}
+    rig = write_rig(tmp_path / "rig", yaws, 0.5)
+    assert encoder_cameras(rig, ()) == ["front", "front_left"]
+    assert encoder_cameras(rig, ("left", "nose")) == ["left"]
+    sentence = "rig must have a camera of --data.encoder_cameras, nose; its cameras are front, fr"
+    with pytest.raises(InputError, match=sentence):
+        encoder_cameras(rig, ("nose",))
+    sideways = write_rig(tmp_path / "sideways", {"a": 90.0, "b": -60.0}, 0.5)
+    assert encoder_cameras(sideways, ()) == ["a", "b"]
+    backwards = write_rig(tmp_path / "backwards", yaws, -0.5)
+    assert encoder_cameras(backwards, ()) == ["rear"]
+    standing = write_rig(tmp_path / "standing", yaws, 0.0)
+    assert encoder_cameras(standing, ()) == list(yaws)
+
+
 def test_drives_that_do_not_fit_are_refused(drives: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one frame store in data.stores, got none"):
         FieldData(PUBLISHED, (), None)
+    with pytest.raises(InputError, match=r"no frame store is at '.*/town_\*', looked for from /"):
+        FieldData(NEARBY, (f"{tmp_path}/town_*",), None)
     other = replace(NEARBY, model=replace(MODEL, image_size=(64, 176)))
     with pytest.raises(InputError, match=r"must have images of \(64, 176\), got \(64, 160\)"):
         FieldData(other, (str(drives["short"]),), None)
-    with pytest.raises(InputError, match="must have usable frames of camera_00 or camera_01"):
+    with pytest.raises(InputError, match=r"short must have frames .* none of 8; data.views is"):
         FieldData(PUBLISHED, (str(drives["short"]),), None)
     camera = StoredCamera("camera_00", np.eye(3), np.eye(4))
     with FrameStoreWriter(tmp_path / "one", (64, 160), {"camera_00": camera}, 1, {}) as writer:

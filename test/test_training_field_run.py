@@ -14,16 +14,19 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_fields import NEARBY, with_store, write_drives
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scenedino_ros import disk_space
 from scenedino_ros.core import encoder
 from scenedino_ros.core.checkpoint import load_checkpoint
-from scenedino_ros.core.encoder import BackboneSpec
+from scenedino_ros.core.encoder import BackboneSpec, Encoder
 from scenedino_ros.core.predictor import Predictor
+from scenedino_ros.recordings.frame_store import FrameStore
 from train import benchmark_field, field_bench, train_field
 from train.field_batch import ItemTensors
 from train.field_data import FieldData
@@ -121,7 +124,48 @@ def test_a_run_leaves_what_it_says(whole: Path) -> None:
     assert "model/artifact" in state
     for name, tensor in last.state.items():
         assert torch.equal(tensor, state[f"model/network.{name}"]), name
-    assert (whole / "pictures" / f"depth_{STEPS - 1:07d}.png").is_file()
+    assert {"learning_rate", "learning_rate_encoder"} <= set(entries[0])
+    for name in ("image", "depth", "features", "colors"):
+        assert (whole / "pictures" / f"{name}_{STEPS - 1:07d}.png").is_file()
+
+
+def test_a_start_that_failed_leaves_its_folder_to_the_corrected_command(
+    published: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*published, "--output", str(tmp_path / "run"), "--run.steps", "1"]
+    for wrong, sentence in (
+        ("--data.stores=nowhere", "no frame store is at 'nowhere'"),
+        ("--encoder.weights=nowhere.pth", "weights nowhere.pth cannot be read"),
+        ("--start=nowhere.safetensors", "'nowhere.safetensors' is neither a file nor a name"),
+        ("--data.encoder_cameras=nose", "must have a camera of --data.encoder_cameras, nose"),
+    ):
+        assert train_field.main([*words, wrong]) == 2
+        assert sentence in capsys.readouterr().err
+    assert train_field.main(words) == 0
+    assert train_field.main(words) == 2
+    assert "holds a run already; --resume goes on with it" in capsys.readouterr().err
+
+
+def test_tensorboard_has_rates_depth_errors_and_pictures(
+    published: list[str], drives: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(drives["long"], tmp_path / "known")
+    known = FrameStore(tmp_path / "known")
+    depth = np.full((len(known), *known.image_size), 7, np.float16)
+    np.save(tmp_path / "known" / "depth_camera_00.npy", depth)
+    words = [*published, "--run.steps", "2", "--run.log_every", "1"]
+    words += ["--data.validation", str(tmp_path / "known"), "--data.validation_items", "4"]
+    output = tmp_path / "run"
+    assert train_field.main([*words, "--output", str(output)]) == 0
+    board = EventAccumulator(str(output / "tensorboard"))
+    board.Reload()
+    scalars = board.Tags()["scalars"]
+    for name in ("train/learning_rate", "train/learning_rate_encoder", "train/total"):
+        assert name in scalars
+    (error,) = board.Scalars("validation/depth_abs_rel")
+    assert error.value == pytest.approx(losses(output, "validation.jsonl")[0]["depth_abs_rel"])
+    assert 0.01 < error.value < 10
+    assert {"image", "depth", "features", "colors"} <= set(board.Tags()["images"])
 
 
 def test_a_killed_run_ends_as_if_nothing_happened(
@@ -137,7 +181,7 @@ def test_a_killed_run_ends_as_if_nothing_happened(
             time.sleep(0.002)
         process.kill()
         process.join()
-    finish([*published, "--resume"], output)
+    finish(["--resume"], output)  # the folder alone says the rest
     for name in ("metrics.jsonl", "validation.jsonl"):
         assert (output / name).read_bytes() == (whole / name).read_bytes()
     tensors = load_file(output / "state.safetensors")
@@ -206,17 +250,23 @@ def test_a_number_that_is_none_stops_the_run_with_the_batch_saved(
 def test_a_frozen_encoder_is_cached_and_the_run_gives_a_checkpoint(
     drives: dict[str, Path], tmp_path: Path
 ) -> None:
-    output = tmp_path / "run"
+    output, weights = tmp_path / "run", tmp_path / "encoder.safetensors"
+    save_file(Encoder("vit_tiny", (64, 160)).vit.state_dict(), weights)
     words = [
         *f"--config {CONFIGS / 'field_default.yaml'} --data.stores {drives['short']}".split(),
         *"--data.shares 1 --data.every 1 --rays.patches 8 --run.save_every 2".split(),
         *f"--run.steps 3 --encoder.cache {tmp_path / 'cache'} --optimiser.warmup 2".split(),
         *SMALL,
+        *f"--encoder.weights {weights}".split(),
     ]
     finish(words, output)
     assert len(list((tmp_path / "cache").glob("*/camera_0?.npy"))) == 4
-    finish([word if word != "3" else "5" for word in words] + ["--resume"], output)
+    weights.unlink()  # all weights are in the run's state
+    finish(["--resume", "--run.steps", "5"], output)
     assert len(losses(output)) == 5
+    assert len(list((tmp_path / "cache").iterdir())) == 1  # features of one encoder alone
+    rates = [entry["learning_rate"] for entry in losses(output)]
+    assert rates[:3] == pytest.approx([0.5e-3, 1e-3, 0.3e-3])
     predictor = Predictor(load_checkpoint(output / "field.safetensors"), device="cpu")
     assert predictor.weights.startswith("geometry and features after 5")
 

@@ -150,7 +150,7 @@ def test_a_run_that_is_asked_to_stop_finishes_its_step_and_saves(toy, whole, tmp
     sentence = f"toy: stopped after step {done} of {STEPS}, saved in {output}; --resume goes on"
     assert sentence in toy.log.read_text()
     assert "Traceback" not in toy.log.read_text()
-    assert toy.finish(output, "--run.steps", str(STEPS), "--resume") == 0
+    assert toy.finish(output, "--resume") == 0  # the folder alone says the rest
     starts = json.loads((output / "origin.json").read_text())["starts"]
     assert [start["first_step"] for start in starts] == [0, done]
     assert_same_run(output, whole)
@@ -231,6 +231,23 @@ def test_a_folder_is_begun_once_and_resumed_with_the_same_settings(tmp_path, fab
     assert "steps: 9" in (tmp_path / "run/settings.yaml").read_text()
 
 
+def test_a_run_that_did_no_step_leaves_its_folder_free(tmp_path, fabric):
+    path = tmp_path / "run"
+    with RunFolder(path, settings_of(seed=1), fabric, resume=False) as run:
+        run.restore({}, {})  # and then it fails, in whatever way
+        assert not run.has_state
+    (path / "cache").mkdir()
+    with RunFolder(path, settings_of(seed=2), fabric, resume=False) as run:
+        assert run.restore({}, {}) == (0, {})
+        run.log(0, {"loss": 1.0})
+    assert "seed: 2" in (path / "settings.yaml").read_text()
+    assert (path / "cache").is_dir()  # what was computed is not lost
+    with pytest.raises(InputError, match="holds a run already"):
+        RunFolder(path, settings_of(seed=3), fabric, resume=False)
+    with pytest.raises(InputError, match="cannot go on with run.seed"):
+        RunFolder(path, settings_of(seed=3), fabric, resume=True)
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path, fabric):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="must be new, empty or a run's folder"):
@@ -277,6 +294,7 @@ def test_signals_are_taken_only_inside_the_block():
         (InputError("rate must be 1"), 2, "toy: rate must be 1\n"),
         (Stopped("stopped after step 3"), 130, "toy: stopped after step 3\n"),
         (KeyboardInterrupt(), 130, "toy: stopped\n"),
+        (MemoryError("no room"), 2, "toy: out of memory, smaller batches help: no room\n"),
         (OSError(28, "No space left on device", "a.b"), 2, "toy: No space left on device: a.b\n"),
     ],
 )

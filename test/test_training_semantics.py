@@ -214,9 +214,11 @@ def test_the_checkpoint_alone_predicts(whole):
 
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(words, whole, tmp_path):
-    output = tmp_path / "run"
-    train(output, words, "--run.steps", "8")
-    train(output, words, "--run.steps", STEPS, "--resume")
+    output, field = tmp_path / "run", tmp_path / "field.safetensors"
+    save_checkpoint(field, lively_checkpoint())
+    train(output, words, "--run.steps", "8", "--checkpoint", str(field))
+    save_checkpoint(field, lively_checkpoint(seed=8))  # stage 1 went on; this run stands still
+    train(output, ["--resume", "--run.steps", STEPS])
     assert_same_run(output, whole)
 
 
@@ -287,8 +289,9 @@ def test_clusters_found_by_kmeans_on_a_whitened_code(words, tmp_path):
     )
     naming = "--head.clusters 24 --naming.cover labelled --naming.unseen true --sample.pixels 500"
     train(output, words, "--run.steps", "4", *more.split(), *naming.split())
+    rates = {"learning_rate", "learning_rate_probes"}
     for step in lines(output / "metrics.jsonl"):
-        assert set(step) - {"code_probe", "direct_probe"} == {"step", "total"}
+        assert set(step) - {"code_probe", "direct_probe"} == {"step", "total", *rates}
     state = load_checkpoint(output / "semantics.safetensors").state
     centers = state["semantics.stego_cluster_head.cluster_centers"]
     torch.testing.assert_close(centers.norm(dim=1), torch.ones(24))
@@ -299,20 +302,36 @@ def test_clusters_found_by_kmeans_on_a_whitened_code(words, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
-        ("checkpoint", "absent.safetensors", "checkpoint absent.safetensors cannot be read"),
+        ("checkpoint", "absent.safetensors", "'absent.safetensors' is neither a file nor a name"),
+        ("checkpoint", "", "--checkpoint must name the network of stage 1, got none"),
         ("data.stores", "", "a run needs at least one frame store in data.stores, got none"),
         ("data.validation", "", "clusters get their names from labels: data.validation must name"),
-        ("data.cameras", "camera_07", "a drive of data.stores must have one of data.cameras"),
+        ("data.cameras", "camera_07", "must have a camera of --data.cameras, camera_07; their"),
         ("crops.memory", "9", "crops.memory must hold the 10 crops of a step, got 9"),
         ("head.clusters", "7", "19 classes need as many clusters, got 7"),
         ("head.code_width", "7", "unknown setting 'head.code_width'"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(words, tmp_path, capsys, setting, value, sentence):
-    output = str(tmp_path / "run")
+    output = tmp_path / "run"
     more = ["--run.steps", "4", f"--{setting}", value]
-    assert train_semantics.main([*words, "--output", output, *more]) == 2
+    assert train_semantics.main([*words, "--output", str(output), *more]) == 2
     assert sentence in capsys.readouterr().err
+    assert not list(output.glob("*.safetensors"))
+
+
+def test_the_best_checkpoint_of_a_run_without_validation(words, tmp_path, capsys):
+    save_checkpoint(tmp_path / "field.safetensors", lively_checkpoint())
+    more = ["--output", str(tmp_path / "run"), "--checkpoint"]
+    best = str(tmp_path / "field_best.safetensors")
+    assert train_semantics.main([*words, *more, best]) == 2
+    hint = (
+        f"the run had no validation, which finds the best; {tmp_path}/field.safetensors is there"
+    )
+    assert hint in capsys.readouterr().err
+    # The same folder takes the corrected command.
+    right = str(tmp_path / "field.safetensors")
+    train(tmp_path / "run", [*words, "--checkpoint", right], "--run.steps", "1")
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(words, tmp_path, capsys):

@@ -57,6 +57,32 @@ def test_defaults_file_and_words_lie_over_each_other(tmp_path):
     assert settings.rays.kind == "aligned"
 
 
+def test_a_resumed_run_takes_its_settings_from_its_folder(tmp_path):
+    stored = parse("--rate", "3e-5", "--rays.offsets", "4,5", "--run.steps", "70")
+    write_settings(tmp_path / "settings.yaml", stored)
+
+    def again(*words: str) -> Settings:
+        return parse_command(
+            [*words, "--output", str(tmp_path)], Settings(), "toy", "about"
+        ).settings
+
+    assert again("--resume") == stored
+    longer = again("--resume", "--run.steps", "90")
+    assert (longer.run.steps, longer.rate, longer.rays.offsets) == (90, 3e-5, (4, 5))
+    assert again() == Settings()  # without --resume it is another run
+    # Settings that there no longer are do not stand in the way here; the run's folder tells them.
+    with (tmp_path / "settings.yaml").open("a") as file:
+        file.write("forgotten: 1\n")
+    assert again("--resume") == stored
+
+
+def test_there_must_be_something_to_resume_or_to_begin(tmp_path):
+    words = ["--resume", "--output", str(tmp_path / "new")]
+    with pytest.raises(InputError, match="new holds no run to go on with; --config or settings"):
+        parse_command(words, Settings(), "toy", "about")
+    assert parse_command([*words, "--rate", "1"], Settings(), "toy", "about").resume
+
+
 def test_words_become_values_of_the_right_type():
     words = "--rate 1 --flip false --rays.offsets=[3,4] --model.image_size 96,320"
     settings = parse(*words.split(), "--model.backbone", "123")

@@ -65,6 +65,8 @@ class ItemTensors:
         shift: (2,) pixels the target's image is moved down and right.
         flipped: Whether the encoder sees the image mirrored.
         groups: What is rendered.
+        depth: (H, W) known depth of the encoded image along its optical axis, metres; 0 where it
+            is not known; empty where the drive has none. Nothing is learned from it.
     """
 
     image: torch.Tensor
@@ -73,6 +75,7 @@ class ItemTensors:
     shift: torch.Tensor
     flipped: torch.Tensor
     groups: tuple[GroupTensors, ...]
+    depth: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def load_item(
     if mirrored:
         image = image.flip(-1)
         K_norm[0, 2] *= -1
+    depth = _depth(store, item.encoder)
     per_group = rays.patches // len(item.groups)
     return ItemTensors(
         image=image,
@@ -164,6 +168,7 @@ def load_item(
         shift=torch.tensor(shift),
         flipped=torch.tensor(flipped),
         groups=tuple(group_of(group, per_group) for group in item.groups),
+        depth=depth.flip(-1) if mirrored else depth,
     )
 
 
@@ -197,6 +202,12 @@ def _targets(
     blank = torch.full((cache.width, *token_grid), torch.nan)
     tokens = torch.stack([cache.taps(v)[3].float() if cache.has(v) else blank for v in views])
     return tokens.flip(-1) if mirrored else tokens
+
+
+def _depth(store: FrameStore, view: View) -> torch.Tensor:
+    """Return what a drive knows of the depth of a view, in float32; empty where it has none."""
+    depth = store.depth(view.camera, view.frame)
+    return torch.zeros(0) if depth is None else torch.from_numpy(np.array(depth)).float()
 
 
 def _hints(
@@ -242,7 +253,7 @@ def _item_to(item: ItemTensors, device: torch.device) -> ItemTensors:
         )
         for g in item.groups
     )
-    names = ("image", "K_norm", "taps", "flipped")
+    names = ("image", "K_norm", "taps", "flipped", "depth")
     moved = {name: getattr(item, name).to(device, non_blocking=True) for name in names}
     return replace(item, groups=groups, **moved)
 

@@ -22,13 +22,12 @@ from scenedino_ros.core.device import (
     resident_memory,
 )
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.core.pretrained import load_backbone
 from scenedino_ros.recordings.frame_store import StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 from train.feature_cache import encoder_key
 from train.field_batch import FieldBatch
 from train.field_data import FieldData
-from train.field_model import FieldTraining, target_encoder
+from train.field_model import FieldTraining, load_encoder, target_encoder
 from train.field_settings import FieldSettings
 from train.plain_step import PlainTraining
 from train.settings import read_settings, write_settings
@@ -50,7 +49,7 @@ def build(settings: FieldSettings, variant: str) -> FieldTraining:
     settings = replace(settings, run=replace(settings.run, precision=precision))
     torch.manual_seed(settings.run.seed)
     training = (PlainTraining if variant == PLAIN else FieldTraining)(settings, None)
-    load_backbone(training.network.encoder, settings.encoder.weights)
+    load_encoder(training, settings)
     if settings.encoder.trainable or variant == PLAIN:
         torch.manual_seed(settings.run.seed)
         training.target = target_encoder(settings)

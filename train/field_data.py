@@ -1,6 +1,5 @@
 """The drives of a stage-1 run: which items there are, and any of them as tensors."""
 
-import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ from train.field_batch import ItemTensors, draw_detail, load_item
 from train.field_items import Item, NearbyViews, View, check_rig, published_item
 from train.field_settings import FieldSettings
 from train.randomness import item_generator
+from train.store_paths import store_paths
 from train.views import FISHEYE_OFFSETS
 
 _STANDING = 0.1  # metres per frame
+_AHEAD = 0.7  # cosine between a camera's axis and where the drive goes
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class FieldData:
         self._drives: list[_Drive] = []
         self._shares: list[float] = []
         for number, pattern in enumerate(stores):
-            paths = sorted(glob.glob(pattern)) or [pattern]
+            paths = store_paths(pattern)
             every = settings.data.every[number % len(settings.data.every)]
-            drives = [self._open(Path(path), every, cache) for path in paths]
+            drives = [self._open(path, every, cache) for path in paths]
             frames = [len(drive.encoders) for drive in drives]
             share = settings.data.shares[number] if settings.data.shares else sum(frames)
             self._drives += drives
@@ -73,7 +74,7 @@ class FieldData:
             raise InputError(
                 f"{path} must have images of {settings.model.image_size}, got {store.image_size}"
             )
-        cameras = [name for name in settings.data.encoder_cameras if name in store.cameras]
+        cameras = encoder_cameras(store, settings.data.encoder_cameras)
         frames = np.arange(len(store))
         if settings.data.views == "published":
             check_rig(store)
@@ -83,8 +84,8 @@ class FieldData:
         targets = tuple(View(camera, frame) for camera in store.cameras for frame in frames)
         if not encoders:
             raise InputError(
-                f"{path} must have usable frames of {' or '.join(settings.data.encoder_cameras)}, "
-                f"got {len(frames)} frames and cameras {', '.join(store.cameras)}"
+                f"{path} must have frames that an item can be built around, got none of "
+                f"{len(store)}; data.views is {settings.data.views}"
             )
         found = None
         if cache is not None:
@@ -190,6 +191,37 @@ class FieldData:
             found = drive.nearby.item(encoder, data.loss_views, data.sources, generator)
             if found is not None:
                 return drive, found
+
+
+def encoder_cameras(store: FrameStore, wanted: tuple[str, ...]) -> list[str]:
+    """Return the cameras of a drive whose images are encoded.
+
+    Args:
+        store: The drive.
+        wanted: Their names; empty: those that look where the drive goes, or all if none does.
+
+    Raises:
+        InputError: If the drive has none of those wanted.
+    """
+    if wanted:
+        found = [name for name in wanted if name in store.cameras]
+        if not found:
+            raise InputError(
+                f"{store.path} must have a camera of --data.encoder_cameras, "
+                f"{', '.join(wanted)}; its cameras are {', '.join(store.cameras)}"
+            )
+        return found
+    # Displacements in the body's own frame, so that a drive may turn as it likes.
+    T = store.T_world_body
+    steps = np.einsum("nji,nj->ni", T[:-1, :3, :3], np.diff(T[:, :3, 3], axis=0))
+    steps[store.breaks()[1:]] = 0
+    forward = steps.sum(axis=0)
+    length = np.linalg.norm(forward)
+    if length < _STANDING:
+        return list(store.cameras)
+    axes = {name: camera.T_body_cam[:3, 2] for name, camera in store.cameras.items()}
+    ahead = [name for name, axis in axes.items() if axis @ forward > _AHEAD * length]
+    return ahead or list(store.cameras)
 
 
 def published_keyframes(store: FrameStore) -> np.ndarray:

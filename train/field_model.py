@@ -6,13 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from scenedino_ros.checkpoints.hub import locate_backbone
 from scenedino_ros.core.checkpoint import Checkpoint
 from scenedino_ros.core.encoder import patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.field import sample_map
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model import SceneDino
-from scenedino_ros.core.pretrained import TargetEncoder
+from scenedino_ros.core.pretrained import RANDOM, TargetEncoder, load_backbone
 from scenedino_ros.core.render import sample_distances
 from train.downsampler import PatchSalience
 from train.fast_step import render_patches_fast, training_map
@@ -315,10 +316,21 @@ def _patch_mean(tokens: torch.Tensor, rays: RayPatches) -> torch.Tensor:
     return functional.normalize(means, dim=-1)
 
 
-def target_encoder(settings: FieldSettings) -> TargetEncoder:
-    """Return the frozen backbone of a run's targets, in the run's precision."""
+def load_encoder(training: FieldTraining, settings: FieldSettings) -> None:
+    """Fill the encoder with the weights that a run starts from."""
+    load_backbone(training.network.encoder, locate_backbone(settings.encoder.weights))
+
+
+def target_encoder(settings: FieldSettings, *, stored: bool = False) -> TargetEncoder:
+    """Return the frozen backbone of a run's targets, in the run's precision.
+
+    Args:
+        settings: The run.
+        stored: Its weights will come from the run's state.
+    """
     precision = torch.bfloat16 if settings.run.precision == "bf16-mixed" else torch.float32
-    sources = settings.encoder.target_weights or (settings.encoder.weights,)
+    names = settings.encoder.target_weights or (settings.encoder.weights,)
+    sources = [RANDOM if stored else locate_backbone(name) for name in names]
     return TargetEncoder(settings.target_backbone, settings.model.image_size, sources, precision)
 
 
@@ -332,3 +344,12 @@ def learning_groups(training: FieldTraining) -> list[dict[str, object]]:
     if encoder:
         groups.append({"params": encoder, "lr": settings.encoder.learning_rate})
     return groups
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the learning rates of the groups of `learning_groups`, by name."""
+    names = ("learning_rate", "learning_rate_encoder")
+    return {
+        name: float(group["lr"])
+        for name, group in zip(names, optimizer.param_groups, strict=False)
+    }

@@ -21,7 +21,9 @@ class DataSettings:
         128, "Items a validation looks at; the same number for every process", low=1, live=True
     )
     encoder_cameras: tuple[str, ...] = setting(
-        ("camera_00", "camera_01"), "Cameras whose images are encoded, where a drive has them"
+        (),
+        "Cameras whose images are encoded, where a drive has them; empty: those that look within "
+        "45 degrees of where the drive goes, or all where none does",
     )
     every: tuple[int, ...] = setting(
         (1,), "Encode every n-th frame: one number for all, or one for each entry of stores", low=1
@@ -48,7 +50,9 @@ class EncoderSettings:
     """The image encoder, and the frozen backbone that gives the targets."""
 
     weights: str = setting(
-        "timm", "Weights the encoder starts from: timm, fit3d, a file, or random to try things out"
+        "timm",
+        "Weights the encoder starts from: timm, fit3d, a file (a checkpoint of this package, or "
+        "weights alone), default or a published name for that checkpoint's, or random",
     )
     trainable: bool = setting(
         True, "Whether the encoder learns; if not, its output is computed once and cached"
@@ -160,8 +164,8 @@ class FieldSettings:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     start: str = setting(
         "",
-        "Checkpoint whose decoder and point network the run starts from, for instance the default "
-        "model; empty: random weights",
+        "Checkpoint whose decoder and point network the run starts from, a file or a name such as "
+        "default; empty: random weights",
     )
     flip: bool = setting(True, "Mirror what the encoder sees, and its map back, half of the time")
     mirror: bool = setting(False, "Mirror whole items, poses included, half of the time")

@@ -156,6 +156,10 @@ def exit_code(name: str, body: Callable[[], None]) -> int:
     except SceneDinoError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        reason = " ".join(str(error).split())
+        print(f"{name}: out of memory, smaller batches help: {reason}", file=sys.stderr)
+        return 2
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         print(f"{name}: {error.strerror or error}{where}", file=sys.stderr)

@@ -8,6 +8,9 @@ A run's folder holds
 - ``metrics.jsonl``, ``validation.jsonl``: a line of JSON per step, and per validation;
 - ``tensorboard/``, ``pictures/``.
 
+A run that failed before its first step was done has not begun, and its folder is free for another
+start with any settings; what it had computed stays, such as cached features.
+
 A loop uses it like this; test/test_training_run.py runs exactly these lines, kills them with
 ``kill -9``, and compares one process with two::
 
@@ -92,10 +95,17 @@ from train.nonfinite import check_finite
 from train.origin import add_start
 from train.progress import Show, progress
 from train.records import Records
-from train.settings import RunSettings, changed_settings, read_overlay, write_settings
+from train.settings import (
+    SETTINGS_FILE,
+    RunSettings,
+    changed_settings,
+    read_overlay,
+    write_settings,
+)
 from train.state import load_state, save_state
 
-_SETTINGS, _STATE = "settings.yaml", "state.safetensors"
+_STATE, _METRICS = "state.safetensors", "metrics.jsonl"
+_SHOWN = 5  # changed settings named in a message
 
 
 class StageSettings(Protocol):
@@ -149,6 +159,11 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
+    @property
+    def has_state(self) -> bool:
+        """Whether a saved state is there, which `restore` brings back: all weights are in it."""
+        return (self.path / _STATE).exists()
+
     def restore(
         self, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
     ) -> tuple[int, dict[str, Any]]:
@@ -165,7 +180,7 @@ class RunFolder:
             CheckpointError: If the state is damaged or of other modules.
         """
         first, extra = 0, dict[str, Any]()
-        if (self.path / _STATE).exists():
+        if self.has_state:
             first, extra = load_state(self.path / _STATE, modules, optimizers)
         if self._fabric.is_global_zero:
             records = Records(self.path, first, self._run.log_every)
@@ -253,16 +268,24 @@ class RunFolder:
             raise InputError(f"{self.path} is in use by another process") from None
         for partial in self.path.glob(".*.partial"):  # of a process that was killed
             partial.unlink()
-        if (self.path / _SETTINGS).exists():
-            self._check_settings(settings, resume)
+        if (self.path / SETTINGS_FILE).exists():
+            if self._has_begun():
+                self._check_settings(settings, resume)
         elif any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise InputError(f"{self.path} must be new, empty or a run's folder; it holds others")
-        write_settings(self.path / _SETTINGS, settings)
+        write_settings(self.path / SETTINGS_FILE, settings)
+
+    def _has_begun(self) -> bool:
+        """Tell whether a step of the run in the folder was ever done."""
+        metrics = self.path / _METRICS
+        return self.has_state or (metrics.exists() and metrics.stat().st_size > 0)
 
     def _check_settings(self, settings: StageSettings, resume: bool) -> None:
         if not resume:
             raise InputError(f"{self.path} holds a run already; --resume goes on with it")
-        stored = read_overlay(self.path / _SETTINGS)
+        stored = read_overlay(self.path / SETTINGS_FILE)
         changed = changed_settings(stored, settings)
         if changed:
-            raise InputError(f"the run in {self.path} cannot go on with {', '.join(changed)}")
+            more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+            told = ", ".join(changed[:_SHOWN])
+            raise InputError(f"the run in {self.path} cannot go on with {told}{more}")

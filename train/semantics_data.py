@@ -1,8 +1,6 @@
 """The images of stage 2: which there are, and any of them with all the draws of its step."""
 
-import glob
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from train.distillation import kept_channels
 from train.field_items import View
 from train.randomness import item_generator
 from train.semantics_settings import SemanticsSettings
+from train.store_paths import store_paths
 from train.surface import N_BINS, OVERSAMPLING, BallDraws
 
 NO_CLASS = -1
@@ -103,7 +102,8 @@ class SemanticsData:
         self._side = _Pool(views_of(stores, data.side_cameras, data.every), labelled=False)
         if not self._front.views:
             raise InputError(
-                f"a drive of data.stores must have one of data.cameras, {', '.join(data.cameras)}"
+                "a drive of data.stores must have a camera of --data.cameras, "
+                f"{', '.join(data.cameras)}; their cameras are {_names(stores)}"
             )
 
     @property
@@ -171,8 +171,7 @@ def open_stores(patterns: tuple[str, ...], image_size: tuple[int, int]) -> list[
     Raises:
         InputError: If one cannot be opened or its images are of another size.
     """
-    paths = [path for pattern in patterns for path in sorted(glob.glob(pattern)) or [pattern]]
-    stores = [FrameStore(Path(path)) for path in paths]
+    stores = [FrameStore(path) for pattern in patterns for path in store_paths(pattern)]
     for store in stores:
         if store.image_size != tuple(image_size):
             raise InputError(
@@ -180,6 +179,10 @@ def open_stores(patterns: tuple[str, ...], image_size: tuple[int, int]) -> list[
                 f"got {store.image_size[0]} x {store.image_size[1]}"
             )
     return stores
+
+
+def _names(stores: list[FrameStore]) -> str:
+    return ", ".join(sorted({name for store in stores for name in store.cameras}))
 
 
 def views_of(stores: list[FrameStore], cameras: tuple[str, ...], every: int) -> Views:
@@ -200,18 +203,18 @@ def labelled_views(settings: SemanticsSettings, image_size: tuple[int, int]) -> 
         InputError: If there are none.
     """
     data = settings.data
+    stores = open_stores(data.validation, image_size)
     views = tuple(
         (store, view)
-        for store, view in views_of(
-            open_stores(data.validation, image_size), data.cameras, data.every
-        )
+        for store, view in views_of(stores, data.cameras, data.every)
         if store.label(view.camera, view.frame) is not None
     )
     if not views:
         got = ", ".join(data.validation) or "none"
+        there = f" with the cameras {_names(stores)}" if stores else ""
         raise InputError(
             "clusters get their names from labels: data.validation must name a frame store "
-            f"with labels of {', '.join(data.cameras)}, got {got}"
+            f"with labels of --data.cameras, {', '.join(data.cameras)}, got {got}{there}"
         )
     return views
 

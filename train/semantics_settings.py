@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from scenedino_ros.core.config import setting
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import CITYSCAPES19
 from train.settings import RunSettings
 from train.surface import N_BINS
 
@@ -113,7 +114,9 @@ class SampleSettings:
 class SemanticsSettings:
     """A run of stage 2."""
 
-    checkpoint: str = setting("", "The network of stage 1; a semantic head it has is replaced")
+    checkpoint: str = setting(
+        "", "The network of stage 1, a file or a name; a semantic head it has is replaced"
+    )
     run: RunSettings = field(
         default_factory=lambda: RunSettings(steps=1000, save_every=100, picture_every=100)
     )
@@ -129,6 +132,12 @@ class SemanticsSettings:
         Raises:
             InputError: Naming the settings, what was expected and what came.
         """
+        classes = len(CITYSCAPES19)
+        if self.naming.cover == "all" and self.head.clusters < classes:
+            raise InputError(
+                f"{classes} classes need as many clusters, got {self.head.clusters} in "
+                "head.clusters with naming.cover all"
+            )
         if self.crops.memory <= self.crops.neighbours:
             raise InputError(
                 f"crops.memory must exceed crops.neighbours, {self.crops.neighbours}, "

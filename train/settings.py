@@ -16,6 +16,7 @@ from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_se
 from scenedino_ros.export import write_atomically
 
 T = TypeVar("T")
+SETTINGS_FILE = "settings.yaml"  # of a run, in its folder
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -78,7 +79,8 @@ def parse_command(argv: Sequence[str] | None, defaults: T, prog: str, about: str
         about: One paragraph for ``--help``.
 
     Raises:
-        InputError: If a setting is unknown, of the wrong type or out of range.
+        InputError: If a setting is unknown, of the wrong type or out of range, or there is neither
+            a run to resume nor anything said of a new one.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -90,11 +92,28 @@ def parse_command(argv: Sequence[str] | None, defaults: T, prog: str, about: str
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the run")
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings laid over defaults")
     parser.add_argument(
-        "--resume", action="store_true", help="go on where the run in DIR stopped, if there is one"
+        "--resume",
+        action="store_true",
+        help="go on where the run in DIR stopped, with its settings where no others are named; "
+        "begin one if there is none",
     )
     options, rest = parser.parse_known_args(argv)
+    if options.resume:
+        stored = options.output / SETTINGS_FILE
+        if stored.exists():
+            defaults = apply_settings(defaults, _known(defaults, read_overlay(stored)))
+        elif options.config is None and not rest:
+            raise InputError(
+                f"{options.output} holds no run to go on with; --config or settings begin one"
+            )
     settings = read_settings(defaults, options.config, rest)
     return Command(settings, options.output, options.resume)
+
+
+def _known(settings: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose settings there still are; `changed_settings` tells of the others."""
+    known = {item.name for item in walk_settings(settings)}
+    return {name: value for name, value in values.items() if name in known}
 
 
 def read_settings(defaults: T, config: Path | None, words: Sequence[str]) -> T:

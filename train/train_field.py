@@ -15,14 +15,21 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from scenedino_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.core.checkpoint import save_checkpoint
 from scenedino_ros.core.encoder import Encoder
-from scenedino_ros.core.pretrained import load_backbone
+from train.encoded_view import DepthErrors
 from train.feature_cache import encoder_key
 from train.field_batch import FieldBatch
 from train.field_caches import fill_features, fill_hints
 from train.field_data import FieldData
-from train.field_model import FieldTraining, learning_groups, target_encoder
+from train.field_model import (
+    FieldTraining,
+    learning_groups,
+    learning_rates,
+    load_encoder,
+    target_encoder,
+)
 from train.field_pictures import field_pictures
 from train.field_settings import FieldSettings
 from train.launch import exit_code, launch, local_items, reduce_losses, stop_signals
@@ -36,20 +43,15 @@ NAME = "python -m train.train_field"
 def fit(command: Command[FieldSettings]) -> None:
     """Train until the last step, or until asked to stop."""
     settings, fabric = command.settings, launch(command.settings.run)
-    # A frozen encoder's own features are the targets; they are cached.
-    target = target_encoder(settings) if settings.encoder.trainable else None
-    training = FieldTraining(settings, target)
-    load_backbone(training.network.encoder, settings.encoder.weights)
-    if settings.start:
-        training.start_from(load_checkpoint(Path(settings.start)))
-    optimizer = torch.optim.Adam(learning_groups(training))
-    rates = [group["lr"] for group in optimizer.param_groups]
-    model, adam = fabric.setup(training, optimizer)
-    parts = ({"model": training}, {"adam": optimizer})
     with RunFolder(command.output, settings, fabric, resume=command.resume) as run:
+        training = _build(settings, stored=run.has_state)
+        optimizer = torch.optim.Adam(learning_groups(training))
+        rates = [group["lr"] for group in optimizer.param_groups]
+        model, adam = fabric.setup(training, optimizer)
+        parts = ({"model": training}, {"adam": optimizer})
+        first, extra = run.restore(*parts)  # before features of a frozen encoder are looked up
         data, validation = _open_data(settings, training.network.encoder, run.path, fabric)
         make_batch = partial(_batch, data, local_items(fabric, settings.run.batch_size))
-        first, extra = run.restore(*parts)
         best = extra.get("best", float("inf"))
         with (
             stop_signals() as stop,
@@ -76,7 +78,7 @@ def fit(command: Command[FieldSettings]) -> None:
                 run.check_finite(step, reduced.values, batch.items)
                 adam.step()
                 adam.zero_grad()
-                run.log(step, reduced.values)
+                run.log(step, reduced.values | learning_rates(optimizer))
                 show(step, reduced.values)
                 if run.is_due(step, settings.run.picture_every):
                     _show(run, step, training, batch)
@@ -93,13 +95,35 @@ def fit(command: Command[FieldSettings]) -> None:
                     raise run.stopped(step + 1)
 
 
+def _build(settings: FieldSettings, *, stored: bool) -> FieldTraining:
+    """Return what is trained, with the weights it starts from.
+
+    Args:
+        settings: The run.
+        stored: All weights will come from the run's state: no other file is needed.
+    """
+    # A frozen encoder's own features are the targets; they are cached.
+    target = target_encoder(settings, stored=stored) if settings.encoder.trainable else None
+    training = FieldTraining(settings, target)
+    if stored:
+        return training
+    load_encoder(training, settings)
+    if settings.start:
+        training.start_from(load_named_or_path(settings.start))
+    return training
+
+
 def validate(
     training: FieldTraining, data: FieldData, settings: FieldSettings, fabric: Fabric
 ) -> dict[str, float]:
-    """Return the mean losses of the validation's items, the same at every call."""
+    """Return the mean losses of the validation's items, the same at every call.
+
+    Where the depth of encoded images is known, its mean errors are among them.
+    """
     per_process = math.ceil(settings.data.validation_items / fabric.world_size)
     places = local_items(fabric, per_process * fabric.world_size)
     found: dict[str, list[torch.Tensor]] = {}
+    depth = DepthErrors()
     training.eval()
     with torch.no_grad():
         for place in places:
@@ -107,9 +131,11 @@ def validate(
             batch = fabric.to_device(FieldBatch(items, settings.phase(settings.run.steps)))
             for name, value in training(batch).items():
                 found.setdefault(name, []).append(value)
+            depth.add(training, batch.items[0])
     training.train()
     means = {name: torch.stack(values).mean() for name, values in found.items()}
-    return reduce_losses(fabric, means, stop=False).values
+    values = reduce_losses(fabric, means, stop=False).values
+    return values | depth.means(fabric)
 
 
 def _show(run: RunFolder, step: int, training: FieldTraining, batch: FieldBatch) -> None:

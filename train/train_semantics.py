@@ -1,29 +1,31 @@
 """Stage 2: learn a semantic head on the frozen field of stage 1, without labels.
 
     python -m train.train_semantics --config train/configs/semantics_dino_vitb8.yaml \
-        --checkpoint runs/field/field_best.safetensors --output runs/semantics
+        --checkpoint runs/field/field.safetensors --output runs/semantics
 
 A step looks at a few single images. Neighbourhoods of their surfaces are compared with each other
 in the features of the field, and a code is learned that makes the comparisons clearer. Clusters
 of the codes, and of the features themselves, become the classes; labels only give them names.
 Linear (or MLP) probes learn from labels beside them, and change neither features nor code.
 
-The run's folder then holds ``semantics.safetensors``, a checkpoint like any other with the whole
+The run's folder then holds ``stage1.safetensors``, a copy of the network of stage 1 that the run
+stands on, ``semantics.safetensors``, a checkpoint like any other with the whole
 network; ``semantics_best.safetensors`` is the one with the best clusters on validation drives.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.cli.progress import counting
 from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model import SceneDino
 from train.cluster_panel import Panel, choose_views, random_panel, regular_panel
@@ -42,17 +44,18 @@ from train.settings import Command, parse_command
 
 NAME = "python -m train.train_semantics"
 _HEAD = "semantics."
+_STAGE1 = "stage1.safetensors"  # a copy of the network that the run stands on
 _PICTURES = 2  # validation images that are shown
 
 
 def fit(command: Command[SemanticsSettings]) -> None:
     """Train until the last step, or until asked to stop."""
     settings, fabric = command.settings, launch(command.settings.run)
-    stage1 = without_head(load_checkpoint(Path(settings.checkpoint)))
-    network = build_model(stage1).to(fabric.device)
-    config = head_config(stage1.config, settings)
-    data = SemanticsData(settings, config)
     with RunFolder(command.output, settings, fabric, resume=command.resume) as run:
+        stage1 = without_head(_stage1(run, settings))
+        network = build_model(stage1).to(fabric.device)
+        config = head_config(stage1.config, settings)
+        data = SemanticsData(settings, config)
         field = FrozenField(network, settings.data.cache_mb)
         panel, sample = _panels(field, data, network, settings, fabric)
         training = SemanticTraining(settings, config)
@@ -64,6 +67,8 @@ def fit(command: Command[SemanticsSettings]) -> None:
         best = extra.get("best", -1.0)
         if not first:
             begin(training, sample, network, settings)
+            if fabric.is_global_zero:
+                save_checkpoint(run.path / _STAGE1, stage1)
         with (
             stop_signals() as stop,
             run.progress(first) as show,
@@ -87,7 +92,7 @@ def fit(command: Command[SemanticsSettings]) -> None:
                     parameter.grad = None
                 adam.step()
                 adam.zero_grad()
-                run.log(step, reduced.values)
+                run.log(step, reduced.values | learning_rates(optimizer))
                 show(step, reduced.values)
                 if run.is_due(step, settings.naming.every):
                     scored = validate(training, panel, sample, network, settings, step)
@@ -107,6 +112,20 @@ def fit(command: Command[SemanticsSettings]) -> None:
                     raise run.stopped(step + 1)
 
 
+def _stage1(run: RunFolder, settings: SemanticsSettings) -> Checkpoint:
+    """Return the network of stage 1; a run that goes on takes its own copy, which never changes.
+
+    Raises:
+        InputError: If no checkpoint is named.
+        CheckpointError: If it cannot be read.
+    """
+    if run.has_state and (run.path / _STAGE1).exists():
+        return load_checkpoint(run.path / _STAGE1)
+    if not settings.checkpoint:
+        raise InputError("--checkpoint must name the network of stage 1, got none")
+    return load_named_or_path(settings.checkpoint)
+
+
 def learning_groups(
     training: SemanticTraining, settings: SemanticsSettings
 ) -> list[dict[str, object]]:
@@ -119,6 +138,13 @@ def learning_groups(
         {"params": code, "lr": rate},
         {"params": others, "lr": rate * settings.head.probe_factor},
     ]
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the learning rates of `learning_groups`, by name."""
+    names = ("learning_rate", "learning_rate_probes")
+    groups = optimizer.param_groups
+    return {name: float(group["lr"]) for name, group in zip(names, groups, strict=True)}
 
 
 def begin(
