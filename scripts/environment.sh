@@ -227,22 +227,32 @@ sys.exit(int(numpy.__version__.split(".")[0]) < 2)' 2>/dev/null; then
     --progress-bar off --quiet "${options[@]}" >&2
 }
 
-# Lets the environment import this clone and gives it the commands of setup.py.
-add_this_package() {
-  local entry command
-  echo "$ROOT" >"$ENVIRONMENT/lib/python$VERSION/site-packages/scenedino_ros.pth"
-  for entry in scenedino=scenedino_ros.cli.main scenedino_node=scenedino_ros.ros.node; do
-    command="$ENVIRONMENT/bin/${entry%%=*}"
-    # Read by sh, then by Python: a path with blanks cannot stand in a first line.
-    cat >"$command" <<EOF
+# Prints the command that calls main of module $1: read by sh, then by Python, because a path with
+# blanks cannot stand in a first line. Processes that it spawns read it again: hence the guard.
+command_text() {
+  cat <<EOF
 #!/bin/sh
 '''exec' "$ENVIRONMENT/bin/python" "\$0" "\$@"
 ' '''
 import sys
-from ${entry#*=} import main
-sys.exit(main())
+from $1 import main
+if __name__ == "__main__":
+    sys.exit(main())
 EOF
-    chmod +x "$command"
+}
+
+# Lets the environment import this clone and gives it the commands of setup.py. Those that an
+# earlier version of this file wrote are replaced, each at once, as they may be running.
+add_this_package() {
+  local entry command text
+  echo "$ROOT" >"$ENVIRONMENT/lib/python$VERSION/site-packages/scenedino_ros.pth"
+  for entry in scenedino=scenedino_ros.cli.main scenedino_node=scenedino_ros.ros.node; do
+    command="$ENVIRONMENT/bin/${entry%%=*}"
+    text="$(command_text "${entry#*=}")"
+    [[ "$(cat "$command" 2>/dev/null)" != "$text" ]] || continue
+    printf '%s\n' "$text" >"$command.$$"
+    chmod +x "$command.$$"
+    mv -f "$command.$$" "$command"
   done
 }
 

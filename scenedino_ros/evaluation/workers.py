@@ -20,6 +20,7 @@ import torch
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import ItemTime, Stopwatch
+from scenedino_ros.spawning import WorkerContext
 
 Work = Callable[[str], Counts]
 # Makes the function that does one item, and tells the stopwatch what it predicts. It is called in
@@ -154,7 +155,7 @@ def _share(
     workers: int,
     done: Callable[[str], None],
 ) -> None:
-    context = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
+    context = WorkerContext()
     numbers, stopped = context.Queue(), context.Event()
     for number in range(workers):
         numbers.put(number)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.spawning import WorkerContext
 from scenedino_ros.synthesis.drive import StreetDrive
 from scenedino_ros.synthesis.pixel_rays import PixelRays
 from scenedino_ros.synthesis.raycast import RenderedFrame, SceneRenderer
@@ -85,7 +86,7 @@ def in_processes(
         yield from map(work, jobs)
         return
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        workers, mp_context=WorkerContext(), initializer=_start_worker
     )
     try:
         yield from pool.map(work, jobs)
