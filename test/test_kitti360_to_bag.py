@@ -306,7 +306,8 @@ def test_what_cannot_be_used_is_refused(official, tmp_path, capsys):
     cv2.imwrite(str(colour), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(InputError, match=r"grey 8-bit image of label ids, got \(4, 4, 3\)"):
         read_labels(colour)
-    assert main(["kitti360-to-bag", str(tmp_path), "-o", str(tmp_path / "bags")]) == 2
+    (tmp_path / "other").mkdir()
+    assert main(["kitti360-to-bag", str(tmp_path / "other"), "-o", str(tmp_path / "bags")]) == 2
     assert "must have data_2d_raw/<drive>/image_00" in capsys.readouterr().err
 
 

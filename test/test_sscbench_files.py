@@ -10,7 +10,8 @@ from ssc_folder import NAME, write_ssc_folder
 from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.ssc_labels import EVAL16, ssc20_labels
-from scenedino_ros.evaluation.sscbench import SscBench, frame_numbers, sequence_name
+from scenedino_ros.datasets.kitti360_folders import sequence_name
+from scenedino_ros.evaluation.sscbench import SscBench, frame_numbers
 
 FRAME = "seq_b/000005"
 

@@ -19,8 +19,9 @@ from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, kitti360_train_ids
 from scenedino_ros.core.ssc_labels import ssc20_labels
-from scenedino_ros.datasets.kitti360 import read_drive, read_labels
+from scenedino_ros.datasets.kitti360 import read_drive, read_labels, read_scan
 from scenedino_ros.datasets.kitti360_calibration import CAMERAS, read_calibration
+from scenedino_ros.datasets.kitti360_folders import sequence_name
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.evaluation.sscbench import SscBench
 from scenedino_ros.recordings.recording import Recording
@@ -36,12 +37,15 @@ pytest.importorskip("open3d", reason="Open3D cannot be imported")
 dataset = pytest.importorskip("scenedino_ros.synthesis.dataset")
 drive = pytest.importorskip("scenedino_ros.synthesis.drive")
 layout = pytest.importorskip("scenedino_ros.synthesis.layout")
+lidar = pytest.importorskip("scenedino_ros.synthesis.lidar")
+raycast = pytest.importorskip("scenedino_ros.synthesis.raycast")
 record = pytest.importorskip("scenedino_ros.synthesis.record")
 render = pytest.importorskip("scenedino_ros.synthesis.render")
 rig = pytest.importorskip("scenedino_ros.synthesis.rig")
 
 SMALL = render.RenderSettings(rig.RigSettings(width=96, fisheye_width=96), rays_per_pixel=1)
 SETTINGS = dataset.DatasetSettings(frames=6, render=SMALL)
+DRIVE = sequence_name(3)
 ROAD, BUILDING = CITYSCAPES19.ids(("road", "building"))
 TRUTH = dict(zip(CAMERAS, rig.CAMERAS, strict=True))
 
@@ -139,7 +143,7 @@ def test_maps_of_classes_and_depth_are_not_taken_for_images(made):
 
 def test_folders_are_read_as_a_drive_of_kitti360(made):
     street = SETTINGS.drive(3)
-    found = read_drive(made.kitti360 / "data_2d_raw" / "street_0003")
+    found = read_drive(made.kitti360 / "data_2d_raw" / DRIVE)
     assert found.frames == list(range(6))
     assert found.lacking() == {}
     assert list(found.stamps_ns.values()) == [street.stamp_ns(i) for i in range(6)]
@@ -157,14 +161,35 @@ def test_folders_are_read_as_a_drive_of_kitti360(made):
 
 def test_the_cameras_own_poses_are_those_of_the_body(made):
     """Both pose files give the same drive."""
-    folder = made.kitti360 / "data_2d_raw" / "street_0003"
+    folder = made.kitti360 / "data_2d_raw" / DRIVE
     rows = np.loadtxt(folder / "cam0_to_world.txt")
     T = rows[:, 1:].reshape(-1, 4, 4)
     street = SETTINGS.drive(3)
-    expected = [street.T_world_base(i) @ rig.T_BASE_CAM for i in range(6)]
+    beyond = layout.POSES_BEYOND
+    expected = [street.T_world_base(i) @ rig.T_BASE_CAM for i in range(6 + beyond)]
     np.testing.assert_allclose(T, expected, atol=1e-12)
-    assert rows[:, 0].tolist() == list(range(6))
-    assert np.loadtxt(folder / "pose.txt").shape == (6, 12)
+    assert rows[:, 0].tolist() == list(range(6 + beyond))
+    assert np.loadtxt(folder / "pose.txt").shape == (6 + beyond, 12)
+
+
+def test_scans_lie_on_what_the_camera_sees(made):
+    """From the camera a return is where a ray ends, or hidden behind something; none floats."""
+    street = SETTINGS.drive(3)
+    found = read_drive(made.kitti360 / "data_2d_raw" / DRIVE)
+    assert list(found.scans) == list(range(6))
+    points = read_scan(found.scans[4])[:, :3]
+    assert np.linalg.norm(points, axis=1).max() <= lidar.MAX_RANGE
+    T_rect_velo = np.linalg.inv(found.calibration.T_velo_rect)
+    points = points @ T_rect_velo[:3, :3].T + T_rect_velo[:3, 3]
+    distance = np.linalg.norm(points, axis=1)
+    directions = (points / distance[:, None]).astype(np.float32)
+    T_world_cam = street.T_world_base(4) @ rig.T_BASE_CAM
+    rays = raycast.rays_in_world(directions, T_world_cam)
+    seen = render.drive_renderer(street).ranges(rays)
+    assert len(points) > 10_000
+    # Rays to returns at the very edge of something may slip past it: one of a row at most.
+    assert (seen <= distance + 0.01).mean() > 1 - 1 / 64
+    assert (np.abs(seen - distance) < 0.01).mean() > 0.8
 
 
 def test_calibration_files_give_the_rig_back(made):
@@ -179,7 +204,7 @@ def test_calibration_files_give_the_rig_back(made):
 
 def test_folders_are_read_as_the_benchmark(made):
     bench = SscBench(made.kitti360)
-    assert bench.frames == ["street_0003/000000", "street_0003/000005"]
+    assert bench.frames == [f"{DRIVE}/000000", f"{DRIVE}/000005"]
     assert bench.check() == []
     assert not bench.is_benchmark
     assert bench.image(bench.frames[1]).shape == (26, 96, 3)
@@ -192,7 +217,7 @@ def test_folders_are_read_as_the_benchmark(made):
     np.testing.assert_array_equal(target[scored], expected[scored])
     assert (expected[~scored] == 0).all()
     assert {7, 9} <= set(target[ssc.view_mask()].tolist())
-    grid = np.load(made.kitti360 / "preprocess/labels/street_0003/000005_1_1.npy")
+    grid = np.load(made.kitti360 / "preprocess/labels" / DRIVE / "000005_1_1.npy")
     assert grid.dtype == np.float32
     np.testing.assert_array_equal(ssc.evaluated_target(grid), target)
 
@@ -256,10 +281,10 @@ def test_more_drives_are_added_and_listed(tmp_path):
     data.make([1], ("folders",), voxels=False, workers=1)
     data.make([2, 1], ("folders",), voxels=False, workers=1)
     card = json.loads((data.kitti360 / "dataset.json").read_text())
-    assert card["splits"]["test"] == ["street_0001", "street_0002"]
+    assert card["splits"]["test"] == [sequence_name(1), sequence_name(2)]
     assert not (data.kitti360 / "preprocess").exists()
     assert data.make([1], ("folders",), workers=1) == 1  # now with its voxels
-    assert (data.kitti360 / "preprocess/labels/street_0001/000000_1_1.npy").exists()
+    assert (data.kitti360 / f"preprocess/labels/{sequence_name(1)}/000000_1_1.npy").exists()
 
 
 def test_other_settings_are_refused(made):
@@ -324,7 +349,7 @@ def test_after_a_kill_what_is_there_stays_and_the_rest_is_made(tmp_path, monkeyp
     options = [str(tmp_path), "--write", "folders", "--no-voxels", "--cameras", "camera_00"]
     options += ["--frames", "40", "--width", "64"]
     command = [sys.executable, "-m", "scenedino_ros.cli", "synthesize", *options]
-    images = tmp_path / "kitti360/data_2d_raw/street_0000/image_00/data_rect"
+    images = tmp_path / "kitti360/data_2d_raw" / sequence_name(0) / "image_00/data_rect"
     process = subprocess.Popen([*command, "--workers", "1"], stderr=subprocess.DEVNULL)
     try:
         while len(list(images.glob("0*.png"))) < 3:
@@ -340,7 +365,7 @@ def test_after_a_kill_what_is_there_stays_and_the_rest_is_made(tmp_path, monkeyp
     assert {path: path.stat().st_mtime_ns for path in there} == there
     settings = render.RenderSettings(rig.RigSettings(("camera_00",), 64))
     frame = render.render_frame(drive.StreetDrive(0, 40), settings, 2)["camera_00"]
-    found = cv2.imread(str(images / "000002.png"))[..., ::-1]
+    found = cv2.imread(str(images / "0000000002.png"))[..., ::-1]
     np.testing.assert_array_equal(found, frame.rgb)
 
 
@@ -354,16 +379,18 @@ def test_jobs_come_back_in_order_and_their_errors_too():
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
-    """A killed run leaves nobody behind."""
+    """A killed run leaves nobody behind, also one that was started without a guard."""
     script = tmp_path / "run.py"
     script.write_text(
-        "import os, time\n"
         "from scenedino_ros.synthesis.render import in_processes\n"
+        "from work import work\n"
+        "list(in_processes(work, [0, 1], workers=2))\n"
+    )
+    (tmp_path / "work.py").write_text(
+        "import os, time\n"
         "def work(job):\n"
         f"    open({str(tmp_path / 'pid')!r} + str(job), 'w').write(str(os.getpid()))\n"
         "    time.sleep(600)\n"
-        "if __name__ == '__main__':\n"
-        "    list(in_processes(work, [0, 1], workers=2))\n"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     process = subprocess.Popen([sys.executable, str(script)], env=env)

@@ -94,9 +94,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pairs(options: argparse.Namespace) -> "PairData":
+    from scenedino_ros.datasets.kitti360 import only_drive
     from scenedino_ros.evaluation.pair_data import DrivePairs, RealEstatePairs, StorePairs
 
-    folder: Path = options.data
+    folder = only_drive(options.data)
     if (folder / "store.json").is_file():
         return StorePairs(folder, options.camera, options.stride, options.every)
     if (folder / "image_00").is_dir():

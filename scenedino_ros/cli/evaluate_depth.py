@@ -2,6 +2,7 @@
 
 DATA is a KITTI-360 drive with Velodyne scans (data_2d_raw/<drive> of the official layout, or one
 folder that holds image_00, calibration and velodyne_points), or a frame store with depth maps.
+Drives that 'scenedino synthesize --write folders' made are in the official layout.
 
 A flat road, and the mean depth image of the training frames, are scored on the same pixels: a
 model that does not beat them has shown little about seeing.
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the frames that are not scored yet, and say what came out."""
     network = network_from(options)
+    from scenedino_ros.datasets.kitti360 import only_drive
     from scenedino_ros.evaluation.depth import DepthEvaluation
     from scenedino_ros.evaluation.depth_data import DriveDepth, StoreDepth
     from scenedino_ros.evaluation.lidar_depth import KITTI360_ROAD, Road
@@ -74,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     if (options.data / "store.json").is_file():
         data = StoreDepth(options.data, options.camera, options.limits or StoreDepth.limits)
     elif options.data.is_dir():
-        data = DriveDepth(options.data, options.limits or DriveDepth.limits)
+        data = DriveDepth(only_drive(options.data), options.limits or DriveDepth.limits)
     else:
         raise InputError(f"there is no drive or frame store at {options.data}")
     evaluation = DepthEvaluation(

@@ -2,9 +2,10 @@
 
 DRIVE is a folder with image_00, calibration and occupancy/NNNNNNNNNN.npz, whose grids are those of
 SSCBench-KITTI-360 (256 x 256 x 32 voxels of 0.2 m in the Velodyne's frame) and hold 0 free, 1
-occupied and 255 unknown. IoU, precision and recall of all known voxels in view, and of those well
-above the road, stand beside answers that look at no image: the road plane, everything occupied,
-and grids averaged from the drive's other frames.
+occupied and 255 unknown; or data_2d_raw/<drive> of a data set with the benchmark's own labels in
+voxels, such as those of 'scenedino synthesize --write folders'. IoU, precision and recall of all
+known voxels in view, and of those well above the road, stand beside answers that look at no image:
+the road plane, everything occupied, and grids averaged from the drive's other frames.
 """
 
 import argparse
@@ -46,10 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the drive."""
     network = network_from(options)
+    from scenedino_ros.datasets.kitti360 import only_drive
     from scenedino_ros.evaluation.geometry import GeometryEvaluation
 
     thresholds = options.thresholds or (network.density_threshold,)
     evaluation = GeometryEvaluation(
-        options.drive, network, thresholds, options.grow, options.frames
+        only_drive(options.drive), network, thresholds, options.grow, options.frames
     )
     return run_evaluation(evaluation, options)

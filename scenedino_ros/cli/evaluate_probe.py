@@ -16,6 +16,7 @@ from scenedino_ros.cli.evaluate_segmentation import (
     add_labelled_arguments,
     labelled_data,
     labelled_folder,
+    together,
 )
 from scenedino_ros.cli.evaluation import (
     add_network_arguments,
@@ -37,6 +38,7 @@ _EPILOG = """\
 examples:
   scenedino evaluate probe KITTI-360 --train-drives 0,2,3 --train-every 10 \\
       --checkpoint ssc-kitti-360-dino -o runs/probe
+  scenedino evaluate probe streets/kitti360 --train-drives 0,1,2,3 -o runs/probe
   scenedino evaluate probe town.store --train street.store --hidden \\
       --checkpoint model.safetensors -o runs/probe
 """
@@ -57,9 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--train-drives",
         type=numbered,
-        default=(0, 2, 3, 4, 5, 7, 10),
         metavar="N,...",
-        help="of KITTI-360 (default: the training drives of SSCBench)",
+        help="of KITTI-360 (default: the training drives of SSCBench); of a set that names its "
+        "own drives, those that are scored are then the others",
     )
     training.add_argument(
         "--train-every", type=count, default=1, metavar="N", help="only every n-th training image"
@@ -87,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from scenedino_ros.evaluation.probe_fit import FitSettings
     from scenedino_ros.evaluation.workers import all_ranks
 
+    _settle_drives(options)
     data, training = labelled_data(options), _training(options)
     if training.settings() == data.settings():
         raise InputError("the probes must be fitted on other images than those they are scored on")
@@ -126,14 +129,44 @@ def _fit(evaluation: "ProbeEvaluation", options: argparse.Namespace) -> None:
     wait_for_ranks()
 
 
-def _training(options: argparse.Namespace) -> "LabelledData":
-    from scenedino_ros.evaluation.labelled_data import Together
+def _settle_drives(options: argparse.Namespace) -> None:
+    """Choose what is scored where DATA names its own drives and is fitted on, too.
 
+    Raises:
+        InputError: If such a set is to be split and nobody says how.
+    """
+    from scenedino_ros.datasets.kitti360_folders import dataset_root
+    from scenedino_ros.evaluation.labelled_sets import card_drives
+
+    drives = card_drives(dataset_root(options.data))
+    if drives is None or options.train:
+        return
+    fitted = set(options.train_drives or ())
+    others = [drive for drive in drives if drive not in fitted]
+    if not fitted or not others:
+        raise InputError(
+            f"{options.data} has the drives {', '.join(map(str, drives))}: name some of them, not "
+            "all, with --train-drives, or another folder with --train"
+        )
+    if options.drive is None:
+        options.drive = others
+
+
+def _training(options: argparse.Namespace) -> "LabelledData":
     members = [
         member
         for folder in options.train or [options.data]
         for member in labelled_folder(
-            folder, options, options.train_drives, "train", options.train_every
+            folder, options, _training_drives(folder, options), "train", options.train_every
         )
     ]
-    return members[0] if len(members) == 1 else Together(tuple(members))
+    return together(members)
+
+
+def _training_drives(folder: Path, options: argparse.Namespace) -> tuple[int, ...] | None:
+    """Return which drives of a folder are fitted on; None: all that it names itself."""
+    from scenedino_ros.evaluation.sscbench import CARD, SPLITS
+
+    if options.train_drives or (folder / CARD).exists():
+        return options.train_drives
+    return SPLITS["train"][0]

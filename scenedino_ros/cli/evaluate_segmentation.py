@@ -1,7 +1,8 @@
 """Unsupervised segmentation of images: accuracy and mean IoU, with and without a dense CRF.
 
 DATA is one of, told by what the folder holds:
-  KITTI-360   data_2d_raw, data_2d_semantics, data_poses, calibration (drive 9 by default)
+  KITTI-360   data_2d_raw, data_2d_semantics, data_poses, calibration (drive 9 by default), or
+              what 'scenedino synthesize --write folders' made (all its drives by default)
   Cityscapes  leftImg8bit, gtFine (split val)
   BDD100K     images/10k, labels/pan_seg/bitmasks (split val)
   a frame store with labels
@@ -23,7 +24,7 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.cli.values import count
+from scenedino_ros.cli.values import count, numbered
 from scenedino_ros.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _EPILOG = """\
 examples:
   scenedino evaluate segmentation KITTI-360 --checkpoint ssc-kitti-360-dino -o runs/seg
   scenedino evaluate segmentation cityscapes --checkpoint ssc-kitti-360-dino -o runs/cityscapes
+  scenedino evaluate segmentation streets/kitti360 -o runs/streets
   scenedino evaluate segmentation bdd100k --predictions maps --no-crf -o runs/bdd
 """
 
@@ -66,7 +68,10 @@ def add_labelled_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera", default="camera_00", help="of a frame store (default: %(default)s)"
     )
     group.add_argument(
-        "--drive", type=int, default=9, metavar="N", help="of KITTI-360 (default: %(default)s)"
+        "--drive",
+        type=numbered,
+        metavar="N,...",
+        help="of KITTI-360 (default: 9; all, where a dataset.json names other drives)",
     )
     group.add_argument(
         "--split",
@@ -91,34 +96,47 @@ def labelled_data(options: argparse.Namespace) -> "LabelledData":
     Raises:
         InputError: If the folder is none of the known ones.
     """
-    (data,) = labelled_folder(
-        options.data, options, (options.drive,), options.split, options.every
+    return together(
+        labelled_folder(options.data, options, options.drive, options.split, options.every)
     )
-    return data
+
+
+def together(members: "Sequence[LabelledData]") -> "LabelledData":
+    """Return one set of images of several."""
+    from scenedino_ros.evaluation.labelled_data import Together
+
+    return members[0] if len(members) == 1 else Together(tuple(members))
 
 
 def labelled_folder(
-    folder: Path, options: argparse.Namespace, drives: Sequence[int], split: str, every: int
+    folder: Path,
+    options: argparse.Namespace,
+    drives: Sequence[int] | None,
+    split: str,
+    every: int,
 ) -> "list[LabelledData]":
     """Return the data set in a folder; of KITTI-360 one per drive.
 
     Args:
         folder: Where it is.
         options: Its camera is taken from here.
-        drives: Numbers of KITTI-360's drives.
+        drives: Numbers of KITTI-360's drives; None: 9, or all of a set that names its own.
         split: Part of Cityscapes or BDD100K.
         every: Only every n-th image.
 
     Raises:
         InputError: If the folder is none of the known ones.
     """
+    from scenedino_ros.datasets.kitti360_folders import dataset_root
     from scenedino_ros.evaluation.labelled_data import StoreImages
     from scenedino_ros.evaluation.labelled_sets import (
         Bdd100kImages,
         CityscapesImages,
         Kitti360Images,
+        card_drives,
     )
 
+    folder = dataset_root(folder)
     if (folder / "store.json").is_file():
         return [StoreImages(folder, options.camera, every)]
     if (folder / "leftImg8bit").is_dir() or (folder / "gtFine").is_dir():
@@ -126,6 +144,7 @@ def labelled_folder(
     if (folder / "images" / "10k").is_dir() or (folder / "labels" / "pan_seg").is_dir():
         return [Bdd100kImages(folder, split, every)]
     if (folder / "data_2d_semantics").is_dir():
+        drives = drives or card_drives(folder) or (9,)
         return [Kitti360Images(folder, drive, every) for drive in drives]
     raise InputError(
         f"{folder} must hold data_2d_semantics (KITTI-360), leftImg8bit and gtFine (Cityscapes), "

@@ -93,6 +93,23 @@ def hungarian_columns(confusion: np.ndarray, *, keep_empty: bool = False) -> np.
     return linear_sum_assignment(confusion, maximize=True)[1]
 
 
+def by_predicted_class(confusion: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return matched counts in the order of the published code: by predicted class.
+
+    It moves the rows and not the columns, so the line of class c has the scores of the class that
+    is matched to prediction c. Where empty is matched to something else, its mean over classes
+    1 .. L-1 leaves out that class and not empty.
+
+    Args:
+        confusion: (L, L) counts, row = target.
+        columns: (L,) predicted class of each target class, see `hungarian_columns`.
+
+    Returns:
+        (L, L) counts whose diagonal is what is matched.
+    """
+    return confusion[np.argsort(columns)]
+
+
 def assign_clusters(confusion: np.ndarray) -> np.ndarray:
     """Give every cluster a class so that the matched count is largest.
 

@@ -4,6 +4,10 @@ Two layouts are read: the official one (``data_2d_raw/<drive>`` beside ``calibra
 ``data_poses``, ``data_3d_raw`` and ``data_2d_semantics``), and one folder that holds ``image_00``,
 ``calibration``, ``velodyne_points`` and a pose file. Frames of reference: `kitti360_calibration`.
 
+Where a drive has no full-size images, those that the published training makes of them are read:
+``image_0N/data_192x640`` (of fisheyes ``data_192x640_0x-15``, which a pinhole camera turned by 0
+and -15 degrees sees), with the calibration scaled to them.
+
 All sensors are triggered together and files belong together by frame number, so a frame has one
 stamp, that of its first camera; the files' own stamps differ by a few milliseconds.
 """
@@ -18,7 +22,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.fisheye import virtual_rotation
 from scenedino_ros.core.labels import kitti360_train_ids
 from scenedino_ros.datasets.kitti360_calibration import (
     CAMERAS,
@@ -28,6 +34,13 @@ from scenedino_ros.datasets.kitti360_calibration import (
     read_calibration,
     read_text,
     rigid,
+)
+from scenedino_ros.datasets.kitti360_folders import (
+    PREPROCESSED,
+    PREPROCESSED_FISHEYE,
+    RAW,
+    dataset_root,
+    picture_folder,
 )
 from scenedino_ros.ros.transforms import inverse
 
@@ -39,7 +52,6 @@ AUTO, NO_POSES = "auto", "none"
 _POSE_FOLDERS = {"official": "data_poses", "orb-slam": "orb_slam_poses"}
 POSE_SOURCES = (AUTO, *_POSE_FOLDERS, NO_POSES)
 _BODY_POSES, _CAMERA_POSES = "poses.txt", "cam0_to_world.txt"
-_RAW = "data_2d_raw"
 _TRAIN_ID_OF_ID = kitti360_train_ids(np.arange(256)).astype(np.uint8)  # -1 becomes 255
 
 
@@ -96,24 +108,42 @@ class Kitti360Drive:
         return {kind: frames for kind, frames in lacking.items() if frames}
 
 
+def only_drive(folder: Path) -> Path:
+    """Return a drive's folder, given it or the data set it is the only drive of.
+
+    Raises:
+        InputError: If a data set has several drives; they are named.
+    """
+    if not (dataset_root(folder) / RAW).is_dir():
+        return Path(folder)
+    drives = find_drives(folder)
+    if len(drives) > 1:
+        raise InputError(
+            f"{folder} holds {len(drives)} drives, name one of them: "
+            f"{', '.join(map(str, drives[:3]))}{', ...' if drives[3:] else ''}"
+        )
+    return drives[0]
+
+
 def find_drives(root: Path) -> list[Path]:
     """Return the folders of all drives below a folder in the official layout, by name.
 
     Args:
-        root: The folder with ``data_2d_raw``, or a drive's own folder, which is the only one then.
+        root: The folder with ``data_2d_raw``, or the one above it, or a drive's own folder, which
+            is the only one then.
 
     Raises:
         InputError: If there is none.
     """
-    root = Path(root)
+    root = dataset_root(root)
     if (root / CAMERAS[0]).is_dir():
         return [root]
-    raw = root / _RAW
+    raw = root / RAW
     folders = sorted(raw.iterdir()) if raw.is_dir() else []
     drives = [f for f in folders if any((f / name).is_dir() for name in CAMERAS)]
     if not drives:
         raise InputError(
-            f"{root} must have {_RAW}/<drive>/{CAMERAS[0]}, or be a drive with {CAMERAS[0]}"
+            f"{root} must have {RAW}/<drive>/{CAMERAS[0]}, or be a drive with {CAMERAS[0]}"
         )
     return drives
 
@@ -146,7 +176,7 @@ def read_drive(
     wanted = cameras or tuple(images) or CAMERAS[:1]
     for name in wanted:
         if name not in images:
-            pictures = folder / name / _picture_folder(name)
+            pictures = picture_folder(folder, name)
             raise InputError(
                 f"a KITTI-360 drive needs images {pictures}/NNNNNNNNNN.png, found none"
             )
@@ -155,6 +185,7 @@ def read_drive(
     for name in images:
         if name not in calibration.cameras or name not in calibration.T_imu_cam:
             raise InputError(f"{folder} has images of {name}, but no calibration for it")
+        calibration = _as_preprocessed(calibration, name, picture_folder(folder, name).name)
     frames = sorted(set().union(*images.values()))
     pose_file = _pose_file(folder, root, poses)
     T_map_base = _poses_in_map(pose_file, calibration, frames) if pose_file else {}
@@ -225,11 +256,28 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _images(folder: Path, name: str) -> dict[int, Path]:
-    return _numbered(folder / name / _picture_folder(name), ".png")
+    return _numbered(picture_folder(folder, name), ".png")
 
 
-def _picture_folder(name: str) -> str:
-    return "data_rect" if name in CAMERAS[:2] else "data_rgb"
+def _as_preprocessed(
+    calibration: Kitti360Calibration, name: str, pictures: str
+) -> Kitti360Calibration:
+    """Return the calibration for a camera's preprocessed images; itself for full-size ones."""
+    fisheye = PREPROCESSED_FISHEYE.fullmatch(pictures)
+    found = fisheye or PREPROCESSED.fullmatch(pictures)
+    if not found:
+        return calibration
+    # Fisheyes are resampled with the intrinsics of image_00, relative to the picture's size.
+    pinhole = calibration.cameras[name if not fisheye else CAMERAS[0]].pinhole
+    size = int(found[2]), int(found[1])
+    cameras = {**calibration.cameras, name: CalibratedCamera(pinhole.resized(*size))}
+    R_rect = dict(calibration.R_rect)
+    if fisheye:
+        about_y, about_x = int(fisheye[3]), int(fisheye[4])
+        if name == CAMERAS[3]:
+            about_y = -about_y
+        R_rect[name] = virtual_rotation(about_y, about_x).T
+    return replace(calibration, cameras=cameras, R_rect=R_rect)
 
 
 def _labels(folder: Path, root: Path, name: str) -> dict[int, Path]:

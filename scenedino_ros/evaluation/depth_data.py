@@ -12,6 +12,7 @@ from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.datasets.kitti360 import Kitti360Drive, read_drive, read_scan
+from scenedino_ros.datasets.kitti360_calibration import CAMERAS
 from scenedino_ros.evaluation.lidar_depth import lidar_depth
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
 from scenedino_ros.recordings.frame_store import FrameStore
@@ -51,7 +52,7 @@ class DriveDepth:
 
     @cached_property
     def _drive(self) -> Kitti360Drive:
-        return read_drive(self.folder)
+        return read_drive(self.folder, CAMERAS[:1])
 
     def describe(self) -> str:
         """Return the drive and which returns count."""

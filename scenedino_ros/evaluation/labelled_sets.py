@@ -1,6 +1,7 @@
 """KITTI-360, Cityscapes and BDD100K as the published 2D evaluation takes them."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +15,44 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.datasets.kitti360_calibration import Kitti360Calibration, read_calibration
+from scenedino_ros.datasets.kitti360_folders import picture_folder, sequence_name
 from scenedino_ros.evaluation.labelled_data import (
     LabelledImage,
     Size,
     part_in_words,
     stretched,
 )
-from scenedino_ros.evaluation.sscbench import frame_numbers, sequence_name
+from scenedino_ros.evaluation.sscbench import frame_numbers, read_card
 from scenedino_ros.evaluation.stores import camera_from_norm
 
+_DRIVE = re.compile(sequence_name(0).replace("0000", r"(\d{4,})"))
 # Highest ids of the label files; what is higher is in no table.
 _KITTI360_IDS, _CITYSCAPES_IDS, _BDD100K_IDS = 44, 33, 40
+
+
+def card_drives(root: Path, split: str = "test") -> tuple[int, ...] | None:
+    """Return the numbers of the drives of a data set in KITTI-360's folders; None: the official.
+
+    Args:
+        root: Its folder.
+        split: Which of them.
+
+    Raises:
+        InputError: If one has a name that KITTI-360 would not give it.
+    """
+    card = read_card(root)
+    if card is None:
+        return None
+    drives = []
+    for name in card["splits"].get(split, []):
+        found = _DRIVE.fullmatch(name)
+        if not found:
+            raise InputError(
+                f"drives in {root} must be called {sequence_name(0).replace('0000', 'NNNN')}, "
+                f"got {name}"
+            )
+        drives.append(int(found[1]))
+    return tuple(drives)
 
 
 @dataclass(frozen=True)
@@ -46,16 +74,17 @@ class Kitti360Images:
     @property
     def name(self) -> str:
         """Drive, and which of its images."""
-        return f"KITTI-360, drive {self.drive:04d}{part_in_words(self.every)}"
+        return f"{self._set or 'KITTI-360'}, drive {self.drive:04d}{part_in_words(self.every)}"
 
     @property
     def published(self) -> str | None:
         """The test split has a published table."""
-        return "KITTI-360" if self.drive == 9 and self.every == 1 else None
+        is_test = self.drive == 9 and self.every == 1 and self._set is None
+        return "KITTI-360" if is_test else None
 
     def settings(self) -> dict[str, Any]:
         """Return data set, drive and part."""
-        return {"set": "kitti360", "drive": self.drive, "every": self.every}
+        return {"set": self._set or "kitti360", "drive": self.drive, "every": self.every}
 
     def items(self) -> list[str]:
         """Return the frame numbers.
@@ -80,12 +109,18 @@ class Kitti360Images:
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels, both stretched to the size."""
         sequence = sequence_name(self.drive)
-        folder = self.root / "data_2d_raw" / sequence / "image_00" / "data_rect"
+        folder = picture_folder(self.root / "data_2d_raw" / sequence, "image_00")
         ids = read_ids(self._label(item))
         target, unknown = kitti360_train_ids(ids), int((ids > _KITTI360_IDS).sum())
         rgb = stretched(read_rgb(folder / f"{item}.png"), size)
         camera = self._calibration.camera.resized(size[1], size[0])
         return LabelledImage(rgb, CalibratedCamera(camera), stretched(target, size), unknown)
+
+    @cached_property
+    def _set(self) -> str | None:
+        """Name of another data set than KITTI-360 in its folders, such as synthetic streets."""
+        card = read_card(self.root)
+        return card["name"] if card else None
 
     @cached_property
     def _calibration(self) -> Kitti360Calibration:

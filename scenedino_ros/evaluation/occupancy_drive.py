@@ -1,8 +1,11 @@
 """Drives with occupancy grids: images, calibration, and what a LiDAR says is free or occupied.
 
-A drive is what `datasets.kitti360.read_drive` reads, with a folder ``occupancy`` beside the
-images: ``NNNNNNNNNN.npz`` with ``occupancy`` (X, Y, Z) uint8 (0 free, 1 occupied, 255 unknown),
-``voxel_size`` and ``origin`` in the frame of the Velodyne (x forward, y left, z up).
+A drive is what `datasets.kitti360.read_drive` reads, with one of these folders beside the images:
+
+- ``occupancy``: ``NNNNNNNNNN.npz`` with ``occupancy`` (X, Y, Z) uint8 (0 free, 1 occupied, 255
+  unknown), ``voxel_size`` and ``origin`` in the frame of the Velodyne (x forward, y left, z up);
+- ``voxels``: ``NNNNNN.label`` and ``.invalid`` of SSCBench-KITTI-360, whose frames are the images
+  of the same numbers. What has any class is occupied.
 """
 
 import zipfile
@@ -18,6 +21,8 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.datasets.kitti360 import Kitti360Drive, read_drive
+from scenedino_ros.datasets.kitti360_calibration import CAMERAS
+from scenedino_ros.evaluation.sscbench import read_raw_labels
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class OccupancyDrive:
     @cached_property
     def drive(self) -> Kitti360Drive:
         """Images and calibration."""
-        return read_drive(self.folder)
+        return read_drive(self.folder, CAMERAS[:1])
 
     @property
     def camera(self) -> CalibratedCamera:
@@ -47,10 +52,18 @@ class OccupancyDrive:
         Raises:
             InputError: If there is none.
         """
-        names = sorted(path.stem for path in (self.folder / "occupancy").glob("*.npz"))
+        files = "voxels/*.label" if self._has_labels else "occupancy/*.npz"
+        names = sorted(path.stem for path in self.folder.glob(files))
         if not names:
-            raise InputError(f"{self.folder / 'occupancy'} has no grids NNNNNNNNNN.npz")
+            raise InputError(
+                f"{self.folder} has no grids: neither occupancy/NNNNNNNNNN.npz nor "
+                "voxels/NNNNNN.label"
+            )
         return names
+
+    @cached_property
+    def _has_labels(self) -> bool:
+        return not (self.folder / "occupancy").is_dir() and (self.folder / "voxels").is_dir()
 
     def image(self, frame: str) -> np.ndarray:
         """Return the (h, w, 3) uint8 RGB image of a frame.
@@ -69,6 +82,8 @@ class OccupancyDrive:
         Raises:
             InputError: If the file is missing, damaged, or not of the benchmark's grid.
         """
+        if self._has_labels:
+            return self._labelled(frame)
         path = self.folder / "occupancy" / f"{frame}.npz"
         try:
             with np.load(path, allow_pickle=False) as data:
@@ -86,3 +101,8 @@ class OccupancyDrive:
         if not np.isin(grid, (0, 1, IGNORE)).all():
             raise InputError(f"grid {path} must hold 0, 1 and 255, got {np.unique(grid).tolist()}")
         return grid
+
+    def _labelled(self, frame: str) -> np.ndarray:
+        paths = (self.folder / "voxels" / f"{frame}{suffix}" for suffix in (".label", ".invalid"))
+        labels = read_raw_labels(*paths)
+        return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)

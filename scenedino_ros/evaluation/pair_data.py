@@ -11,6 +11,7 @@ from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.datasets.images import read_rgb
 from scenedino_ros.datasets.kitti360 import Kitti360Drive, read_drive
+from scenedino_ros.datasets.kitti360_calibration import CAMERAS
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
 from scenedino_ros.recordings.frame_store import FrameStore
 from scenedino_ros.ros.transforms import inverse
@@ -71,7 +72,7 @@ class DrivePairs:
 
     @cached_property
     def _drive(self) -> Kitti360Drive:
-        return read_drive(self.folder)
+        return read_drive(self.folder, CAMERAS[:1])
 
     @cached_property
     def _names(self) -> list[str]:

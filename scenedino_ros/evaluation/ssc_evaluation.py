@@ -156,8 +156,14 @@ class SscPredictor:
         evaluation = self._evaluation
         with self._watch.predicting():
             rgb = evaluation.data.image(frame)
-            lowest = min(evaluation.thresholds)
-            prediction = predict(network, rgb, self.view, evaluation.refinement, lowest)
+            prediction = predict(
+                network,
+                rgb,
+                self.view,
+                evaluation.refinement,
+                min(evaluation.thresholds),
+                stretched=evaluation.data.is_preprocessed(frame),
+            )
             if self._files:
                 self._files.write(frame, prediction)
         return prediction

@@ -36,7 +36,13 @@ class SscPrediction:
 
 
 def predict(
-    predictor: Predictor, rgb: np.ndarray, view: np.ndarray, refinement: int, lowest: float
+    predictor: Predictor,
+    rgb: np.ndarray,
+    view: np.ndarray,
+    refinement: int,
+    lowest: float,
+    *,
+    stretched: bool = False,
 ) -> SscPrediction:
     """Ask the network for one frame by the benchmark's rules.
 
@@ -47,11 +53,13 @@ def predict(
         refinement: Samples along each edge of a voxel.
         lowest: The lowest density that will be asked about, 1/m; classes are found for what
             reaches it.
+        stretched: Whether the image may have another aspect ratio than the camera, all of whose
+            view it shows.
 
     Raises:
-        InputError: If the image has another aspect ratio.
+        InputError: If the image has another aspect ratio and is not stretched.
     """
-    encoded = predictor.encode(rgb, camera_of(rgb))
+    encoded = predictor.encode(rgb, camera_of(rgb, stretched=stretched))
     density = np.zeros(ssc.GRID.shape, np.float32)
     for offset in sample_offsets(refinement):
         samples = predictor.densities(encoded, _shifted(offset), ssc.T_VELO_CAM)
@@ -65,14 +73,14 @@ def predict(
     return SscPrediction(label.reshape(ssc.GRID.shape), density)
 
 
-def camera_of(rgb: np.ndarray) -> CalibratedCamera:
+def camera_of(rgb: np.ndarray, *, stretched: bool = False) -> CalibratedCamera:
     """Return the benchmark's camera for an image of its own or of a scaled size.
 
     Raises:
-        InputError: If the image has another aspect ratio.
+        InputError: If the image has another aspect ratio and is not stretched.
     """
     height, width = rgb.shape[:2]
-    if abs(width * ssc.CAMERA.height / (height * ssc.CAMERA.width) - 1) > 0.01:
+    if not stretched and abs(width * ssc.CAMERA.height / (height * ssc.CAMERA.width) - 1) > 0.01:
         raise InputError(
             f"images must be {ssc.CAMERA.width} x {ssc.CAMERA.height} px or scaled, "
             f"got {width} x {height}"

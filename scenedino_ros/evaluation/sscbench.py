@@ -2,13 +2,17 @@
 
 Layout: ``data_2d_raw/SEQUENCE/image_00/data_rect/NNNNNN.png``, and labels of every 5th frame as
 ``data_2d_raw/SEQUENCE/voxels/NNNNNN.{label,invalid}``, or as ``SEQUENCE/NNNNNN_1_1.npy`` in
-``preprocess/labels`` or another folder. A data set of another origin in this layout has a
-``dataset.json`` with its name and the sequences of its splits.
+``preprocess/labels`` or another folder. Images may also be KITTI-360's own, with ten digits, or
+those that the published training makes of them (``data_192x640``): the benchmark's frame i is then
+row i of KITTI-360's pose file. A data set of another origin in this layout has a ``dataset.json``
+with its name and the sequences of its splits.
 
 Source: Li et al., SSCBench, arXiv:2306.09001.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +25,12 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.ssc_labels import read_label_volume, ssc20_labels
 from scenedino_ros.datasets.images import read_rgb
+from scenedino_ros.datasets.kitti360_folders import (
+    dataset_root,
+    is_preprocessed,
+    picture_folder,
+    sequence_name,
+)
 
 STRIDE = 5  # only every 5th frame has labels
 # Sequences of KITTI-360 per split, and how many frames with labels they have.
@@ -30,13 +40,30 @@ SPLITS = {
     "test": ((9,), 2566),
 }
 CARD = "dataset.json"
+_DIGITS = 10  # in the names of KITTI-360's own images; the benchmark's have 6
+# Where label grids lie below a folder that the benchmark's release, or S4C's, is unpacked to.
+_GRID_FOLDERS = ("", "labels", "preprocess/labels")
 _RELEASE_CHECK = 20  # label grids looked at to find out which release they are
 _LAST_OF_NUSCENES = 10  # highest class of the first release, made with another map
 
 
-def sequence_name(number: int) -> str:
-    """Return the name of a drive of KITTI-360."""
-    return f"2013_05_28_drive_{number:04d}_sync"
+def read_card(root: Path) -> dict[str, Any] | None:
+    """Return ``name`` and ``splits`` of a data set that is not the official one, else None.
+
+    Raises:
+        InputError: If its file says something else.
+    """
+    path = Path(root) / CARD
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        splits = {name: list(map(str, value)) for name, value in values["splits"].items()}
+        return {"name": str(values["name"]), "splits": splits}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} must be JSON with 'name' and 'splits', the sequences of each: {error}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -44,9 +71,10 @@ class SscBench:
     """A data set in the layout of SSCBench-KITTI-360; frames are named ``SEQUENCE/NNNNNN``.
 
     Attributes:
-        root: The folder that holds ``data_2d_raw``.
+        root: The folder that holds ``data_2d_raw``, or the one above it.
         split: ``train``, ``val`` or ``test``.
-        labels: Folder with ``SEQUENCE/NNNNNN_1_1.npy``, None: where the layout has them.
+        labels: Folder with ``SEQUENCE/NNNNNN_1_1.npy``, or one that has them, or the benchmark's
+            own ``voxels``, where its release puts them; None: ``root`` is that folder.
         kitti360: Folder of KITTI-360 itself, to take the images from; None: ``root``.
     """
 
@@ -55,20 +83,16 @@ class SscBench:
     labels: Path | None = None
     kitti360: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Look below the folders that archives are unpacked to."""
+        object.__setattr__(self, "root", dataset_root(self.root))
+        if self.kitti360:
+            object.__setattr__(self, "kitti360", dataset_root(self.kitti360))
+
     @cached_property
     def card(self) -> dict[str, Any] | None:
         """What the data set says it is; None for the benchmark's own files."""
-        path = self.root / CARD
-        if not path.exists():
-            return None
-        try:
-            values = json.loads(path.read_text("utf-8"))
-            splits = {name: list(map(str, value)) for name, value in values["splits"].items()}
-            return {"name": str(values["name"]), "splits": splits}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{path} must be JSON with 'name' and 'splits', the sequences of each: {error}"
-            ) from error
+        return read_card(self.root)
 
     @property
     def name(self) -> str:
@@ -141,6 +165,10 @@ class SscBench:
         """
         return read_rgb(self.image_path(frame))
 
+    def is_preprocessed(self, frame: str) -> bool:
+        """Return whether an image is stretched, as the published training makes it."""
+        return is_preprocessed(self._pictures(frame.split("/")[0]))
+
     def image_path(self, frame: str) -> Path:
         """Return where the image of a frame lies.
 
@@ -148,13 +176,13 @@ class SscBench:
             InputError: If KITTI-360's pose file, which numbers the frames, has no row for it.
         """
         sequence, number = frame.split("/")
-        if self.kitti360 is None:
-            return self._sequence(sequence) / "image_00" / "data_rect" / f"{number}.png"
+        folder = self._pictures(sequence)
+        if sequence not in self._in_kitti360s_numbers:
+            return folder / f"{number}.png"
         numbers = self._kitti360_numbers[sequence]
         if int(number) >= len(numbers):
             raise InputError(f"poses.txt of {sequence} has {len(numbers)} rows, none for {frame}")
-        folder = self.kitti360 / "data_2d_raw" / sequence / "image_00" / "data_rect"
-        return folder / f"{numbers[int(number)]:010d}.png"
+        return folder / f"{numbers[int(number)]:0{_DIGITS}d}.png"
 
     def target(self, frame: str) -> np.ndarray:
         """Return the (256, 256, 32) uint8 classes to score against, 0..15, or 255.
@@ -163,53 +191,69 @@ class SscBench:
             InputError: If a file is missing or damaged.
         """
         paths = self.label_paths(frame)
-        try:
+        with _naming(paths[0]):
             labels = _read_grid(paths[0]) if len(paths) == 1 else _read_raw(*paths)
             return ssc.evaluated_target(labels)
-        except FileNotFoundError as error:
-            raise InputError(f"label file {error.filename} is missing") from error
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"label file {paths[0]}: {error}") from error
 
     def label_paths(self, frame: str) -> tuple[Path, ...]:
         """Return the one (.npy) or two (.label, .invalid) label files of a frame."""
         sequence, number = frame.split("/")
         if self._has_raw_labels:
-            voxels = self._sequence(sequence) / "voxels"
+            voxels = self._voxels / sequence / "voxels"
             return voxels / f"{number}.label", voxels / f"{number}.invalid"
         return (self._grids / sequence / f"{number}_1_1.npy",)
 
-    @property
+    @cached_property
     def _grids(self) -> Path:
-        return self.labels or self.root / "preprocess" / "labels"
+        """Folder of the label grids; the first place that has some."""
+        root = dataset_root(self.labels or self.root)
+        places = [root / folder for folder in _GRID_FOLDERS]
+        found = (p for p in places for s in self.sequences if _first(p / s, "*_1_1.npy"))
+        return next(found, self.labels or places[-1])
+
+    @cached_property
+    def _voxels(self) -> Path:
+        """Folder that has the benchmark's own files as ``SEQUENCE/voxels``."""
+        root = dataset_root(self.labels or self.root)
+        return root / "data_2d_raw" if (root / "data_2d_raw").is_dir() else root
 
     @cached_property
     def _has_raw_labels(self) -> bool:
-        if self.labels:
-            return False
-        return any(
-            next((self._sequence(s) / "voxels").glob("*.label"), None) for s in self.sequences
-        )
+        has_some = (_first(self._voxels / s / "voxels", "*.label") for s in self.sequences)
+        return any(has_some)
+
+    @cached_property
+    def _in_kitti360s_numbers(self) -> frozenset[str]:
+        """The sequences whose images carry KITTI-360's frame numbers and not the benchmark's."""
+        if self.kitti360:
+            return frozenset(self.sequences)
+        firsts = {s: _first(self._pictures(s), "*.png") for s in self.sequences}
+        return frozenset(s for s, path in firsts.items() if path and len(path.stem) == _DIGITS)
+
+    def _pictures(self, sequence: str) -> Path:
+        """Return the folder of a sequence's images."""
+        root = self.kitti360 or self.root
+        return picture_folder(root / "data_2d_raw" / sequence, "image_00")
 
     @cached_property
     def _kitti360_numbers(self) -> dict[str, list[int]]:
         root = self.kitti360 or self.root
         return {name: frame_numbers(root, name) for name in self.sequences}
 
-    def _sequence(self, name: str) -> Path:
-        return self.root / "data_2d_raw" / name
-
     def _frames_of(self, sequence: str) -> int:
         """Return how many frames with labels a sequence has; the files tell, or the benchmark."""
         if self.card is None and self.split == "test":
             return SPLITS["test"][1]
-        folder = self._sequence(sequence)
-        images = (folder / "image_00" / "data_rect").glob("*.png")
         labels = [
-            *(folder / "voxels").glob("*.label"),
+            *(self._voxels / sequence / "voxels").glob("*.label"),
             *(self._grids / sequence).glob("*_1_1.npy"),
         ]
-        numbers = [int(path.name[:6]) for path in [*images, *labels]]
+        numbers = [int(path.name[:6]) for path in labels]
+        images = {int(path.stem) for path in self._pictures(sequence).glob("*.png")}
+        if sequence in self._in_kitti360s_numbers:
+            rows = enumerate(self._kitti360_numbers[sequence])
+            images = {row for row, number in rows if number in images}
+        numbers += images
         return max(numbers) // STRIDE + 1 if numbers else 0
 
     def _check_release(self) -> None:
@@ -242,18 +286,46 @@ def frame_numbers(kitti360: Path, sequence: str) -> list[int]:
         InputError: If the pose file is missing, or is not that of the benchmark.
     """
     path = kitti360 / "data_poses" / sequence / "poses.txt"
+    is_official = not (kitti360 / CARD).exists()
     try:
         numbers = [int(line.split()[0]) for line in path.read_text("ascii").splitlines() if line]
     except (OSError, ValueError, IndexError) as error:
         raise InputError(f"pose file {path} cannot be read: {error}") from error
-    if sequence == sequence_name(9) and (
-        len(numbers) != 13247 or numbers[:5] != [1, 80, 83, 85, 87]
+    if (
+        is_official
+        and sequence == sequence_name(9)
+        and (len(numbers) != 13247 or numbers[:5] != [1, 80, 83, 85, 87])
     ):
         raise InputError(
             f"{path} must have 13247 rows that begin with frames 1, 80, 83, 85, 87, got "
             f"{len(numbers)} rows that begin with {numbers[:5]}"
         )
     return numbers
+
+
+def _first(folder: Path, pattern: str) -> Path | None:
+    return next(folder.glob(pattern), None)
+
+
+def read_raw_labels(label: Path, invalid: Path) -> np.ndarray:
+    """Return the (256, 256, 32) uint8 classes 0..19, or 255, of the benchmark's own two files.
+
+    Raises:
+        InputError: If one is missing or damaged.
+    """
+    with _naming(label):
+        return _read_raw(label, invalid)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a label file in what goes wrong with it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"label file {error.filename} is missing") from error
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"label file {path}: {error}") from error
 
 
 def _read_grid(path: Path) -> np.ndarray:

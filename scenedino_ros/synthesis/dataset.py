@@ -13,12 +13,19 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.datasets.kitti360_folders import sequence_name
 from scenedino_ros.export import write_atomically
 from scenedino_ros.synthesis.drive import StreetDrive
 from scenedino_ros.synthesis.layout import VOXEL_STRIDE, DriveFolders
+from scenedino_ros.synthesis.lidar import scan_points
 from scenedino_ros.synthesis.raycast import RenderedFrame
 from scenedino_ros.synthesis.record import DriveRecorder, recorded_frames
-from scenedino_ros.synthesis.render import RenderSettings, in_processes, render_frame
+from scenedino_ros.synthesis.render import (
+    RenderSettings,
+    drive_renderer,
+    in_processes,
+    render_frame,
+)
 from scenedino_ros.synthesis.rig import T_BASE_VELO
 from scenedino_ros.synthesis.voxels import SceneVoxels
 
@@ -27,7 +34,21 @@ VERSION = 1  # raise when the same settings give other drives
 BAGS, FOLDERS = "bags", "folders"
 Progress = Callable[[int, int], None]  # frames done, and how many of them were before
 Job = tuple[StreetDrive, int]
-Truth = tuple[dict[str, RenderedFrame], np.ndarray | None]  # images by camera, and voxels
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Everything about one frame.
+
+    Attributes:
+        images: What the cameras see, by name.
+        scan: (N, 4) float32 points of the LiDAR; None: not asked for.
+        voxels: (256, 256, 32) class ids; None: not asked for, or not a frame that has them.
+    """
+
+    images: dict[str, RenderedFrame]
+    scan: np.ndarray | None = None
+    voxels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,7 @@ class SyntheticDataset:
         before = sum(numbers.start for numbers in todo.values())
         done = itertools.count(before + 1)
         jobs = [(drive, number) for drive in drives for number in todo[drive]]
-        work = functools.partial(_render, self.settings.render, voxels)
+        work = functools.partial(_render, self.settings.render, FOLDERS in outputs, voxels)
         with contextlib.closing(in_processes(work, jobs, workers)) as truths:
             for drive, numbers in todo.items():
                 with self._writing(drive, outputs) as write:
@@ -137,7 +158,7 @@ class SyntheticDataset:
         return done
 
     def _folders(self, drive: StreetDrive) -> DriveFolders:
-        name, rig = drive_name(drive.seed), self.settings.render.rig
+        name, rig = sequence_name(drive.seed), self.settings.render.rig
         return DriveFolders(self.kitti360, name, drive, rig)
 
     @contextlib.contextmanager
@@ -154,9 +175,9 @@ class SyntheticDataset:
 
             def write(number: int, truth: Truth) -> None:
                 if recorder and number >= recorder.done:
-                    recorder.write(truth[0])
-                if folders:
-                    folders.write(number, *truth)
+                    recorder.write(truth.images)
+                if folders and truth.scan is not None:
+                    folders.write(number, truth.images, truth.scan, truth.voxels)
 
             yield write
         if folders:
@@ -164,16 +185,19 @@ class SyntheticDataset:
 
 
 def drive_name(seed: int) -> str:
-    """Return the name of a drive's recording and folder."""
+    """Return the name of a drive's recording."""
     return f"street_{seed:04d}"
 
 
-def _render(settings: RenderSettings, with_voxels: bool, job: Job) -> Truth:
+def _render(settings: RenderSettings, with_scan: bool, with_voxels: bool, job: Job) -> Truth:
     drive, number = job
-    frames = render_frame(drive, settings, number)
-    if not with_voxels or number % VOXEL_STRIDE:
-        return frames, None
-    return frames, _drive_voxels(drive).labels(drive.T_world_base(number) @ T_BASE_VELO)
+    images = render_frame(drive, settings, number)
+    T_world_velo = drive.T_world_base(number) @ T_BASE_VELO
+    scan = scan_points(drive_renderer(drive), T_world_velo) if with_scan else None
+    voxels = None
+    if with_voxels and number % VOXEL_STRIDE == 0:
+        voxels = _drive_voxels(drive).labels(T_world_velo)
+    return Truth(images, scan, voxels)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,14 +1,18 @@
-"""Synthetic drives in the folders of KITTI-360 and SSCBench-KITTI-360.
+"""Synthetic drives in the folders of KITTI-360 and SSCBench-KITTI-360, named as both name them.
 
 Below one root: ``calibration``, ``data_poses``, and per drive, with frames numbered from 0,
 
-- ``data_2d_raw/<drive>/image_0N/data_rect`` (``data_rgb`` for fisheyes)``/NNNNNN.png``, times,
+- ``data_2d_raw/<drive>/image_0N/data_rect`` (``data_rgb`` for fisheyes)``/NNNNNNNNNN.png``, times,
   ``pose.txt`` and ``cam0_to_world.txt``;
 - ``data_2d_raw/<drive>/voxels/NNNNNN.label`` and ``.invalid`` of every 5th frame, with raw ids;
 - ``preprocess/labels/<drive>/NNNNNN_1_1.npy``, the same in the benchmark's classes;
-- ``data_2d_semantics/train/<drive>/image_0N/semantic/NNNNNN.png``, KITTI-360's label ids.
+- ``data_2d_semantics/train/<drive>/image_0N/semantic/NNNNNNNNNN.png``, KITTI-360's label ids;
+- ``data_3d_raw/<drive>/velodyne_points/data/NNNNNNNNNN.bin``, scans, and their times.
 
-``dataset.json`` names the drives that are whole. No voxel is invalid: the truth is known of all.
+A drive is called ``2013_05_28_drive_NNNN_sync``. Poses go on for some frames behind the last
+image, as KITTI-360's do behind the last label: published readers want one for the frame after a
+labelled one, too. ``dataset.json`` names the drives that are whole. No voxel is invalid: the truth
+is known of all.
 """
 
 import datetime
@@ -30,6 +34,7 @@ from scenedino_ros.synthesis.rig import KITTI360_FISHEYES, T_BASE_CAM, RigSettin
 from scenedino_ros.synthesis.rig_files import row, write_calibration
 
 VOXEL_STRIDE = 5  # every how many frames the benchmark has voxels
+POSES_BEYOND = 5  # frames behind the last one that have a pose
 NAME = "synthetic streets"
 _CARD = "dataset.json"
 _SPLIT = "test"
@@ -72,6 +77,7 @@ class DriveFolders:
         """
         self._root, self._name, self._drive, self._settings = Path(root), name, drive, settings
         self._raw = self._root / "data_2d_raw" / name
+        self._scans = self._root / "data_3d_raw" / name / "velodyne_points"
 
     def done(self, *, voxels: bool) -> int:
         """Return how many frames, from the first one, are there already.
@@ -83,28 +89,34 @@ class DriveFolders:
         return next((i for i in numbers if not self._is_done(i, voxels)), len(numbers))
 
     def write(
-        self, number: int, frames: Mapping[str, RenderedFrame], voxels: np.ndarray | None
+        self,
+        number: int,
+        frames: Mapping[str, RenderedFrame],
+        scan: np.ndarray,
+        voxels: np.ndarray | None,
     ) -> None:
         """Write a frame; the last camera's image, which comes last, makes it a whole one.
 
         Args:
             number: Its number.
             frames: What the cameras saw, by name.
+            scan: (N, 4) float32 points of the LiDAR: x, y, z in its frame, metres, reflectance.
             voxels: (256, 256, 32) class ids, 255 where nothing is; None: there are none.
         """
+        _write(self._scans / "data" / f"{number:010d}.bin", scan.astype("<f4").tobytes())
         if voxels is not None:
             self._write_voxels(number, voxels)
         for name in self._settings.cameras:
             frame, image = frames[name], _image(name)
             semantic = self._root / "data_2d_semantics/train" / self._name / image / "semantic"
-            _write(semantic / f"{number:06d}.png", _png(kitti360_ids(frame.label)))
+            _write(semantic / f"{number:010d}.png", _png(kitti360_ids(frame.label)))
             _write(self._image_path(name, number), _png(frame.rgb[..., ::-1]))
 
     def close(self) -> None:
         """Write calibration, poses and times, and name the drive among the whole ones."""
         write_calibration(self._root / "calibration", self._settings)
         drive = self._drive
-        T_map_base = [drive.T_world_base(i) for i in range(drive.frames)]
+        T_map_base = [drive.T_world_base(i) for i in range(drive.frames + POSES_BEYOND)]
         imu = [row(T @ T_BASE_IMU) for T in T_map_base]
         camera = [f"{row(T @ T_BASE_CAM)} 0 0 0 1" for T in T_map_base]
         poses = self._root / "data_poses" / self._name
@@ -116,6 +128,7 @@ class DriveFolders:
         times = [_time(drive.stamp_ns(i)) for i in range(drive.frames)]
         for name in self._settings.cameras:
             _write_lines(self._raw / _image(name) / "timestamps.txt", times)
+        _write_lines(self._scans / "timestamps.txt", times)
         self._enter()
 
     def _is_done(self, number: int, voxels: bool) -> bool:
@@ -128,7 +141,7 @@ class DriveFolders:
 
     def _image_path(self, name: str, number: int) -> Path:
         folder = "data_rgb" if name in KITTI360_FISHEYES else "data_rect"
-        return self._raw / _image(name) / folder / f"{number:06d}.png"
+        return self._raw / _image(name) / folder / f"{number:010d}.png"
 
     def _write_voxels(self, number: int, voxels: np.ndarray) -> None:
         raw = raw_ids(voxels)

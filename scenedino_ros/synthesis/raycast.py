@@ -105,6 +105,11 @@ class SceneRenderer:
             depth = depth * view.centers[:, 2]
         return view.image(depth, 0.0), view.image(label, IGNORE)
 
+    def ranges(self, rays: np.ndarray) -> np.ndarray:
+        """Return the (N,) float32 distances to what (N, 6) rays meet first; infinite: nothing."""
+        distance: np.ndarray = self._rays.cast_rays(open3d.core.Tensor(rays))["t_hit"].numpy()
+        return distance
+
     def _light(self, rays: np.ndarray, spread: np.ndarray, occluder: np.ndarray) -> np.ndarray:
         """Return the (N, 3) linear light that arrives along rays.
 
