@@ -241,18 +241,21 @@ if __name__ == "__main__":
 EOF
 }
 
-# Lets the environment import this clone and gives it the commands of setup.py. Those that an
-# earlier version of this file wrote are replaced, each at once, as they may be running.
+# Gives file $1 the text $2, at once, because it may be in use; $3 is +x for a command.
+put_text() {
+  [[ "$(cat "$1" 2>/dev/null)" != "$2" ]] || return 0
+  printf '%s\n' "$2" >"$1.$$"
+  [[ -z ${3:-} ]] || chmod "$3" "$1.$$"
+  mv -f "$1.$$" "$1"
+}
+
+# Lets the environment import this clone and gives it the commands of setup.py, in place of those
+# of an earlier version of this file.
 add_this_package() {
-  local entry command text
-  echo "$ROOT" >"$ENVIRONMENT/lib/python$VERSION/site-packages/scenedino_ros.pth"
+  local entry
+  put_text "$ENVIRONMENT/lib/python$VERSION/site-packages/scenedino_ros.pth" "$ROOT"
   for entry in scenedino=scenedino_ros.cli.main scenedino_node=scenedino_ros.ros.node; do
-    command="$ENVIRONMENT/bin/${entry%%=*}"
-    text="$(command_text "${entry#*=}")"
-    [[ "$(cat "$command" 2>/dev/null)" != "$text" ]] || continue
-    printf '%s\n' "$text" >"$command.$$"
-    chmod +x "$command.$$"
-    mv -f "$command.$$" "$command"
+    put_text "$ENVIRONMENT/bin/${entry%%=*}" "$(command_text "${entry#*=}")" +x
   done
 }
 
@@ -320,6 +323,7 @@ prepare_environment() {
     exec {lock}>&-
     trap - INT TERM
   fi
+  add_this_package
   say "Python $VERSION ($BASE), ROS client library: $FLAVOUR"
   enter_environment
 }

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("demo.sh", "test.sh", ".ci/run")
-PROGRAMS = "bash cat mkdir rm dirname flock sha256sum df awk chmod sleep tail id sed".split()
+PROGRAMS = "bash cat mkdir rm dirname flock sha256sum df awk chmod mv sleep tail id sed".split()
 
 
 @pytest.fixture
@@ -367,15 +367,28 @@ def test_system_packages_are_installed_where_that_is_allowed(clone, programs, us
     assert ("sudo" in calls.read_text().split()) == (user != "0")
 
 
-def test_the_commands_of_the_package_are_in_the_environment(clone, programs):
-    stand_in(programs, "python3", f"exec '{sys.executable}' \"$@\"")
+# Replaces the making of an empty environment by a quick one, with a real interpreter.
+REAL_PYTHON = (
+    QUICK
+    + """
+make_empty_environment() { "$BASE" -m venv --without-pip "$ENVIRONMENT"; }
+"""
+)
+
+
+def package_of(clone: Path, main: str) -> None:
+    """Write a package with this function `main` into a clone."""
     package = clone / "scenedino_ros/cli"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
     (package / "__init__.py").touch()
-    (package / "main.py").write_text("import sys\n\n\ndef main():\n    return len(sys.argv)\n")
-    script = f"""{QUICK}
-make_empty_environment() {{ "$BASE" -m venv --without-pip "$ENVIRONMENT"; }}
+    (package / "main.py").write_text(main)
+
+
+def test_the_commands_of_the_package_are_in_the_environment(clone, programs):
+    stand_in(programs, "python3", f"exec '{sys.executable}' \"$@\"")
+    package_of(clone, "import sys\n\n\ndef main():\n    return len(sys.argv)\n")
+    script = f"""{REAL_PYTHON}
 prepare_environment
 cd /
 status=0
@@ -384,3 +397,38 @@ echo "$status"
 """
     result = run(script, clone, programs)
     assert result.stdout == "3\n", result.stderr
+
+
+def test_commands_may_spawn_processes(clone, programs):
+    """Spawned processes read the command again and must not do its work again."""
+    stand_in(programs, "python3", f"exec '{sys.executable}' \"$@\"")
+    main = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+
+def main():
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        print(sum(pool.map(abs, [-3, 4])))
+"""
+    package_of(clone, main)
+    result = run(f"{REAL_PYTHON}\nprepare_environment\nscenedino", clone, programs)
+    assert result.stdout == "7\n", result.stderr
+
+
+def test_commands_of_an_earlier_version_are_replaced_without_an_installation(clone, programs):
+    python_stand_in(programs, "python3", "3.11")
+    run(f"{QUICK}\nprepare_environment", clone, programs)
+    command = clone / ".venv/3.11-kilted/bin/scenedino"
+    text = command.read_text()
+    command.write_text("of an earlier version")
+    command.chmod(0o600)
+    result = run(f"{QUICK}\nprepare_environment", clone, programs)
+    assert result.returncode == 0, result.stderr
+    assert command.read_text() == text
+    assert os.access(command, os.X_OK)
+    assert sorted(path.name for path in command.parent.glob("scenedino*")) == [
+        "scenedino",
+        "scenedino_node",
+    ]
+    assert installations(clone) == ["kilted"]
