@@ -8,6 +8,10 @@ it is complete: voxels.npz (voxels, camera, rendered depth and classes, settings
 Without --grid the voxels lie in the camera's optical frame (x right, y down, z forward). The
 sscbench grids lie in a body frame (x forward, y left, z up) and need --camera-pose.
 
+With --thresholds there is also thresholds.png: the voxels at each of these densities, from behind
+the camera and from above, with their numbers. So a threshold can be chosen without ground truth:
+one at which the space above the road is empty and things still have no holes.
+
 A bad image in a folder is reported and the others are done; the exit code is then 1.
 """
 
@@ -21,7 +25,7 @@ from scenedino_ros.cli.network_arguments import (
     choices,
 )
 from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import counts, not_negative, numbers, positive
+from scenedino_ros.cli.values import counts, densities, not_negative, numbers, positive
 from scenedino_ros.core.config import InputSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
@@ -31,6 +35,7 @@ from scenedino_ros.ros.transforms import matrix_from_numbers
 _EPILOG = """\
 examples:
   scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out
+  scenedino predict street.png --camera-info calibration.yaml -o out --thresholds 0.2,0.5,1,2
   scenedino predict drive/ --camera-info calibration.yaml -o out --checkpoint ssc-kitti-360-dino
   scenedino predict street.png --camera-info calibration.yaml --rectified -o out \\
       --grid sscbench --camera-pose 0.804,0.299,-0.177,-0.530,0.513,-0.464,0.491 --grow
@@ -98,6 +103,12 @@ def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
         help="a voxel is occupied at this density or more, 1/m (default: the checkpoint's)",
     )
     group.add_argument(
+        "--thresholds",
+        type=densities,
+        metavar="DENSITY,...",
+        help="also draw the voxels at each of these densities, 1/m, into one picture",
+    )
+    group.add_argument(
         "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
     )
 
@@ -128,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
         grid=grid,
         T_grid_cam=T_grid_cam,
         threshold=options.threshold,
+        thresholds=options.thresholds,
         grow=options.grow,
         force=options.force,
     )

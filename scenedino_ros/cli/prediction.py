@@ -35,6 +35,7 @@ from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.engines.opening import engine_maker
 from scenedino_ros.ros.from_msg import rgb_from_compressed
+from scenedino_ros.threshold_panel import threshold_panel
 
 _DOWNSCALE = 2  # of the rendered pictures against the network's
 
@@ -59,6 +60,7 @@ class Job:
         grid: Where to look for voxels.
         T_grid_cam: (4, 4) camera pose in the grid's frame, None: the grid is the camera's.
         threshold: A voxel is occupied at this density or more, 1/m; None: the checkpoint's.
+        thresholds: Densities to draw the voxels at, side by side, 1/m; None: no such picture.
         grow: Whether the densest of 3x3x3 voxels decides.
         force: Whether finished images are done again.
     """
@@ -78,6 +80,7 @@ class Job:
     grid: VoxelGrid
     T_grid_cam: np.ndarray | None
     threshold: float | None
+    thresholds: tuple[float, ...] | None
     grow: bool
     force: bool
 
@@ -192,9 +195,23 @@ def _predict(
         unbounded=True,
         semantic=True,
     )
+    pictures = {}
+    if job.thresholds:
+        lowest = dataclasses.replace(query, density_threshold=min(job.thresholds))
+        pictures["thresholds.png"] = threshold_panel(
+            encoded.rgb,
+            view.depth,
+            predictor.voxels(encoded, job.grid, job.T_grid_cam, lowest),
+            job.thresholds,
+            predictor.classes,
+            T_grid_cam=job.T_grid_cam,
+            camera=encoded.camera,
+            title=image.name,
+            weights=predictor.weights,
+        )
     write_results(
         folder,
-        Prediction(rgb, camera, encoded, voxels, view, job.T_grid_cam),
+        Prediction(rgb, camera, encoded, voxels, view, job.T_grid_cam, pictures),
         predictor.classes,
         title=image.name,
         weights=predictor.weights,
@@ -231,6 +248,7 @@ def _settings(
         "grid": dataclasses.asdict(job.grid),
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
         "query": dataclasses.asdict(query),
+        **({"thresholds": list(job.thresholds)} if job.thresholds else {}),
     }
 
 

@@ -1,20 +1,29 @@
 """Put the results of several runs on one page.
 
-Each RUN is the folder of a 'scenedino evaluate'. The page is one HTML file with all tables and
-pictures inside, and opens without a network.
+Each RUN is the folder of a 'scenedino evaluate', or of a training run, of which settings, losses,
+validations and the newest pictures are shown. Anything else among them, such as a run that is not
+finished, is named and left out. The page is one HTML file with all tables and pictures inside, and
+opens without a network.
+
+The exit code is 1 if a run is there and cannot be read.
 """
 
 import argparse
+import sys
+import tempfile
 from pathlib import Path
+
+from scenedino_ros.core.errors import InputError
 
 _EPILOG = """\
 examples:
   scenedino report runs/ssc runs/segmentation -o report.html
+  scenedino report runs/* -o report.html
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the subcommand's arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument(
@@ -26,12 +35,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from scenedino_ros.evaluation.page import page
-    from scenedino_ros.evaluation.result import read_result
+    from scenedino_ros.evaluation.result import RESULT_FILE, read_result
+    from scenedino_ros.evaluation.training_run import is_training_run, training_result
     from scenedino_ros.export import write_atomically
 
-    runs = [(folder, read_result(folder)) for folder in options.runs]
-    content = page(runs, options.title).encode()
+    runs, failed = [], 0
+    with tempfile.TemporaryDirectory() as plots:
+        for folder in options.runs:
+            try:
+                if is_training_run(folder):
+                    place = Path(tempfile.mkdtemp(dir=plots))
+                    runs.append((folder, training_result(folder, place)))
+                elif folder.is_dir() and not (folder / RESULT_FILE).exists():
+                    print(f"left out: {folder} is no finished evaluation and no training run")
+                elif folder.is_file():
+                    print(f"left out: {folder} is a file, not the folder of a run")
+                else:
+                    runs.append((folder, read_result(folder)))
+            except InputError as error:
+                failed += 1
+                print(f"left out: {error}", file=sys.stderr)
+        if not runs:
+            raise InputError("none of these is a finished evaluation or a training run")
+        content = page(runs, options.title).encode()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(options.output, content)
-    print(f"{options.output}: {len(runs)} runs")
-    return 0
+    print(f"{options.output}: {len(runs)} of {len(options.runs)} runs")
+    return 1 if failed else 0

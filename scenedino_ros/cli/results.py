@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Prediction:
         voxels: What was found in the grid.
         view: The field rendered into the camera.
         T_grid_cam: (4, 4) camera pose in the grid's frame; None: the grid is the camera's.
+        pictures: Further (H, W, 3) uint8 RGB pictures by file name.
     """
 
     rgb: np.ndarray
@@ -39,6 +41,7 @@ class Prediction:
     voxels: SemanticVoxels
     view: RenderedView
     T_grid_cam: np.ndarray | None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def result_folders(images: list[Path], output: Path) -> dict[Path, Path]:
@@ -138,6 +141,8 @@ def _write_pictures(
         weights=weights,
     )
     write_png(folder / "panel.png", drawing)
+    for name, picture in prediction.pictures.items():
+        write_png(folder / name, picture)
 
 
 def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:
