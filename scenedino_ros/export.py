@@ -1,7 +1,12 @@
-"""Semantic voxels as files that other programs read: PLY for viewers, NPZ for NumPy."""
+"""Semantic voxels as files that other programs read: PLY for viewers, NPZ for NumPy.
 
+Both say themselves what they hold, and docs/files.md does.
+"""
+
+import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +21,32 @@ _VERTEX = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
 )
 _TRIANGLE = np.dtype([("count", "u1"), ("vertices", "<i4", (3,)), ("label", "u1")])
+OPTICAL_AXES = "x right, y down, z forward"  # of a camera's optical frame
+# What the arrays of an NPZ file are; `about` in the file has these sentences, as JSON.
+_ABOUT = {
+    "about": "() text: these sentences, as JSON",
+    "origin": "(3,) float64: minimum corner x, y, z of voxel (0, 0, 0) in the grid frame, metres",
+    "shape": "(3,) int64: number of voxels X, Y, Z along x, y, z of the grid frame",
+    "voxel_size": "() float64: edge of a voxel, metres",
+    "index": "(M,) int64: the M occupied voxels, ascending, as (i * Y + j) * Z + k; the centre of "
+    "voxel (i, j, k) is origin + (i + 0.5, j + 0.5, k + 0.5) * voxel_size",
+    "label": "(M,) uint8: class of each, a row of class_names; 255: the network names no classes",
+    "confidence": "(M,) float32: probability of that class, 0 to 1",
+    "density": "(M,) float32: volume density, 1/m",
+    "class_names": "(L,) text: names of the classes",
+    "class_colors": "(L, 3) uint8: their colours, RGB",
+    "weights": "() text: the weights that predicted the voxels",
+}
 
 
-def write_ply(path: Path, voxels: SemanticVoxels, classes: ClassTable, *, frame: str = "") -> None:
+def write_ply(
+    path: Path,
+    voxels: SemanticVoxels,
+    classes: ClassTable,
+    *,
+    frame: str = "",
+    axes: str = "",
+) -> None:
     """Write the visible cube faces as a coloured triangle mesh, binary PLY.
 
     Coordinates are those of the grid's frame, in metres. Every triangle also carries its class
@@ -29,6 +57,7 @@ def write_ply(path: Path, voxels: SemanticVoxels, classes: ClassTable, *, frame:
         voxels: M occupied voxels.
         classes: Class table that gives the colours.
         frame: Name of the grid's frame, written into the header as a comment.
+        axes: Where its axes point, written likewise, such as `OPTICAL_AXES`.
     """
     faces = exposed_faces(voxels)
     label = voxels.label[faces.owner]  # (F,)
@@ -42,7 +71,9 @@ def write_ply(path: Path, voxels: SemanticVoxels, classes: ClassTable, *, frame:
     first = 4 * np.arange(len(faces), dtype=np.int32)[:, None, None]
     triangles["vertices"] = first + np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
     triangles["label"] = label[:, None]
-    comment = f"comment frame {frame}\n" if frame else ""
+    names = ", ".join(f"{number} {name}" for number, name in enumerate(classes.names))
+    comments = {"frame": frame, "axes": axes, "units": "metres", "labels": names}
+    comment = "".join(f"comment {name} {text}\n" for name, text in comments.items() if text)
     header = (
         "ply\nformat binary_little_endian 1.0\n"
         f"comment scenedino_ros semantic voxels of {voxels.grid.voxel_size:g} m\n{comment}"
@@ -52,7 +83,9 @@ def write_ply(path: Path, voxels: SemanticVoxels, classes: ClassTable, *, frame:
         f"element face {triangles.size}\n"
         "property list uchar int vertex_indices\nproperty uchar label\nend_header\n"
     )
-    write_atomically(path, header.encode("ascii") + vertices.tobytes() + triangles.tobytes())
+    write_atomically(
+        path, header.encode("ascii", "replace") + vertices.tobytes() + triangles.tobytes()
+    )
 
 
 def write_npz(
@@ -61,19 +94,20 @@ def write_npz(
     classes: ClassTable,
     *,
     weights: str = "",
+    about: Mapping[str, str] | None = None,
     **arrays: Any,
 ) -> None:
     """Write the voxels, their grid and class names as a compressed NPZ file.
 
-    Keys: ``origin`` (3,), ``shape`` (3,), ``voxel_size`` (), ``index`` (M,), ``label`` (M,),
-    ``confidence`` (M,), ``density`` (M,), ``class_names`` (L,), ``class_colors`` (L, 3),
-    ``weights`` (), and the additional arrays under their own names.
+    Keys: those of `_ABOUT`, and the additional arrays under their own names. ``about`` says in
+    the file itself what each of them is.
 
     Args:
         path: File to write; replaced at once when complete.
         voxels: M occupied voxels.
         classes: Class table of the labels.
         weights: One sentence on the weights that predicted the voxels.
+        about: What each further array is: shape, type, meaning, unit.
         **arrays: Further arrays, such as ``K=`` or ``T_grid_cam=``.
     """
     path = Path(path)
@@ -91,6 +125,7 @@ def write_npz(
             class_names=np.array(classes.names),
             class_colors=np.array(classes.colors, dtype=np.uint8),
             weights=np.array(weights),
+            about=np.array(json.dumps({**_ABOUT, **(about or {})}, indent=1)),
             **arrays,
         )
     os.replace(partial, path)

@@ -27,6 +27,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.export import read_npz
+from scenedino_ros.voxel_view import draw_voxels
 
 ROOT = Path(__file__).parent.parent
 INTRINSICS = "60,62,47.5,25"
@@ -93,9 +94,40 @@ def test_predict_writes_what_the_predictor_finds(image, checkpoint, tmp_path: Pa
         np.testing.assert_array_equal(data["K"], camera.pinhole.K)
         assert data["rendered_depth"].shape == (16, 32)
         assert str(data["weights"]) == predictor.weights
+        about = json.loads(str(data["about"]))
+        assert set(about) == set(data.files)
+        for name, text in about.items():  # each begins with the shape, one size a dimension
+            shape = text[1 : text.index(")")].split(",")
+            assert len([size for size in shape if size.strip()]) == data[name].ndim, name
+            kind = {"f": "float", "i": "int", "u": "uint", "U": "text"}[data[name].dtype.kind]
+            words = "text" if kind == "text" else f"{kind}{8 * data[name].dtype.itemsize}"
+            assert f"{words}:" in text, name
     out = capsys.readouterr().out
     assert f"weights: {predictor.weights}" in out
     assert f"{folder}: {len(expected)} voxels in" in out
+
+
+def test_predict_draws_the_voxels_at_several_thresholds(image, checkpoint, tmp_path: Path):
+    arguments = (image, checkpoint, tmp_path / "out")
+    assert predict(*arguments, "--thresholds", "0.9,0.3,0.5") == 0
+    folder = tmp_path / "out" / "street"
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*RESULTS, "thresholds.png"])
+    found = cv2.imread(str(folder / "thresholds.png"))[..., ::-1]
+    predictor = Predictor(load_checkpoint(checkpoint), device="cpu")
+    camera = CalibratedCamera(PinholeCamera.from_focal(60, 62, 47.5, 25, 96, 50))
+    encoded = predictor.encode(picture(1)[..., ::-1], camera)
+    hidden = predictor.classes.ids(("sky",))
+    # A column is what is drawn of the voxels that this threshold alone gives.
+    pictures = [found[:, start : start + 440] for start in (12 + n * 452 for n in range(4))]
+    grid, counts = VoxelGrid((-4, -2, 1), (8, 4, 8), 1.0), []
+    for column, threshold in zip(pictures[1:], (0.3, 0.5, 0.9), strict=True):
+        voxels = predictor.voxels(encoded, grid, None, VoxelQuery(threshold, hidden=hidden))
+        drawing = draw_voxels(voxels, predictor.classes, camera=encoded.camera, size=(330, 440))
+        np.testing.assert_array_equal(column[56 : 56 + 330], drawing)
+        counts.append(len(voxels))
+    assert counts[0] > counts[1] > counts[2] > 0
+    assert predict(*arguments, "--thresholds", "0.9,0.3,0.5") == 0  # nothing to do
+    assert predict(*arguments, "--thresholds", "0.9") == 2
 
 
 def test_predict_takes_the_threshold_of_the_checkpoint(image, checkpoint, tmp_path: Path):

@@ -166,7 +166,8 @@ def test_several_runs_make_one_page(
     assert "http" not in text
     assert "one frame in 2" in text
     (runs[0] / "range.png").unlink()
-    assert main(["report", *map(str, runs), "-o", str(page)]) == 2
+    assert main(["report", *map(str, runs), "-o", str(page)]) == 1
+    assert page.read_text().count("<h2") == 1
 
 
 def test_predictions_are_read_and_guarded(

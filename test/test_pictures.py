@@ -13,7 +13,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels, VoxelGrid
 from scenedino_ros.cubes import NORMALS, exposed_faces
-from scenedino_ros.export import read_npz, write_npz, write_ply
+from scenedino_ros.export import OPTICAL_AXES, read_npz, write_npz, write_ply
 from scenedino_ros.pictures import (
     UNKNOWN_COLOR,
     _with_outline,
@@ -77,10 +77,14 @@ def test_no_voxels_have_no_faces():
 
 def test_ply_holds_the_surface_in_class_colors(tmp_path):
     path = tmp_path / "voxels.ply"
-    write_ply(path, voxels_at([(0, 0, 0), (3, 3, 3)], [ROAD, TREE]), CITYSCAPES19, frame="map")
+    voxels = voxels_at([(0, 0, 0), (3, 3, 3)], [ROAD, TREE])
+    write_ply(path, voxels, CITYSCAPES19, frame="map", axes=OPTICAL_AXES)
     header, _, body = path.read_bytes().partition(b"end_header\n")
     lines = header.decode("ascii").splitlines()
     assert "comment frame map" in lines
+    assert f"comment axes {OPTICAL_AXES}" in lines
+    assert "comment units metres" in lines
+    assert any(line.startswith("comment labels 0 road, 1 sidewalk,") for line in lines)
     assert "element vertex 48" in lines
     assert "element face 24" in lines
     vertex = np.dtype("<f4,<f4,<f4,u1,u1,u1")

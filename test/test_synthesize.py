@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from plain_street import plain_street
 
 from scenedino_ros.cli.main import main
 from scenedino_ros.core import ssc
@@ -28,9 +29,6 @@ from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.ros.bag import BagReader
 from scenedino_ros.ros.tf_cdr import transforms_from_cdr
 from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.synthesis.materials import Plain
-from scenedino_ros.synthesis.scene import Lighting, Part, Scene, sun_direction
-from scenedino_ros.synthesis.shapes import box
 from scenedino_ros.synthesis.street import make_street
 
 pytest.importorskip("open3d", reason="Open3D cannot be imported")
@@ -48,15 +46,6 @@ SETTINGS = dataset.DatasetSettings(frames=6, render=SMALL)
 DRIVE = sequence_name(3)
 ROAD, BUILDING = CITYSCAPES19.ids(("road", "building"))
 TRUTH = dict(zip(CAMERAS, rig.CAMERAS, strict=True))
-
-
-def plain_street(seed, length):
-    """Return a road and a row of houses, whose depth the seed decides."""
-    gray = Plain((0.3, 0.3, 0.3))
-    houses = [box((x, 8, 0), (x + 6, 12 + seed, 6)) for x in range(-20, 90, 10)]
-    parts = [Part("building", house, gray, solid=True) for house in houses]
-    parts.append(Part("road", box((-60, -60, -0.5), (120, 60, 0)), gray, solid=True))
-    return Scene(tuple(parts), Lighting(sun_direction(40.0, 50.0)))
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,12 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scenedino_ros.core.errors import InputError
+
+if TYPE_CHECKING:
+    from scenedino_ros.evaluation.result import RunResult
 
 _EPILOG = """\
 examples:
@@ -34,24 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
-    from scenedino_ros.evaluation.page import page
-    from scenedino_ros.evaluation.result import RESULT_FILE, read_result
+    from scenedino_ros.evaluation.page import check_pictures, page
+    from scenedino_ros.evaluation.result import is_evaluation, read_result
     from scenedino_ros.evaluation.training_run import is_training_run, training_result
     from scenedino_ros.export import write_atomically
 
-    runs, failed = [], 0
+    runs: list[tuple[Path, RunResult]] = []
+    failed = 0
     with tempfile.TemporaryDirectory() as plots:
         for folder in options.runs:
+            if folder.exists() and not (is_training_run(folder) or is_evaluation(folder)):
+                print(f"left out: {folder} is no finished evaluation and no training run")
+                continue
             try:
                 if is_training_run(folder):
-                    place = Path(tempfile.mkdtemp(dir=plots))
-                    runs.append((folder, training_result(folder, place)))
-                elif folder.is_dir() and not (folder / RESULT_FILE).exists():
-                    print(f"left out: {folder} is no finished evaluation and no training run")
-                elif folder.is_file():
-                    print(f"left out: {folder} is a file, not the folder of a run")
+                    result = training_result(folder, Path(tempfile.mkdtemp(dir=plots)))
                 else:
-                    runs.append((folder, read_result(folder)))
+                    result = read_result(folder)
+                check_pictures(folder, result)
+                runs.append((folder, result))
             except InputError as error:
                 failed += 1
                 print(f"left out: {error}", file=sys.stderr)

@@ -15,10 +15,25 @@ from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.predictor import EncodedImage, RenderedView
 from scenedino_ros.core.voxels import SemanticVoxels
-from scenedino_ros.export import write_npz, write_ply
+from scenedino_ros.export import OPTICAL_AXES, write_npz, write_ply
 from scenedino_ros.pictures import color_depth, color_labels, panel, write_png
 
 VOXEL_FILE = "voxels.npz"
+_BODY_AXES = "those of the frame that --camera-pose is given in; x forward, y left, z up by habit"
+# What the NPZ file holds beside the voxels.
+_ABOUT = {
+    "settings": "() text: what the result was made with, as JSON",
+    "K": "(3, 3) float64: intrinsics of the image as it was taken, pixels",
+    "D": "(n,) float64: its distortion coefficients",
+    "distortion_model": "() text: what they mean, as in a CameraInfo",
+    "image_size": "(2,) int64: rows and columns of the image as it was taken",
+    "T_grid_cam": "(4, 4) float64: camera (optical frame: x right, y down, z forward) to grid "
+    "frame, metres; the identity where the grid lies in the optical frame",
+    "rendered_depth": "(h, w) float32: depth along the optical axis, metres, from the density "
+    "field; no threshold is involved",
+    "rendered_label": "(h, w) uint8: class of each pixel; 255: the network names no classes",
+    "rendered_K": "(3, 3) float64: intrinsics of the two rendered images, pixels",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +115,14 @@ def write_results(
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _write_pictures(partial, prediction, classes, title, weights)
-        write_ply(partial / "voxels.ply", prediction.voxels, classes)
+        axes = OPTICAL_AXES if prediction.T_grid_cam is None else _BODY_AXES
+        write_ply(partial / "voxels.ply", prediction.voxels, classes, axes=axes)
         write_npz(
             partial / VOXEL_FILE,
             prediction.voxels,
             classes,
             weights=weights,
+            about=_ABOUT,
             settings=np.array(json.dumps(settings)),
             **_arrays(prediction),
         )

@@ -33,6 +33,16 @@ pre { background: #f0f1f5; padding: 10px; overflow-x: auto; font-size: 12px; }
 """
 
 
+def check_pictures(folder: Path, result: RunResult) -> None:
+    """Refuse a run whose pictures are not all there.
+
+    Raises:
+        InputError: Naming the first one.
+    """
+    for figure in result.figures:
+        _figure(folder / figure.file, figure.caption)
+
+
 def page(runs: Sequence[tuple[Path, RunResult]], title: str) -> str:
     """Return the page as text.
 

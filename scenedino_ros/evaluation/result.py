@@ -132,6 +132,11 @@ def write_result(folder: Path, result: RunResult) -> None:
     write_atomically(folder / REPORT_FILE, markdown(result).encode())
 
 
+def is_evaluation(folder: Path) -> bool:
+    """Return whether a folder is that of an evaluation with a result."""
+    return (Path(folder) / RESULT_FILE).is_file()
+
+
 def read_result(folder: Path) -> RunResult:
     """Read what `write_result` wrote.
 

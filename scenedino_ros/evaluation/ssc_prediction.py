@@ -80,7 +80,8 @@ def camera_of(rgb: np.ndarray, *, stretched: bool = False) -> CalibratedCamera:
         InputError: If the image has another aspect ratio and is not stretched.
     """
     height, width = rgb.shape[:2]
-    if not stretched and abs(width * ssc.CAMERA.height / (height * ssc.CAMERA.width) - 1) > 0.01:
+    rows = width * ssc.CAMERA.height / ssc.CAMERA.width  # rounded to whole ones, in small images
+    if not stretched and abs(height - rows) > max(0.5, 0.01 * rows):
         raise InputError(
             f"images must be {ssc.CAMERA.width} x {ssc.CAMERA.height} px or scaled, "
             f"got {width} x {height}"
