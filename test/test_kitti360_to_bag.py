@@ -21,7 +21,8 @@ from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.core.fisheye import MeiCamera
 from scenedino_ros.datasets.conversion import bag_from_kitti360
 from scenedino_ros.datasets.kitti360 import read_drive, read_labels
-from scenedino_ros.datasets.kitti360_calibration import read_calibration
+from scenedino_ros.datasets.kitti360_calibration import CAMERAS, read_calibration
+from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.ros.bag import BagReader
 from scenedino_ros.ros.bag_split_writer import SplitBagWriter
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
@@ -309,6 +310,47 @@ def test_what_cannot_be_used_is_refused(official, tmp_path, capsys):
     (tmp_path / "other").mkdir()
     assert main(["kitti360-to-bag", str(tmp_path / "other"), "-o", str(tmp_path / "bags")]) == 2
     assert "must have data_2d_raw/<drive>/image_00" in capsys.readouterr().err
+
+
+def test_preprocessed_images_come_with_their_calibration(official, tmp_path):
+    """What `data_192x640` of a camera shows lies where its calibration says, fisheyes as well."""
+    root = tmp_path / "KITTI-360"
+    shutil.copytree(official, root)
+    drive = root / "data_2d_raw" / DRIVE
+    full = read_drive(drive)
+    for camera, folder, new in (
+        ("image_00", "data_rect", "data_24x80"),
+        ("image_01", "data_rect", "data_24x80"),
+        ("image_02", "data_rgb", "data_24x80_0x-15"),
+        ("image_03", "data_rgb", "data_24x80_0x-15"),
+    ):
+        (drive / camera / folder).rename(drive / camera / new)
+        for path in (drive / camera / new).iterdir():
+            cv2.imwrite(str(path), np.zeros((24, 80, 3), np.uint8))
+    found = read_drive(drive)
+    assert found.frames == full.frames
+    assert {name: list(images) for name, images in found.camera_images.items()} == {
+        name: list(images) for name, images in full.camera_images.items()
+    }
+    K_norm = full.calibration.camera.K_norm
+    for name in CAMERAS:
+        camera = found.calibration.cameras[name]
+        assert not camera.is_distorted
+        assert (camera.pinhole.width, camera.pinhole.height) == (80, 24)
+        np.testing.assert_allclose(camera.pinhole.K_norm, K_norm)
+    # The virtual camera of a fisheye sits where it does, and looks 15 degrees further down.
+    for name in CAMERAS[2:]:
+        T_full, T = (d.calibration.T_base_image(name) for d in (full, found))
+        np.testing.assert_allclose(T[:3, 3], T_full[:3, 3])
+        np.testing.assert_allclose(T[:3, 0], T_full[:3, 0], atol=1e-12)
+        down = np.cos(np.radians(15)) * T_full[:3, 2] + np.sin(np.radians(15)) * T_full[:3, 1]
+        np.testing.assert_allclose(T[:3, 2], down, atol=1e-12)
+    assert convert(root, tmp_path / "bags") == 0
+    with Recording(tmp_path / "bags" / DRIVE) as recording:
+        assert len(recording.cameras) == 4
+        label = recording.label("camera_00", 0)  # of frame 4
+        assert label is not None
+        assert label.shape == recording.image("camera_00", 1).shape[:2] == (24, 80)
 
 
 def test_golden_transforms_and_intrinsics(golden, request):

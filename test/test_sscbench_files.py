@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from ssc_folder import NAME, write_ssc_folder
@@ -11,6 +12,7 @@ from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.ssc_labels import EVAL16, ssc20_labels
 from scenedino_ros.datasets.kitti360_folders import sequence_name
+from scenedino_ros.evaluation.ssc_prediction import camera_of
 from scenedino_ros.evaluation.sscbench import SscBench, frame_numbers
 
 FRAME = "seq_b/000005"
@@ -182,3 +184,80 @@ def test_other_pose_files_are_refused(tmp_path: Path) -> None:
         frame_numbers(tmp_path, sequence_name(9))
     with pytest.raises(InputError, match="cannot be read"):
         frame_numbers(tmp_path, sequence_name(8))
+
+
+def test_kitti360s_own_images_are_taken_by_pose_row(tmp_path: Path) -> None:
+    """Images with ten digits in the root itself; frames are rows of its pose file."""
+    write_ssc_folder(tmp_path, {"val": {sequence_name(6): 2}}, card=False)
+    pictures = tmp_path / "data_2d_raw" / sequence_name(6) / "image_00" / "data_rect"
+    numbers = [3, 7, 20, 21, 22, 31, 40, 41, 42, 43, 57]
+    for old, row in (("000000", 0), ("000005", 5)):
+        (pictures / f"{old}.png").rename(pictures / f"{numbers[row]:010d}.png")
+    write_poses(tmp_path, sequence_name(6), numbers)
+    data = SscBench(tmp_path, "val")
+    assert [data.image_path(frame).name for frame in data.frames] == [
+        "0000000003.png",
+        "0000000031.png",
+    ]
+    assert data.image(data.frames[1]).shape == (94, 352, 3)
+    (pictures / "0000000057.png").touch()  # row 10: a frame whose labels are not there
+    assert len(SscBench(tmp_path, "val").frames) == 3
+
+
+def test_preprocessed_images_alone_are_enough(tmp_path: Path) -> None:
+    write_ssc_folder(tmp_path, {"val": {sequence_name(6): 1}}, card=False)
+    camera = tmp_path / "data_2d_raw" / sequence_name(6) / "image_00"
+    (camera / "data_192x640").mkdir()
+    image = np.random.default_rng(3).integers(0, 255, (192, 640, 3), dtype=np.uint8)
+    cv2.imwrite(str(camera / "data_192x640" / "0000000012.png"), image[..., ::-1])
+    write_poses(tmp_path, sequence_name(6), [12, 13, 15])
+    data = SscBench(tmp_path, "val")
+    (frame,) = data.frames
+    assert not data.is_preprocessed(frame)  # full-size ones come first
+    (camera / "data_rect" / "000000.png").unlink()
+    data = SscBench(tmp_path, "val")
+    assert data.is_preprocessed(frame)
+    np.testing.assert_array_equal(data.image(frame), image)
+    # It shows all that the camera sees, in other proportions.
+    with pytest.raises(InputError, match="got 640 x 192"):
+        camera_of(image)
+    found, whole = camera_of(image, stretched=True).pinhole, ssc.CAMERA
+    np.testing.assert_allclose(found.K_norm, whole.K_norm)
+    assert (found.width, found.height) == (640, 192)
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("grids", "grids"),
+        ("labels", "."),
+        ("preprocess/labels", "."),
+        ("preprocess/labels", "preprocess"),
+        ("KITTI-360/preprocess/labels", "."),
+        ("sscbench-kitti/preprocess/labels", "."),
+    ],
+)
+def test_labels_lie_where_releases_put_them(
+    root: Path, tmp_path: Path, place: str, named: str
+) -> None:
+    """The folder that is named holds label grids, as they are unpacked, somewhere below."""
+    if "/" in place and place[0].isupper() or place.startswith("sscbench"):
+        (tmp_path / place.split("/")[0] / "data_2d_raw").mkdir(parents=True)
+    grids = tmp_path / place / "seq_b"
+    grids.mkdir(parents=True)
+    np.save(grids / "000005_1_1.npy", np.full(ssc.GRID.shape, 13, np.float32))
+    data = SscBench(root, labels=tmp_path / named)
+    assert data.label_paths(FRAME) == (grids / "000005_1_1.npy",)
+    assert set(np.unique(data.target(FRAME))) == {11}
+
+
+@pytest.mark.parametrize("below", ["", "KITTI-360"])
+def test_voxels_may_lie_in_a_release_beside_the_images(
+    root: Path, tmp_path: Path, below: str
+) -> None:
+    write_ssc_folder(tmp_path / below, {"test": {"seq_b": 2}})
+    data = SscBench(root, labels=tmp_path)
+    label, _ = data.label_paths(FRAME)
+    assert label == tmp_path / below / "data_2d_raw" / "seq_b" / "voxels" / "000005.label"
+    np.testing.assert_array_equal(data.target(FRAME), SscBench(root).target(FRAME))
+    assert SscBench(tmp_path).frames == data.frames  # the folder above the data set will do

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from scenedino_ros.core.camera import CalibratedCamera
@@ -16,6 +17,7 @@ from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.datasets.images import ImageFolder
 from scenedino_ros.datasets.kitti360 import Kitti360Drive, read_labels, read_scan
 from scenedino_ros.datasets.kitti360_calibration import T_BASE_IMU
+from scenedino_ros.datasets.kitti360_folders import is_preprocessed
 from scenedino_ros.ros.bag import BagWriter
 from scenedino_ros.ros.bag_split_writer import SPLIT_BYTES, SplitBagWriter
 from scenedino_ros.ros.transforms import inverse
@@ -75,7 +77,7 @@ def bag_from_kitti360(
                 bag.cloud("/velodyne_points", "velodyne", read_scan(drive.scans[number]), stamp)
             for name, camera in cameras.items():
                 if labels and number in drive.labels.get(name, ()):
-                    bag.label(camera.topic, read_labels(drive.labels[name][number]), stamp)
+                    bag.label(camera.topic, _labels(drive, name, number), stamp)
                 if number in drive.camera_images[name]:
                     bag.image_file(camera.topic, drive.camera_images[name][number], stamp)
             writer.checkpoint(done)
@@ -116,6 +118,16 @@ def kitti360_bytes(drive: Kitti360Drive, *, labels: bool, scans: bool) -> int:
     files += [path for found in drive.labels.values() for path in found.values() if labels]
     files += list(drive.scans.values()) if scans else []
     return sum(path.stat().st_size + _MESSAGE_BYTES for path in files)
+
+
+def _labels(drive: Kitti360Drive, name: str, number: int) -> np.ndarray:
+    """Return a class map, of the size of the images where these are preprocessed."""
+    labels = read_labels(drive.labels[name][number])
+    if not is_preprocessed(next(iter(drive.camera_images[name].values())).parent):
+        return labels
+    camera = drive.calibration.cameras[name].pinhole
+    size = (camera.width, camera.height)
+    return cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
 
 
 def _rig_transforms(drive: Kitti360Drive) -> dict[tuple[str, str], np.ndarray]:

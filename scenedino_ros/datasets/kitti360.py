@@ -40,6 +40,7 @@ from scenedino_ros.datasets.kitti360_folders import (
     PREPROCESSED_FISHEYE,
     RAW,
     dataset_root,
+    is_preprocessed,
     picture_folder,
 )
 from scenedino_ros.ros.transforms import inverse
@@ -192,7 +193,12 @@ def read_drive(
     scans = _numbered(folder / "velodyne_points/data", ".bin") or _numbered(
         root / "data_3d_raw" / folder.name / "velodyne_points/data", ".bin"
     )
-    labels = {name: _labels(folder, root, name) for name in images}
+    # Nobody has preprocessed class maps of fisheyes; the others are scaled like the images.
+    labels = {
+        name: _labels(folder, root, name)
+        for name in images
+        if name in CAMERAS[:2] or not is_preprocessed(picture_folder(folder, name))
+    }
     return Kitti360Drive(
         folder.name,
         calibration,

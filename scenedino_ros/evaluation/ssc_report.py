@@ -88,8 +88,8 @@ def ssc_tables(
     tables.append(_geometry_table(evaluation, total, scope))
     if columns is not None:
         tables += [
-            _weighted_table(total, columns, scope),
             _class_table(evaluation, total, columns),
+            _weighted_table(total, columns, scope),
             _matching_table(total, columns),
         ]
     return [*tables, _sweep_table(total, scope)]
