@@ -165,8 +165,9 @@ def _training(options: argparse.Namespace) -> "LabelledData":
 
 def _training_drives(folder: Path, options: argparse.Namespace) -> tuple[int, ...] | None:
     """Return which drives of a folder are fitted on; None: all that it names itself."""
+    from scenedino_ros.datasets.kitti360_folders import dataset_root
     from scenedino_ros.evaluation.sscbench import CARD, SPLITS
 
-    if options.train_drives or (folder / CARD).exists():
+    if options.train_drives or (dataset_root(folder) / CARD).exists():
         return options.train_drives
     return SPLITS["train"][0]

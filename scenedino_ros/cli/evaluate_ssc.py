@@ -1,10 +1,10 @@
 """Score semantic scene completion on SSCBench-KITTI-360, or on drives in its layout.
 
-ROOT holds data_2d_raw/SEQUENCE/image_00/data_rect/NNNNNN.png and labels, either the benchmark's
-own voxels/NNNNNN.label and .invalid, or grids SEQUENCE/NNNNNN_1_1.npy. IoU, precision, recall,
-IoU of the 15 classes and their mean at 12.8, 25.6 and 51.2 m come out by the rules of the
-published evaluation, classes both as the checkpoint names them and matched once more, beside the
-published rows.
+ROOT holds data_2d_raw/SEQUENCE/image_00/data_rect/NNNNNN.png (or KITTI-360's own images, also the
+preprocessed data_192x640 alone) and labels, either the benchmark's own voxels/NNNNNN.label and
+.invalid, or grids SEQUENCE/NNNNNN_1_1.npy. IoU, precision, recall, IoU of the 15 classes and their
+mean at 12.8, 25.6 and 51.2 m come out by the rules of the published evaluation, classes both as
+the checkpoint names them and matched once more, beside the published rows.
 
 A frame whose file is missing or damaged is named and the others are scored; the exit code is then
 1, and no number is shown as that of the whole set.
@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         type=Path,
         metavar="FOLDER",
-        help="grids SEQUENCE/NNNNNN_1_1.npy (default: .label files, else preprocess/labels)",
+        help="where labels lie: grids SEQUENCE/NNNNNN_1_1.npy, or a release of the benchmark "
+        "(default: ROOT's .label files, else its preprocess/labels)",
     )
     data.add_argument(
         "--kitti360",
@@ -107,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     baseline = None
     if options.baseline:
         root = options.baseline_root or options.root
-        baseline = SscBench(root, options.baseline, options.labels if root == data.root else None)
+        baseline = SscBench(root, options.baseline, options.labels if root == options.root else None)
     evaluation = SscEvaluation(
         data,
         network,
