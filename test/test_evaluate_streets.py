@@ -61,12 +61,12 @@ def test_completion(streets: Path, checkpoint: str, tmp_path: Path) -> None:
     titles = [table.title for table in result.tables]
     classes = result.tables[titles.index("IoU of classes, %")]
     assert "Hungarian, by true class, 51.2 m" in classes.columns
-    assert "Hungarian, by predicted class as the published code, 51.2 m" in classes.columns
+    assert "Hungarian, by predicted class (published order), 51.2 m" in classes.columns
     weighted = result.tables[titles.index("Weighted mIoU, in both orders, %")]
-    assert [row[0].split(" (")[0] for row in weighted.rows] == [
+    assert [row[0].rpartition(" (")[0] for row in weighted.rows] == [
         "direct",
         "Hungarian, by true class",
-        "Hungarian, by predicted class as the published code",
+        "Hungarian, by predicted class (published order)",
     ]
 
 

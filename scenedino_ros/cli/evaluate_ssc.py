@@ -108,7 +108,9 @@ def run(options: argparse.Namespace) -> int:
     baseline = None
     if options.baseline:
         root = options.baseline_root or options.root
-        baseline = SscBench(root, options.baseline, options.labels if root == options.root else None)
+        baseline = SscBench(
+            root, options.baseline, options.labels if root == options.root else None
+        )
     evaluation = SscEvaluation(
         data,
         network,

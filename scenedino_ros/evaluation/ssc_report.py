@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _METRES = [f"{metres:g} m" for metres in ssc.RANGES]
 _FULL = len(ssc.RANGES) - 1  # the range that the matching is fitted on
-_OURS, _PUBLISHED = "by true class", "by predicted class as the published code"
+_OURS, _PUBLISHED = "by true class", "by predicted class (published order)"
 
 
 def ssc_result(
