@@ -194,6 +194,7 @@ def test_kitti360s_own_images_are_taken_by_pose_row(tmp_path: Path) -> None:
     for old, row in (("000000", 0), ("000005", 5)):
         (pictures / f"{old}.png").rename(pictures / f"{numbers[row]:010d}.png")
     write_poses(tmp_path, sequence_name(6), numbers)
+    (pictures / "._0000000003.png").touch()  # what some systems leave beside a file
     data = SscBench(tmp_path, "val")
     assert [data.image_path(frame).name for frame in data.frames] == [
         "0000000003.png",

@@ -38,7 +38,7 @@ _EPILOG = """\
 examples:
   scenedino evaluate probe KITTI-360 --train-drives 0,2,3 --train-every 10 \\
       --checkpoint ssc-kitti-360-dino -o runs/probe
-  scenedino evaluate probe streets/kitti360 --train-drives 0,1,2,3 -o runs/probe
+  scenedino evaluate probe streets/kitti360 --train-drives 900 -o runs/probe
   scenedino evaluate probe town.store --train street.store --hidden \\
       --checkpoint model.safetensors -o runs/probe
 """

@@ -227,8 +227,12 @@ class SscBench:
         """The sequences whose images carry KITTI-360's frame numbers and not the benchmark's."""
         if self.kitti360:
             return frozenset(self.sequences)
-        firsts = {s: _first(self._pictures(s), "*.png") for s in self.sequences}
+        firsts = {s: next(self._images(s), None) for s in self.sequences}
         return frozenset(s for s, path in firsts.items() if path and len(path.stem) == _DIGITS)
+
+    def _images(self, sequence: str) -> Iterator[Path]:
+        """Yield the images of a sequence; files of other names, such as hidden ones, are none."""
+        return (path for path in self._pictures(sequence).glob("*.png") if path.stem.isdigit())
 
     def _pictures(self, sequence: str) -> Path:
         """Return the folder of a sequence's images."""
@@ -249,7 +253,7 @@ class SscBench:
             *(self._grids / sequence).glob("*_1_1.npy"),
         ]
         numbers = [int(path.name[:6]) for path in labels]
-        images = {int(path.stem) for path in self._pictures(sequence).glob("*.png")}
+        images = {int(path.stem) for path in self._images(sequence)}
         if sequence in self._in_kitti360s_numbers:
             rows = enumerate(self._kitti360_numbers[sequence])
             images = {row for row, number in rows if number in images}
