@@ -8,6 +8,7 @@ import pytest
 import small_fields
 from installed import scenedino
 
+from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.result import RunResult, Table, write_result
 from scenedino_ros.evaluation.training_run import is_training_run, training_result
@@ -63,20 +64,23 @@ def test_everything_in_a_folder_of_runs_makes_one_page(tmp_path: Path) -> None:
     assert sorted(runs.rglob("*")) == before
 
 
-def test_damaged_runs_are_named_and_the_others_shown(tmp_path: Path) -> None:
+def test_damaged_runs_are_named_and_the_others_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("good", "bad"):
         write_training_run(tmp_path / name, 2)
     with (tmp_path / "bad" / "metrics.jsonl").open("a") as file:
         file.write("no json\n")
     page = tmp_path / "report.html"
-    told = scenedino("report", tmp_path / "good", tmp_path / "bad", tmp_path / "no", "-o", page)
-    assert told.returncode == 1
-    assert "metrics.jsonl line 3 is not that of a step" in told.stderr
-    assert f"{tmp_path / 'no'} has no result.json" in told.stderr
+    runs = [str(tmp_path / name) for name in ("good", "bad", "no")]
+    assert main(["report", *runs, "-o", str(page)]) == 1
+    told = capsys.readouterr().err
+    assert "metrics.jsonl line 3 is not that of a step" in told
+    assert f"{tmp_path / 'no'} has no result.json" in told
     assert page.read_text().count("<h2") == 1
-    told = scenedino("report", tmp_path / "bad", "-o", tmp_path / "other.html")
-    assert told.returncode == 2
-    assert "none of these is a finished evaluation or a training run" in told.stderr
+    assert main(["report", runs[1], "-o", str(tmp_path / "other.html")]) == 2
+    told = capsys.readouterr().err
+    assert "none of these is a finished evaluation or a training run" in told
 
 
 def test_tables_of_a_training_run(tmp_path: Path) -> None:
