@@ -20,6 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.weights_file import require_safetensors
 from scenedino_ros.export import partial_path
 
 FORMAT = "scenedino_ros training state 1"
@@ -81,6 +82,7 @@ def load_state(
         CheckpointError: If the file cannot be read, or tensors are missing, left over or of
             another shape or type; nothing is changed then.
     """
+    require_safetensors(Path(path), "state")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}

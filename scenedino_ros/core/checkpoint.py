@@ -23,6 +23,7 @@ from scenedino_ros.core.encoder import backbone_spec, patch_grid
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.model import SceneDino
+from scenedino_ros.core.weights_file import require_safetensors
 
 # Small and quick: what a processor without GPU can run; the architecture of the default model.
 SMALL_CONFIG = ModelConfig(
@@ -93,6 +94,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: If the file is missing, damaged, or not one of ours.
     """
+    path = Path(path)
+    require_safetensors(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             header = parse_metadata(path, file.metadata())

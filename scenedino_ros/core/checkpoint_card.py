@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.weights_file import require_safetensors
 
 FORMAT = "scenedino_ros/1"
 DENSITY_THRESHOLD = 0.2  # 1/m; of the published evaluation, and where a checkpoint names no other
@@ -50,6 +51,8 @@ def read_card(path: Path) -> CheckpointCard:
     Raises:
         CheckpointError: If the file is missing, damaged, or not one of ours.
     """
+    path = Path(path)
+    require_safetensors(path)
     try:
         with safe_open(str(path), framework="numpy") as file:
             header = parse_metadata(path, file.metadata())

@@ -1,7 +1,6 @@
 """Pretrained weights for the image encoder, and the frozen encoder that training imitates."""
 
 import math
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from scenedino_ros.core.checkpoint import load_checkpoint, resize_checkpoint
 from scenedino_ros.core.checkpoint_card import FORMAT
 from scenedino_ros.core.encoder import BackboneSpec, Encoder, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.weights_file import SAFETENSORS, weights_format
 
 # Where weights can be fetched from by one word instead of a file.
 TIMM, FIT3D = "timm", "fit3d"
@@ -101,12 +101,13 @@ def read_weights(path: Path) -> Weights:
     Raises:
         CheckpointError: If the file cannot be read or holds something else.
     """
+    stored = weights_format(path, "weights")
     try:
-        if path.suffix == ".safetensors":
+        if stored == SAFETENSORS:
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split("\n", 1)[0].split())
+    except Exception as error:  # a damaged pickle can make its reader stumble in any way
+        reason = " ".join(str(error).split("\n", 1)[0].split()) or type(error).__name__
         raise CheckpointError(f"weights {path} cannot be read: {reason}") from error
     tensors = isinstance(content, dict) and all(
         isinstance(value, torch.Tensor) for value in content.values()

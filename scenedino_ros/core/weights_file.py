@@ -1,0 +1,163 @@
+"""What a file of weights is by its content, and what it is instead where it is none."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+from scenedino_ros.core.errors import CheckpointError
+
+SAFETENSORS, PYTORCH = "safetensors", "pytorch"
+_HEAD = 1024  # bytes that tell what a file is; a Git LFS pointer is shorter than that
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_ZIP, _PICKLE, _PROTOCOLS = b"PK\x03\x04", b"\x80", b"\2\3\4\5"
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+
+
+def weights_format(path: Path, what: str = "checkpoint") -> str:
+    """Return how a file stores weights, read off its first bytes.
+
+    Whoever fetched a file wrongly has a Git LFS pointer, a web page or a part of the file under
+    the right name; each is recognised before a parser stumbles over it.
+
+    Args:
+        path: The file.
+        what: What it is to hold, for the message.
+
+    Returns:
+        `SAFETENSORS` or `PYTORCH`.
+
+    Raises:
+        CheckpointError: If the file is missing, unreadable or cut off, or is something else;
+            the message says what it is.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CheckpointError(f"{what} {path} cannot be read: {reason}") from error
+    found = _format(head)
+    if found == SAFETENSORS:
+        problem = _safetensors_problem(path, size)
+    elif found == PYTORCH:
+        problem = _pytorch_problem(path, head, size)
+    else:
+        problem = _other_content(head)
+    if problem:
+        raise CheckpointError(f"{what} {path} cannot be read: it {problem}")
+    return found
+
+
+def require_safetensors(path: Path, what: str = "checkpoint") -> None:
+    """Refuse a file that is no whole safetensors file, saying what it is.
+
+    Raises:
+        CheckpointError: As `weights_format`; also if it is a file of PyTorch.
+    """
+    if weights_format(path, what) != SAFETENSORS:
+        raise CheckpointError(
+            f"{what} {path} cannot be read: it is a PyTorch file, not a .safetensors file; "
+            "'scenedino convert' turns an official checkpoint into one"
+        )
+
+
+def why_no_text(path: Path) -> str:
+    """Return in words why a file holds no text of its own, empty if it does.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return _empty_or_pointer(file.read(_HEAD))
+
+
+def _empty_or_pointer(head: bytes) -> str:
+    if not head:
+        return "is empty (0 bytes)"
+    if head.startswith(_LFS_POINTER):
+        size = re.search(rb"^size (\d+)$", head, re.MULTILINE)
+        of = f" of a file of {_bytes(int(size[1]))}" if size else ""
+        return f"is a Git LFS pointer{of}, not the file itself; 'git lfs pull' fetches it"
+    if re.match(rb"\s*<(!doctype html|html|head)\b", head, re.IGNORECASE):
+        return "is a web page (HTML) that was saved under this name; download the file itself"
+    return ""
+
+
+def _format(head: bytes) -> str:
+    """Return the format that a file's first bytes announce, empty if it is none of weights."""
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER:
+        return SAFETENSORS
+    pickled = head[:1] == _PICKLE and head[1:2] in _PROTOCOLS
+    return PYTORCH if pickled or head.startswith(_ZIP) else ""
+
+
+def _other_content(head: bytes) -> str:
+    """Return in words what a file of another format is."""
+    problem = _empty_or_pointer(head)
+    if problem:
+        return problem
+    if not any(head):
+        return "begins with nothing but zeros; its download was not finished"
+    text = _readable(head)
+    if text:
+        return f"is a text file that begins with '{text}', not a file of weights"
+    return (
+        "is neither a safetensors nor a PyTorch file, or is cut off within its first bytes: it "
+        f"begins with {head[:9].hex(' ')}"
+    )
+
+
+def _readable(head: bytes) -> str:
+    """Return the beginning of a text, empty for bytes that are none."""
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:
+            return ""
+        text = head[: error.start].decode("utf-8")  # the last character is cut in two
+    if not all(character.isprintable() or character.isspace() for character in text):
+        return ""
+    first = " ".join(text.split())
+    return first if len(first) <= 40 else f"{first[:40]}..."
+
+
+def _pytorch_problem(path: Path, head: bytes, size: int) -> str:
+    """Return in words what a PyTorch file lacks; of the old format only reading it tells."""
+    if not head.startswith(_ZIP) or zipfile.is_zipfile(path):
+        return ""
+    return (
+        f"is a PyTorch file that is cut off: after {_bytes(size)} the table at its end is "
+        "missing; fetch it again"
+    )
+
+
+def _safetensors_problem(path: Path, size: int) -> str:
+    """Return in words what a safetensors file lacks, empty if it is as long as its header says."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length)
+    if len(header) < length:
+        return (
+            f"is a safetensors file that is cut off inside its header: it has {_bytes(size)}; "
+            "fetch it again"
+        )
+    try:
+        entries = json.loads(header)
+        ends = [e["data_offsets"][1] for key, e in entries.items() if key != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return "is a safetensors file with a damaged header"
+    if size == whole:
+        return ""
+    state = "cut off" if size < whole else "damaged"
+    return (
+        f"is a safetensors file that is {state}: its header describes {_bytes(whole)}, it has "
+        f"{_bytes(size)}; fetch it again"
+    )
+
+
+def _bytes(count: int) -> str:
+    """Return a size in megabytes, small ones in bytes."""
+    return f"{count / 1e6:.1f} MB" if count >= 10_000_000 else f"{count} bytes"
