@@ -24,7 +24,7 @@ from lightning_fabric import Fabric
 from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.cli.progress import counting
 from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model import SceneDino
@@ -197,6 +197,7 @@ def head_config(config: ModelConfig, settings: SemanticsSettings) -> ModelConfig
         n_clusters=head.clusters,
         code_dim=head.code_dim,
         mlp_probe=head.mlp_probe,
+        heads=PREDICTION_MODES,
     )
 
 

@@ -64,7 +64,8 @@ def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
     """Return the checkpoint of a job, for its image size.
 
     Raises:
-        InputError: If the backbone is unknown, or the network names no classes.
+        InputError: If the backbone is unknown, the network names no classes, or it has no head
+            for the mode.
         CheckpointError: If the weights are missing, damaged or cannot be fetched.
     """
     if job.backbone:
@@ -73,6 +74,7 @@ def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
         checkpoint = load_named_or_path(job.checkpoint, tell)
     if not checkpoint.config.has_semantics:
         raise InputError("a benchmark needs a checkpoint with a semantic head, got one without")
+    checkpoint.config.check_mode(job.mode)
     return resize_checkpoint(checkpoint, job.image_size) if job.image_size else checkpoint
 
 

@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
         from scenedino_ros.engines.tensorrt_graph import build_where_possible
 
         checkpoint = load_named_or_path(options.checkpoint, tell)
+        checkpoint.config.check_mode(options.mode)
         if options.image_size:
             checkpoint = resize_checkpoint(checkpoint, options.image_size)
         model = build_model(checkpoint)

@@ -103,6 +103,8 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         camera = _camera(job)
         checkpoint = None if job.checkpoint == UNTRAINED else locate(job.checkpoint, tell)
         card = read_card(checkpoint) if checkpoint else None
+        if card:
+            card.config.check_mode(job.mode)
         query = _query(job, card)
         settings = _settings(job, camera, card, query)
         todo, failed = _unfinished(job, settings, keep_going=keep_going)

@@ -109,6 +109,7 @@ class ModelConfig:
     n_clusters: int = 0  # pseudo classes of the cluster heads
     code_dim: int = 64  # distilled code of the semantic head
     mlp_probe: bool = False  # probes with one hidden layer instead of linear ones
+    heads: tuple[str, ...] = PREDICTION_MODES  # those the semantic head has, by prediction mode
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -131,11 +132,32 @@ class ModelConfig:
                 "model config n_classes and n_clusters must both be 0 or both be positive, "
                 f"got {self.n_classes} and {self.n_clusters}"
             )
+        if not self.heads or not set(self.heads) <= set(PREDICTION_MODES):
+            raise InputError(
+                f"model config heads must be some of {', '.join(PREDICTION_MODES)}, got "
+                f"{', '.join(self.heads) or 'none'}"
+            )
 
     @property
     def has_semantics(self) -> bool:
         """Whether the network has a semantic head."""
         return self.n_classes > 0
+
+    def check_mode(self, mode: str) -> None:
+        """Refuse a prediction mode that is unknown, or whose head the network does not have.
+
+        Args:
+            mode: One of `PREDICTION_MODES`. A network without classes takes each of them.
+
+        Raises:
+            InputError: Naming the modes there are.
+        """
+        if mode not in PREDICTION_MODES:
+            raise InputError(f"mode must be one of {', '.join(PREDICTION_MODES)}, got '{mode}'")
+        if self.has_semantics and mode not in self.heads:
+            raise InputError(
+                f"the checkpoint has no head for mode '{mode}'; it has {', '.join(self.heads)}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that JSON and YAML can hold."""

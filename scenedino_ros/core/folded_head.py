@@ -24,8 +24,12 @@ class FoldedHead(nn.Module):
         Args:
             model: The plain network, with a semantic head.
             mode: One of ``config.PREDICTION_MODES``.
+
+        Raises:
+            InputError: If the network has no head for the mode.
         """
         super().__init__()
+        model.config.check_mode(mode)
         self.mode = mode
         self.expansion, self.semantics = model.expansion, model.semantics
         weight, bias = self.first_layers()

@@ -40,7 +40,12 @@ class SceneDino(nn.Module):
         self.expansion = Expansion(config.feature_dim, config.expansion_dim, width)
         if config.has_semantics:
             self.semantics = SemanticHead(
-                width, config.code_dim, config.n_clusters, config.n_classes, config.mlp_probe
+                width,
+                config.code_dim,
+                config.n_clusters,
+                config.n_classes,
+                config.mlp_probe,
+                config.heads,
             )
 
     def encode(self, image: torch.Tensor) -> torch.Tensor:

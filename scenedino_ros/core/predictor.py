@@ -8,7 +8,6 @@ import torch
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.device import (
     MIB,
     Chunks,
@@ -69,8 +68,7 @@ class Predictor:
             CheckpointError: If the weights do not fit their configuration.
             InputError: If a setting is unknown or the device is not there.
         """
-        if mode not in PREDICTION_MODES:
-            raise InputError(f"mode must be one of {', '.join(PREDICTION_MODES)}, got '{mode}'")
+        checkpoint.config.check_mode(mode)
         self._device = choose_device(device)
         model = build_model(checkpoint)
         for name, value in model.named_parameters():

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from scenedino_ros.core.config import PREDICTION_MODES
+
 _EPS = 1e-10
 
 
@@ -68,9 +70,15 @@ class SemanticHead(nn.Module):
     """Clusters and probes on the full feature (direct) and on the distilled code (stego)."""
 
     def __init__(
-        self, width: int, code_dim: int, n_clusters: int, n_classes: int, mlp_probe: bool
+        self,
+        width: int,
+        code_dim: int,
+        n_clusters: int,
+        n_classes: int,
+        mlp_probe: bool,
+        heads: tuple[str, ...] = PREDICTION_MODES,
     ) -> None:
-        """Build all four classifiers.
+        """Build the classifiers, and the code where one of them reads it.
 
         Args:
             width: Channels C of the full feature.
@@ -78,13 +86,19 @@ class SemanticHead(nn.Module):
             n_clusters: Pseudo classes.
             n_classes: Classes.
             mlp_probe: Whether the probes have a hidden layer.
+            heads: Prediction modes that there is to be a classifier for.
         """
         super().__init__()
-        self.direct_cluster_head = ClusterHead(width, n_clusters, n_classes)
-        self.stego_head = StegoHead(width, code_dim)
-        self.stego_cluster_head = ClusterHead(code_dim, n_clusters, n_classes)
-        self.direct_linear_head = LinearHead(width, n_classes, mlp_probe)
-        self.stego_linear_head = LinearHead(code_dim, n_classes, mlp_probe)
+        if "direct_kmeans" in heads:
+            self.direct_cluster_head = ClusterHead(width, n_clusters, n_classes)
+        if "stego_kmeans" in heads or "stego_linear" in heads:
+            self.stego_head = StegoHead(width, code_dim)
+        if "stego_kmeans" in heads:
+            self.stego_cluster_head = ClusterHead(code_dim, n_clusters, n_classes)
+        if "direct_linear" in heads:
+            self.direct_linear_head = LinearHead(width, n_classes, mlp_probe)
+        if "stego_linear" in heads:
+            self.stego_linear_head = LinearHead(code_dim, n_classes, mlp_probe)
 
     def scores(self, feature: torch.Tensor, mode: str) -> torch.Tensor:
         """Score full features.

@@ -54,7 +54,12 @@ class NetworkChoice:
         return None if self.checkpoint == UNTRAINED else locate(self.checkpoint)
 
     def settings(self) -> dict[str, Any]:
-        """Return what predictions depend on; the file by its content, not by its name."""
+        """Return what predictions depend on; the file by its content, not by its name.
+
+        Raises:
+            InputError: If the checkpoint has no head for the mode.
+        """
+        self.config.check_mode(self.mode)
         values = asdict(self)
         del values["device"]
         values["checkpoint"] = file_sha256(self.path) if self.path else UNTRAINED

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.semantics import LinearHead
@@ -110,10 +111,15 @@ def fit_probes(
         tell: Told in words what is going on.
 
     Raises:
-        InputError: If there is no semantic head, or no sample.
+        InputError: If there is no semantic head or no code in it, or no sample.
     """
     if not checkpoint.config.has_semantics:
         raise InputError("a probe needs a checkpoint with a semantic head, this one has none")
+    if not any(head.startswith("stego") for head in checkpoint.config.heads):
+        raise InputError(
+            "probes read the code and the full feature, but this checkpoint has no code: its "
+            f"heads are {', '.join(checkpoint.config.heads)}"
+        )
     done = [item for item, counts in samples.counts(items) if len(counts["target"])]
     if not done:
         raise InputError("no training image has a labelled pixel, so no probe can be fitted")
@@ -179,5 +185,10 @@ def _with_probes(
     kind = "MLP" if settings.hidden else "linear"
     provenance = {**checkpoint.provenance, "weights": f"{weights}; {kind} probes fitted to labels"}
     provenance["probe_images"] = str(n_images)
-    config = replace(checkpoint.config, mlp_probe=settings.hidden)
+    heads = {*checkpoint.config.heads, *(f"{name}_linear" for name in PROBES)}
+    config = replace(
+        checkpoint.config,
+        mlp_probe=settings.hidden,
+        heads=tuple(mode for mode in PREDICTION_MODES if mode in heads),
+    )
     return replace(checkpoint, config=config, state=state, provenance=provenance)
