@@ -4,25 +4,21 @@ An official checkpoint is a folder with ``checkpoint.pt`` and ``training_config.
 network looks like is read off the tensors' shapes; the configuration only has to agree.
 """
 
-import pickle
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from scenedino_ros.checkpoints.left_out import describe_left_out
 from scenedino_ros.checkpoints.official_config import OfficialConfig
+from scenedino_ros.checkpoints.official_file import State, read_official_state
 from scenedino_ros.checkpoints.official_shapes import (
-    ARTIFACT_FIELD,
     DECODER,
     EXPANSION,
     FIELD,
-    FREQUENCIES,
     HEAD,
-    PHASES,
     VIT,
-    State,
     config_from_state,
 )
 from scenedino_ros.checkpoints.published import CHECKPOINT_FILE, CONFIG_FILE, file_sha256
@@ -39,16 +35,9 @@ _PREFIXES = (
     (FIELD, "field."),
     (HEAD, "semantics."),
 )
-# Used in training only, or constants that our network computes itself.
-_IGNORED = (
-    ARTIFACT_FIELD,
-    "renderer.net.encoder.gt_encoder.",
-    "renderer.net.encoder.downsampler.",
-    FREQUENCIES,
-    PHASES,
-    "renderer.renderer.",
-)
-_EXACT_IN_FLOAT32 = (torch.float32, torch.float16, torch.bfloat16)
+# Layers of a probe with a hidden layer, as they are called there and here.
+_MLP_LAYERS = ((".linear1.", ".linear.0."), (".linear2.", ".linear.2."))
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _LISTED = 20  # most keys of one kind in one message
 
 Progress = Callable[[str], None]
@@ -69,9 +58,12 @@ def find_official_files(source: Path) -> OfficialFiles:
         CheckpointError: If there is no such file, or the folder holds no ``checkpoint.pt``.
     """
     checkpoint = source / CHECKPOINT_FILE if source.is_dir() else source
-    if not checkpoint.is_file():
-        where = f"folder {source} has no {CHECKPOINT_FILE}" if source.is_dir() else ""
-        raise CheckpointError(where or f"there is no checkpoint at {source}")
+    if source.is_dir() and not checkpoint.exists():
+        others = sorted(p.name for p in source.iterdir() if p.suffix in (".pt", ".pth", ".ckpt"))
+        hint = f"; name one of its files: {', '.join(others[:5])}" if others else ""
+        raise CheckpointError(f"folder {source} has no {CHECKPOINT_FILE}{hint}")
+    if not checkpoint.exists():
+        raise CheckpointError(f"there is no checkpoint at {source}")
     config = checkpoint.with_name(CONFIG_FILE)
     return OfficialFiles(checkpoint, config if config.is_file() else None)
 
@@ -84,7 +76,10 @@ def convert_official(
     provenance: dict[str, str] | None = None,
     progress: Progress = lambda _: None,
 ) -> Checkpoint:
-    """Read an official checkpoint as one of ours; every number stays exactly what it is.
+    """Read an official checkpoint as one of ours.
+
+    Every number stays what it is; float64 is rounded to float32. What the network does not need
+    is left out, and named in one line that is told and kept in the provenance.
 
     Tensors are mapped from the file where its format allows, so that only the needed ones (about
     half of the file) are ever read.
@@ -97,15 +92,18 @@ def convert_official(
         progress: Told in a few words what is going on.
 
     Raises:
-        CheckpointError: If a file cannot be read, configuration and tensors disagree, or keys
-            are missing, unexpected or misshapen.
+        CheckpointError: If a file cannot be read, configuration and tensors disagree, or tensors
+            are missing, misshapen or not finite.
     """
     files = find_official_files(source)
     config_file = OfficialConfig.read(files.config)
     progress(f"reading {files.checkpoint}")
-    state = load_official_state(files.checkpoint)
-    config = config_from_state(state, config_file, image_size)
-    converted = rename_state(state, config)
+    found = read_official_state(files.checkpoint)
+    config = config_from_state(found.tensors, config_file, image_size)
+    converted, left_out = rename_state(found.tensors, config)
+    line = describe_left_out([*left_out, *found.others])
+    if line:
+        progress(f"left out {line}")
     table = _class_table(classes, config)
     progress(f"checksum of {files.checkpoint}")
     folder = files.checkpoint.absolute().parent.name
@@ -114,86 +112,61 @@ def convert_official(
         "license": "not stated in the source file",
         "source": f"{folder}/{files.checkpoint.name}",
         "source_sha256": file_sha256(files.checkpoint),
+        **({"left_out": line} if line else {}),
     }
     return Checkpoint(config, table, converted, {**origin, **(provenance or {})})
 
 
-def load_official_state(path: Path) -> State:
-    """Return the flat state dict of a ``.pt`` file, without executing anything in it.
-
-    Args:
-        path: File with tensors at top level, or wrapped as ``{"model": {...}, ...}``.
-
-    Raises:
-        CheckpointError: If the file is not such a file, or holds anything but tensors.
-    """
-    try:
-        content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is not a plain PyTorch state dict: it is damaged or holds objects that "
-            f"would run code when loaded ({_first_sentence(error)})"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a PyTorch file: {_first_sentence(error)}"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"]
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(
-            f"{path} must hold a state dict or {{'model': state dict}}, "
-            f"got {type(content).__name__}"
-        )
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
-            raise CheckpointError(
-                f"{path} must hold tensors by name, got {type(value).__name__} at {key!r}"
-            )
-    return content
-
-
-def rename_state(state: State, config: ModelConfig) -> State:
+def rename_state(state: State, config: ModelConfig) -> tuple[State, list[str]]:
     """Return the tensors that inference needs, under our names, after checking each of them.
 
     Args:
         state: Official state dict.
         config: The network the tensors have to fill completely.
 
+    Returns:
+        The tensors, as float32 and int64, and the official names of those that are left over.
+
     Raises:
-        CheckpointError: Listing what is missing, unexpected or misshapen under its official name,
-            or naming a tensor with values that cannot be.
+        CheckpointError: Listing what is missing, misshapen or not finite under its official name,
+            and tables with classes that cannot be.
     """
     with torch.device("meta"):
         expected = SceneDino(config).state_dict()
     official = {_official_name(key): key for key in expected}
-    missing = [key for key in official if key not in state]
-    unexpected = [key for key in state if key not in official and not key.startswith(_IGNORED)]
-    misshapen = [
-        difference
-        for key, ours in official.items()
-        if key in state and (difference := _difference(key, state[key], expected[ours]))
-    ]
-    problems = [
-        _listing(title, keys)
-        for title, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("misshapen", misshapen),
-        )
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(
-            f"the checkpoint does not fit a {config.backbone} network:\n" + "\n".join(problems)
-        )
-    converted = {}
+    problems: dict[str, list[str]] = {"missing": [], "misshapen": [], "not finite": [], "odd": []}
+    converted: State = {}
     for key, ours in official.items():
-        _check_values(key, state[key], config)
-        converted[ours] = state[key].to(expected[ours].dtype).contiguous()
-    return converted
+        if key not in state:
+            problems["missing"].append(key)
+        elif difference := _difference(key, state[key], expected[ours]):
+            problems["misshapen"].append(difference)
+        else:
+            tensor = state[key].to(expected[ours].dtype)
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                problems["not finite"].append(key)
+            elif odd := _odd_table(key, tensor, config):
+                problems["odd"].append(odd)
+            converted[ours] = tensor
+    listings = [_listing(title, lines) for title, lines in problems.items() if lines]
+    if listings:
+        raise CheckpointError(
+            f"the checkpoint does not fit a {config.backbone} network:\n" + "\n".join(listings)
+        )
+    return _own_memory(converted), [key for key in state if key not in official]
+
+
+def _own_memory(state: State) -> State:
+    """Return the tensors without memory they share with others, which safetensors refuses."""
+    owned: State = {}
+    taken = set()
+    for key, tensor in state.items():
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in taken or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        owned[key] = tensor.contiguous()
+        taken.add(owned[key].untyped_storage().data_ptr())
+    return owned
 
 
 def _class_table(classes: ClassTable | None, config: ModelConfig) -> ClassTable:
@@ -209,7 +182,10 @@ def _class_table(classes: ClassTable | None, config: ModelConfig) -> ClassTable:
 def _official_name(key: str) -> str:
     for official, ours in _PREFIXES:
         if key.startswith(ours):
-            return official + key.removeprefix(ours)
+            name = official + key.removeprefix(ours)
+            for theirs, layer in _MLP_LAYERS if official == HEAD else ():
+                name = name.replace(layer, theirs)
+            return name
     raise KeyError(key)
 
 
@@ -217,21 +193,27 @@ def _difference(key: str, got: torch.Tensor, expected: torch.Tensor) -> str:
     """Return in words how a tensor differs from what is needed, empty if it does not."""
     if got.shape != expected.shape:
         return f"{key} {tuple(got.shape)} instead of {tuple(expected.shape)}"
-    exact = got.dtype == expected.dtype or (
-        expected.dtype == torch.float32 and got.dtype in _EXACT_IN_FLOAT32
-    )
-    return "" if exact else f"{key} {got.dtype} instead of {expected.dtype}"
+    if expected.is_floating_point():
+        fits = got.dtype in _FLOATS
+    elif got.dtype in _FLOATS:
+        fits = bool((got == got.round()).all())  # a table that was cast with everything else
+    else:
+        fits = got.dtype != torch.bool and not got.is_complex()
+    return "" if fits else f"{key} {_type(got)} instead of {_type(expected)}"
 
 
-def _check_values(key: str, tensor: torch.Tensor, config: ModelConfig) -> None:
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise CheckpointError(f"{key} holds values that are not finite")
-    if key.endswith("pseudo_assignment"):
-        low, high = int(tensor.min()), int(tensor.max())
-        if low < 0 or high >= config.n_classes:
-            raise CheckpointError(
-                f"{key} must hold class ids 0..{config.n_classes - 1}, got {low}..{high}"
-            )
+def _type(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _odd_table(key: str, table: torch.Tensor, config: ModelConfig) -> str:
+    """Return in words why a table of classes cannot be, empty for other tensors."""
+    if not key.endswith("pseudo_assignment"):
+        return ""
+    low, high = int(table.min()), int(table.max())
+    if 0 <= low and high < config.n_classes:
+        return ""
+    return f"{key} must hold class ids 0..{config.n_classes - 1}, got {low}..{high}"
 
 
 def _listing(title: str, keys: list[str]) -> str:
@@ -239,8 +221,3 @@ def _listing(title: str, keys: list[str]) -> str:
     if len(keys) > _LISTED:
         lines.append(f"  and {len(keys) - _LISTED} more {title}")
     return "\n".join(lines)
-
-
-def _first_sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text.split(". ")[0] if text else type(error).__name__

@@ -1,5 +1,6 @@
 """What an official ``training_config.yaml`` says about the network, and whether it is true."""
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 
 from scenedino_ros.core.encoder import BACKBONES
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.weights_file import why_no_text
 
 _TAPS = [3, 6, 9]
 # Settings of the published model that change what it computes but leave no trace in the tensors:
@@ -20,6 +22,47 @@ _FIXED = (
     ("model", "key_features", False),
 )
 _FAMILIES = {"v1": "dino_", "v2": "dinov2_", "reg": "dinov2reg_"}
+_PYTHON = "tag:yaml.org,2002:python/"
+# Tags of Python values that plain YAML has as well.
+_PLAIN_TAGS = {
+    _PYTHON + name: f"tag:yaml.org,2002:{plain}"
+    for name, plain in (
+        ("none", "null"),
+        ("bool", "bool"),
+        ("int", "int"),
+        ("long", "int"),
+        ("float", "float"),
+        ("str", "str"),
+        ("unicode", "str"),
+        ("bytes", "binary"),
+    )
+}
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """The safe loader, for which a tag it does not know says nothing: the value below it counts.
+
+    A tagged path becomes text, a tuple a list, an object the dictionary of its fields. No class
+    is looked up and no function called.
+    """
+
+    def construct_tagged(self, node: yaml.Node) -> Any:
+        """Return the plain value of a node whose tag plain YAML does not have."""
+        plain = _PLAIN_TAGS.get(node.tag)
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            values = self.construct_sequence(node, deep=True)
+            if node.tag.rsplit(":", 1)[-1].startswith("pathlib."):
+                return posixpath.join(*map(str, values)) if values else ""
+            return values
+        if plain is not None:
+            return self.yaml_constructors[plain](self, node)
+        # A name without a value, such as that of a function, is told by its tag alone.
+        return node.value or node.tag.removeprefix(_PYTHON).rsplit(":", 1)[-1]
+
+
+_PlainLoader.add_constructor(None, _PlainLoader.construct_tagged)
 
 
 @dataclass(frozen=True)
@@ -39,7 +82,7 @@ class OfficialConfig:
 
     @classmethod
     def read(cls, path: Path | None) -> "OfficialConfig":
-        """Read a YAML file with the safe loader.
+        """Read a YAML file as plain values; tags of Python objects are text, never executed.
 
         Args:
             path: The file; None stands for a checkpoint that came without one.
@@ -50,8 +93,12 @@ class OfficialConfig:
         if path is None:
             return cls(None, {})
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            problem = why_no_text(path)
+            if problem:
+                raise CheckpointError(f"configuration {path} cannot be read: it {problem}")
+            # The loader is a safe one; yaml.safe_load takes no loader of one's own.
+            values = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{path} cannot be read as YAML: {reason}") from error
         if not isinstance(values, dict):

@@ -1,0 +1,216 @@
+"""Reads the file that training left: finds the network in it, and gives its tensors plain names.
+
+The pickle is read with weights_only. Classes that this does not know, such as those of an
+optimiser's or a trainer's settings, are neither imported nor called: an empty object stands in
+their place.
+"""
+
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from scenedino_ros.core.checkpoint_card import FORMAT
+from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.weights_file import SAFETENSORS, weights_format
+
+State = dict[str, torch.Tensor]
+
+NET = "renderer.net."
+# By these a network is found, whatever stands before them: the backbone, or else the field.
+_MARKS = (
+    "encoder.encoder.model.vit.patch_embed.proj.weight",
+    "encoder.encoder.model.vit.pos_embed",
+    "encoder.dim_reduction.linear_in.weight",
+    "heads.normal_head.lin_in.weight",
+)
+# Left by DistributedDataParallel and AveragedModel, torch.compile, FSDP, activation checkpoints
+# and Lightning Fabric, anywhere in a name.
+_WRAPPERS = {
+    "module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+    "_forward_module",
+}
+_COPY = re.compile("ema|teacher|target|averag|swa", re.IGNORECASE)  # of the network, or what for
+_DEEPEST = 4  # dictionaries inside one another, in which a state dict is looked for
+
+
+@dataclass(frozen=True)
+class OfficialState:
+    """What a file holds.
+
+    Attributes:
+        tensors: The network's and all other tensors that lie beside it, by names without what
+            training tools put before them.
+        others: Names of what lies beside them and is no tensor, or is a second network.
+        place: Where in the file they were found, such as ``model``; empty: at its top.
+    """
+
+    tensors: State
+    others: tuple[str, ...]
+    place: str
+
+
+def read_official_state(path: Path) -> OfficialState:
+    """Return the tensors of a training's file, without executing anything in it.
+
+    Args:
+        path: PyTorch file, or safetensors file, with tensors at its top, or in a dictionary of
+            an optimiser, a trainer and the like.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or holds no state dict.
+    """
+    if weights_format(path) == SAFETENSORS:
+        content = _read_safetensors(path)
+    else:
+        content = _read_pickle(path)
+    found = list(_state_dicts(content, "", _DEEPEST))
+    if not found:
+        raise CheckpointError(
+            f"{path} must hold a state dict, or a dictionary with one such as "
+            f"{{'model': state dict}}; got {_described(content)}"
+        )
+    networks = dict((place, values) for place, values in found if _network_prefixes(values))
+    if networks:
+        place = _preferred(networks)
+        values = networks.pop(place)
+    else:
+        place, values = max(found, key=lambda item: len(item[1]))
+    tensors, others = _plain_names(path, values)
+    return OfficialState(tensors, (*others, *(f"{name}.*" for name in networks)), place)
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            if (file.metadata() or {}).get("format") == FORMAT:
+                raise CheckpointError(f"{path} is a converted checkpoint already")
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    stand_ins: list[Any] = []
+    try:
+        if zipfile.is_zipfile(path):
+            unknown = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+            stand_ins = [(_stand_in(name), name) for name in unknown]
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
+    except Exception as error:  # a damaged pickle can make its reader stumble in any way
+        raise CheckpointError(
+            f"checkpoint {path} cannot be read as a PyTorch file: it is cut off or damaged, or "
+            f"holds objects that would run code when loaded ({_reason(error)})"
+        ) from error
+
+
+class _Nothing:
+    """Stands for an object of a class that is not loaded; takes everything and does nothing."""
+
+    def __new__(cls, *_: object) -> "_Nothing":
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _Dictionary:
+    """Stands for a kind of dictionary that is not loaded; a plain one is made in its place."""
+
+    def __new__(cls, *_: object) -> OrderedDict:  # type: ignore[misc]
+        return OrderedDict()
+
+
+def _stand_in(name: str) -> type:
+    """Return a class of its own for a name, so that each is known to the reader by one name."""
+    base = _Dictionary if name.lower().endswith("dict") else _Nothing
+    return type(name.rsplit(".", 1)[-1], (base,), {"__slots__": ()})
+
+
+def _state_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place and content of each dictionary that holds tensors by name."""
+    if not isinstance(content, Mapping) or depth == 0:
+        return
+    if any(isinstance(v, torch.Tensor) and isinstance(k, str) for k, v in content.items()):
+        yield place, content
+    for key, value in content.items():
+        yield from _state_dicts(value, f"{place}.{key}" if place else str(key), depth - 1)
+
+
+def _bare(key: str) -> str:
+    return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
+
+
+def _network_prefixes(values: Mapping[Any, Any]) -> list[str]:
+    """Return what stands before the own names of each network among the tensors."""
+    bare = [_bare(key) for key in values if isinstance(key, str)]
+    for mark in _MARKS:
+        found = [key.removesuffix(mark) for key in bare if f".{key}".endswith(f".{mark}")]
+        if found:
+            return found
+    return []
+
+
+def _preferred(places: Iterable[str]) -> str:
+    """Return the place of the network itself, where averaged copies of it lie beside it."""
+    return min(places, key=lambda place: bool(_COPY.search(place)))  # the first of the best
+
+
+def _plain_names(path: Path, values: Mapping[Any, Any]) -> tuple[State, list[str]]:
+    """Return the tensors by their plain names, and the names of what is no tensor."""
+    prefixes = _network_prefixes(values)
+    inner = _preferred(prefixes) if prefixes else NET
+    outer = inner.removesuffix(NET)
+    tensors: State = {}
+    others: list[str] = []
+    for key, value in values.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            others.append(str(key))
+            continue
+        name = _bare(key)
+        name = (
+            NET + name.removeprefix(inner) if name.startswith(inner) else name.removeprefix(outer)
+        )
+        if name in tensors and not _same(tensors[name], value):
+            raise CheckpointError(f"{path} holds two different tensors {name}, one as {key}")
+        tensors[name] = value.detach()
+    return tensors, others
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
+
+
+def _described(content: Any) -> str:
+    if isinstance(content, Mapping):
+        keys = ", ".join(str(key) for key in list(content)[:5])
+        return f"a dictionary without tensors (keys: {keys or 'none'})"
+    if isinstance(content, _Nothing):
+        return f"an object of class {type(content).__name__}"
+    return f"{type(content).__name__}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return the sentence of an error that tells something; PyTorch puts advice before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Weights only load failed"):
+        marked = [line for line in lines if "WeightsUnpickler error: " in line]
+        lines = marked or lines[1:] or lines
+    if not lines:
+        return type(error).__name__
+    return lines[0].split("WeightsUnpickler error: ")[-1].split(". ")[0].rstrip(".")
