@@ -2,11 +2,13 @@
 
 import json
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from golden_weights import OFFICIAL_PREFIXES, recipe
 
 from scenedino_ros.core.encoder import BACKBONES, patch_grid
 
@@ -14,6 +16,7 @@ KEY_LISTS = Path(__file__).parent / "golden"
 VARIANTS = ("dino_vits8", "dino_vitb8", "dinov2_vits14", "dinov2_vitb14", "dinov2reg_vitb14")
 VIT = "renderer.net.encoder.encoder.model.vit."
 HEAD = "renderer.net.downstream_head."
+NEEDED = tuple(OFFICIAL_PREFIXES.values())
 
 State = dict[str, torch.Tensor]
 
@@ -29,6 +32,37 @@ def official_state(variant: str, stage: str = "_semantic") -> State:
     state["renderer.net.code_xyz._freqs"] = frequencies(6)
     state["renderer.net.code_xyz._phases"] = phases(6)
     return state
+
+
+def saved_state(name: str, image_size: tuple[int, int] = (192, 640)) -> State:
+    """Return all tensors of a list of what training saved, the network's by the golden recipe.
+
+    Args:
+        name: Of the list, such as ``dino_vitb8_semantic``.
+        image_size: (height, width) in pixels; the position embedding and the artefact field
+            depend on it.
+    """
+    keys = json.loads((KEY_LISTS / f"saved_keys_{name}.json").read_text())
+    rows, columns = patch_grid(name.split("_semantic")[0], image_size)
+    state: State = {}
+    for key, (shape, dtype) in keys.items():
+        if key.endswith("pos_embed"):
+            shape = [1, 1 + rows * columns, shape[2]]
+        elif key == "artifact_field":
+            shape = [shape[0], rows, columns]
+        if key.startswith(NEEDED):
+            state[key] = torch.from_numpy(_recipe(key, tuple(shape)))
+        else:
+            state[key] = _constant(key, shape, dtype)
+    state["renderer.net.code_xyz._freqs"] = frequencies(6)
+    state["renderer.net.code_xyz._phases"] = phases(6)
+    return state
+
+
+@lru_cache(maxsize=256)
+def _recipe(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Remember the recipe's values: most tensors are the same in every list."""
+    return recipe(key, shape)
 
 
 def small_state(backbone: str = "dinov2_vits14", image_size: tuple[int, int] = (32, 64)) -> State:
@@ -68,12 +102,14 @@ def phases(n: int) -> torch.Tensor:
     return torch.tensor([0.0, torch.pi / 2] * n).view(1, -1, 1)
 
 
-def training_config(image_size: tuple[int, int] = (192, 640), version: str = "v2") -> dict:
+def training_config(
+    image_size: tuple[int, int] = (192, 640), version: str = "v2", backbone: str = "vit-s"
+) -> dict:
     """Return a training configuration with the fields inference knows."""
     return {
         "model": {
             "encoder": {
-                "backbone": "vit-s",
+                "backbone": backbone,
                 "version": version,
                 "image_size": "${dataset.image_size}",
                 "decoder": {"intermediate_features": [3, 6, 9]},
@@ -83,7 +119,11 @@ def training_config(image_size: tuple[int, int] = (192, 640), version: str = "v2
             "learn_empty": False,
             "code_mode": "z",
         },
-        "downstream": {"input_dim": 384, "mlp_head": False, "mode": "stego_kmeans"},
+        "downstream": {
+            "input_dim": 384 if backbone == "vit-s" else 768,
+            "mlp_head": False,
+            "mode": "stego_kmeans",
+        },
         "renderer": {"n_coarse": 32, "hard_alpha_cap": True},
         "dataset": {"image_size": list(image_size)},
     }
