@@ -45,4 +45,5 @@ def describe_left_out(names: Iterable[str]) -> str:
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         parts.append(f"{len(unknown)} of unknown kinds: {', '.join(unknown[:_NAMED])}{more}")
-    return f"{len(names)} tensors the network does not need: {', '.join(parts)}"
+    tensors = "tensor" if len(names) == 1 else "tensors"
+    return f"{len(names)} {tensors} the network does not need: {', '.join(parts)}"

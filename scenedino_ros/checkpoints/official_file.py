@@ -50,13 +50,11 @@ class OfficialState:
     Attributes:
         tensors: The network's and all other tensors that lie beside it, by names without what
             training tools put before them.
-        others: Names of what lies beside them and is no tensor, or is a second network.
-        place: Where in the file they were found, such as ``model``; empty: at its top.
+        others: Names of what lies beside them and is no tensor, or is of another network.
     """
 
     tensors: State
     others: tuple[str, ...]
-    place: str
 
 
 def read_official_state(path: Path) -> OfficialState:
@@ -81,12 +79,12 @@ def read_official_state(path: Path) -> OfficialState:
         )
     networks = dict((place, values) for place, values in found if _network_prefixes(values))
     if networks:
-        place = _preferred(networks)
-        values = networks.pop(place)
+        values = networks.pop(_preferred(networks))
     else:
-        place, values = max(found, key=lambda item: len(item[1]))
+        values = max((values for _, values in found), key=len)
     tensors, others = _plain_names(path, values)
-    return OfficialState(tensors, (*others, *(f"{name}.*" for name in networks)), place)
+    others += [f"{name}.{key}" for name, copy in networks.items() for key in copy]
+    return OfficialState(tensors, tuple(others))
 
 
 def _read_safetensors(path: Path) -> State:
