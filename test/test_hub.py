@@ -27,7 +27,12 @@ FOLDER = "seg-best-dinov2"
 @pytest.fixture(scope="module")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("official") / FOLDER
-    return write_folder(folder, small_state(), training_config((32, 64)))
+    # Training keeps the perceptual network of its loss inside what it saves.
+    loss = {f"lpips.lin{i}.model.1.weight": torch.ones(1, 64, 1, 1) for i in range(5)}
+    folder = write_folder(folder, {**small_state(), **loss}, training_config((32, 64)))
+    with (folder / "training_config.yaml").open("a") as file:
+        file.write("data_path: !!python/object/apply:pathlib.PosixPath [/, data]\n")
+    return folder
 
 
 @pytest.fixture
@@ -64,6 +69,8 @@ def test_first_use_fetches_converts_and_records(hub: LoopbackHub, cache: Path, o
     assert record["sha256"] == file_sha256(path)
     assert not (cache / "download" / NAME).exists()
     assert any(re.search(r"downloading .*checkpoint.pt", line) for line in told)
+    assert any(re.fullmatch(r"left out .* 5 of a perceptual loss, .*", line) for line in told)
+    assert "5 of a perceptual loss" in checkpoint.provenance["left_out"]
 
 
 def test_second_use_needs_no_network(hub: LoopbackHub):

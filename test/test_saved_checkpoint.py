@@ -134,7 +134,9 @@ def test_the_converted_network_gives_the_golden_answers(converted: Converted):
     density, feature = converted.density.numpy(), converted.feature.numpy()[:, ::4]
     assert close(density, arrays["sigma"], converted.density_error).all()
     assert close(feature, arrays["feat64"], converted.feature_error[:, ::4]).all()
-    assert np.median(converted.density_error) < TOLERANCE
+    # Wrong weights move answers by their own size, which is about 1.
+    assert np.median(converted.density_error) < 1e-3
+    assert np.median(converted.feature_error) < 1e-3
     for mode in PREDICTION_MODES:
         with torch.inference_mode():
             label, _ = converted.model.classify(converted.feature, mode)

@@ -51,12 +51,13 @@ def print_card(values: dict[str, Any]) -> None:
         "classes": f"{config['n_classes']}: {', '.join(values['classes'])}"
         if config["n_classes"]
         else "none, geometry only",
+        "heads": ", ".join(config["heads"]) if config["n_classes"] else "none",
         "tensors": f"{values['tensors']} with {values['values'] / 1e6:.2f} million values "
         f"({', '.join(values['types'])})",
         "config": ", ".join(
             f"{key} {value}"
             for key, value in config.items()
-            if key not in ("backbone", "image_size", "n_classes")
+            if key not in ("backbone", "image_size", "n_classes", "heads")
         ),
     }
     for name, value in rows.items():
