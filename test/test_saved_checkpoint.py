@@ -36,7 +36,7 @@ CASES = {
 class Converted:
     """A converted file, the arrays of its golden case, and what the network makes of them.
 
-    The last two say how far rounding of the points moves densities and features.
+    The last three say how far rounding of the points moves densities and features.
     """
 
     backbone: str
@@ -46,6 +46,7 @@ class Converted:
     model: SceneDino
     density: torch.Tensor
     feature: torch.Tensor
+    moved: list[torch.Tensor]
     density_error: np.ndarray
     feature_error: np.ndarray
 
@@ -82,9 +83,11 @@ def converted(
         feature_map = model.encode(image)
         density, feature, _ = model.query(feature_map, points, K)
         density_error, feature_error = torch.zeros_like(density), torch.zeros_like(feature)
+        moved = []
         for axis in torch.eye(3) * POSITION_ERROR:
-            moved = points + axis * points.norm(dim=-1, keepdim=True)
-            other_density, other_feature, _ = model.query(feature_map, moved, K)
+            place = points + axis * points.norm(dim=-1, keepdim=True)
+            other_density, other_feature, _ = model.query(feature_map, place, K)
+            moved.append(other_feature)
             density_error += (other_density - density).abs()
             feature_error += (other_feature - feature).abs()
     return Converted(
@@ -95,6 +98,7 @@ def converted(
         model,
         density,
         feature,
+        moved,
         density_error.numpy(),
         feature_error.numpy(),
     )
@@ -105,10 +109,14 @@ def close(ours: np.ndarray, golden: np.ndarray, error: np.ndarray) -> np.ndarray
 
 
 def clear(converted: Converted, mode: str) -> np.ndarray:
-    """Tell for which points rounding cannot change the class."""
-    size = converted.feature.norm(dim=-1).numpy()
-    relative = np.linalg.norm(converted.feature_error, axis=-1) / size
-    return converted.arrays[f"margin_{mode}"] > 1e-3 + 10 * relative
+    """Tell for which points rounding cannot change the class: both best scores may move."""
+    with torch.inference_mode():
+        _, scores = converted.model.classify(converted.feature, mode)
+        error = torch.zeros(scores.shape[:-1])
+        for feature in converted.moved:
+            _, others = converted.model.classify(feature, mode)
+            error += (others - scores).abs().amax(dim=-1)
+    return converted.arrays[f"margin_{mode}"] > 1e-3 + 2 * error.numpy()
 
 
 def test_every_tensor_is_what_training_saved(converted: Converted):
@@ -134,22 +142,21 @@ def test_the_converted_network_gives_the_golden_answers(converted: Converted):
     density, feature = converted.density.numpy(), converted.feature.numpy()[:, ::4]
     assert close(density, arrays["sigma"], converted.density_error).all()
     assert close(feature, arrays["feat64"], converted.feature_error[:, ::4]).all()
-    # Wrong weights move answers by their own size, which is about 1.
-    assert np.median(converted.density_error) < 1e-3
-    assert np.median(converted.feature_error) < 1e-3
+    # Wrong weights move answers by their own size.
+    assert np.median(converted.density_error) < 1e-2 * arrays["sigma"].std()
+    assert np.median(converted.feature_error) < 1e-2 * arrays["feat64"].std()
     for mode in PREDICTION_MODES:
         with torch.inference_mode():
             label, _ = converted.model.classify(converted.feature, mode)
         compared = clear(converted, mode)
-        assert compared.mean() > 0.8
+        assert compared.mean() > 0.9
         np.testing.assert_array_equal(label[compared], arrays[f"seg_{mode}"][compared])
 
 
+@pytest.mark.parametrize("converted", ["dino_vitb8"], indirect=True)  # of which there is a list
 def test_probes_with_a_hidden_layer(
     converted: Converted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    if converted.backbone != "dino_vitb8":
-        pytest.skip("the list with mlp_head is of DINO ViT-B/8")
     saved = saved_state("dino_vitb8_semantic_mlp_head")
     config = training_config(version="v1", backbone="vit-b")
     config["downstream"]["mlp_head"] = True
