@@ -16,7 +16,7 @@
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 LAYOUT=1 # raise when the steps below change what they make
-CANDIDATES=(python3 python3.12 python3.11 python3.10 python3.13 /usr/bin/python3)
+CANDIDATES=(python3 python3.12 python3.11 python3.10 python3.13 python3.14 /usr/bin/python3)
 NEEDED_MIB=8000
 
 # Library that Open3D loads, and the Debian or Ubuntu package that has it.
@@ -26,6 +26,7 @@ SYSTEM_LIBRARIES=(
   libEGL.so.1:libegl1
   libgomp.so.1:libgomp1
   libX11.so.6:libx11-6
+  libidn2.so.0:libidn2-0
 )
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -40,8 +41,8 @@ choose_client_library() {
   local wheels="${SCENEDINO_ROS_WHEELS:-}"
   case "$wheels" in
     "" | kilted | jazzy) ;;
-    humble)
-      fail "there are no wheels of ROS 2 Humble: source its setup.bash with" \
+    humble | lyrical)
+      fail "there are no wheels of ROS 2 ${wheels^}: source its setup.bash with" \
         "SCENEDINO_ROS_WHEELS unset, or set SCENEDINO_ROS_WHEELS to kilted or jazzy"
       ;;
     *) fail "SCENEDINO_ROS_WHEELS must be kilted or jazzy, got '$wheels'" ;;
@@ -79,7 +80,7 @@ def refuse(reason):
     sys.exit(3)
 
 version = "%d.%d" % sys.version_info[:2]
-if version not in ("3.10", "3.11", "3.12", "3.13"):
+if version not in ("3.10", "3.11", "3.12", "3.13", "3.14"):
     refuse("is Python " + version)
 if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
     refuse("is not the ordinary CPython")
@@ -116,16 +117,16 @@ choose_interpreter() {
     refused+="${refused:+, }$candidate $answer"
   done
   if [[ -n ${SCENEDINO_PYTHON:-} ]]; then
-    fail "SCENEDINO_PYTHON must name a Python 3.10 to 3.13: $refused"
+    fail "SCENEDINO_PYTHON must name a Python 3.10 to 3.14: $refused"
   elif [[ $SOURCED == 1 ]]; then
-    fail "ROS 2 $ROS_DISTRO is sourced, but no Python from 3.10 to 3.13 can use it: $refused;" \
+    fail "ROS 2 $ROS_DISTRO is sourced, but no Python from 3.10 to 3.14 can use it: $refused;" \
       "SCENEDINO_ROS_WHEELS=kilted uses a client library from wheels instead"
   elif [[ $refused != *" is Python"* && -z ${PYTHON_INSTALLED:-} ]]; then
     PYTHON_INSTALLED=1
     install_system_packages python3 python3-venv "${SYSTEM_LIBRARIES[@]#*:}"
     choose_interpreter
   else
-    fail "no Python from 3.10 to 3.13 found: $refused; SCENEDINO_PYTHON names another one"
+    fail "no Python from 3.10 to 3.14 found: $refused; SCENEDINO_PYTHON names another one"
   fi
 }
 
@@ -213,8 +214,8 @@ install_requirements() {
   local file options=()
   for file in "${REQUIREMENTS[@]}"; do options+=(-r "$file"); done
   # Messages, cv_bridge and cv2 of a sourced ROS are built for one NumPy: 1 on all systems whose
-  # interpreter does not have NumPy 2. (NumPy 1 does not exist for Python 3.13.)
-  if [[ $SOURCED == 1 && $VERSION != 3.13 ]] && ! "$BASE" -c 'import sys, numpy
+  # interpreter does not have NumPy 2. (NumPy 1 does not exist for Python 3.13 and 3.14.)
+  if [[ $SOURCED == 1 && $VERSION != 3.1[34] ]] && ! "$BASE" -c 'import sys, numpy
 sys.exit(int(numpy.__version__.split(".")[0]) < 2)' 2>/dev/null; then
     options+=("numpy<2")
   fi

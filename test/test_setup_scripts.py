@@ -104,6 +104,7 @@ def test_scripts_can_be_run(name):
     ("variables", "message"),
     [
         ({"SCENEDINO_ROS_WHEELS": "humble"}, "no wheels of ROS 2 Humble"),
+        ({"SCENEDINO_ROS_WHEELS": "lyrical"}, "no wheels of ROS 2 Lyrical: source its setup.bash"),
         ({"SCENEDINO_ROS_WHEELS": "foxy"}, "must be kilted or jazzy, got 'foxy'"),
         ({"SCENEDINO_PYTHON": "no-such-python"}, "no-such-python is not found"),
     ],
@@ -149,22 +150,26 @@ def test_a_real_interpreter_is_examined(clone, programs):
     stand_in(programs, "python3", f"exec '{sys.executable}' \"$@\"")
     result = run("SOURCED=0; examine_interpreter python3", clone, programs)
     version, path, rclpy = result.stdout.splitlines()
-    assert version in ("3.10", "3.11", "3.12", "3.13")
+    assert version in ("3.10", "3.11", "3.12", "3.13", "3.14")
     assert os.access(path, os.X_OK)
     assert rclpy == "none"
     result = run("SOURCED=1; examine_interpreter python3", clone, programs, PYTHONPATH="/none")
     assert result.returncode == (0 if "rclpy" in result.stdout.split("/") else 1)
 
 
-def test_a_sourced_ros_is_used(clone, programs):
-    python_stand_in(programs, "python3", "3.12", "/opt/ros/jazzy/rclpy/__init__.py")
+@pytest.mark.parametrize(
+    ("distribution", "version"), [("jazzy", "3.12"), ("lyrical", "3.14"), ("lyrical", "3.12")]
+)
+def test_a_sourced_ros_is_used(clone, programs, distribution, version):
+    ros = f"/opt/ros/{distribution}"
+    python_stand_in(programs, "python3", version, f"{ros}/rclpy/__init__.py")
     script = f"{QUICK}\nprepare_environment\n" + 'echo "$PYTHONPATH|${REQUIREMENTS[*]##*/}"'
-    result = run(script, clone, programs, ROS_DISTRO="jazzy", PYTHONPATH="/opt/ros/jazzy/lib")
+    result = run(script, clone, programs, ROS_DISTRO=distribution, PYTHONPATH=f"{ros}/lib")
     assert result.returncode == 0, result.stderr
     path, files = result.stdout.strip().split("|")
-    assert path == f"{clone}:/opt/ros/jazzy/lib"
+    assert path == f"{clone}:{ros}/lib"
     assert files == "requirements.txt requirements-test.txt"
-    assert (clone / ".venv/3.12-ros-jazzy/.ready").is_file()
+    assert (clone / f".venv/{version}-ros-{distribution}/.ready").is_file()
 
 
 def test_a_sourced_ros_that_no_interpreter_can_use_is_an_error(clone, programs):
@@ -301,16 +306,23 @@ def test_pip_takes_over_where_uv_fails(clone, programs):
 
 
 @pytest.mark.parametrize(
-    ("numpy", "held"), [("1.26.4", True), ("2.1.0", False), (None, True)], ids=str
+    ("version", "numpy", "held"),
+    [
+        ("3.12", "1.26.4", True),
+        ("3.12", "2.1.0", False),
+        ("3.12", None, True),
+        ("3.13", None, False),
+        ("3.14", None, False),
+    ],
 )
-def test_a_sourced_ros_keeps_its_numpy(clone, programs, tmp_path, numpy, held):
+def test_a_sourced_ros_keeps_its_numpy(clone, programs, tmp_path, version, numpy, held):
     log = clone / "calls"
     if numpy:
         (tmp_path / "numpy.py").write_text(f"__version__ = '{numpy}'\n")
     stand_in(programs, "base", f"PYTHONPATH='{tmp_path}' exec '{sys.executable}' -S \"$@\"")
     stand_in(programs, "uv", f'echo "uv $*" >>"{log}"')
     script = (
-        f"SOURCED=1 VERSION=3.12 BASE='{programs}/base' ENVIRONMENT=x REQUIREMENTS=(a.txt)\n"
+        f"SOURCED=1 VERSION={version} BASE='{programs}/base' ENVIRONMENT=x REQUIREMENTS=(a.txt)\n"
         "install_requirements"
     )
     result = run(script, clone, programs)
