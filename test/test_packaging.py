@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import scenedino_ros
+from scenedino_ros.ros.domains import reserve_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "scenedino_ros"
@@ -121,6 +124,18 @@ def test_manifest_is_valid():
     assert len(dependencies()) == len(set(dependencies()))
 
 
+def test_a_node_on_a_robot_installs_neither_viewer_nor_bag_tools():
+    chosen = {name for name in dependencies() if name.startswith(("rviz", "ros2bag", "rosbag2"))}
+    assert chosen == set()
+    words = (ROOT / "README.md").read_text()
+    assert all(name in words for name in ("rviz2", "ros2bag", "rosbag2-storage-mcap"))
+
+
+def test_torch_is_declared_by_the_key_that_readme_leaves_to_pip():
+    assert "python3-pytorch-pip" in dependencies()
+    assert "--skip-keys python3-pytorch-pip" in (ROOT / "README.md").read_text()
+
+
 def test_manifest_names_every_ros_package_that_is_imported():
     used = {
         name for name in imported_roots(NAME, "launch", "train") if ROS_PACKAGE.fullmatch(name)
@@ -203,6 +218,48 @@ def test_every_module_and_command_is_installed(installed):
     assert not (library / "test").exists()
     for command in ("scenedino", "scenedino_node"):
         assert os.access(installed / "lib" / NAME / command, os.X_OK)
+
+
+def test_the_python_that_builds_the_workspace_runs_its_commands(tmp_path):
+    """As README has it: a virtual environment over the system's packages, and its own colcon."""
+    environment = tmp_path / ".venv"
+    venv.create(environment, symlinks=True)
+    folder = next(environment.glob("lib/python*/site-packages"))
+    (folder / "system.pth").write_text(sysconfig.get_path("purelib"))  # stands for the system's
+    python = environment / "bin/python"
+    clean = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "COLCON_LOG_PATH": str(tmp_path)}
+    build = ["build", "--paths", str(ROOT), "--build-base", "build", "--install-base", "install"]
+    options = {"cwd": tmp_path, "env": clean, "capture_output": True, "text": True, "timeout": 300}
+    built = subprocess.run([python, "-m", "colcon", *build], check=False, **options)
+    assert built.returncode == 0, built.stdout + built.stderr
+    for command in ("scenedino", "scenedino_node"):
+        program = tmp_path / "install" / NAME / "lib" / NAME / command
+        assert program.read_text().splitlines()[0] == f"#!{python}"
+        path = next((tmp_path / "install" / NAME).glob("lib/python*/site-packages"))
+        options["env"] = {**clean, "PYTHONPATH": str(path)}  # as install/setup.bash sets it
+        helped = subprocess.run([program, "--help"], check=False, **options)
+        assert helped.returncode == 0, helped.stderr
+        assert command in helped.stdout
+
+
+def test_a_python_without_torch_is_told():
+    pytest.importorskip("rclpy", reason="no ROS 2 client library")
+    code = (
+        "import sys; sys.modules['torch'] = None; from scenedino_ros.ros.node import main;"
+        "sys.exit(main(['scenedino_node']))"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ROS_DOMAIN_ID": str(reserve_domain())},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert started.returncode == 1
+    assert "Traceback" not in started.stderr
+    assert f"the node, {sys.executable}, has no package 'torch'; install requ" in started.stderr
+    assert "python3 -m colcon build" in started.stderr
 
 
 def test_commands_exist_where_setup_says():

@@ -66,6 +66,8 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
 
         from scenedino_ros.ros.managed_node import SceneDinoNode
     except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name != "rclpy":
+            return _missing(error)
         return _fail(
             f"the ROS 2 client library cannot be loaded ({error}); source a ROS 2 installation "
             "or install the rclpy wheels"
@@ -80,6 +82,8 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
         return _serve(node, interrupt)
     except SceneDinoError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:  # torch is loaded only now
+        return _missing(error)
     finally:
         rclpy.try_shutdown()
 
@@ -104,6 +108,14 @@ def _serve(node: "SceneDinoNode", interrupt: Interrupt) -> int:
         executor.shutdown()
         node.destroy_node()
     return code
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    return _fail(
+        f"the Python that runs the node, {sys.executable}, has no package '{error.name}'; install "
+        "requirements.txt for it or, where another Python has them, build the workspace with that "
+        "one: python3 -m colcon build"
+    )
 
 
 def _fail(sentence: str) -> int:
