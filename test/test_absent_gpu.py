@@ -34,6 +34,7 @@ from train.train_semantics import learning_groups as semantic_groups
 
 GRID = VoxelGrid((-3.0, -1.0, 0.0), (10, 5, 12), 0.5)
 PRECISIONS = ("float32", "bfloat16")
+CHECKPOINT = lively_checkpoint()  # made where tensors have values: others use the same one
 # How Fabric calls the model of a run in each precision.
 MIXED = {"float32": False, "bf16-mixed": True}
 
@@ -44,7 +45,7 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def predictor_on(gpu, precision: str, mode: str) -> Predictor:
-    checkpoint = gpu.checkpoint(lively_checkpoint())
+    checkpoint = gpu.checkpoint(CHECKPOINT)
     return Predictor(checkpoint, device="cuda", precision=precision, mode=mode)
 
 
@@ -80,7 +81,7 @@ def test_other_queries(precision):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_plain_network(precision):
     with absent_gpu() as gpu, torch.inference_mode():
-        network = build_model(gpu.checkpoint(lively_checkpoint())).to(DEVICE)
+        network = build_model(gpu.checkpoint(CHECKPOINT)).to(DEVICE)
         with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
             feature_map = network.encode(torch.zeros(1, 3, *TINY.image_size, device=DEVICE))
             points = torch.zeros(1, 9, 3, device=DEVICE)
@@ -129,7 +130,7 @@ def test_a_step_of_stage_2(precision, drives):
         crops=CropSettings(points=8, memory=16, samples=8),
         head=HeadSettings(code_dim=12, pixels=64),
     )
-    stage1 = without_head(lively_checkpoint())
+    stage1 = without_head(CHECKPOINT)
     config = head_config(stage1.config, settings)
     data = SemanticsData(settings, config)
     batch = ImageBatch([data.item(0, place) for place in range(2)])
