@@ -256,19 +256,6 @@ def test_bad_images_are_refused(change, message):
         rgb_from_image(msg)
 
 
-@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8", "mono16", "bayer_grbg8", "bgra8"])
-def test_parity_with_cv_bridge(encoding):
-    cv_bridge = pytest.importorskip("cv_bridge", reason="the ROS 2 package cv_bridge is not here")
-    sensor_msgs = pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not here")
-    layout = LAYOUTS[encoding]
-    row_bytes = WIDTH * layout.channels * layout.item_bytes
-    rows = np.random.default_rng(1).integers(0, 256, (HEIGHT, row_bytes)).astype(np.uint8)
-    plain = image_msg(rows, encoding, WIDTH, padding=4)
-    msg = sensor_msgs.Image(**{**vars(plain), "data": array.array("B", plain.data)})
-    expected = cv_bridge.CvBridge().imgmsg_to_cv2(msg, "rgb8")
-    np.testing.assert_array_equal(rgb_from_image(msg), expected)
-
-
 def test_messages_of_rclpy_and_rosbags_are_read_alike():
     sensor_msgs = pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not here")
     rosbags = pytest.importorskip("rosbags.typesys", reason="rosbags is not here")

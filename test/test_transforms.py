@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.ros import transforms
 from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.ros.transform_tree import TransformTooOldError, TransformTree
 from scenedino_ros.ros.transforms import (
@@ -70,15 +71,29 @@ def test_rotation_equals_scipy():
         np.testing.assert_allclose(ours, Rotation.from_quat(quaternion).as_matrix(), atol=1e-14)
 
 
-def test_rotation_equals_tf_transformations():
-    tf_transformations = pytest.importorskip(
-        "tf_transformations", reason="tf_transformations comes with a full ROS installation"
-    )
-    for quaternion in unit_quaternions(50):
-        ours = matrix_from_rotation((0, 0, 0), quaternion)
-        np.testing.assert_allclose(
-            ours, tf_transformations.quaternion_matrix(quaternion), atol=1e-12
-        )
+def test_tf_transformations_gives_the_same_to_the_last_bit(monkeypatch):
+    pytest.importorskip("tf_transformations", reason="tf_transformations is not here")
+    moves = [((1.5, -2.0, 30.0), quaternion) for quaternion in unit_quaternions(50)]
+    assert transforms.tf_transformations is not None
+    theirs = [matrix_from_rotation(*move) for move in moves]
+    monkeypatch.setattr(transforms, "tf_transformations", None)
+    np.testing.assert_array_equal([matrix_from_rotation(*move) for move in moves], theirs)
+
+
+def test_tf_transformations_is_used_where_it_is_installed(monkeypatch):
+    half_turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    asked = []
+
+    def quaternion_matrix(quaternion):
+        asked.append(quaternion)
+        return half_turn.copy()
+
+    installed = SimpleNamespace(quaternion_matrix=quaternion_matrix)
+    monkeypatch.setattr(transforms, "tf_transformations", installed)
+    T = matrix_from_numbers([1.0, 2.0, 3.0, 0.0, 0.0, 0.6, 0.8])
+    np.testing.assert_array_equal(T[:3, :3], half_turn[:3, :3])
+    np.testing.assert_array_equal(T[:3, 3], [1.0, 2.0, 3.0])
+    assert asked == [(0.0, 0.0, 0.6, 0.8)]
 
 
 def test_numbers_to_matrix_and_back():

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from rclpy.clock import Clock
+from rclpy.logging import get_logger
 from std_msgs.msg import Header
 
 from scenedino_ros.checkpoints.hub import load_named_or_path
@@ -18,7 +19,8 @@ from scenedino_ros.core.plausibility import camera_doubts
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.engines.opening import engine_maker
-from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
+from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed
+from scenedino_ros.ros.image_reader import ImageReader
 from scenedino_ros.ros.marker_cdr import MarkerSerializer
 from scenedino_ros.ros.outputs import Outputs, Wanted
 from scenedino_ros.ros.pairing import Frame
@@ -101,6 +103,7 @@ class FrameProcessor:
         self._warn = warn
         self._warned: tuple[object, set[str]] = (None, set())
         self._markers = MarkerSerializer()
+        self._rgb_from_image = ImageReader(get_logger("scenedino.images").info)
 
     def publish_classes(self) -> None:
         """Publish the class table, latched, where its message exists."""
@@ -149,7 +152,7 @@ class FrameProcessor:
     ) -> EncodedImage:
         compressed = settings.input.transport == "compressed"
         with self._step(Stage.DECODE, Reason.BAD_IMAGE):
-            rgb = (rgb_from_compressed if compressed else rgb_from_image)(frame.image)
+            rgb = (rgb_from_compressed if compressed else self._rgb_from_image)(frame.image)
         with self._step(None, Reason.BAD_INFO):
             camera = camera_from_info(frame.info, rectified=settings.input.rectified)
         with self._step(Stage.ENCODE, Reason.MISMATCH):

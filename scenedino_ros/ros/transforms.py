@@ -1,7 +1,7 @@
 """Rigid transforms as (4, 4) arrays, from the translation and quaternion that ROS carries.
 
-Rotations are converted by transforms3d, the library that tf_transformations wraps: the same
-arithmetic with and without a ROS installation.
+tf_transformations makes matrices of quaternions where it is installed, elsewhere transforms3d, the
+library that it wraps: the same arithmetic, to the last bit.
 """
 
 import math
@@ -12,6 +12,11 @@ import numpy as np
 from transforms3d.quaternions import mat2quat, quat2mat
 
 from scenedino_ros.core.errors import InputError, TransformError
+
+try:
+    import tf_transformations
+except (ImportError, AttributeError):  # an old transforms3d asks NumPy for names it has no more
+    tf_transformations = None
 
 # How far a quaternion's squared length may be from 1: tf2's QUATERNION_NORMALIZATION_TOLERANCE.
 UNIT_TOLERANCE = 1e-2
@@ -66,8 +71,11 @@ def matrix_from_rotation(translation: Sequence[float], rotation: Sequence[float]
         (4, 4) float64, `p_parent = T_parent_child @ p_child`.
     """
     x, y, z, w = rotation
-    matrix = np.eye(4)
-    matrix[:3, :3] = quat2mat((w, x, y, z))
+    if tf_transformations is None:
+        matrix = np.eye(4)
+        matrix[:3, :3] = quat2mat((w, x, y, z))
+    else:
+        matrix = tf_transformations.quaternion_matrix((x, y, z, w))
     matrix[:3, 3] = translation
     return matrix
 
