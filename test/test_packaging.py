@@ -11,6 +11,7 @@ import sysconfig
 import venv
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -86,15 +87,40 @@ def colcon(*arguments: str, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Build and install the package with colcon, outside the clone."""
+def workspace(tmp_path_factory):
+    """A workspace built outside the clone as README has it: by a virtual environment's Python."""
+    pytest.importorskip("colcon_core", reason="colcon is not installed")
     folder = tmp_path_factory.mktemp("workspace")
+    venv.create(folder / ".venv", symlinks=True)
+    packages = next(folder.glob(".venv/lib/python*/site-packages"))
+    # Stands for the system's packages, which such an environment sees.
+    (packages / "system.pth").write_text(sysconfig.get_path("purelib"))
     left = ("build", "install", "log", f"{NAME}.egg-info")
     before = [name for name in left if (ROOT / name).exists()]
-    places = ("--build-base", str(folder / "build"), "--install-base", str(folder / "install"))
-    colcon("build", "--paths", str(ROOT), *places, cwd=folder)
+    build = ("build", "--paths", str(ROOT), "--build-base", "build", "--install-base", "install")
+    result = run_outside(folder, folder / ".venv/bin/python", "-m", "colcon", *build)
+    assert result.returncode == 0, result.stdout + result.stderr
     assert [n for n in left if (ROOT / n).exists()] == before, "building leaves files behind"
-    return folder / "install" / NAME
+    return folder
+
+
+def run_outside(folder: Path, *command: str | Path, **variables: str) -> Any:
+    """Run a command in a folder, in a shell that has no environment of Python active."""
+    clean = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "COLCON_LOG_PATH": str(folder / "log")}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(workspace):
+    return workspace / "install" / NAME
 
 
 def test_colcon_sees_an_ament_python_package(tmp_path):
@@ -224,24 +250,13 @@ def test_every_module_and_command_is_installed(installed):
         assert os.access(installed / "lib" / NAME / command, os.X_OK)
 
 
-def test_the_python_that_builds_the_workspace_runs_its_commands(tmp_path):
-    """As README has it: a virtual environment over the system's packages, and its own colcon."""
-    environment = tmp_path / ".venv"
-    venv.create(environment, symlinks=True)
-    folder = next(environment.glob("lib/python*/site-packages"))
-    (folder / "system.pth").write_text(sysconfig.get_path("purelib"))  # stands for the system's
-    python = environment / "bin/python"
-    clean = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "COLCON_LOG_PATH": str(tmp_path)}
-    build = ["build", "--paths", str(ROOT), "--build-base", "build", "--install-base", "install"]
-    options = {"cwd": tmp_path, "env": clean, "capture_output": True, "text": True, "timeout": 300}
-    built = subprocess.run([python, "-m", "colcon", *build], check=False, **options)
-    assert built.returncode == 0, built.stdout + built.stderr
+def test_the_python_that_builds_the_workspace_runs_its_commands(workspace, installed):
+    library = next(installed.glob("lib/python*/site-packages"))
     for command in ("scenedino", "scenedino_node"):
-        program = tmp_path / "install" / NAME / "lib" / NAME / command
-        assert program.read_text().splitlines()[0] == f"#!{python}"
-        path = next((tmp_path / "install" / NAME).glob("lib/python*/site-packages"))
-        options["env"] = {**clean, "PYTHONPATH": str(path)}  # as install/setup.bash sets it
-        helped = subprocess.run([program, "--help"], check=False, **options)
+        program = installed / "lib" / NAME / command
+        assert program.read_text().splitlines()[0] == f"#!{workspace / '.venv/bin/python'}"
+        # The path is what install/setup.bash sets.
+        helped = run_outside(workspace, program, "--help", PYTHONPATH=str(library))
         assert helped.returncode == 0, helped.stderr
         assert command in helped.stdout
 
