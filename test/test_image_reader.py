@@ -138,6 +138,16 @@ def test_one_that_cannot_be_used_does_no_harm(install, first):
         assert ("multiarray failed" in told[0]) == ("multiarray" in first)
 
 
+def test_one_that_is_right_nowhere_is_told(install):
+    install("rgb_from_image = lambda msg: 1 / 0")
+    told: list[str] = []
+    msg = image("mono16")
+    np.testing.assert_array_equal(ImageReader(told.append)(msg), rgb_from_image(msg))
+    assert told == [
+        "images are converted without cv_bridge, which cannot be used: it gets no encoding right"
+    ]
+
+
 def test_without_one_ours_converts():
     if image_reader.importlib.util.find_spec("cv_bridge"):
         pytest.skip("cv_bridge is here")

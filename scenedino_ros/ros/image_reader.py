@@ -78,8 +78,10 @@ class ImageReader:
             lines = trial.stderr.strip().splitlines() or [f"it ends with {trial.returncode}"]
             return self._without(lines[-1])
         right = frozenset(json.loads(trial.stdout.splitlines()[-1]))
+        if not right:
+            return self._without("it gets no encoding right")
         self._convert = _installed_converter()
-        self._tell(f"cv_bridge converts images in {', '.join(sorted(right)) or 'no encoding'}")
+        self._tell(f"cv_bridge converts images in {', '.join(sorted(right))}")
         return right
 
     def _without(self, reason: str) -> frozenset[str]:
