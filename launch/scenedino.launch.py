@@ -16,8 +16,9 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
+from scenedino_ros.ros.shared_memory import PROFILE_VARIABLES, profile_name, profile_variable
+
 CONFIG = Path(__file__).parent.parent / "config"
-NAME = "scenedino"
 OUTPUTS = (
     "voxels",
     "markers",
@@ -26,15 +27,15 @@ OUTPUTS = (
     "semantic/image",
     "features/image",
 )
-# Variables that name the transport profile for large messages: Fast DDS knows only the second
-# one up to Jazzy, and warns of it from Kilted on.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-OLD_NAME_IN = ("humble", "iron", "jazzy")
+RESPAWN_DELAY = 2.0  # seconds
 
 AS_IN_FILE = "empty: as in params_file"
 SWITCH = ["true", "false"]
 ARGUMENTS = (
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node"),
+    DeclareLaunchArgument(
+        "node_name", default_value="scenedino", description="Name of the node, and of its topics"
+    ),
     DeclareLaunchArgument(
         "params_file",
         default_value=str(CONFIG / "scenedino.yaml"),
@@ -44,7 +45,8 @@ ARGUMENTS = (
         "use_sim_time",
         default_value="",
         choices=["", *SWITCH],
-        description="Follow the topic /clock; empty: where a bag is played",
+        description="Follow the topic /clock; empty: where a bag is played, else "
+        "as in params_file or around the include",
     ),
     DeclareLaunchArgument("image_topic", default_value="image", description="Topic of the images"),
     DeclareLaunchArgument(
@@ -75,12 +77,28 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "rviz_frame",
         default_value="",
-        description="Fixed frame of RViz; empty: as in its configuration",
+        description="Fixed frame of RViz; empty: one of the node's own, x ahead and z up, that "
+        "needs no TF",
     ),
     DeclareLaunchArgument(
         "bag",
         default_value="",
         description="Recording to play as soon as the node is active; empty: none",
+    ),
+    DeclareLaunchArgument(
+        "bag_rate", default_value="1.0", description="Speed of the recording, 1.0: as recorded"
+    ),
+    DeclareLaunchArgument(
+        "bag_loop",
+        default_value="false",
+        choices=SWITCH,
+        description="Play the recording again and again",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=SWITCH,
+        description="Start the node again when its process has ended",
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -97,72 +115,128 @@ ARGUMENTS = (
 )
 
 
+class Taken(str):
+    """The value of an argument that an include before this one was given."""
+
+    # Asked for instead of the class: every include runs this file, and makes its own.
+    taken = True
+
+
 def generate_launch_description() -> LaunchDescription:
     """Return what `ros2 launch scenedino_ros scenedino.launch.py` does."""
-    return LaunchDescription([*ARGUMENTS, *profile_actions(), OpaqueFunction(function=start)])
+    return LaunchDescription([*ARGUMENTS, *profile_actions(), OpaqueFunction(function=perform)])
 
 
 def profile_actions() -> list[LaunchDescriptionEntity]:
     """Return what sets the transport profile, unless the user has set one."""
     if any(name in os.environ for name in PROFILE_VARIABLES):
         return []
-    new, old = PROFILE_VARIABLES
-    distribution = os.environ.get("ROS_DISTRO")
-    if distribution is None:
-        names = [new, old]
-    else:
-        names = [old if distribution in OLD_NAME_IN else new]
-    return [SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml")) for name in names]
+    profile = str(CONFIG / profile_name())
+    return [SetEnvironmentVariable(profile_variable(os.environ), profile)]
 
 
-def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def perform(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the processes for the arguments that were given."""
-    given = {
-        argument.name: LaunchConfiguration(argument.name).perform(context)
-        for argument in ARGUMENTS
-    }
-    use_sim_time = given["use_sim_time"] == "true" or (
-        bool(given["bag"]) and given["use_sim_time"] == ""
-    )
+    given = take_arguments(context)
+    outer = context.launch_configurations.get("ros_namespace", "")  # PushRosNamespace
+    return start(given, outer)
+
+
+def take_arguments(context: LaunchContext) -> dict[str, str]:
+    """Return the arguments of this include, and mark them, so that no other one inherits them.
+
+    What an include is given stays in the launch system for all that follows in the same file. A
+    value on the command line is meant for every include.
+    """
+    values = context.launch_configurations
+    on_command_line = dict(word.split(":=", 1) for word in context.argv if ":=" in word)
+    given = {}
+    for argument in ARGUMENTS:
+        name = argument.name
+        given[name] = str(LaunchConfiguration(name).perform(context))
+        if getattr(values[name], "taken", False):
+            default = "".join(part.perform(context) for part in argument.default_value)
+            given[name] = on_command_line.get(name, default)
+        values[name] = Taken(given[name])
+    return given
+
+
+def start(given: dict[str, str], outer: str = "") -> list[LaunchDescriptionEntity]:
+    """Return the processes for some arguments, all of which are there, in an outer namespace.
+
+    Raises:
+        RuntimeError: If a file is not there, or a number is none.
+    """
+    check(given)
+    absolute = given["namespace"].startswith("/")
+    namespace = given["namespace"] if absolute else f"{outer}/{given['namespace']}"
+    full_name = "/".join(filter(None, [*namespace.split("/"), given["node_name"]]))
+    values = overrides(given)
+    frame = given["rviz_frame"] or f"{full_name}_view"
+    if given["rviz"] == "true" and not given["rviz_frame"]:
+        values["grid.view_frame"] = ParameterValue(frame, value_type=str)
     node = LifecycleNode(
         package="scenedino_ros",
         executable="scenedino_node",
-        name=NAME,
+        name=given["node_name"],
         namespace=given["namespace"],
-        parameters=[given["params_file"], overrides(given, use_sim_time)],
+        parameters=[given["params_file"], *([values] if values else [])],
         remappings=[
             ("image", given["image_topic"]),
             ("image/compressed", f"{given['image_topic']}/compressed"),
             ("camera_info", given["camera_info_topic"]),
         ],
         arguments=["--ros-args", "--log-level", given["log_level"]],
+        respawn=given["respawn"] == "true",
+        respawn_delay=RESPAWN_DELAY,
         output="screen",
     )
     actions: list[LaunchDescriptionEntity] = []
     if given["bag"]:
-        player = ExecuteProcess(
-            cmd=["ros2", "bag", "play", given["bag"], "--clock"], name="bag", output="screen"
-        )
         # Not at once: a short recording would be over before the network is loaded.
         actions.append(
             RegisterEventHandler(
                 OnStateTransition(
                     target_lifecycle_node=node,
                     goal_state="active",
-                    entities=[player],
+                    entities=[player(given)],
                     handle_once=True,
                 )
             )
         )
     actions.append(node)
     if given["rviz"] == "true":
-        actions.append(rviz(given, use_sim_time))
+        actions.append(rviz(given, full_name, frame))
     return actions
 
 
-def overrides(given: dict[str, str], use_sim_time: bool) -> dict[str, object]:
+def check(given: dict[str, str]) -> None:
+    """Refuse what cannot work before anything is started."""
+    if not Path(given["params_file"]).is_file():
+        raise RuntimeError(f"params_file: there is no file {given['params_file']!r}")
+    if given["bag"] and not Path(given["bag"]).exists():
+        raise RuntimeError(f"bag: there is no recording {given['bag']!r}")
+    try:
+        rate = float(given["bag_rate"])
+    except ValueError:
+        rate = 0.0
+    if not 0.0 < rate < float("inf"):
+        raise RuntimeError(f"bag_rate must be a number above 0, got {given['bag_rate']!r}")
+
+
+def use_sim_time(given: dict[str, str]) -> dict[str, bool]:
+    """Return the parameter use_sim_time where something asks for it.
+
+    Not given is not false: a file of parameters or a SetParameter around the include holds.
+    """
+    if given["use_sim_time"]:
+        return {"use_sim_time": given["use_sim_time"] == "true"}
+    return {"use_sim_time": True} if given["bag"] else {}
+
+
+def overrides(given: dict[str, str]) -> dict[str, object]:
     """Return the parameters that arguments replace."""
-    values: dict[str, object] = {"use_sim_time": use_sim_time}
+    values: dict[str, object] = {**use_sim_time(given)}
     for argument, parameter in (
         ("image_transport", "input.transport"),
         ("checkpoint", "model.checkpoint"),
@@ -175,20 +249,29 @@ def overrides(given: dict[str, str], use_sim_time: bool) -> dict[str, object]:
     return values
 
 
-def rviz(given: dict[str, str], use_sim_time: bool) -> Node:
-    """Return RViz, showing the topics of this node."""
-    namespace = given["namespace"].strip("/")
-    prefix = f"/{namespace}" if namespace else ""
+def player(given: dict[str, str]) -> ExecuteProcess:
+    """Return what plays the recording."""
+    command = ["ros2", "bag", "play", given["bag"], "--clock", "--rate", given["bag_rate"]]
+    loop = ["--loop"] if given["bag_loop"] == "true" else []
+    return ExecuteProcess(cmd=[*command, *loop], name="bag", output="screen")
+
+
+def rviz(given: dict[str, str], full_name: str, frame: str) -> Node:
+    """Return RViz, showing the topics of the node of that name in a frame."""
+    prefix = f"/{full_name}"
     image = given["image_topic"]
-    remappings = [("/image", image if image.startswith("/") else f"{prefix}/{image}")]
-    remappings += [(f"/{NAME}/{output}", f"{prefix}/{NAME}/{output}") for output in OUTPUTS]
-    frame = ["-f", given["rviz_frame"]] if given["rviz_frame"] else []
+    absolute = image if image.startswith("/") else f"{prefix.rpartition('/')[0]}/{image}"
+    remappings = [("/image", absolute)]
+    remappings += [(f"/scenedino/{output}", f"{prefix}/{output}") for output in OUTPUTS]
+    clock = use_sim_time(given)
     return Node(
         package="rviz2",
         executable="rviz2",
-        name=f"{NAME}_rviz",
-        arguments=["-d", str(CONFIG / "scenedino.rviz"), *frame],
-        parameters=[{"use_sim_time": use_sim_time}],
+        name=f"{given['node_name']}_rviz",
+        namespace=given["namespace"],
+        arguments=["-d", str(CONFIG / "scenedino.rviz"), "-f", frame],
+        # The file, for it may say use_sim_time; RViz leaves alone what it does not know.
+        parameters=[given["params_file"], *([clock] if clock else [])],
         remappings=[(old, new) for old, new in remappings if old != new],
         output="screen",
     )

@@ -10,7 +10,6 @@ import time
 import types
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -30,8 +29,21 @@ PROMISED = {
     "bag",
     "log_level",
     "autostart",
+    "node_name",
+    "bag_rate",
+    "bag_loop",
+    "respawn",
 }
-CLOSED = {"use_sim_time", "image_transport", "device", "rviz", "log_level", "autostart"}
+CLOSED = {
+    "use_sim_time",
+    "image_transport",
+    "device",
+    "rviz",
+    "log_level",
+    "autostart",
+    "bag_loop",
+    "respawn",
+}
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 DEADLINE = 120.0
 
@@ -46,8 +58,14 @@ class Asked:
     def name(self) -> str:
         return self.args[0]
 
-    def perform(self, context: dict[str, str]) -> str:
-        return context[self.name]
+    @property
+    def default_value(self) -> list[Any]:
+        """The default as the launch system keeps it: a list of parts to be performed."""
+        text = self.kwargs["default_value"]
+        return [types.SimpleNamespace(perform=lambda context: text)]
+
+    def perform(self, context: Any) -> str:
+        return context.launch_configurations[self.name]
 
 
 def recording_modules() -> dict[str, types.ModuleType]:
@@ -92,8 +110,9 @@ def start(launch_file: Any, **given: str) -> dict[str, list[Asked]]:
     """Return what is started for some arguments, by kind."""
     defaults = {a.name: a.kwargs["default_value"] for a in launch_file.ARGUMENTS}
     assert set(given) <= set(defaults)
+    context = types.SimpleNamespace(launch_configurations={**defaults, **given}, argv=[])
     found: dict[str, list[Asked]] = {}
-    for action in launch_file.start({**defaults, **given}):
+    for action in launch_file.perform(context):
         found.setdefault(type(action).__name__, []).append(action)
     return found
 
@@ -104,7 +123,8 @@ def node_of(launch_file: Any, **given: str) -> dict[str, Any]:
 
 
 def overrides_of(launch_file: Any, **given: str) -> dict[str, Any]:
-    _, values = node_of(launch_file, **given)["parameters"]
+    _, *rest = node_of(launch_file, **given)["parameters"]
+    values = rest[0] if rest else {}
     return {k: v.args[0] if isinstance(v, Asked) else v for k, v in values.items()}
 
 
@@ -117,16 +137,15 @@ def test_all_promised_arguments_are_declared_and_described(launch_file):
         assert isinstance(argument["default_value"], str)
     for name in CLOSED:
         assert declared[name]["default_value"] in declared[name]["choices"]
-    assert entities[-1].kwargs["function"] is launch_file.start
+    assert entities[-1].kwargs["function"] is launch_file.perform
 
 
 def test_the_default_start_repeats_no_default_of_the_node(launch_file):
     node = node_of(launch_file)
     assert (node["package"], node["executable"]) == ("scenedino_ros", "scenedino_node")
     assert (node["name"], node["namespace"]) == ("scenedino", "")
-    assert Path(node["parameters"][0]) == ROOT / "config" / "scenedino.yaml"
-    assert Path(node["parameters"][0]).is_file()
-    assert node["parameters"][1] == {"use_sim_time": False}
+    assert [Path(file) for file in node["parameters"]] == [ROOT / "config" / "scenedino.yaml"]
+    assert node["respawn"] is False
     assert node["arguments"] == ["--ros-args", "--log-level", "info"]
     assert set(start(launch_file)) == {"LifecycleNode"}
 
@@ -134,7 +153,6 @@ def test_the_default_start_repeats_no_default_of_the_node(launch_file):
 def test_arguments_become_parameters(launch_file):
     given = {"checkpoint": "12", "device": "cpu", "image_transport": "compressed"}
     assert overrides_of(launch_file, **given, autostart="false") == {
-        "use_sim_time": False,
         "model.checkpoint": "12",
         "model.device": "cpu",
         "input.transport": "compressed",
@@ -160,62 +178,104 @@ def test_topic_arguments_only_remap(launch_file):
         "image/compressed": "cam/image_raw/compressed",
         "camera_info": "cam/info",
     }
-    assert node["parameters"][1] == {"use_sim_time": False}
+    assert node["parameters"][1:] == []
 
 
 @pytest.mark.parametrize(
     ("bag", "use_sim_time", "expected"),
-    [("", "", False), ("", "true", True), ("/b", "", True), ("/b", "false", False)],
+    [(False, "", None), (False, "true", True), (True, "", True), (True, "false", False)],
 )
-def test_a_played_bag_brings_its_own_time(launch_file, bag, use_sim_time, expected):
-    values = overrides_of(launch_file, bag=bag, use_sim_time=use_sim_time)
-    assert values["use_sim_time"] is expected
+def test_time_is_set_by_its_argument_or_a_bag_alone(
+    launch_file, tmp_path, bag, use_sim_time, expected
+):
+    given = {"bag": str(tmp_path) if bag else "", "use_sim_time": use_sim_time}
+    assert overrides_of(launch_file, **given).get("use_sim_time") is expected
 
 
-def test_a_bag_is_played_once_the_node_is_active(launch_file):
-    asked = start(launch_file, bag="/data/drive")
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"params_file": "absent.yaml"}, "params_file: there is no file 'absent.yaml'"),
+        ({"bag": "absent"}, "bag: there is no recording 'absent'"),
+        ({"bag_rate": "fast"}, "bag_rate must be a number above 0, got 'fast'"),
+        ({"bag_rate": "0"}, "bag_rate must be a number above 0, got '0'"),
+        ({"bag_rate": "nan"}, "bag_rate must be a number above 0, got 'nan'"),
+    ],
+)
+def test_what_cannot_work_stops_before_anything_is_started(launch_file, given, sentence):
+    with pytest.raises(RuntimeError, match=sentence):
+        start(launch_file, **given)
+
+
+def test_an_include_inherits_nothing_from_the_one_before_it(launch_file):
+    defaults = {a.name: a.kwargs["default_value"] for a in launch_file.ARGUMENTS}
+    values = {**defaults, "namespace": "left", "device": "cpu", "log_level": "debug"}
+    context = types.SimpleNamespace(launch_configurations=values, argv=["log_level:=debug", "-n"])
+    (first,) = launch_file.perform(context)
+    assert first.kwargs["namespace"] == "left"
+    assert values["namespace"] == "left"  # for whoever reads it later in the same file
+    values["namespace"] = "right"
+    (second,) = launch_file.perform(context)
+    assert second.kwargs["namespace"] == "right"
+    assert second.kwargs["parameters"][1:] == []
+    assert second.kwargs["arguments"][-1] == "debug"  # of the command line, for all
+
+
+def test_a_node_of_another_name_starts_again(launch_file):
+    node = node_of(launch_file, node_name="hind", respawn="true")
+    assert (node["name"], node["respawn"]) == ("hind", True)
+    assert node["respawn_delay"] > 0
+
+
+def test_a_bag_is_played_once_the_node_is_active(launch_file, tmp_path):
+    bag = str(tmp_path)
+    asked = start(launch_file, bag=bag, bag_rate="0.5", bag_loop="true")
     handler = asked["RegisterEventHandler"][0].args[0].kwargs
     assert handler["target_lifecycle_node"] is asked["LifecycleNode"][0]
     assert (handler["goal_state"], handler["handle_once"]) == ("active", True)
     (player,) = handler["entities"]
-    assert player.kwargs["cmd"] == ["ros2", "bag", "play", "/data/drive", "--clock"]
+    command = ["ros2", "bag", "play", bag, "--clock", "--rate", "0.5", "--loop"]
+    assert player.kwargs["cmd"] == command
 
 
-def test_rviz_shows_the_topics_of_this_node(launch_file):
-    (rviz,) = start(launch_file, rviz="true")["Node"]
-    assert (rviz.kwargs["package"], rviz.kwargs["executable"]) == ("rviz2", "rviz2")
-    assert rviz.kwargs["arguments"] == ["-d", str(ROOT / "config" / "scenedino.rviz")]
-    assert rviz.kwargs["remappings"] == []
-    (rviz,) = start(
-        launch_file,
-        rviz="true",
-        namespace="/front/",
-        image_topic="image_raw",
-        rviz_frame="odom",
-        bag="/b",
-    )["Node"]
-    remappings = dict(rviz.kwargs["remappings"])
+def test_rviz_shows_the_topics_of_this_node_in_a_frame_that_needs_no_tf(launch_file):
+    asked = start(launch_file, rviz="true")
+    rviz, node = asked["Node"][0].kwargs, asked["LifecycleNode"][0].kwargs
+    assert (rviz["package"], rviz["executable"]) == ("rviz2", "rviz2")
+    shown = ["-d", str(ROOT / "config" / "scenedino.rviz"), "-f", "scenedino_view"]
+    assert rviz["arguments"] == shown
+    assert rviz["remappings"] == []
+    assert node["parameters"][1]["grid.view_frame"].args == ("scenedino_view",)
+
+
+def test_rviz_follows_name_namespace_and_clock_of_the_node(launch_file, tmp_path):
+    given = {"rviz": "true", "namespace": "/front/", "node_name": "eye", "bag": str(tmp_path)}
+    asked = start(launch_file, **given, image_topic="image_raw")
+    rviz = asked["Node"][0].kwargs
+    remappings = dict(rviz["remappings"])
     assert remappings["/image"] == "/front/image_raw"
-    assert remappings["/scenedino/voxels"] == "/front/scenedino/voxels"
-    assert rviz.kwargs["arguments"][-2:] == ["-f", "odom"]
-    assert rviz.kwargs["parameters"] == [{"use_sim_time": True}]
+    assert remappings["/scenedino/voxels"] == "/front/eye/voxels"
+    assert rviz["arguments"][-2:] == ["-f", "front/eye_view"]
+    assert rviz["parameters"][1] == {"use_sim_time": True}
+    asked = start(launch_file, **given, rviz_frame="odom")
+    assert asked["Node"][0].kwargs["arguments"][-2:] == ["-f", "odom"]
+    assert "grid.view_frame" not in asked["LifecycleNode"][0].kwargs["parameters"][1]
 
 
 @pytest.mark.parametrize(
     ("distribution", "expected"),
     [
-        ("humble", ["FASTRTPS_DEFAULT_PROFILES_FILE"]),
-        ("jazzy", ["FASTRTPS_DEFAULT_PROFILES_FILE"]),
-        ("kilted", ["FASTDDS_DEFAULT_PROFILES_FILE"]),
-        (None, list(PROFILES)),
+        ("humble", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("kilted", "FASTDDS_DEFAULT_PROFILES_FILE"),
     ],
 )
 def test_large_messages_get_a_transport_profile(launch_file, monkeypatch, distribution, expected):
-    if distribution:
-        monkeypatch.setenv("ROS_DISTRO", distribution)
-    actions = launch_file.profile_actions()
-    assert [action.name for action in actions] == expected
-    assert {Path(action.args[1]) for action in actions} == {ROOT / "config" / "fastdds.xml"}
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    (action,) = launch_file.profile_actions()
+    assert action.name == expected
+    assert Path(action.args[1]).parent == ROOT / "config"
+    assert Path(action.args[1]).is_file()
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -225,16 +285,6 @@ def test_the_users_own_transport_profile_stays(launch_file, monkeypatch, name):
 
 
 # What the launch file points at.
-
-
-def test_the_transport_profile_has_room_for_large_messages():
-    root = ElementTree.parse(ROOT / "config" / "fastdds.xml").getroot()
-    values = {e.tag.rpartition("}")[2]: e.text for e in root.iter()}
-    assert int(values["segment_size"]) == 64 << 20
-    assert int(values["maxMessageSize"]) == 16 << 20
-    assert values["useBuiltinTransports"] == "false"
-    types_ = [e.text for e in root.iter() if e.tag.endswith("}type")]
-    assert types_ == ["SHM", "UDPv4"]
 
 
 def test_the_rviz_configuration_shows_what_the_node_publishes(launch_file):
@@ -325,7 +375,7 @@ def test_the_real_launch_system_starts_the_node_then_the_bag(tmp_path):
     }
     command = [sys.executable, "-c", RUN]
     command += [str(prefix / "share/scenedino_ros/launch/scenedino.launch.py")]
-    command += [f"checkpoint:={tmp_path / 'tiny.safetensors'}", "device:=cpu", "bag:=/a/drive"]
+    command += [f"checkpoint:={tmp_path / 'tiny.safetensors'}", "device:=cpu", f"bag:={tmp_path}"]
     with (tmp_path / "output.txt").open("w") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -349,5 +399,67 @@ def test_the_real_launch_system_starts_the_node_then_the_bag(tmp_path):
     assert "process has finished cleanly" in text
     assert "Traceback" not in text
     arguments, profiles = json.loads((prefix / "player.json").read_text())
-    assert arguments == ["bag", "play", "/a/drive", "--clock"]
-    assert set(profiles) == {str(prefix / "share/scenedino_ros/config/fastdds.xml")}
+    assert arguments == ["bag", "play", str(tmp_path), "--clock", "--rate", "1.0"]
+    (profile,) = profiles
+    assert Path(profile).parent == prefix / "share/scenedino_ros/config"
+
+
+TWICE = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import SetParameter
+
+def camera(**arguments):
+    source = PythonLaunchDescriptionSource(sys.argv[1])
+    return IncludeLaunchDescription(source, launch_arguments=arguments.items())
+
+service = LaunchService(argv=["log_level:=warn"])
+service.include_launch_description(
+    LaunchDescription(
+        [
+            SetParameter("use_sim_time", True),
+            camera(namespace="left", image_topic="/a", checkpoint="a.safetensors", device="cpu"),
+            camera(namespace="right", node_name="eye"),
+        ]
+    )
+)
+sys.exit(service.run())
+"""
+NOTES = """
+import json, pathlib, sys
+words = sys.argv[1:]
+files = [words[i + 1] for i, word in enumerate(words) if word == "--params-file"]
+name = next(word for word in words if word.startswith("__ns:=")).rpartition("/")[2]
+text = "\\n".join(pathlib.Path(file).read_text() for file in files)
+pathlib.Path({folder!r}, name + ".json").write_text(json.dumps([words, text]))
+"""
+
+
+def test_two_cameras_in_the_real_launch_system_share_only_what_is_around_them(tmp_path):
+    pytest.importorskip("launch_ros", reason="needs the ROS package launch_ros")
+    prefix = tmp_path / "install"
+    make_prefix(prefix)
+    node = prefix / "lib/scenedino_ros/scenedino_node"
+    node.write_text(f"#!{sys.executable}\n" + NOTES.format(folder=str(tmp_path)))
+    environment = {
+        **os.environ,
+        "AMENT_PREFIX_PATH": f"{prefix}{os.pathsep}{os.environ.get('AMENT_PREFIX_PATH', '')}",
+        "ROS_LOG_DIR": str(tmp_path / "log"),
+    }
+    command = [sys.executable, "-c", TWICE]
+    command += [str(prefix / "share/scenedino_ros/launch/scenedino.launch.py")]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    words, text = json.loads((tmp_path / "left.json").read_text())
+    assert "image:=/a" in words
+    assert "a.safetensors" in text
+    words, text = json.loads((tmp_path / "right.json").read_text())
+    assert {"image:=image", "__node:=eye", "warn"} <= set(words)
+    assert "a.safetensors" not in text
+    assert "model.device" not in text
+    assert "use_sim_time:=True" in words  # nothing of ours comes after it
+    assert "use_sim_time" not in text

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.demo.folders import shipped_file
-from scenedino_ros.demo.play import TRANSPORT_PROFILE
-from scenedino_ros.demo.processes import PROFILE_VARIABLES, Child, child_environment
+from scenedino_ros.demo.processes import Child, child_environment
 from scenedino_ros.export import write_atomically
 from scenedino_ros.ros.domains import reserve_domain
+from scenedino_ros.ros.shared_memory import PROFILE_VARIABLES, profile_name
 
 _POLL = 0.2
 _PATIENCE = 20.0  # seconds in which a process should end
@@ -59,7 +59,7 @@ def measure_messages(
     Raises:
         ProcessError: If a process ends before its time.
     """
-    profile = shipped_file(TRANSPORT_PROFILE)
+    profile = shipped_file(profile_name())
     tell("building and publishing messages")
     timed, _ = _converse("messages", job, folder / "messages", profile)
     transport = {}

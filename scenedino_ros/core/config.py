@@ -274,6 +274,11 @@ class GridSettings:
         "Camera pose in the grid frame (x y z, quaternion x y z w) for set-ups without TF; "
         "empty: ask TF at the image's stamp",
     )
+    view_frame: str = setting(
+        "",
+        "Frame that the node adds to TF for viewers, x ahead and z up, as a child of the frame of "
+        "the outputs; empty: none",
+    )
     tf_timeout: float = setting(
         0.1, "How long to wait for a transform that is a little late", unit="s", low=0.0, high=5.0
     )

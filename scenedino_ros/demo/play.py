@@ -20,8 +20,8 @@ from scenedino_ros.demo.settings import (
     read_settings,
     write_settings,
 )
+from scenedino_ros.ros.shared_memory import profile_name
 
-TRANSPORT_PROFILE = "fastdds.xml"
 # What the node publishes and the types of its messages, in the order of publishing.
 OUTPUTS = {
     "voxels": "sensor_msgs/msg/PointCloud2",
@@ -111,7 +111,7 @@ class Play:
             ProcessError: If one of the processes ended before its time.
         """
         (self.plan.folder / "logs").mkdir(exist_ok=True)
-        env = child_environment(self.plan.domain, shipped_file(TRANSPORT_PROFILE))
+        env = child_environment(self.plan.domain, shipped_file(profile_name()))
         succeeded = False
         try:
             for name, arguments in (

@@ -1,19 +1,19 @@
 """The demo's child processes: started with their own log, watched, and ended in order."""
 
-import importlib.metadata
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.ros import log_files
+from scenedino_ros.ros.shared_memory import PROFILE_VARIABLES, profile_variable
 
 _POLL = 0.05
 _TAIL_LINES = 12
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-_FIRST_RCLPY_ON_FAST_DDS_3 = 9  # that of Kilted
 
 
 class ProcessError(SceneDinoError):
@@ -109,21 +109,10 @@ def child_environment(domain_id: int, transport_profile: Path | None) -> dict[st
     root = str(Path(__file__).resolve().parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
     if transport_profile is not None and not any(name in env for name in PROFILE_VARIABLES):
-        env[_profile_variable()] = str(transport_profile)
+        env[profile_variable(env)] = str(transport_profile)
+    if log_files.obstacle(env):  # the children have logs of their own
+        env["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"ros_log_{os.getuid()}")
     return env
-
-
-def _profile_variable() -> str:
-    """Return the variable that names a transport profile: Fast DDS 3 calls it by a new name."""
-    new, old = PROFILE_VARIABLES
-    distribution = os.environ.get("ROS_DISTRO")
-    if distribution is None:  # rclpy from wheels
-        try:
-            major = int(importlib.metadata.version("rclpy").split(".")[0])
-        except (importlib.metadata.PackageNotFoundError, ValueError):
-            return new
-        return new if major >= _FIRST_RCLPY_ON_FAST_DDS_3 else old
-    return old if distribution in ("humble", "iron", "jazzy") else new
 
 
 def _signal_name(number: int) -> str:
