@@ -32,9 +32,17 @@ _ARRAYS = (
     Parameter.Type.DOUBLE_ARRAY,
     Parameter.Type.STRING_ARRAY,
 )
-# An array without elements has no type of its own: YAML's [] comes as NOT_SET, Python's [] as
-# BYTE_ARRAY.
-_EMPTY_ARRAY = (Parameter.Type.NOT_SET, Parameter.Type.BYTE_ARRAY)
+# An array without elements has no type of its own: a file's [] comes as NOT_SET, that of
+# `ros2 param set` as BOOL_ARRAY, Python's as BYTE_ARRAY.
+_EMPTY_ARRAY = (
+    Parameter.Type.NOT_SET,
+    Parameter.Type.BOOL_ARRAY,
+    Parameter.Type.BYTE_ARRAY,
+    *_ARRAYS,
+)
+# Before Iron, rclpy checks the type of a new value before it asks anybody, unless a parameter may
+# change its type.
+_CAN_CONVERT = hasattr(Node, "add_pre_set_parameters_callback")
 _QOS_PREFIX = "qos_overrides."  # declared by rclpy together with the topic they belong to
 
 
@@ -74,7 +82,24 @@ class LiveSettings:
         for setting in walk_settings(self.current):
             _declare(node, setting)
         self._live = {s.name: s for s in defaults if s.metadata["live"]}
+        if _CAN_CONVERT:
+            node.add_pre_set_parameters_callback(self._converted)
         node.add_on_set_parameters_callback(self._on_set)
+
+    def _converted(self, parameters: list[Parameter]) -> list[Parameter]:
+        """Return new values of live parameters in their types: 1 as 1.0, [] as an empty array."""
+        return [self._converted_one(parameter) for parameter in parameters]
+
+    def _converted_one(self, parameter: Parameter) -> Parameter:
+        setting = self._live.get(parameter.name)
+        if setting is None or parameter.type_ == Parameter.Type.NOT_SET:  # a deletion
+            return parameter
+        try:
+            value = _value_from_override(setting, parameter)
+        except InputError:
+            return parameter  # refused when it is to be set, with the reason
+        value = list(value) if isinstance(value, tuple) else value
+        return Parameter(parameter.name, _TYPES[setting.type], value)
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         """Take over new values of live parameters, all of them or none."""
@@ -83,6 +108,8 @@ class LiveSettings:
             for parameter in parameters:
                 setting = self._live.get(parameter.name)
                 if setting is not None:
+                    if parameter.type_ == Parameter.Type.NOT_SET:
+                        raise InputError(f"{parameter.name} cannot be deleted")
                     value = _value_from_override(setting, parameter)
                     check_value(setting.name, value, setting.metadata)
                     values[setting.name] = value
@@ -149,6 +176,7 @@ def describe(setting: Setting) -> ParameterDescriptor:
         description=metadata["doc"] + unit,
         additional_constraints=_constraints(metadata),
         read_only=not metadata["live"],
+        dynamic_typing=bool(metadata["live"]) and not _CAN_CONVERT,
     )
     low, high = metadata["low"], metadata["high"]
     if low is not None and high is not None:
