@@ -28,6 +28,7 @@ from scenedino_ros.checkpoints.published import (
     UNTRAINED,
     cached_file,
     file_sha256,
+    make_cache_folder,
 )
 from scenedino_ros.core.errors import CheckpointError
 
@@ -72,7 +73,7 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
         return DEFAULT_FILE
     if text in PUBLISHED:
         return fetch_published(text, progress) if fetch else _cached(text)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # which leaves ~ alone where nobody knows the home
     if path.is_file():
         return path
     what = "is a folder" if path.is_dir() else "is neither a file nor a name"
@@ -115,19 +116,23 @@ def fetch_published(
         endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
 
     Raises:
+        InputError: If the cache cannot be written.
         CheckpointError: If it cannot be fetched, arrived damaged or does not fit the network, or
             the cached file is not what was written.
     """
     target = cached_file(name)
     if _sidecar(target).is_file() and target.is_file():
         return _cached(name)
+    make_cache_folder()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_suffix(".lock"), name, progress):
             if not (_sidecar(target).is_file() and target.is_file()):
                 _fetch_and_convert(name, target, progress, endpoint)
     except OSError as error:
-        raise CheckpointError(f"the cache {target.parent} cannot be written: {error}") from error
+        raise CheckpointError(
+            f"the cache {target.parent} cannot be written: {error}; set SCENEDINO_CACHE to "
+            "another folder"
+        ) from error
     return _cached(name)
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder
+from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder, make_cache_folder
 from scenedino_ros.cli.camera_file import camera_from_yaml
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
@@ -79,7 +79,7 @@ def checkpoint_argument(text: str) -> str:
     """
     if not text or text in PUBLISHED:
         return text
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if not path.is_file():
         raise InputError(
             f"checkpoint '{text}' is neither a file nor a published name ({', '.join(PUBLISHED)})"
@@ -140,7 +140,7 @@ def synthetic_street(seed: int, progress: Progress) -> Path:
     bag = cache_folder() / "streets" / f"street_{seed}_{key}"
     if bag.is_dir():
         return bag
-    bag.parent.mkdir(parents=True, exist_ok=True)
+    make_cache_folder("streets")
     command = [sys.executable, "-m", "scenedino_ros.synthesis.record"]
     command += ["--seed", str(seed), "--output", str(bag)]
     root = str(Path(__file__).resolve().parents[2])

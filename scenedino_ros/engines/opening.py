@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from filelock import FileLock
 
-from scenedino_ros.checkpoints.published import cache_folder
+from scenedino_ros.checkpoints.published import make_cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.engine import Engine, MakeEngine, TorchEngine
 from scenedino_ros.core.errors import InputError
@@ -56,12 +56,13 @@ class Opened(NamedTuple):
     engine: Engine
 
 
-def engine_maker(name: str, tell: Tell = lambda _: None) -> MakeEngine:
+def engine_maker(name: str, tell: Tell = lambda _: None, warn: Tell | None = None) -> MakeEngine:
     """Return what makes an engine; where it or the precision is ``auto``, the fastest is taken.
 
     Args:
         name: One of ``config.ENGINES``.
         tell: Told in words what is going on.
+        warn: Told what cannot be used; by default, ``tell``.
 
     Raises:
         InputError: If there is no engine of that name.
@@ -70,13 +71,19 @@ def engine_maker(name: str, tell: Tell = lambda _: None) -> MakeEngine:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got '{name}'")
 
     def make(model: SceneDino, device: torch.device, precision: str, mode: str) -> Engine:
-        return fastest_engine(name, model, device, precision, mode, tell).engine
+        return fastest_engine(name, model, device, precision, mode, tell, warn).engine
 
     return make
 
 
 def fastest_engine(
-    name: str, model: SceneDino, device: torch.device, precision: str, mode: str, tell: Tell
+    name: str,
+    model: SceneDino,
+    device: torch.device,
+    precision: str,
+    mode: str,
+    tell: Tell,
+    warn: Tell | None = None,
 ) -> Opened:
     """Open the engine that encodes a picture fastest here, of those that fit the settings.
 
@@ -87,6 +94,7 @@ def fastest_engine(
         precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
         mode: Which head names the classes.
         tell: Told in words what is going on, and what was measured.
+        warn: Told which engine cannot be used, and why; by default, ``tell``.
 
     Raises:
         InputError: If engine and precision are named and do not fit each other or the device.
@@ -101,10 +109,13 @@ def fastest_engine(
         words = "engine {} in {}".format(*candidate)
         try:
             opened = _open(candidate, own, device, mode, tell)
-        except InputError as error:
-            tell(f"{words} is left out: {error}")
+            seconds = _encoding_time(opened.engine, model, device)
+        except Exception as error:
+            # What an optional library raises is its own affair: PyTorch remains.
+            if candidate[0] == "torch" and not isinstance(error, InputError):
+                raise
+            (warn or tell)(f"{words} is left out: {error}")
             continue
-        seconds = _encoding_time(opened.engine, model, device)
         tell(f"{words} takes {1000 * seconds:.0f} ms for a picture")
         timed = [min([*timed, (seconds, opened)], key=lambda entry: entry[0])]  # frees the slower
     return timed[0][1]
@@ -145,8 +156,7 @@ def _exported(model: SceneDino, mode: str, tell: Tell) -> Path:
     identity = fingerprint(model, mode)
     folder = cached_folder(identity)
     if not folder.exists():
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_folder() / "graphs.lock"):  # of many workers one exports
+        with FileLock(make_cache_folder() / "graphs.lock"):  # of many workers one exports
             if not folder.exists():
                 export_graphs(model, mode, folder, tell)
     check_exported(folder, identity)

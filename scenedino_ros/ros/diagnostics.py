@@ -40,32 +40,50 @@ class DiagnosticsReporter:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(period, self.report, clock=steady)
         self._before: Snapshot | None = None
+        self._silence = ""
 
     def report(self) -> None:
-        """Publish a report now."""
+        """Publish a report now, and say on the console when answers stop or come again."""
         situation = self._situation(self._before)
         self._before = situation.now
-        self._publisher.publish(self._array(situation))
+        verdict = judge(situation)
+        self._publisher.publish(self._array(situation, verdict))
+        self._say(verdict)
 
-    def _array(self, situation: Situation) -> DiagnosticArray:
+    def _say(self, verdict: Verdict) -> None:
+        if verdict.silence == self._silence:
+            return
+        logger = self._node.get_logger()
+        self._silence = verdict.silence
+        if not verdict.silence:
+            logger.info(f"answers come again: {verdict.message}")
+        elif verdict.level == Level.OK:
+            logger.info(verdict.message)
+        elif verdict.level == Level.ERROR:
+            logger.error(f"nothing comes out: {verdict.message}")
+        else:
+            logger.warning(f"nothing comes out: {verdict.message}")
+
+    def _array(self, situation: Situation, verdict: Verdict) -> DiagnosticArray:
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
         facts = self._facts()
         weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
         times = Verdict(Level.OK, "percentiles of the time each stage takes")
         array.status = [
-            self._status("frames", judge(situation), frame_values(situation)),
+            self._status("frames", verdict, frame_values(situation)),
             self._status("latency", times, latency_values(situation.now)),
             self._status("network", weights, facts),
         ]
         return array
 
     def _status(self, task: str, verdict: Verdict, values: dict[str, Any]) -> DiagnosticStatus:
+        name = self._node.get_fully_qualified_name()
         return DiagnosticStatus(
             level=bytes([verdict.level]),
-            name=f"{self._node.get_name()}: {task}",
+            name=f"{name.removeprefix('/')}: {task}",  # of two cameras, each has its own
             message=verdict.message,
-            hardware_id=self._node.get_fully_qualified_name(),
+            hardware_id=name,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
 

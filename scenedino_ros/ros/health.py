@@ -17,10 +17,17 @@ class Level(IntEnum):
 
 
 class Verdict(NamedTuple):
-    """How serious it is, and the sentence for people."""
+    """How serious it is, and the sentence for people.
+
+    Attributes:
+        level: How serious it is.
+        message: The sentence.
+        silence: In a word, why nothing comes out; empty where answers come.
+    """
 
     level: Level
     message: str
+    silence: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Situation:
         info_publishers: How many publish calibrations.
         subscribed: Whether anybody subscribes to an output.
         stale_after: Time without a result that is worth a word, seconds.
+        image_hint: What the topics there are tell about missing images, or nothing.
+        info_hint: The same for missing calibrations.
     """
 
     before: Snapshot
@@ -50,30 +59,37 @@ class Situation:
     info_publishers: int
     subscribed: bool
     stale_after: float
+    image_hint: str = ""
+    info_hint: str = ""
+
+
+_UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwanted")
 
 
 def judge(situation: Situation) -> Verdict:
     """Say how the node is doing."""
     now, since = situation.now, situation.active_since
     if since is None:
-        return Verdict(Level.WARN, f"the node is {situation.state}, not active")
+        return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)
     handled = _latest(now.last_done, now.last_unwanted, since)
     if now.time - handled <= situation.stale_after:
         return _flowing(situation)
     last_image = _latest(now.last_image, since)
     if now.time - last_image > situation.stale_after:
-        return Verdict(Level.STALE, _no_image(situation, now.time - last_image))
+        return _no_image(situation, now.time - last_image)
     if not situation.subscribed:
-        return Verdict(Level.OK, "nobody subscribes, so nothing is computed")
+        return _UNWANTED
     if now.infos == 0:
-        return Verdict(Level.ERROR, _no_info(situation))
+        return _no_info(situation)
     if now.last_problem_time is not None and now.last_problem_time > handled:
-        return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}")
+        return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}", "problem")
     if now.busy_since is not None:
         return Verdict(
-            Level.WARN, f"one image has been worked on for {now.time - now.busy_since:.1f} s"
+            Level.WARN,
+            f"one image has been worked on for {now.time - now.busy_since:.1f} s",
+            "busy",
         )
-    return Verdict(Level.ERROR, "images arrive, but none has its camera_info")
+    return Verdict(Level.ERROR, "images arrive, but none has its camera_info", "unpaired")
 
 
 def _latest(*times: float | None) -> float:
@@ -104,22 +120,27 @@ def _flowing(situation: Situation) -> Verdict:
     if now.images == 0:
         return Verdict(Level.OK, "waiting for the first image")
     if not situation.subscribed:
-        return Verdict(Level.OK, "nobody subscribes, so nothing is computed")
+        return _UNWANTED
     return Verdict(Level.OK, "running")
 
 
-def _no_image(situation: Situation, seconds: float) -> str:
-    topic = situation.image_topic
+def _no_image(situation: Situation, seconds: float) -> Verdict:
+    topic, hint = situation.image_topic, situation.image_hint
     if situation.image_publishers == 0:
-        return f"nobody publishes {topic}"
-    return (
+        sentence = f"nobody publishes {topic}"
+        return Verdict(Level.STALE, f"{sentence}; {hint}" if hint else sentence, f"none {hint}")
+    hint = hint or "the camera has stopped, or large best-effort messages are lost on the way"
+    return Verdict(
+        Level.STALE,
         f"no image on {topic} for {seconds:.1f} s, although it has "
-        f"{situation.image_publishers} publisher(s): the camera has stopped, or its quality of "
-        "service does not fit (input.reliable), or large best-effort messages are lost on the way"
+        f"{situation.image_publishers} publisher(s): {hint}",
+        f"stopped {hint}",
     )
 
 
-def _no_info(situation: Situation) -> str:
-    if situation.info_publishers == 0:
-        return f"images arrive, but nobody publishes {situation.info_topic}"
-    return f"images arrive, but no camera_info has come on {situation.info_topic}"
+def _no_info(situation: Situation) -> Verdict:
+    topic, hint = situation.info_topic, situation.info_hint
+    nobody = situation.info_publishers == 0
+    what = f"nobody publishes {topic}" if nobody else f"no camera_info has come on {topic}"
+    sentence = f"images arrive, but {what}"
+    return Verdict(Level.ERROR, f"{sentence}; {hint}" if hint else sentence, f"{what} {hint}")

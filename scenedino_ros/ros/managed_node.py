@@ -17,12 +17,14 @@ from scenedino_ros.ros.calibration_topic import INPUT_QOS_OVERRIDES, Calibration
 from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
 from scenedino_ros.ros.from_msg import stamp_ns
 from scenedino_ros.ros.health import Situation
+from scenedino_ros.ros.inputs import hints
 from scenedino_ros.ros.outputs import Outputs
 from scenedino_ros.ros.pairing import Paired, Pairing
 from scenedino_ros.ros.params import LiveSettings, hidden_ids
 from scenedino_ros.ros.placement import GridPlacement
 from scenedino_ros.ros.statistics import FrameStatistics, Snapshot
 from scenedino_ros.ros.transform_source import TransformSource
+from scenedino_ros.ros.view_frame import ViewFrame
 from scenedino_ros.ros.worker import FrameWorker, SkipLog
 
 _IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
@@ -177,13 +179,16 @@ class SceneDinoNode(LifecycleNode):
         self._worker: FrameWorker | None = None
         self._transforms: TransformSource | None = None
         self._pairing: Pairing | None = None
+        self._placement: GridPlacement | None = None
+        self._view_frame: ViewFrame | None = None
         self._image_subscription: Any = None
         self._calibration_topic: CalibrationTopic | None = None
         self._active_since: float | None = None
 
     def _open_topics(self) -> None:
         settings = self.settings
-        placement = GridPlacement(settings.grid)
+        placement = self._placement = GridPlacement(settings.grid)
+        self._view_frame = ViewFrame(self, settings.grid.view_frame)
         if placement.needs_transforms:
             self._transforms = TransformSource(self, timeout=settings.grid.tf_timeout)
         self._outputs.open()
@@ -227,6 +232,8 @@ class SceneDinoNode(LifecycleNode):
             self._transforms.close()
         if self._worker is not None and not self._worker.stop(timeout):
             return False
+        if self._view_frame is not None:
+            self._view_frame.close()
         self._outputs.close()
         self._reset()
         return True
@@ -252,6 +259,9 @@ class SceneDinoNode(LifecycleNode):
         if paired.jumped_back and self._transforms is not None:
             self._transforms.clear()
         if paired.frame is not None:
+            camera_frame = paired.frame.image.header.frame_id
+            parent = self._placement.frame(camera_frame)
+            self._view_frame.attach(parent, optical=parent == camera_frame)
             self._worker.offer(paired.frame)
 
     def _check(self, settings: NodeSettings) -> None:
@@ -266,6 +276,8 @@ class SceneDinoNode(LifecycleNode):
         image_topic = self.resolve_topic_name(topic)
         info_topic = self.resolve_topic_name("camera_info")
         wanted = self._outputs.wanted()
+        missing = before is not None and (now.images == before.images or now.infos == 0)
+        image_hint, info_hint = self._hints() if missing else ("", "")
         return Situation(
             before=now if before is None else before,
             now=now,
@@ -277,7 +289,16 @@ class SceneDinoNode(LifecycleNode):
             info_publishers=self.count_publishers(info_topic),
             subscribed=wanted.grid or wanted.views,
             stale_after=self.settings.diagnostics.stale_after,
+            image_hint=image_hint,
+            info_hint=info_hint,
         )
+
+    def _hints(self) -> tuple[str, str]:
+        """Return what the topics around tell about images and calibrations that do not come."""
+        if self._image_subscription is None:
+            return "", ""
+        transport = self.settings.input.transport
+        return hints(self, transport, self._image_subscription, self._info_subscription)
 
     def _state_label(self) -> str:
         if self._active_since is not None:

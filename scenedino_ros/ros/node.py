@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.parameter_tree import walk_settings
+from scenedino_ros.ros import log_files
 from scenedino_ros.ros.interrupt import Interrupt
+from scenedino_ros.ros.shared_memory import shortage
 
 if TYPE_CHECKING:
     from scenedino_ros.ros.managed_node import SceneDinoNode
@@ -72,6 +74,10 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
             f"the ROS 2 client library cannot be loaded ({error}); source a ROS 2 installation "
             "or install the rclpy wheels"
         )
+    # Asked before rclpy takes log files and shared memory.
+    remarks = (log_files.obstacle(os.environ), shortage(os.environ))
+    if remarks[0]:
+        argv = [*argv, *log_files.WITHOUT]
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
@@ -79,6 +85,8 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
         return _fail(f"the arguments after --ros-args are wrong: {str(error).split(', at ')[0]}")
     try:
         node = SceneDinoNode(interrupt.raising)
+        for remark in filter(None, remarks):
+            node.get_logger().warning(remark)
         return _serve(node, interrupt)
     except SceneDinoError as error:
         return _fail(str(error))

@@ -1,0 +1,133 @@
+"""Why nothing comes on an input topic, as far as the topics around it tell."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.subscription import Subscription
+
+RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+INFO = "sensor_msgs/msg/CameraInfo"
+
+_SUFFIX = "/compressed"
+_MOST_NAMED = 3
+
+Topics = Mapping[str, Iterable[str]]  # names, with the types that are published there
+
+
+def image_hint(topic: str, transport: str, topics: Topics) -> str:
+    """Say which other topic has the images; empty if none seems to.
+
+    Args:
+        topic: Full name of the topic that is subscribed to.
+        transport: Parameter ``input.transport``.
+        topics: What is published.
+    """
+    if transport == "raw":
+        if COMPRESSED in topics.get(topic + _SUFFIX, ()):
+            return (
+                f"{topic}{_SUFFIX} is published: set input.transport (image_transport of the "
+                "launch file) to compressed"
+            )
+        if COMPRESSED in topics.get(topic, ()):
+            base = topic.removesuffix(_SUFFIX)
+            return (
+                f"{topic} has compressed images: set input.transport (image_transport of the "
+                f"launch file) to compressed, and image to {base}"
+            )
+        return _others(topic, RAW, topics)
+    base = topic.removesuffix(_SUFFIX)
+    if RAW in topics.get(base, ()):
+        return (
+            f"{base} is published: set input.transport (image_transport of the launch file) to raw"
+        )
+    if COMPRESSED in topics.get(base, ()):
+        return (
+            f"{base} has compressed images: with the compressed transport, the name of the image "
+            f"topic is {base.removesuffix(_SUFFIX)}"
+        )
+    return _others(topic, COMPRESSED, topics)
+
+
+def info_hint(topic: str, image_topic: str, topics: Topics) -> str:
+    """Say which other topic has the calibration; empty if none seems to.
+
+    Args:
+        topic: Full name of the topic that is subscribed to.
+        image_topic: Full name of the image topic: one beside it comes first.
+        topics: What is published.
+    """
+    beside = image_topic.removesuffix(_SUFFIX).rpartition("/")[0] + "/camera_info"
+    if beside != topic and INFO in topics.get(beside, ()):
+        return f"{beside} is published: remap camera_info (camera_info_topic of the launch file)"
+    return _others(topic, INFO, topics)
+
+
+def mismatch(topic: str, wanted_type: str, quality: QoSProfile, publishers: Iterable[Any]) -> str:
+    """Say why what is published on a topic cannot arrive; empty if it can.
+
+    Args:
+        topic: Full name of the topic.
+        wanted_type: Type of the subscription.
+        quality: Its quality of service.
+        publishers: As `rclpy.node.Node.get_publishers_info_by_topic` returns them.
+    """
+    reasons = set()
+    for publisher in publishers:
+        if publisher.topic_type != wanted_type:
+            reasons.add(f"{topic} has the type {publisher.topic_type}, not {wanted_type}")
+            continue
+        compatibility, reason = qos_check_compatible(publisher.qos_profile, quality)
+        if compatibility != QoSCompatibility.ERROR:
+            return ""
+        reasons.add(
+            f"the quality of service of {topic} does not fit ({reason.strip().rstrip('; ')}): set "
+            "input.reliable or qos_overrides"
+        )
+    return "; ".join(sorted(reasons))
+
+
+def published(node: Node) -> dict[str, set[str]]:
+    """Return images and calibrations that others publish: names of topics, with their types."""
+    own = f"{node.get_fully_qualified_name()}/"
+    found = {}
+    for name, types in node.get_topic_names_and_types():
+        if name.startswith(own) or not {RAW, COMPRESSED, INFO}.intersection(types):
+            continue
+        # Types of mere subscribers are among the others.
+        kinds = {publisher.topic_type for publisher in node.get_publishers_info_by_topic(name)}
+        if kinds:
+            found[name] = kinds
+    return found
+
+
+def hints(node: Node, transport: str, image: Subscription, info: Subscription) -> tuple[str, str]:
+    """Say why no image and no calibration comes, as far as the topics there are tell.
+
+    Args:
+        node: The node.
+        transport: Parameter ``input.transport``.
+        image: Subscription to the images.
+        info: Subscription to the calibrations.
+    """
+    topics = published(node)
+    image_type = RAW if transport == "raw" else COMPRESSED
+    return (
+        _mismatch(node, image, image_type) or image_hint(image.topic_name, transport, topics),
+        _mismatch(node, info, INFO) or info_hint(info.topic_name, image.topic_name, topics),
+    )
+
+
+def _mismatch(node: Node, subscription: Subscription, kind: str) -> str:
+    topic = subscription.topic_name
+    publishers = node.get_publishers_info_by_topic(topic)
+    return mismatch(topic, kind, subscription.qos_profile, publishers)
+
+
+def _others(topic: str, kind: str, topics: Topics) -> str:
+    found = sorted(name for name, types in topics.items() if kind in types and name != topic)
+    if not found:
+        return ""
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"topics of that type: {', '.join(found[:_MOST_NAMED])}{more}"
