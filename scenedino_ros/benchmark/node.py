@@ -11,7 +11,7 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.demo.drives import Drive
 from scenedino_ros.demo.play import OUTPUTS, Plan, Play, Show
 from scenedino_ros.demo.recording import measure
-from scenedino_ros.demo.report import Report
+from scenedino_ros.demo.report import Report, silence
 from scenedino_ros.ros.domains import reserve_domain
 
 # What is subscribed to, by the word for it.
@@ -67,6 +67,7 @@ def measure_node(job: NodeJob, folder: Path, tell: Callable[[str], None]) -> dic
 
     Raises:
         ProcessError: If one of the processes ends before its time.
+        SceneDinoError: If the node answers no image.
     """
     runs = [_run(job, rate, folder / f"{rate:g}_hz", tell) for rate in job.rates_hz]
     return {
@@ -109,13 +110,16 @@ def _run(
         realtime=True,
         problems=problems,
         files={},
-    ).values()
+    )
+    if nothing := silence(report):
+        raise SceneDinoError(f"at {rate_hz:g} Hz {nothing} ({folder / 'logs' / 'node.log'})")
+    values = report.values()
     kept = ("images", "drops", "latency_ms", "stamp_to_arrival_ms", "playing", "problems")
     return {
         "rate_hz": rate_hz,
-        "images_out_hz": report["rate_hz"]["images_out"],
-        **{key: report[key] for key in kept},
-        "network": report["network"],
+        "images_out_hz": values["rate_hz"]["images_out"],
+        **{key: values[key] for key in kept},
+        "network": values["network"],
     }
 
 

@@ -114,6 +114,16 @@ def image_counts(report: Report) -> dict[str, int]:
     }
 
 
+def silence(report: Report) -> str:
+    """Say that no image was answered, and why by the node's own words; empty if one was."""
+    counts = image_counts(report)
+    if counts["processed"] or counts["clouds_recorded"]:
+        return ""
+    frames = report.measured.reports.get("frames", {})
+    why = frames.get("last problem") or frames.get("message") or "it published no report"
+    return f"the node answered none of {counts['played']} images that were played: {why}"
+
+
 def output_rate(measured: Measurements) -> float:
     """Return processed images per second, from the first image to the last output."""
     return len(measured.cloud_stamps) / measured.seconds if measured.seconds > 0 else 0.0

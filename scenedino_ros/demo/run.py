@@ -15,7 +15,7 @@ from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_
 from scenedino_ros.demo.play import Plan, Play
 from scenedino_ros.demo.processes import ProcessError
 from scenedino_ros.demo.recording import Measurements, measure
-from scenedino_ros.demo.report import Report, print_report, write_report
+from scenedino_ros.demo.report import Report, print_report, silence, write_report
 from scenedino_ros.demo.show import Shown, draw_run
 from scenedino_ros.demo.sources import (
     INPUT,
@@ -68,7 +68,13 @@ class Run:
         if failed is not None:
             self._console.print(f"error: {failed}", style="bold red", markup=False)
             return 1
-        return 130 if self._interrupt.requested else 0
+        if self._interrupt.requested:
+            return 130
+        if nothing := silence(report):
+            log = self._folder / "logs" / "node.log"
+            self._console.print(f"error: {nothing} ({log})", style="bold red", markup=False)
+            return 1
+        return 0
 
     def _prepare(self) -> None:
         """Make the drive and check everything that can be checked before a process starts."""

@@ -3,24 +3,16 @@
 from collections.abc import Callable
 
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
+
+from scenedino_ros.ros.inputs import INPUT_QOS_OVERRIDES, SubscriptionEventCallbacks
 
 _TOPIC = "camera_info"
 _QUEUE = 10
 _LOOK_PERIOD = 1.0  # seconds between looks for publishers that latch
-
-INPUT_QOS_OVERRIDES = QoSOverridingOptions(
-    policy_kinds=(
-        QoSPolicyKind.HISTORY,
-        QoSPolicyKind.DEPTH,
-        QoSPolicyKind.RELIABILITY,
-        QoSPolicyKind.DURABILITY,
-    )
-)
 
 
 class CalibrationTopic:
@@ -32,7 +24,7 @@ class CalibrationTopic:
     """
 
     def __init__(self, node: Node, callback: Callable[[CameraInfo], None]) -> None:
-        """Start to listen.
+        """Start listening.
 
         Args:
             node: Whose topic it is.
@@ -56,8 +48,13 @@ class CalibrationTopic:
             self._timer = node.create_timer(_LOOK_PERIOD, self._look, clock=steady)
             self._look()
 
+    @property
+    def subscription(self) -> Subscription:
+        """The subscription that stays open."""
+        return self._subscription
+
     def close(self) -> None:
-        """Stop to listen."""
+        """Stop listening."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
         self._close_kept()

@@ -41,6 +41,7 @@ class DiagnosticsReporter:
         self._timer = node.create_timer(period, self.report, clock=steady)
         self._before: Snapshot | None = None
         self._silence = ""
+        self._remarks: set[str] = set()
 
     def report(self) -> None:
         """Publish a report now, and say on the console when answers stop or come again."""
@@ -51,12 +52,15 @@ class DiagnosticsReporter:
         self._say(verdict)
 
     def _say(self, verdict: Verdict) -> None:
+        logger = self._node.get_logger()
+        if verdict.remark and verdict.remark not in self._remarks:
+            self._remarks.add(verdict.remark)
+            logger.warning(verdict.message)
         if verdict.silence == self._silence:
             return
-        logger = self._node.get_logger()
         self._silence = verdict.silence
         if not verdict.silence:
-            logger.info(f"answers come again: {verdict.message}")
+            logger.info(f"work goes on: {verdict.message}")
         elif verdict.level == Level.OK:
             logger.info(verdict.message)
         elif verdict.level == Level.ERROR:
@@ -98,6 +102,8 @@ def frame_values(situation: Situation) -> dict[str, Any]:
         "images out [1/s]": f"{(now.done - before.done) / seconds:.2f}",
         "images in": now.images,
         "camera_info in": now.infos,
+        "images missing by their stamps": now.missing,
+        "images lost by the middleware": now.lost,
         "images encoded": now.encoded,
         "images out": now.done,
         "images nobody wanted": now.unwanted,

@@ -23,11 +23,13 @@ class Verdict(NamedTuple):
         level: How serious it is.
         message: The sentence.
         silence: In a word, why nothing comes out; empty where answers come.
+        remark: In a word, what is worth saying once although answers come.
     """
 
     level: Level
     message: str
     silence: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Situation:
     info_hint: str = ""
 
 
+# So many missing images in a report, and this share of all, are worth a word.
+_FEW, _NOTEWORTHY = 3, 0.2
+
+_LONG = 15.0  # seconds for one image
+
 _UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwanted")
 
 
@@ -84,11 +91,9 @@ def judge(situation: Situation) -> Verdict:
     if now.last_problem_time is not None and now.last_problem_time > handled:
         return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}", "problem")
     if now.busy_since is not None:
-        return Verdict(
-            Level.WARN,
-            f"one image has been worked on for {now.time - now.busy_since:.1f} s",
-            "busy",
-        )
+        seconds = now.time - now.busy_since
+        silence = "busy" if seconds > _LONG else ""  # else it is a slow network's ordinary pace
+        return Verdict(Level.WARN, f"one image has been worked on for {seconds:.1f} s", silence)
     return Verdict(Level.ERROR, "images arrive, but none has its camera_info", "unpaired")
 
 
@@ -98,6 +103,9 @@ def _latest(*times: float | None) -> float:
 
 def _flowing(situation: Situation) -> Verdict:
     before, now = situation.before, situation.now
+    missing, arrived = now.missing - before.missing, now.images - before.images
+    if missing >= _FEW and missing >= _NOTEWORTHY * (missing + arrived):
+        return _missing(missing, missing + arrived, lost=now.lost > before.lost)
     bad = sum(
         count - before.drops.get(reason, 0)
         for reason, count in now.drops.items()
@@ -122,6 +130,19 @@ def _flowing(situation: Situation) -> Verdict:
     if not situation.subscribed:
         return _UNWANTED
     return Verdict(Level.OK, "running")
+
+
+def _missing(missing: int, sent: int, *, lost: bool) -> Verdict:
+    reason = (
+        "the middleware lost them, as it does with large best-effort images where shared memory "
+        "is scarce or the camera's process has no transport profile: set "
+        "FASTDDS_DEFAULT_PROFILES_FILE for the camera, too, start a container with --shm-size=1g "
+        "or --ipc=host, or set input.reliable"
+        if lost
+        else "the camera left them out, or this machine was too busy to take them"
+    )
+    sentence = f"{missing} of {sent} images did not arrive, by the stamps of the others: {reason}"
+    return Verdict(Level.WARN, sentence, remark=f"missing, {'lost' if lost else 'left out'}")
 
 
 def _no_image(situation: Situation, seconds: float) -> Verdict:

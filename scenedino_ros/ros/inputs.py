@@ -1,15 +1,29 @@
 """Why nothing comes on an input topic, as far as the topics around it tell."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_compatible
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 INFO = "sensor_msgs/msg/CameraInfo"
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+INPUT_QOS_OVERRIDES = QoSOverridingOptions(
+    policy_kinds=(
+        QoSPolicyKind.HISTORY,
+        QoSPolicyKind.DEPTH,
+        QoSPolicyKind.RELIABILITY,
+        QoSPolicyKind.DURABILITY,
+    )
+)
 _SUFFIX = "/compressed"
 _MOST_NAMED = 3
 
@@ -86,6 +100,35 @@ def mismatch(topic: str, wanted_type: str, quality: QoSProfile, publishers: Iter
             "input.reliable or qos_overrides"
         )
     return "; ".join(sorted(reasons))
+
+
+def subscribe_counting_losses(
+    node: Node,
+    message_type: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    quality: QoSProfile,
+    lost: Callable[[int], None],
+) -> Subscription:
+    """Subscribe to a topic whose quality of service the user may override.
+
+    Args:
+        node: The node.
+        message_type: Type of the messages.
+        topic: Name of the topic.
+        callback: Called with each message.
+        quality: Quality of service where the user says nothing.
+        lost: Called with the number of messages that were lost on the way, where the middleware
+            tells; not with those that a newer one replaced in the queue.
+    """
+    options = {"qos_profile": quality, "qos_overriding_options": INPUT_QOS_OVERRIDES}
+    events = SubscriptionEventCallbacks(message_lost=lambda event: lost(event.total_count_change))
+    try:
+        return node.create_subscription(
+            message_type, topic, callback, event_callbacks=events, **options
+        )
+    except UnsupportedEventTypeError:
+        return node.create_subscription(message_type, topic, callback, **options)
 
 
 def published(node: Node) -> dict[str, set[str]]:

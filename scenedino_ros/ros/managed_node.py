@@ -13,15 +13,16 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.ros.calibration_topic import INPUT_QOS_OVERRIDES, CalibrationTopic
+from scenedino_ros.ros.calibration_topic import CalibrationTopic
 from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
 from scenedino_ros.ros.from_msg import stamp_ns
 from scenedino_ros.ros.health import Situation
-from scenedino_ros.ros.inputs import hints
+from scenedino_ros.ros.inputs import hints, subscribe_counting_losses
 from scenedino_ros.ros.outputs import Outputs
 from scenedino_ros.ros.pairing import Paired, Pairing
 from scenedino_ros.ros.params import LiveSettings, hidden_ids
 from scenedino_ros.ros.placement import GridPlacement
+from scenedino_ros.ros.stamp_gaps import StampGaps
 from scenedino_ros.ros.statistics import FrameStatistics, Snapshot
 from scenedino_ros.ros.transform_source import TransformSource
 from scenedino_ros.ros.view_frame import ViewFrame
@@ -179,6 +180,7 @@ class SceneDinoNode(LifecycleNode):
         self._worker: FrameWorker | None = None
         self._transforms: TransformSource | None = None
         self._pairing: Pairing | None = None
+        self._gaps = StampGaps()
         self._placement: GridPlacement | None = None
         self._view_frame: ViewFrame | None = None
         self._image_subscription: Any = None
@@ -214,12 +216,13 @@ class SceneDinoNode(LifecycleNode):
         quality = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         message_type, topic = _IMAGE_TOPICS[settings.input.transport]
         self._calibration_topic = CalibrationTopic(self, self._on_info)
-        self._image_subscription = self.create_subscription(
+        self._image_subscription = subscribe_counting_losses(
+            self,
             message_type,
             topic,
             self._on_image,
             QoSProfile(depth=1, reliability=quality),
-            qos_overriding_options=INPUT_QOS_OVERRIDES,
+            self._statistics.lost,
         )
 
     def _close_topics(self, timeout: float | None) -> bool:
@@ -245,13 +248,16 @@ class SceneDinoNode(LifecycleNode):
             gc.collect()
 
     def _on_image(self, message: Any) -> None:
-        arrival = self._statistics.image_arrived()
-        self._handle(self._pairing.add_image(stamp_ns(message.header), message, arrival))
+        arrival, stamp = self._statistics.image_arrived(), stamp_ns(message.header)
+        self._statistics.missed(self._gaps.add_image(stamp))
+        self._handle(self._pairing.add_image(stamp, message, arrival))
 
     def _on_info(self, message: CameraInfo) -> None:
         self._statistics.info_arrived()
         self._calibration = message
-        self._handle(self._pairing.add_info(stamp_ns(message.header), message))
+        stamp = stamp_ns(message.header)
+        self._gaps.add_info(stamp)
+        self._handle(self._pairing.add_info(stamp, message))
 
     def _handle(self, paired: Paired) -> None:
         for drop in paired.drops:
@@ -298,7 +304,8 @@ class SceneDinoNode(LifecycleNode):
         if self._image_subscription is None:
             return "", ""
         transport = self.settings.input.transport
-        return hints(self, transport, self._image_subscription, self._info_subscription)
+        info = self._calibration_topic.subscription
+        return hints(self, transport, self._image_subscription, info)
 
     def _state_label(self) -> str:
         if self._active_since is not None:

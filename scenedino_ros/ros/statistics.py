@@ -79,6 +79,8 @@ class Snapshot:
         latencies: (p50, p95, p99) in seconds by stage, where there are samples.
         clock_offset: Newest stamp-to-publish time that is no latency, seconds, or None.
         found_nothing: Why the last grid has no occupied voxel, a sentence; empty: it has some.
+        missing: Images that never arrived, by the stamps of those that did.
+        lost: Images that the middleware says it lost.
     """
 
     time: float
@@ -99,6 +101,8 @@ class Snapshot:
     latencies: dict[Stage, tuple[float, ...]]
     clock_offset: float | None
     found_nothing: str
+    missing: int
+    lost: int
 
 
 class FrameStatistics:
@@ -130,6 +134,16 @@ class FrameStatistics:
         """Count a CameraInfo."""
         with self._lock:
             self._counts["infos"] += 1
+
+    def missed(self, count: int) -> None:
+        """Count images that never arrived, by the stamps of those that did."""
+        with self._lock:
+            self._counts["missing"] += count
+
+    def lost(self, count: int) -> None:
+        """Count images that the middleware says it lost."""
+        with self._lock:
+            self._counts["lost"] += count
 
     def dropped(self, reason: Reason, sentence: str) -> None:
         """Count an image that is not used; the sentence explains it in the diagnostics."""
@@ -234,4 +248,6 @@ class FrameStatistics:
                 },
                 clock_offset=self._clock_offset,
                 found_nothing=self._found_nothing,
+                missing=self._counts["missing"],
+                lost=self._counts["lost"],
             )
