@@ -155,7 +155,7 @@ def make_node(context, monkeypatch):
     nodes = []
 
     def make(**parameters):
-        monkeypatch.setattr(processor, "load_predictor", lambda settings, tell: IdleNetwork())
+        monkeypatch.setattr(processor, "load_predictor", lambda *_: IdleNetwork())
         cli_args = ["--ros-args"]
         for name, value in parameters.items():
             cli_args += ["-p", f"{name.replace('__', '.')}:={value}"]
@@ -172,7 +172,7 @@ def make_node(context, monkeypatch):
 def test_a_network_that_cannot_be_loaded_fails_the_configuration(make_node, monkeypatch, capfd):
     node = make_node()
 
-    def load(settings, tell):
+    def load(*_):
         raise CheckpointError("the weights are damaged")
 
     monkeypatch.setattr(processor, "load_predictor", load)

@@ -23,6 +23,7 @@ from scenedino_ros.ros.pairing import Paired, Pairing
 from scenedino_ros.ros.params import LiveSettings, hidden_ids
 from scenedino_ros.ros.placement import GridPlacement
 from scenedino_ros.ros.stamp_gaps import StampGaps
+from scenedino_ros.ros.start_times import StartTimes
 from scenedino_ros.ros.statistics import FrameStatistics, Snapshot
 from scenedino_ros.ros.transform_source import TransformSource
 from scenedino_ros.ros.view_frame import ViewFrame
@@ -64,6 +65,7 @@ class SceneDinoNode(LifecycleNode):
         self._live = LiveSettings(self, self._check)
         self._outputs = Outputs(self)
         period = self.settings.diagnostics.period
+        self._start_times, self._start = StartTimes(), ""
         self._reporter = DiagnosticsReporter(self, period, self._situation, self._facts)
 
     @property
@@ -100,9 +102,14 @@ class SceneDinoNode(LifecycleNode):
         """Load the network; a named checkpoint that is not on disk is fetched."""
         with self._transition("configure") as outcome, self._interruptible():
             # Torch takes seconds to import; a wrong parameter or a node that only waits need not.
+            self._start_times.mark("waiting to be configured")
             from scenedino_ros.ros.processor import FrameProcessor, load_predictor
 
-            self._predictor = load_predictor(self.settings, self.get_logger().info)
+            self._start_times.mark("PyTorch")
+            logger = self.get_logger()
+            self._predictor = load_predictor(
+                self.settings, logger.info, logger.warning, self._start_times.mark
+            )
             self._new_processor = partial(FrameProcessor, self._predictor)
             self._check(self.settings)
         if outcome[0] != _SUCCESS:
@@ -113,6 +120,7 @@ class SceneDinoNode(LifecycleNode):
         """Open topics and TF, and start to work."""
         with self._transition("activate") as outcome:
             self._open_topics()
+            self._start_times.mark("topics")
             self.get_logger().info(
                 f"active: {self._image_subscription.topic_name} -> "
                 f"{self.get_fully_qualified_name()}/voxels, ..."
@@ -278,6 +286,9 @@ class SceneDinoNode(LifecycleNode):
 
     def _situation(self, before: Snapshot | None) -> Situation:
         now = self._statistics.snapshot()
+        if now.first_done is not None and not self._start:
+            self._start = self._start_times.answered(now.first_image, now.first_done)
+            self.get_logger().info(f"first answer {self._start}")
         _, topic = _IMAGE_TOPICS[self.settings.input.transport]
         image_topic = self.resolve_topic_name(topic)
         info_topic = self.resolve_topic_name("camera_info")
@@ -326,6 +337,7 @@ class SceneDinoNode(LifecycleNode):
             "image size": f"{width} x {height}",
             "engine": predictor.engine,
             "mode": self.settings.model.mode,
+            "first answer": self._start or "none yet",
             **facts,
             **{
                 f"device memory {kind} [MiB]": f"{mib:.0f}"

@@ -35,12 +35,19 @@ from scenedino_ros.ros.to_msg import (
 )
 
 
-def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predictor:
+def load_predictor(
+    settings: NodeSettings,
+    tell: Callable[[str], None],
+    warn: Callable[[str], None] | None = None,
+    mark: Callable[[str], None] = lambda _: None,
+) -> Predictor:
     """Load a network, move it to its device, and run it once.
 
     Args:
         settings: Name the checkpoint, the device and the arithmetic.
         tell: Told in words what is going on.
+        warn: Told which engine cannot be used; by default, ``tell``.
+        mark: Told the name of each step when it ends.
 
     Raises:
         CheckpointError: If the weights are missing, damaged or cannot be fetched.
@@ -49,6 +56,7 @@ def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predi
     """
     model = settings.model
     checkpoint = load_named_or_path(model.checkpoint, tell)
+    mark("weights")
     if model.image_size:
         checkpoint = resize_checkpoint(checkpoint, model.image_size)
     predictor = Predictor(
@@ -58,10 +66,12 @@ def load_predictor(settings: NodeSettings, tell: Callable[[str], None]) -> Predi
         mode=model.mode,
         fit=settings.input.fit,
         memory_budget=model.memory_budget,
-        make_engine=engine_maker(model.engine, tell),
+        make_engine=engine_maker(model.engine, tell, warn),
     )
+    mark("engine and precision")
     tell(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
     predictor.warm_up()
+    mark("first pass")
     return_freed_memory()  # of the checkpoint, and of engines that were slower
     return predictor
 

@@ -70,6 +70,8 @@ class Snapshot:
         drops: Images not used, by reason.
         published: Messages by output.
         cubes_left_out: Cubes above the cap, in the last marker message.
+        first_image: When the first image arrived, or None.
+        first_done: When the first one was finished, or None.
         last_image: When the last image arrived, or None.
         last_done: When the last one was finished, or None.
         last_unwanted: When the last one was left alone, or None.
@@ -92,6 +94,8 @@ class Snapshot:
     drops: dict[Reason, int]
     published: dict[str, int]
     cubes_left_out: int
+    first_image: float | None
+    first_done: float | None
     last_image: float | None
     last_done: float | None
     last_unwanted: float | None
@@ -116,7 +120,7 @@ class FrameStatistics:
         self._published: Counter[str] = Counter()
         self._samples: dict[Stage, deque[float]] = {s: deque(maxlen=_WINDOW) for s in Stage}
         self._times: dict[str, float | None] = dict.fromkeys(
-            ("image", "done", "unwanted", "busy", "problem")
+            ("first image", "first done", "image", "done", "unwanted", "busy", "problem")
         )
         self._problem = ""
         self._cubes_left_out = 0
@@ -128,6 +132,8 @@ class FrameStatistics:
         with self._lock:
             self._counts["images"] += 1
             self._times["image"] = now = time.monotonic()
+            if self._times["first image"] is None:
+                self._times["first image"] = now
         return now
 
     def info_arrived(self) -> None:
@@ -200,6 +206,8 @@ class FrameStatistics:
             now = time.monotonic()
             self._counts["done"] += 1
             self._times["done"] = now
+            if self._times["first done"] is None:
+                self._times["first done"] = now
             self._samples[Stage.ARRIVAL_TO_PUBLISH].append(now - arrival)
             if since_stamp is None:
                 self._clock_offset = None
@@ -235,6 +243,8 @@ class FrameStatistics:
                 drops=dict(self._drops),
                 published=dict(self._published),
                 cubes_left_out=self._cubes_left_out,
+                first_image=self._times["first image"],
+                first_done=self._times["first done"],
                 last_image=self._times["image"],
                 last_done=self._times["done"],
                 last_unwanted=self._times["unwanted"],
