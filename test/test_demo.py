@@ -704,6 +704,19 @@ def test_a_node_that_dies_is_reported_with_its_last_words(material, tmp_path):
     assert processes_with(str(tmp_path / "out")) == []
 
 
+@pytest.mark.ros
+@pytest.mark.slow
+def test_a_run_without_a_single_answer_is_an_error(material, tmp_path):
+    checkpoint = str(material / "tiny.safetensors")
+    nowhere = ("--grid", "sscbench", "--grid-frame", "nowhere")
+    demo = start_demo(material, tmp_path / "out", "--checkpoint", checkpoint, *nowhere)
+    out, errors = demo.communicate(timeout=2 * DEADLINE)
+    assert demo.returncode == 1, out + errors
+    said = " ".join(out.split())
+    assert "error: the node answered none of 3 images that were played: no transform" in said
+    assert "Traceback" not in out + errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import mmap
+import re
 import threading
 import time
 
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 
 from scenedino_ros.ros.health import Level, Situation, judge
+from scenedino_ros.ros.stamp_gaps import StampGaps
+from scenedino_ros.ros.start_times import StartTimes, process_age
 from scenedino_ros.ros.statistics import FrameStatistics, Reason, Stage
 
+STEPS = ("PyTorch", "waiting for an image", "first image")
 NOW = 1000.0
 EMPTY = dataclasses.replace(FrameStatistics().snapshot(), time=NOW)
 
@@ -63,6 +67,27 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
             Level.WARN,
             "2 images were skipped: the reason",
         ),
+        (
+            {"now": {**RUNNING, "missing": 5, "lost": 5}},
+            Level.WARN,
+            "5 of 15 images did not arrive, by the stamps of the others: the middleware lost",
+        ),
+        (
+            {"now": {**RUNNING, "missing": 6}, "before": {"missing": 2}},
+            Level.WARN,
+            "4 of 14 images did not arrive, by the stamps of the others: the camera left them",
+        ),
+        ({"now": {**RUNNING, "missing": 2}}, Level.OK, "10.0 images/s"),
+        (
+            {"image_publishers": 0, "image_hint": "/image/compressed is published"},
+            Level.STALE,
+            "nobody publishes /image; /image/compressed is published",
+        ),
+        (
+            {"now": {**STARVED, "infos": 0}, "info_hint": "/left/camera_info is published"},
+            Level.ERROR,
+            "no camera_info has come on /camera_info; /left/camera_info is published",
+        ),
         ({"now": {**RUNNING, "clock_offset": 3600.0}}, Level.WARN, "3600.0 s behind the node's"),
         (
             {
@@ -107,6 +132,65 @@ def test_the_verdict_names_the_reason(given, level, words):
 def test_an_old_problem_is_not_todays_reason():
     old = {**STARVED, "last_problem": "the reason", "last_problem_time": NOW - 60.0}
     assert "the reason" not in judge(situation(now=old)).message
+
+
+def test_only_silence_has_a_name():
+    assert judge(situation(now=RUNNING)).silence == ""
+    assert judge(situation(active_since=NOW - 1.0)).silence == ""
+    silent = [
+        judge(situation(image_publishers=0)),
+        judge(situation(image_publishers=0, image_hint="elsewhere")),
+        judge(situation()),
+        judge(situation(now=STARVED, subscribed=False)),
+        judge(situation(now={**STARVED, "infos": 0})),
+        judge(situation(now={**STARVED, **PROBLEM})),
+        judge(situation(now={**STARVED, "busy_since": NOW - 30.0})),
+        judge(situation(active_since=None, state="inactive")),
+    ]
+    assert "" not in {verdict.silence for verdict in silent}
+    assert len({verdict.silence for verdict in silent}) == len(silent)
+    # A slow network at its ordinary pace is not silent.
+    assert judge(situation(now={**STARVED, "busy_since": NOW - 4.0})).silence == ""
+
+
+STEP = 50_000_000  # nanoseconds
+
+
+def missing_among(stamps, infos=()):
+    """Return how many images are found missing, each calibration coming before its image."""
+    gaps, missing, waiting = StampGaps(), 0, sorted(infos)
+    for stamp in stamps:
+        while waiting and waiting[0] <= stamp:
+            gaps.add_info(waiting.pop(0))
+        missing += gaps.add_image(stamp)
+    return missing
+
+
+def test_images_that_never_arrived_are_seen_by_the_stamps_of_the_others():
+    stamps = [number * STEP for number in range(60)]
+    come = [stamp for stamp in stamps if stamp // STEP not in (20, 30, 31, 45)]
+    assert missing_among(stamps) == 0
+    assert missing_among(come) == 4
+    jitter = np.random.default_rng(0).integers(-STEP // 20, STEP // 20, len(come))
+    assert missing_among((np.array(come) + jitter).tolist()) == 4
+
+
+def test_every_second_image_missing_is_told_by_the_calibrations():
+    stamps = [number * STEP for number in range(60)]
+    come = stamps[:12] + stamps[12::2]
+    after_the_last = 2  # images, which tell of themselves only once others have come
+    assert missing_among(come, stamps) >= 24 - after_the_last
+    assert missing_among(stamps, stamps) == 0
+
+
+def test_irregular_cameras_and_those_that_stop_lose_nothing():
+    steps = np.random.default_rng(1).uniform(1.0, 2.0, 200) * STEP
+    assert missing_among(np.cumsum(steps).astype(int).tolist()) == 0
+    stamps = [number * STEP for number in range(20)]
+    assert missing_among([*stamps, *(stamp + 1000 * STEP for stamp in stamps)]) == 0
+    assert missing_among([*stamps, *stamps]) == 0  # a recording that begins again
+    rare = stamps[::10]  # calibrations of their own, slower rate
+    assert missing_among(stamps, rare) == 0
 
 
 def test_outcomes_are_counted_apart():
@@ -215,6 +299,21 @@ def test_a_report_holds_all_that_was_counted():
         "encode p95 [ms]": "2.50",
         "encode p99 [ms]": "10.00",
     }
+
+
+def test_the_first_answer_is_taken_apart():
+    born = time.monotonic() - process_age()
+    times = StartTimes()
+    times.mark("PyTorch")
+    times.mark("PyTorch")  # configured again: only the first start counts
+    arrived = time.monotonic() + 1.0
+    said = times.answered(arrived, arrived + 0.25)
+    steps = dict(re.findall(r"([A-Z a-z]+) ([0-9.]+) s", said.partition(": ")[2]))
+    assert list(steps) == ["interpreter and ROS", *(f" {name}" for name in STEPS)]
+    assert float(steps[" first image"]) == pytest.approx(0.25, abs=0.01)
+    total = float(said.partition(" s ")[0])
+    assert sum(map(float, steps.values())) == pytest.approx(total, abs=0.03)
+    assert total == pytest.approx(arrived + 0.25 - born, abs=0.05)
 
 
 def test_resident_memory_is_that_of_this_process():

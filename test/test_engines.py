@@ -170,6 +170,37 @@ def test_auto_does_without_what_is_not_installed(graphs: Path, without_packages:
     assert any("onnx in float32 is left out: " in line for line in told)
 
 
+def test_auto_does_without_a_cache_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path / "file" / "cache"))
+    told: list[str] = []
+    warned: list[str] = []
+    model = build_model(checkpoint())
+    found = fastest_engine("auto", model, CPU, "float32", MODE, told.append, warned.append)
+    assert found.name == "torch"
+    (line,) = warned
+    assert line.startswith("engine onnx in float32 is left out: the cache ")
+    assert "set SCENEDINO_CACHE" in line
+    with pytest.raises(InputError, match="set SCENEDINO_CACHE to a folder that is writable"):
+        fastest_engine("onnx", build_model(checkpoint()), CPU, "float32", MODE, told.append)
+
+
+def test_auto_does_without_an_engine_that_breaks_down(
+    graphs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise KeyError("of the library's own")
+
+    monkeypatch.setattr(opening, "onnx_engine", break_down)
+    warned: list[str] = []
+    model = build_model(checkpoint())
+    found = fastest_engine("auto", model, CPU, "float32", MODE, lambda _: None, warned.append)
+    assert found.name == "torch"
+    assert len(warned) == 1
+
+
 def test_evaluations_and_predictions_run_on_it(
     cache: Path, graphs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

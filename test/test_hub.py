@@ -175,7 +175,20 @@ def test_a_damaged_cache_is_named(hub: LoopbackHub):
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch, hub: LoopbackHub):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(CheckpointError, match="cache .*file/cache cannot be written"):
+    expected = "cache .*file/cache cannot be written .*set SCENEDINO_CACHE to a folder"
+    with pytest.raises(CheckpointError, match=expected):
+        fetch_published(NAME, endpoint=hub.endpoint)
+
+
+def test_without_a_home_the_variable_to_set_is_named(monkeypatch, hub: LoopbackHub):
+    for name in ("SCENEDINO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(CheckpointError, match="HOME is not set .*set SCENEDINO_CACHE"):
         fetch_published(NAME, endpoint=hub.endpoint)
 
 

@@ -6,19 +6,22 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
+import numpy as np  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from models import lively_checkpoint  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from ros_rig import DEADLINE  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
 from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
-from scenedino_ros.ros import managed_node, outputs, processor  # noqa: E402
+from scenedino_ros.ros import inputs, managed_node, outputs, processor  # noqa: E402
 from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
 from scenedino_ros.ros.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.ros.pairing import Frame  # noqa: E402
@@ -28,6 +31,10 @@ from scenedino_ros.ros.statistics import (  # noqa: E402
     Reason,
     Stage,
 )
+from scenedino_ros.ros.tf_cdr import transforms_from_cdr  # noqa: E402
+from scenedino_ros.ros.tf_message_type import TF_STATIC_QOS, tf_message_class  # noqa: E402
+from scenedino_ros.ros.transforms import matrix_from_rotation  # noqa: E402
+from scenedino_ros.ros.view_frame import ViewFrame  # noqa: E402
 from scenedino_ros.ros.worker import FrameWorker, SkipLog  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -133,6 +140,7 @@ class IdleNetwork:
     """Stands in for a `Predictor` where no image is processed."""
 
     classes, weights, device, image_size = CITYSCAPES19, "no weights", "cpu", (64, 160)
+    engine = "none"
 
     def device_memory(self):
         return {}
@@ -158,7 +166,10 @@ def make_node(context, monkeypatch):
         monkeypatch.setattr(processor, "load_predictor", lambda *_: IdleNetwork())
         cli_args = ["--ros-args"]
         for name, value in parameters.items():
-            cli_args += ["-p", f"{name.replace('__', '.')}:={value}"]
+            if name == "__ns":
+                cli_args += ["-r", f"__ns:={value}"]
+            else:
+                cli_args += ["-p", f"{name.replace('__', '.')}:={value}"]
         node = SceneDinoNode(context=context, cli_args=cli_args)
         nodes.append(node)
         return node
@@ -272,6 +283,156 @@ def test_nothing_is_published_about_classes_without_the_message(make_node, monke
     topics = [publisher.topic_name for publisher in node.publishers]
     assert "/scenedino/voxels" in topics
     assert "/scenedino/label_info" not in topics
+
+
+def spin(context, *nodes, until):
+    executor = SingleThreadedExecutor(context=context)
+    for node in nodes:
+        executor.add_node(node)
+    wait_for(lambda: until() or executor.spin_once(timeout_sec=0.05))
+    executor.shutdown()
+
+
+@pytest.fixture
+def neighbour(context):
+    """Another node, that publishes and listens."""
+    node = rclpy.create_node("neighbour", context=context)
+    yield node
+    node.destroy_node()
+
+
+QUICK = {"diagnostics__period": 0.1, "diagnostics__stale_after": 0.3}
+
+
+def test_the_console_says_once_why_nothing_comes_and_where_it_is(
+    make_node, context, neighbour, capfd
+):
+    node = make_node(**QUICK)
+    assert node.autostart()
+    reports = []
+    neighbour.create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    said = []
+
+    def heard(sentence):
+        said.append(capfd.readouterr().err)
+        messages = [array.status[0].message for array in reports]
+        return sentence in "".join(said) and sentence in messages
+
+    spin(context, node, neighbour, until=lambda: heard("nobody publishes /image"))
+    compressed = neighbour.create_publisher(CompressedImage, "/image/compressed", 1)
+    sentence = (
+        "nobody publishes /image; /image/compressed is published: set input.transport "
+        "(image_transport of the launch file) to compressed"
+    )
+    spin(context, node, neighbour, until=lambda: heard(sentence))
+    reports.clear()
+    spin(context, node, neighbour, until=lambda: len(reports) > 5)
+    said.append(capfd.readouterr().err)
+    assert "".join(said).count(f"nothing comes out: {sentence}") == 1
+    assert "".join(said).count("nothing comes out") == 2
+    neighbour.destroy_publisher(compressed)
+
+
+def test_publishers_that_do_not_fit_are_told_apart(make_node, context, neighbour, capfd):
+    node = make_node(**QUICK, input__reliable="true")
+    assert node.autostart()
+    best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    said = []
+
+    def heard(sentence):
+        said.append(capfd.readouterr().err)
+        return sentence in "".join(said)
+
+    image = neighbour.create_publisher(Image, "/image", best_effort)
+    expected = "/image does not fit"
+    spin(context, node, until=lambda: heard(expected))
+    assert "set input.reliable or qos_overrides" in "".join(said)
+    neighbour.destroy_publisher(image)
+    other = Context()  # in one and the same, a topic cannot have two types
+    rclpy.init(context=other, domain_id=context.get_domain_id())
+    stranger = rclpy.create_node("stranger", context=other)
+    stranger.create_publisher(String, "/image", 1)
+    expected = "/image has the type std_msgs/msg/String, not sensor_msgs/msg/Image"
+    try:
+        spin(context, node, until=lambda: heard(expected))
+    finally:
+        stranger.destroy_node()
+        other.shutdown()
+
+
+TOPICS = {
+    "/cam/image_raw": {inputs.RAW},
+    "/cam/image_raw/compressed": {inputs.COMPRESSED},
+    "/cam/camera_info": {inputs.INFO},
+    "/other/image": {inputs.RAW},
+}
+
+
+@pytest.mark.parametrize(
+    ("topic", "transport", "words"),
+    [
+        ("/cam/image_raw/compressed", "raw", "to compressed, and image to /cam/image_raw"),
+        ("/elsewhere", "raw", "topics of that type: /cam/image_raw, /other/image"),
+        ("/other/image/compressed", "compressed", "/other/image is published: set input.transpo"),
+        (
+            "/cam/image_raw/compressed/compressed",
+            "compressed",
+            "the name of the image topic is /cam/image_raw",
+        ),
+        ("/elsewhere/compressed", "compressed", "of that type: /cam/image_raw/compressed"),
+    ],
+)
+def test_the_topic_that_has_the_images_is_named(topic, transport, words):
+    assert words in inputs.image_hint(topic, transport, TOPICS)
+
+
+def test_the_calibration_beside_the_images_is_named():
+    for image_topic in ("/cam/image_raw", "/cam/image_raw/compressed"):
+        hint = inputs.info_hint("/camera_info", image_topic, TOPICS)
+        assert hint.startswith("/cam/camera_info is published: remap camera_info")
+    hint = inputs.info_hint("/camera_info", "/other/image", TOPICS)
+    assert hint == "topics of that type: /cam/camera_info"
+    assert inputs.info_hint("/cam/camera_info", "/cam/image_raw", TOPICS) == ""
+
+
+def test_two_nodes_have_their_own_names_in_the_diagnostics(context, make_node, neighbour):
+    reports = []
+    neighbour.create_subscription(DiagnosticArray, "/diagnostics", reports.append, 10)
+    names = set()
+    for namespace in ("left", "right"):
+        node = make_node(__ns=f"/{namespace}", **QUICK)
+        reports.clear()
+        spin(context, node, neighbour, until=lambda: reports)
+        names.add(reports[0].status[0].name)
+    assert names == {"left/scenedino: frames", "right/scenedino: frames"}
+
+
+@pytest.mark.parametrize("optical", [True, False])
+def test_a_frame_for_viewers_stands_upright_without_tf(context, make_node, neighbour, optical):
+    node = make_node()
+    heard = []
+    neighbour.create_subscription(
+        tf_message_class(), "/tf_static", heard.append, TF_STATIC_QOS, raw=True
+    )
+    view = ViewFrame(node, "view")
+    view.attach("camera", optical=optical)
+    view.attach("camera", optical=optical)
+    spin(context, neighbour, until=lambda: heard)
+    (transform,) = transforms_from_cdr(heard[0])
+    assert (transform.parent, transform.child) == ("camera", "view")
+    R = matrix_from_rotation(transform.translation, transform.rotation)[:3, :3]
+    ahead, left, up = R.T  # axes of the frame, in its parent
+    expected = ([0, 0, 1], [-1, 0, 0], [0, -1, 0]) if optical else np.eye(3).tolist()
+    np.testing.assert_allclose((ahead, left, up), expected, atol=1e-12)
+    assert len(heard) == 1
+    view.close()
+    assert not [p for p in node.publishers if p.topic_name == "/tf_static"]
+
+
+def test_no_frame_is_added_unless_it_is_asked_for(make_node):
+    node = make_node()
+    assert node.autostart()
+    assert not [p for p in node.publishers if p.topic_name == "/tf_static"]
 
 
 def test_the_network_is_built_for_the_image_size_that_is_asked_for(tmp_path):

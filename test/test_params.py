@@ -17,6 +17,7 @@ from scenedino_ros.core.errors import InputError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable  # noqa: E402
 from scenedino_ros.core.parameter_tree import replace_settings, walk_settings  # noqa: E402
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid  # noqa: E402
+from scenedino_ros.ros import params  # noqa: E402
 from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
 from scenedino_ros.ros.params import LiveSettings, hidden_ids  # noqa: E402
 from scenedino_ros.ros.placement import GridPlacement  # noqa: E402
@@ -246,6 +247,43 @@ def test_parameters_of_others_are_none_of_our_business(make_node):
     node.declare_parameter("theirs", 1)
     assert node.set_parameters([Parameter("theirs", value=2)])[0].successful
     assert live.current == NodeSettings()
+
+
+@pytest.mark.parametrize("can_convert", [True, False])
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (Parameter("voxels.density_threshold", value=3), 3.0),
+        (Parameter("voxels.hidden_classes", Parameter.Type.BOOL_ARRAY, []), ()),
+        (Parameter("voxels.hidden_classes", Parameter.Type.INTEGER_ARRAY, []), ()),
+    ],
+)
+def test_a_change_takes_what_a_file_takes(make_node, monkeypatch, can_convert, parameter, value):
+    if can_convert and not params._CAN_CONVERT:
+        pytest.skip("this rclpy asks nobody before it checks types")
+    monkeypatch.setattr(params, "_CAN_CONVERT", can_convert)
+    node = make_node()
+    live = LiveSettings(node, lambda settings: None)
+    result = node.set_parameters([parameter])[0]
+    assert (result.successful, result.reason) == (True, "")
+    found = {setting.name: setting.value for setting in walk_settings(live.current)}
+    assert found[parameter.name] == value
+    assert type(found[parameter.name]) is type(value)
+    if can_convert:  # what others read keeps its type
+        kept, described = node.get_parameter(parameter.name), node.describe_parameter
+        assert kept.type_.value == described(parameter.name).type
+        assert kept.type_ in (Parameter.Type.DOUBLE, Parameter.Type.STRING_ARRAY)
+
+
+@pytest.mark.parametrize("can_convert", [True, False])
+def test_a_parameter_cannot_be_deleted(make_node, monkeypatch, can_convert):
+    monkeypatch.setattr(params, "_CAN_CONVERT", can_convert and params._CAN_CONVERT)
+    node = make_node()
+    LiveSettings(node, lambda settings: None)
+    for name in ("voxels.hidden_classes", "voxels.grow"):
+        result = node.set_parameters([Parameter(name, Parameter.Type.NOT_SET, None)])[0]
+        assert not result.successful
+        assert node.has_parameter(name)
 
 
 # The grid that the parameters describe.

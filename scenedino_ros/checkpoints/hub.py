@@ -30,7 +30,7 @@ from scenedino_ros.checkpoints.published import (
     file_sha256,
     make_cache_folder,
 )
-from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from scenedino_ros.core.checkpoint import Checkpoint
@@ -116,14 +116,16 @@ def fetch_published(
         endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
 
     Raises:
-        InputError: If the cache cannot be written.
-        CheckpointError: If it cannot be fetched, arrived damaged or does not fit the network, or
-            the cached file is not what was written.
+        CheckpointError: If the cache cannot be written, the checkpoint cannot be fetched, arrived
+            damaged or does not fit the network, or the cached file is not what was written.
     """
-    target = cached_file(name)
-    if _sidecar(target).is_file() and target.is_file():
-        return _cached(name)
-    make_cache_folder()
+    try:
+        target = cached_file(name)
+        if _sidecar(target).is_file() and target.is_file():
+            return _cached(name)
+        make_cache_folder()
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
     try:
         with _locked(target.with_suffix(".lock"), name, progress):
             if not (_sidecar(target).is_file() and target.is_file()):

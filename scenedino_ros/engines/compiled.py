@@ -40,6 +40,11 @@ class CompiledEngine(TorchEngine):
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"engine compiled could not compile the network: {reason}") from error
+        except OSError as error:
+            raise InputError(
+                f"engine compiled cannot write its files ({error}); set TORCHINDUCTOR_CACHE_DIR "
+                "to a folder that is writable"
+            ) from error
 
     @torch.inference_mode()
     def _run_once(self, config: ModelConfig) -> None:
