@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.engine import TorchEngine
@@ -31,13 +30,15 @@ class CompiledEngine(TorchEngine):
         super().__init__(model, device, precision, mode)
         # CUDA graphs: the launches of some hundred kernels become one.
         how = "reduce-overhead" if device.type == "cuda" else "default"
-        self._image_part = torch.compile(self.network.hidden_map, mode=how)
         head = self.network.head
-        if head is not None:
-            self._name_classes = torch.compile(head.name_classes, dynamic=True)
         try:
+            self._image_part = torch.compile(self.network.hidden_map, mode=how)
+            if head is not None:
+                self._name_classes = torch.compile(head.name_classes, dynamic=True)
             self._run_once(model.config)
-        except TorchDynamoException as error:
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # all of the compiler's; its module writes when imported
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"engine compiled could not compile the network: {reason}") from error
         except OSError as error:

@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.core.config import NodeSettings
-from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.ros.calibration_topic import CalibrationTopic
 from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
 from scenedino_ros.ros.from_msg import stamp_ns
@@ -103,7 +103,13 @@ class SceneDinoNode(LifecycleNode):
         with self._transition("configure") as outcome, self._interruptible():
             # Torch takes seconds to import; a wrong parameter or a node that only waits need not.
             self._start_times.mark("waiting to be configured")
-            from scenedino_ros.ros.processor import FrameProcessor, load_predictor
+            try:
+                from scenedino_ros.ros.processor import FrameProcessor, load_predictor
+            except OSError as error:  # PyTorch's compiler makes its folder when it is imported
+                raise InputError(
+                    f"PyTorch cannot be loaded ({error}); set TORCHINDUCTOR_CACHE_DIR or TMPDIR to "
+                    "a folder that is writable"
+                ) from error
 
             self._start_times.mark("PyTorch")
             logger = self.get_logger()
