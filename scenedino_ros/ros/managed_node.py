@@ -107,8 +107,8 @@ class SceneDinoNode(LifecycleNode):
                 from scenedino_ros.ros.processor import FrameProcessor, load_predictor
             except OSError as error:  # PyTorch's compiler makes its folder when it is imported
                 raise InputError(
-                    f"PyTorch cannot be loaded ({error}); set TORCHINDUCTOR_CACHE_DIR or TMPDIR to "
-                    "a folder that is writable"
+                    f"PyTorch cannot be loaded ({error}); set TORCHINDUCTOR_CACHE_DIR or TMPDIR "
+                    "to a folder that is writable"
                 ) from error
 
             self._start_times.mark("PyTorch")
