@@ -96,6 +96,6 @@ def golden_scores(request: pytest.FixtureRequest) -> Callable[[str], dict[str, n
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show how close the package is to the golden vectors."""
     if WORST:
-        terminalreporter.section("largest deviation from the golden vectors, relative")
-        for test, error in sorted(WORST.items()):
-            terminalreporter.line(f"{error:.1e}  {test}")
+        terminalreporter.section("largest deviation from the golden vectors, of what is allowed")
+        for test, share in sorted(WORST.items()):
+            terminalreporter.line(f"{share:.1e}  {test}")

@@ -1,4 +1,4 @@
-"""Golden vectors of the training arithmetic as tensors, and how to compare with them."""
+"""Golden vectors as tensors, and how to compare with them."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 Arrays = dict[str, torch.Tensor]
-# Largest deviation met so far, by the name of the test; shown below the results.
+# Largest deviation met so far as a share of what is allowed, by the name of the test; shown below
+# the results.
 WORST: dict[str, float] = {}
 
 
@@ -21,27 +22,62 @@ def load_arrays(path: Path) -> Arrays:
 
 
 def close(
-    ours: torch.Tensor, expected: torch.Tensor, rtol: float = 1e-4, atol: float = 1e-5
+    ours: torch.Tensor,
+    expected: torch.Tensor | np.ndarray,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    spread: torch.Tensor | float = 0.0,
 ) -> None:
-    """Compare at the tolerance the golden files suggest."""
-    remember(ours.detach().numpy(), expected.numpy())
-    torch.testing.assert_close(ours.detach(), expected, rtol=rtol, atol=atol, check_dtype=False)
+    """Compare at the tolerance the golden files suggest.
+
+    Args:
+        ours: What the package computes.
+        expected: What the golden file holds.
+        rtol: Allowed relative to each value.
+        atol: Allowed in any case.
+        spread: What rounding may add to that, from `conditioning.spread`; shaped as the values.
+    """
+    ours = ours.detach().double()
+    expected = torch.as_tensor(expected).double()
+    assert ours.shape == expected.shape
+    allowed = atol + rtol * expected.abs() + spread
+    share = (ours - expected).abs() / allowed
+    share = torch.where(ours == expected, 0, share)  # infinities too
+    worst = float(share.max()) if share.numel() else 0.0
+    keep_worst(worst)
+    if not worst <= 1:  # nor NaN
+        at = int(share.nan_to_num(torch.inf).argmax())
+        raise AssertionError(
+            f"{int((~(share <= 1)).sum())} of {share.numel()} values are off, the worst by "
+            f"{worst:.3g} times what is allowed: {float(ours.flatten()[at]):.8g}, expected "
+            f"{float(expected.flatten()[at]):.8g}"
+        )
 
 
 def relative_error(ours: torch.Tensor, expected: torch.Tensor) -> float:
     """Return the norm of the difference over the norm."""
-    error = float((ours - expected).detach().norm() / expected.norm())
-    _keep_worst(error)
-    return error
+    return float((ours - expected).detach().norm() / expected.norm())
 
 
-def remember(ours: np.ndarray, expected: np.ndarray) -> None:
-    """Note how far ours is off, relative to the largest magnitude of the golden array."""
-    scale = float(np.abs(expected).max(initial=0)) or 1.0
-    difference = np.abs(ours.astype(np.float64) - expected).max(initial=0)
-    _keep_worst(float(difference) / scale)
+def close_norm(ours: torch.Tensor, expected: torch.Tensor, rtol: float, name: str) -> None:
+    """Compare the norm of the difference with that of the whole array."""
+    error = relative_error(ours, expected)
+    keep_worst(error / rtol)
+    assert error <= rtol, name
 
 
-def _keep_worst(error: float) -> None:
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].split("[")[0].split(" ")[0]
-    WORST[test] = max(WORST.get(test, 0.0), error)
+def same_winner(scores: torch.Tensor, golden: torch.Tensor, rtol: float = 1e-4) -> None:
+    """Compare winners among (..., n) scores: the golden one is ours, or as good up to rounding."""
+    scores = scores.detach()
+    best = scores.amax(-1).flatten()
+    chosen = scores.flatten(0, -2).gather(1, golden.reshape(-1, 1)).squeeze(1)
+    close(chosen, best, rtol=2 * rtol, atol=0)
+
+
+def keep_worst(share: float) -> None:
+    """Note how much of what is allowed the running test has used up."""
+    name = os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].removesuffix(" (call)")
+    test, _, parameters = name.rstrip("]").partition("[")
+    if "-" in parameters:  # golden file - what is checked
+        test += " " + parameters.split("-", 1)[1]
+    WORST[test] = max(WORST.get(test, 0.0), share)

@@ -89,28 +89,21 @@ class PartnerDraws:
         neighbour: (crops,) which of the nearest, 0 being the best besides itself.
         random: (crops,) which stored crop.
         keep: (crops, 3, 2, code_dim) factors on the codes of crop, neighbour and random partner,
-            for the head's two branches; None keeps all as they are.
+            for the head's two branches.
     """
 
     neighbour: torch.Tensor
     random: torch.Tensor
-    keep: torch.Tensor | None = None
+    keep: torch.Tensor
 
 
 @dataclass(frozen=True)
 class DistillationLosses:
-    """The three terms, scalars, and the correlations they come from."""
+    """The three terms, scalars; their sum is minimised."""
 
     own: torch.Tensor
     neighbour: torch.Tensor
     random: torch.Tensor
-    feature_correlations: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    code_correlations: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-    @property
-    def total(self) -> torch.Tensor:
-        """Sum that is minimised."""
-        return self.own + self.neighbour + self.random
 
 
 def describe_crops(feature: torch.Tensor) -> torch.Tensor:
@@ -125,7 +118,7 @@ def distillation_losses(
     memory: CropMemory,
     draws: PartnerDraws,
     n_neighbours: int,
-    mean: torch.Tensor | float = 0.0,
+    mean: torch.Tensor,
 ) -> DistillationLosses:
     """Compare the codes of crops with those of their partners.
 
@@ -143,19 +136,12 @@ def distillation_losses(
     neighbour = nearest.gather(1, draws.neighbour.unsqueeze(1)).squeeze(1)
     stored = (memory.crops[chosen].to(feature.dtype) for chosen in (neighbour, draws.random))
     compared = [feature, *stored]
-    codes = [
-        head(x + mean)
-        if draws.keep is None
-        else code_with_dropout(head, x + mean, draws.keep[:, i])
-        for i, x in enumerate(compared)
-    ]
-    features = tuple(correlate(feature, x) for x in compared)
-    correlations = tuple(correlate(codes[0], code) for code in codes)
+    codes = [code_with_dropout(head, x + mean, draws.keep[:, i]) for i, x in enumerate(compared)]
     terms = [
-        correlation_loss(f, c, kind)
-        for f, c, kind in zip(features, correlations, (SELF, NEIGHBOUR, RANDOM), strict=True)
+        correlation_loss(correlate(feature, x), correlate(codes[0], code), kind)
+        for x, code, kind in zip(compared, codes, (SELF, NEIGHBOUR, RANDOM), strict=True)
     ]
-    return DistillationLosses(*terms, features, correlations)
+    return DistillationLosses(*terms)
 
 
 def code_with_dropout(head: StegoHead, feature: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

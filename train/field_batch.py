@@ -12,8 +12,9 @@ from train.feature_cache import FeatureCache
 from train.field_items import Item, RenderGroup, View
 from train.field_settings import RaySettings
 from train.rays import PatchDraws, draw_patches
+from train.views import relative_poses
 
-_MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+_MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
 
 
 @dataclass(frozen=True)
@@ -128,21 +129,22 @@ def load_item(
         hints: Depth hints of the drive, if there is a loss on them.
         generator: Source of the draws.
     """
-    T_item_world = np.linalg.inv(store.T_world_cam(item.encoder.camera, item.encoder.frame))
+    T_world_item = store.T_world_cam(item.encoder.camera, item.encoder.frame)
 
     def views_of(views: tuple[View, ...]) -> Views:
         images = np.stack([store.image(v.camera, v.frame) for v in views])
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
         K = np.stack([store.cameras[v.camera].K_norm for v in views])
-        T = np.stack([T_item_world @ store.T_world_cam(v.camera, v.frame) for v in views])
+        T_world_cam = np.stack([store.T_world_cam(v.camera, v.frame) for v in views])
+        T_item_cam = relative_poses(T_world_cam, T_world_item)
         if mirrored:
             pixels = pixels.flip(-1)
             K = K.copy()
             K[:, 0, 2] *= -1
-            T = _MIRROR @ T @ _MIRROR
+            T_item_cam = _MIRROR @ T_item_cam @ _MIRROR
         if detail.level > 1:
             pixels = functional.avg_pool2d(pixels, detail.level)
-        return Views(pixels, torch.from_numpy(K).float(), torch.from_numpy(T).float())
+        return Views(pixels, torch.from_numpy(K).float(), T_item_cam)
 
     def group_of(group: RenderGroup, n_patches: int) -> GroupTensors:
         loss = views_of(group.loss)

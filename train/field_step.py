@@ -1,15 +1,13 @@
-"""One stage-1 step for one item: render ray patches, and compare them with what was seen."""
+"""One stage-1 step for one item: what is rendered along ray patches, as specified."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.field import (
     MIN_DEPTH,
-    Expansion,
     PointField,
     PositionalCode,
     Projection,
@@ -17,19 +15,8 @@ from scenedino_ros.core.field import (
     sample_map,
 )
 from scenedino_ros.core.render import composite
-from train.downsampler import PatchSalience
-from train.losses import (
-    depth_roughness,
-    feature_loss,
-    feature_roughness,
-    filling,
-    photometric_loss,
-    unseen_share,
-)
+from train.losses import filling, unseen_share
 from train.rays import RayPatches
-
-# Weights of the four terms, as published.
-_FEATURE, _DEPTH_ROUGHNESS, _FEATURE_ROUGHNESS = 0.2, 0.001, 0.25
 
 
 class FieldNetwork(Protocol):
@@ -37,7 +24,6 @@ class FieldNetwork(Protocol):
 
     code: PositionalCode
     field: PointField
-    expansion: Expansion
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,7 @@ def render_patches(
     """Render depth, colours and features along ray patches.
 
     Args:
-        network: Positional code, point MLP and expansion.
+        network: Positional code and point MLP.
         encoder: The encoded image.
         sources: Images to take colours from.
         rays: P patches of p x p rays.
@@ -139,52 +125,4 @@ def render_patches(
         colors=blended.unflatten(-1, (n_sources, 3)),
         unseen=unseen_share(flags, result.weights),
         feature=result.blend(feature.view(*shape, -1)),
-    )
-
-
-@dataclass(frozen=True)
-class FieldLosses:
-    """The terms of stage 1, scalars."""
-
-    photometric: torch.Tensor
-    feature: torch.Tensor
-    depth_roughness: torch.Tensor
-    feature_roughness: torch.Tensor
-
-    @property
-    def total(self) -> torch.Tensor:
-        """Weighted sum that is minimised."""
-        return (
-            self.photometric
-            + _FEATURE * self.feature
-            + _DEPTH_ROUGHNESS * self.depth_roughness
-            + _FEATURE_ROUGHNESS * self.feature_roughness
-        )
-
-
-def field_losses(
-    rendered: RenderedPatches,
-    colors: torch.Tensor,
-    target: torch.Tensor,
-    artifact: torch.Tensor,
-    expansion: nn.Module,
-    downsampler: PatchSalience,
-) -> FieldLosses:
-    """Compare rendered patches with what the loss views show.
-
-    Args:
-        rendered: P patches, of all items of the batch.
-        colors: (P, p, p, 3) colours of the loss views.
-        target: (P, C) tokens of the frozen backbone, unit vectors.
-        artifact: (P, C) learned artefact of the backbone at each token's position; it is added to
-            the prediction so that the field need not explain it.
-        expansion: From rendered to full features.
-        downsampler: From full features to tokens.
-    """
-    full = expansion(rendered.feature)
-    return FieldLosses(
-        photometric=photometric_loss(rendered.colors, colors, rendered.unseen),
-        feature=feature_loss(downsampler(full) + artifact, target),
-        depth_roughness=depth_roughness(rendered.distance, colors),
-        feature_roughness=feature_roughness(full, colors),
     )

@@ -57,7 +57,12 @@ def split_views(earlier_is_loss: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     return loss, first + second - loss
 
 
-def relative_poses(T_world_cam: torch.Tensor) -> torch.Tensor:
-    """Return (V, 4, 4) poses in the frame of the first camera, in float32."""
-    T = T_world_cam.double()
-    return (torch.linalg.inv(T[0]) @ T).float()
+def relative_poses(T_world_cam: np.ndarray, T_world_first: np.ndarray) -> torch.Tensor:
+    """Return (V, 4, 4) float32 poses in the frame of an item's first camera.
+
+    Args:
+        T_world_cam: (V, 4, 4) camera poses, metres.
+        T_world_first: (4, 4) pose of the camera that is encoded.
+    """
+    T = np.linalg.inv(np.float64(T_world_first)) @ np.float64(T_world_cam)
+    return torch.from_numpy(T).float()
