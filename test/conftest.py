@@ -1,12 +1,14 @@
 """Options and fixtures shared by all tests."""
 
 import functools
+import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from golden_arrays import WORST, Arrays, load_arrays
 
 from scenedino_ros.ros.domains import release_domains
@@ -24,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=GOLDEN,
         metavar="DIR",
         help="folder of golden vectors to hold the package to (default: test/golden)",
+    )
+    parser.addoption(
+        "--parity-report",
+        type=Path,
+        metavar="FILE",
+        help="write there as JSON how the tests went (for scripts/parity_matrix.py)",
     )
 
 
@@ -93,9 +101,25 @@ def golden_scores(request: pytest.FixtureRequest) -> Callable[[str], dict[str, n
     return load
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Show how close the package is to the golden vectors."""
     if WORST:
         terminalreporter.section("largest deviation from the golden vectors, of what is allowed")
         for test, share in sorted(WORST.items()):
             terminalreporter.line(f"{share:.1e}  {test}")
+    if file := config.getoption("--parity-report"):
+        counts = {
+            name: len(terminalreporter.getreports(name))
+            for name in ("passed", "failed", "error", "skipped")
+        }
+        counts["failed"] += counts.pop("error")
+        test = max(WORST, key=WORST.__getitem__, default="")
+        used = {
+            "kernels": torch.backends.cpu.get_cpu_capability().lower(),
+            "threads": torch.get_num_threads(),
+        }
+        file.write_text(
+            json.dumps({**counts, **used, "deviation": WORST.get(test, 0.0), "test": test})
+        )

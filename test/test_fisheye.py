@@ -38,6 +38,7 @@ def calibration(request) -> Path:
     return folder
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("name", CAMERAS)
 def test_published_grid_and_picture(golden, calibration, name):
     a = golden("fisheye")
@@ -48,7 +49,8 @@ def test_published_grid_and_picture(golden, calibration, name):
     K = a["K"].numpy()
     grid = virtual_grid(camera, K, tuple(a["target_size"].tolist()), R)
     close(torch.from_numpy(grid), a[f"grid_{name}"], rtol=0, atol=2e-6)
-    full = virtual_grid(camera, K, (192, 640), R)[::8, ::8].copy()
+    rows, columns = a[f"full_grid_{name}_every8"].shape[:2]
+    full = virtual_grid(camera, K, (8 * rows, 8 * columns), R)[::8, ::8].copy()
     close(torch.from_numpy(full), a[f"full_grid_{name}_every8"], rtol=0, atol=2e-6)
     image = a["fisheye_image_u8"].permute(1, 2, 0).numpy().astype(np.float32) / 255
     picture = resample(image, grid)

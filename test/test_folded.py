@@ -13,6 +13,8 @@ from scenedino_ros.core.field import sample_map
 from scenedino_ros.core.folded import FoldedSceneDino, bilinear_taps
 from scenedino_ros.core.folded_head import FoldedHead
 
+pytestmark = pytest.mark.parity
+
 
 @pytest.mark.parametrize("mlp_probe", [False, True], ids=["linear", "mlp"])
 @pytest.mark.parametrize("mode", PREDICTION_MODES)

@@ -20,6 +20,8 @@ from train.distillation import (
 )
 from train.surface import BallDraws, ball_points, distance_bins, solid_points, surface_points
 
+pytestmark = pytest.mark.parity
+
 
 def test_correlation_losses(golden) -> None:
     a = golden("stego_loss")

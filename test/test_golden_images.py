@@ -18,6 +18,8 @@ from scenedino_ros.evaluation.depth_scores import (
 )
 from scenedino_ros.evaluation.segmentation_scores import pixel_confusion, segmentation_scores
 
+pytestmark = pytest.mark.parity
+
 Golden = Callable[[str], dict[str, np.ndarray]]
 
 

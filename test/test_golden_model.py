@@ -1,12 +1,27 @@
 """Parity of the network with the published one, on weights made from a recipe."""
 
+import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from golden_arrays import remember
+from conditioning import (
+    TOLERANCE,
+    ExactField,
+    Rounding,
+    Values,
+    grown_points,
+    spread,
+    undecided,
+    undecided_pixels,
+    undecided_voxels,
+)
+from golden_arrays import close
 from golden_weights import golden_model
 from torch.nn import functional
 
@@ -14,7 +29,7 @@ from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.checkpoint import Checkpoint
 from scenedino_ros.core.config import PREDICTION_MODES
-from scenedino_ros.core.field import project, sample_map
+from scenedino_ros.core.field import Projection, project, sample_map
 from scenedino_ros.core.grid_view import camera_points
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import confusion_matrix, hungarian_columns
@@ -23,26 +38,43 @@ from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.render import composite, pixel_rays, render_rays, sample_distances
 from scenedino_ros.core.voxels import SemanticVoxels
 
-TOLERANCE = 1e-4
-# Behind the camera and within 0.5 m the code's sines have huge arguments: two correct float32
-# implementations differ there.
-UNSTABLE_KINDS = (2, 4)
+pytestmark = pytest.mark.parity
+
+ON_BORDER = 3  # the kind of point that was put on the borders of the view
+CLEAR_MARGIN = 1e-3  # of the best class over the second, from which labels have to agree
 
 
 @dataclass
 class PointCase:
-    """One golden case and what our network makes of it, computed once."""
+    """One golden case and what our network makes of it, computed once.
+
+    Attributes:
+        arrays: The golden file.
+        model: The network.
+        taps: Of the encoder.
+        feature_map: Of the decoder.
+        K: (B, 3, 3) normalised intrinsics.
+        T_world_cam: (B, 4, 4) camera poses.
+        seen: Where the points fall in the image.
+        ours: What the network makes of the points.
+    """
 
     arrays: dict[str, np.ndarray]
     model: SceneDino
     taps: list[torch.Tensor]
     feature_map: torch.Tensor
     K: torch.Tensor
-    T_cam_world: torch.Tensor
-    points_cam: torch.Tensor
-    density: torch.Tensor
-    feature: torch.Tensor
-    stable: np.ndarray
+    T_world_cam: torch.Tensor
+    seen: Projection
+    ours: Values
+
+    @cached_property
+    def spread(self) -> Values:
+        """How far rounding of the points' positions moves each value of `ours`."""
+        exact = ExactField(self.model, self.feature_map, self.K, self.T_world_cam)
+        heads = copy.deepcopy(self.model).double()
+        points = torch.from_numpy(self.arrays["points"])
+        return spread(lambda rounding: described(heads, exact(points, rounding)))
 
 
 def backbone_name(meta: dict, arrays: dict[str, np.ndarray]) -> str:
@@ -56,120 +88,155 @@ def backbone_name(meta: dict, arrays: dict[str, np.ndarray]) -> str:
     return f"{family}_{meta['backbone'].replace('-', '')}{patch}"
 
 
-def close(ours: torch.Tensor, golden: np.ndarray, tolerance: float = TOLERANCE) -> None:
-    """Compare within atol = rtol."""
-    remember(ours.numpy(), golden)
-    np.testing.assert_allclose(ours.numpy(), golden, rtol=tolerance, atol=tolerance)
+def agree(
+    ours: torch.Tensor,
+    golden: np.ndarray,
+    spread: torch.Tensor | float = 0.0,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Compare within atol = rtol, and what rounding of positions adds."""
+    close(ours, golden, rtol=tolerance, atol=tolerance, spread=spread)
 
 
-def close_depth(ours: torch.Tensor, golden: np.ndarray) -> None:
-    """Compare distances in metres, relative to each."""
-    remember(ours.numpy(), golden)
-    np.testing.assert_allclose(ours.numpy(), golden, rtol=TOLERANCE)
+def load_case(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a golden file."""
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def model_of(arrays: dict[str, np.ndarray]) -> SceneDino:
+    """Return the network of a golden case."""
+    meta = json.loads(str(arrays["meta"]))
+    shift = meta.get("density_bias_shift", 0.0)
+    return golden_model(backbone_name(meta, arrays), tuple(meta["image_size"]), shift)
+
+
+@torch.inference_mode()
+def run_case(arrays: dict[str, np.ndarray], model: SceneDino) -> PointCase:
+    """Run a network on the inputs of a golden case."""
+    image = torch.from_numpy(arrays["image_u8"]).float() / 255 * 2 - 1
+    K = torch.from_numpy(arrays["K"][:, 0])
+    T_world_cam = torch.from_numpy(arrays["pose_c2w"][:, 0])
+    T_cam_world = torch.linalg.inv(T_world_cam)
+    points = torch.from_numpy(arrays["points"])
+    points_cam = points @ T_cam_world[:, :3, :3].transpose(1, 2) + T_cam_world[:, None, :3, 3]
+    taps = model.encoder(image)
+    feature_map = model.decoder(taps)
+    seen = project(points_cam, K)
+    density, feature, _ = model.query(feature_map, points_cam, K)
+    field = {
+        "sampled": sample_map(feature_map, seen.uv_norm),
+        "code": model.code(seen.uv_norm, seen.depth),
+        "density": density,
+        "feature": feature,
+    }
+    ours = described(model, field)
+    return PointCase(arrays, model, taps, feature_map, K, T_world_cam, seen, ours)
+
+
+def described(model: SceneDino, field: Values) -> Values:
+    """Return what a golden file holds of points, given the field there."""
+    full = model.expansion(field["feature"])
+    heads = model.semantics
+    unit = functional.normalize(full, dim=-1, eps=1e-10)
+    code = heads.stego_head(unit)
+    return {
+        "sampled_feat": field["sampled"][:, ::8, ::16],
+        "pos_code": field["code"][:, ::4],
+        "sigma": field["density"],
+        "feature": field["feature"],
+        "feat64": field["feature"][:, ::4],
+        "feat_full": full[:, ::8, ::12],
+        "stego_code": code[:, ::4],
+        "stego_kmeans": heads.stego_cluster_head(code),
+        "stego_linear": heads.stego_linear_head(code),
+        "direct_kmeans": heads.direct_cluster_head(unit),
+        "direct_linear": heads.direct_linear_head(unit),
+    }
 
 
 @pytest.fixture(scope="module")
 def point_case(request: pytest.FixtureRequest) -> PointCase:
     """Run the network on one golden case."""
-    with np.load(request.param) as file:
-        arrays = {key: file[key] for key in file.files}
-    meta = json.loads(str(arrays["meta"]))
-    model = golden_model(backbone_name(meta, arrays), tuple(meta["image_size"]))
-    image = torch.from_numpy(arrays["image_u8"]).float() / 255 * 2 - 1
-    K = torch.from_numpy(arrays["K"][:, 0])
-    T_cam_world = torch.linalg.inv(torch.from_numpy(arrays["pose_c2w"][:, 0]))
-    points = torch.from_numpy(arrays["points"])
-    points_cam = points @ T_cam_world[:, :3, :3].transpose(1, 2) + T_cam_world[:, None, :3, 3]
-    with torch.inference_mode():
-        taps = model.encoder(image)
-        feature_map = model.decoder(taps)
-        density, feature, _ = model.query(feature_map, points_cam, K)
-    stable = ~np.isin(arrays["point_kind"], UNSTABLE_KINDS)
-    return PointCase(
-        arrays, model, taps, feature_map, K, T_cam_world, points_cam, density, feature, stable
-    )
+    arrays = load_case(request.param)
+    return run_case(arrays, model_of(arrays))
 
 
-def test_encoder_taps(point_case: PointCase) -> None:
-    step = point_case.taps[0].shape[1] // 8
-    for i, tap in enumerate(point_case.taps):
-        golden = point_case.arrays[f"enc_feat_{i}"]
-        close(tap[:, ::step] / np.abs(golden).max(), golden / np.abs(golden).max())
+def check_encoder_taps(case: PointCase) -> None:
+    step = case.taps[0].shape[1] // 8
+    for i, tap in enumerate(case.taps):
+        golden = case.arrays[f"enc_feat_{i}"]
+        agree(tap[:, ::step] / np.abs(golden).max(), golden / np.abs(golden).max())
 
 
-def test_decoder_map_and_its_borders(point_case: PointCase) -> None:
-    arrays, feature_map = point_case.arrays, point_case.feature_map
+def check_decoder_map_and_its_borders(case: PointCase) -> None:
+    arrays, feature_map = case.arrays, case.feature_map
     scale = float(arrays["dec_stats"][2])
     s0, s1, s2 = arrays["dec_step"]
     assert tuple(feature_map.shape) == tuple(arrays["dec_shape"])
-    close(feature_map[:, ::s0, ::s1, ::s2] / scale, arrays["dec_feat"] / scale)
-    close(feature_map[:, ::64, 0, ::4] / scale, arrays["dec_top"] / scale)
-    close(feature_map[:, ::64, -1, ::4] / scale, arrays["dec_bottom"] / scale)
-    close(feature_map[:, ::64, ::4, 0] / scale, arrays["dec_left"] / scale)
-    close(feature_map[:, ::64, ::4, -1] / scale, arrays["dec_right"] / scale)
+    agree(feature_map[:, ::s0, ::s1, ::s2] / scale, arrays["dec_feat"] / scale)
+    agree(feature_map[:, ::64, 0, ::4] / scale, arrays["dec_top"] / scale)
+    agree(feature_map[:, ::64, -1, ::4] / scale, arrays["dec_bottom"] / scale)
+    agree(feature_map[:, ::64, ::4, 0] / scale, arrays["dec_left"] / scale)
+    agree(feature_map[:, ::64, ::4, -1] / scale, arrays["dec_right"] / scale)
 
 
-def test_projection_lookup_and_code(point_case: PointCase) -> None:
-    arrays = point_case.arrays
-    found = project(point_case.points_cam, point_case.K)
-    borderline = arrays["point_kind"] == 3
+def check_field_of_view(case: PointCase) -> None:
+    points = torch.from_numpy(case.arrays["points"])
+    decided = ~undecided(points, case.K, case.T_world_cam).numpy()
+    ordinary = case.arrays["point_kind"] != ON_BORDER
+    assert decided[ordinary].mean() > 0.99
     np.testing.assert_array_equal(
-        ~found.visible.numpy()[~borderline], arrays["invalid"][~borderline]
-    )
-    assert np.mean(~found.visible.numpy() == arrays["invalid"]) > 0.999
-    sampled = sample_map(point_case.feature_map, found.uv_norm)[:, ::8, ::16]
-    scale = np.abs(arrays["sampled_feat"]).max()
-    close(sampled / scale, arrays["sampled_feat"] / scale)
-    code = point_case.model.code(found.uv_norm, found.depth)[:, ::4]
-    stable = point_case.stable[:, ::4]
-    close(code[stable], arrays["pos_code"][stable])
-
-
-def test_density_and_feature(point_case: PointCase) -> None:
-    arrays, stable = point_case.arrays, point_case.stable
-    close(point_case.density[stable], arrays["sigma"][stable])
-    close(point_case.feature[:, ::4][stable[:, ::4]], arrays["feat64"][stable[:, ::4]])
-    unstable = ~stable
-    np.testing.assert_allclose(
-        point_case.density[unstable].numpy(), arrays["sigma"][unstable], rtol=5e-2, atol=5e-2
+        ~case.seen.visible.numpy()[decided], case.arrays["invalid"][decided]
     )
 
 
-def test_expanded_feature_and_code(point_case: PointCase) -> None:
-    arrays, model = point_case.arrays, point_case.model
+def check_values(case: PointCase, names: tuple[str, ...]) -> None:
+    """Compare values of points."""
+    for name in names:
+        agree(case.ours[name], case.arrays[name], case.spread[name])
+
+
+def check_classes(case: PointCase, mode: str) -> None:
     with torch.inference_mode():
-        full = model.expansion(point_case.feature)
-        stego = model.semantics.stego_head(functional.normalize(full, dim=-1, eps=1e-10))
-    stable = point_case.stable
-    close(full[:, ::8, ::12][stable[:, ::8]], arrays["feat_full"][stable[:, ::8]])
-    close(stego[:, ::4][stable[:, ::4]], arrays["stego_code"][stable[:, ::4]])
+        label, scores = case.model.classify(case.ours["feature"], mode)
+    agree(scores[:, ::16], case.arrays[f"scores_{mode}"], case.spread[mode][:, ::16])
+    same_where_clear(
+        label, case.arrays[f"seg_{mode}"], case.arrays[f"margin_{mode}"], case.spread[mode]
+    )
 
 
-@pytest.mark.parametrize("mode", PREDICTION_MODES)
-def test_classes(point_case: PointCase, mode: str) -> None:
-    arrays, stable = point_case.arrays, point_case.stable
-    with torch.inference_mode():
-        label, scores = point_case.model.classify(point_case.feature, mode)
-    close(scores[:, ::16][stable[:, ::16]], arrays[f"scores_{mode}"][stable[:, ::16]])
-    clear = stable & (arrays[f"margin_{mode}"] > 1e-3)
-    np.testing.assert_array_equal(label.numpy()[clear], arrays[f"seg_{mode}"][clear])
+def same_where_clear(
+    label: torch.Tensor, golden: np.ndarray, margin: np.ndarray, spread: torch.Tensor
+) -> None:
+    """Compare classes where rounding cannot make up for the margin of the best class."""
+    clear = margin > CLEAR_MARGIN + 2 * spread.amax(-1).numpy()
+    assert clear.mean() > 0.5
+    np.testing.assert_array_equal(label.numpy()[clear], golden[clear])
 
 
-def test_ray_directions(point_case: PointCase) -> None:
-    arrays, image = point_case.arrays, point_case.arrays["image_u8"]
+def check_ray_directions(case: PointCase) -> None:
+    arrays, image = case.arrays, case.arrays["image_u8"]
     height, width = image.shape[-2:]
     rows, columns = arrays["ray_pixel"].T
     for b, golden in enumerate(arrays["rays"]):
-        rays = pixel_rays(point_case.K[b], height, width)[rows, columns]
-        R_world_cam = torch.from_numpy(arrays["pose_c2w"][b, 0, :3, :3])
-        close(rays @ R_world_cam.T, golden[:, 3:6], tolerance=1e-5)
+        rays = pixel_rays(case.K[b], height, width)[rows, columns]
+        agree(rays @ case.T_world_cam[b, :3, :3].T, golden[:, 3:6], tolerance=1e-5)
 
 
-def render_case(case: PointCase, distances: torch.Tensor, opaque_end: bool = False):
-    """Render the golden rays of every image of the batch with our own code."""
+@torch.inference_mode()
+def rendered(case: PointCase, distances: torch.Tensor, opaque_end: bool = False):
+    """Render the golden rays with our own code, and say how far rounding moves the result.
+
+    Args:
+        case: The case.
+        distances: (B, R, S) of the samples, metres.
+        opaque_end: See `composite`.
+    """
+    rays = torch.from_numpy(case.arrays["rays"])
     results = []
-    for b, golden in enumerate(torch.from_numpy(case.arrays["rays"])):
-        T = case.T_cam_world[b]
+    for b, golden in enumerate(rays):
+        T = torch.linalg.inv(case.T_world_cam[b])
 
         def field(points, b=b, T=T):
             density, feature, _ = case.model.query(
@@ -179,51 +246,92 @@ def render_case(case: PointCase, distances: torch.Tensor, opaque_end: bool = Fal
             )
             return density[0], feature[0]
 
-        with torch.inference_mode():
-            results.append(
-                render_rays(
-                    field,
-                    golden[:, :3],
-                    golden[:, 3:6],
-                    distances if distances.ndim == 1 else distances[b],
-                    opaque_end=opaque_end,
-                )
-            )
-    return results
+        results.append(
+            render_rays(field, golden[:, :3], golden[:, 3:6], distances[b], opaque_end=opaque_end)
+        )
+    shown = {
+        name: torch.stack([getattr(result, name) for result, _ in results])
+        for name in ("weights", "alpha", "distance")
+    }
+    shown["feature"] = torch.stack([feature for _, feature in results])
+    exact = ExactField(case.model, case.feature_map, case.K, case.T_world_cam)
+    heads = copy.deepcopy(case.model).double()
+    along = rays[:, :, None, :3] + rays[:, :, None, 3:6] * distances.unsqueeze(-1)
+
+    def evaluate(rounding: Rounding) -> Values:
+        field = exact(along.flatten(1, 2), rounding)
+        density = field["density"].view(distances.shape)
+        result = composite(density, distances.double(), opaque_end=opaque_end)
+        feature = result.blend(field["feature"].view(*distances.shape, -1))
+        return composited(heads, vars(result) | {"feature": feature})
+
+    return composited(case.model, shown), spread(evaluate)
 
 
-def test_rendering_between_sample_bounds(point_case: PointCase) -> None:
-    arrays = point_case.arrays
+def composited(model: SceneDino, shown: Values) -> Values:
+    """Return what a golden file holds of rays, given what they show."""
+    full = model.expansion(shown["feature"])
+    return {
+        "weights": shown["weights"],
+        "alphas": shown["alpha"],
+        "depth": shown["distance"],
+        "feat64": shown["feature"],
+        "feat_full": full[..., ::12],
+        **{mode: model.semantics.scores(full, mode) for mode in PREDICTION_MODES},
+    }
+
+
+def check_rays(
+    case: PointCase, kind: str, names: tuple[str, ...], *, opaque_end: bool = False
+) -> tuple[Values, Values]:
+    """Compare what rays show; return it, and how far rounding moves it."""
+    distances = torch.from_numpy(case.arrays[f"render_{kind}_z"])
+    ours, widest = rendered(case, distances, opaque_end)
+    for name in names:
+        atol = 0.0 if name == "depth" else TOLERANCE  # of distances, relative to each
+        close(ours[name], case.arrays[f"render_{kind}_{name}"], TOLERANCE, atol, widest[name])
+    return ours, widest
+
+
+def check_rendering_between_sample_bounds(case: PointCase) -> None:
+    arrays = case.arrays
     meta = json.loads(str(arrays["meta"]))
     distances = sample_distances(meta["z_near"], meta["z_far"], meta["n_coarse"])
-    for b, (result, feature) in enumerate(render_case(point_case, distances)):
-        close(distances.expand(len(feature), -1), arrays["render_mid_z"][b])
-        close(result.weights, arrays["render_mid_weights"][b])
-        close(result.alpha, arrays["render_mid_alphas"][b])
-        close_depth(result.distance, arrays["render_mid_depth"][b])
-        close(feature, arrays["render_mid_feat64"][b])
-        with torch.inference_mode():
-            close(point_case.model.expansion(feature)[:, ::12], arrays["render_mid_feat_full"][b])
-        for mode in PREDICTION_MODES:
-            with torch.inference_mode():
-                label, _ = point_case.model.classify(feature, mode)
-            clear = arrays[f"render_mid_margin_{mode}"][b] > 1e-3
-            np.testing.assert_array_equal(
-                label.numpy()[clear], arrays[f"render_mid_seg_{mode}"][b][clear]
-            )
+    agree(distances.expand(arrays["render_mid_z"].shape), arrays["render_mid_z"])
+    names = ("weights", "alphas", "depth", "feat64", "feat_full")
+    ours, widest = check_rays(case, "mid", names)
+    for mode in PREDICTION_MODES:
+        label = case.model.semantics.labels(ours[mode], mode)
+        golden, margin = arrays[f"render_mid_seg_{mode}"], arrays[f"render_mid_margin_{mode}"]
+        same_where_clear(label, golden, margin, widest[mode])
 
 
-def test_rendering_with_an_opaque_end(point_case: PointCase) -> None:
-    distances = torch.from_numpy(point_case.arrays["render_midcap_z"])
-    for b, (result, _) in enumerate(render_case(point_case, distances, opaque_end=True)):
-        close_depth(result.distance, point_case.arrays["render_midcap_depth"][b])
+def check_rendering_with_an_opaque_end(case: PointCase) -> None:
+    check_rays(case, "midcap", ("depth",), opaque_end=True)
 
 
-def test_rendering_jittered_samples(point_case: PointCase) -> None:
-    distances = torch.from_numpy(point_case.arrays["render_jit_z"])
-    for b, (result, _) in enumerate(render_case(point_case, distances)):
-        close(result.weights, point_case.arrays["render_jit_weights"][b])
-        close_depth(result.distance, point_case.arrays["render_jit_depth"][b])
+def check_rendering_jittered_samples(case: PointCase) -> None:
+    check_rays(case, "jit", ("weights", "depth"))
+
+
+CHECKS: dict[str, Callable[[PointCase], None]] = {
+    "encoder": check_encoder_taps,
+    "decoder": check_decoder_map_and_its_borders,
+    "field of view": check_field_of_view,
+    "lookup and code": partial(check_values, names=("sampled_feat", "pos_code")),
+    "density and feature": partial(check_values, names=("sigma", "feat64")),
+    "expansion and code": partial(check_values, names=("feat_full", "stego_code")),
+    **{mode: partial(check_classes, mode=mode) for mode in PREDICTION_MODES},
+    "ray directions": check_ray_directions,
+    "rays": check_rendering_between_sample_bounds,
+    "rays with an opaque end": check_rendering_with_an_opaque_end,
+    "jittered rays": check_rendering_jittered_samples,
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_network(point_case: PointCase, check: str) -> None:
+    CHECKS[check](point_case)
 
 
 def test_composite_of_nothing_is_nothing() -> None:
@@ -236,9 +344,9 @@ class VoxelCase:
     """One golden benchmark frame, the plain network on it, and the predictor's answer."""
 
     arrays: dict[str, np.ndarray]
-    mode: str
+    meta: dict
     model: SceneDino
-    image: torch.Tensor
+    feature_map: torch.Tensor
     voxels: SemanticVoxels
     fov: np.ndarray
 
@@ -250,16 +358,21 @@ class VoxelCase:
             occupied, CITYSCAPES19.ssc_lookup[self.voxels.label_grid(empty=10)], 0
         ).astype(np.uint8)
 
+    def undecided(self, points_cam: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where two classes, and filled and empty, are both right; see `conditioning`."""
+        K, meta = torch.from_numpy(self.arrays["K"]), self.meta
+        return undecided_voxels(
+            self.model, self.feature_map, K, points_cam, meta["mode"], meta["sigma_cutoff"]
+        )
+
 
 @pytest.fixture(scope="module")
 def voxel_case(request: pytest.FixtureRequest) -> VoxelCase:
     """Run the predictor on one golden benchmark frame."""
-    with np.load(request.param) as file:
-        arrays = {key: file[key] for key in file.files}
+    arrays = load_case(request.param)
     meta = json.loads(str(arrays["meta"]))
     height, width = meta["image_size"]
-    backbone = backbone_name(meta, arrays)
-    model = golden_model(backbone, (height, width), meta["density_bias_shift"])
+    model = model_of(arrays)
     checkpoint = Checkpoint(model.config, CITYSCAPES19, model.state_dict())
     K = arrays["K"].astype(np.float64)
     K[0] *= width / 2
@@ -272,38 +385,47 @@ def voxel_case(request: pytest.FixtureRequest) -> VoxelCase:
     voxels = predictor.voxels(encoded, ssc.GRID, ssc.T_VELO_CAM, query)
     fov = np.unpackbits(arrays["fov_mask_bits"]).astype(bool).reshape(ssc.GRID.shape)
     image = torch.from_numpy(arrays["image_u8"]).float() / 255 * 2 - 1
-    return VoxelCase(arrays, meta["mode"], model, image, voxels, fov)
+    with torch.inference_mode():
+        feature_map = model.encode(image)
+    return VoxelCase(arrays, meta, model, feature_map, voxels, fov)
 
 
 def test_benchmark_field_of_view(voxel_case: VoxelCase) -> None:
-    np.testing.assert_array_equal(ssc.view_mask(), voxel_case.fov)
+    centers = camera_points(ssc.GRID, ssc.T_VELO_CAM).astype(np.float64)
+    decided = ~undecided_pixels(centers, ssc.CAMERA).reshape(ssc.GRID.shape)
+    assert decided.mean() > 0.999
+    np.testing.assert_array_equal(ssc.view_mask()[decided], voxel_case.fov[decided])
 
 
 def test_benchmark_density_and_class_of_the_plain_network(voxel_case: VoxelCase) -> None:
-    arrays = voxel_case.arrays
-    points = camera_points(ssc.GRID, ssc.T_VELO_CAM).reshape(*ssc.GRID.shape, 3)
-    np.testing.assert_allclose(points[::51, ::51, ::15], arrays["grid_probe"], atol=1e-4)
-    with torch.inference_mode():
-        density, feature, _ = voxel_case.model.query(
-            voxel_case.model.encode(voxel_case.image),
-            torch.from_numpy(points[::4, ::4, ::2].reshape(1, -1, 3).copy()),
-            torch.from_numpy(arrays["K"])[None],
-        )
-        label, _ = voxel_case.model.classify(feature, voxel_case.mode)
-    shape = arrays["sigma_sub"].shape
+    arrays, model = voxel_case.arrays, voxel_case.model
+    grid = camera_points(ssc.GRID, ssc.T_VELO_CAM).reshape(*ssc.GRID.shape, 3)
+    np.testing.assert_allclose(grid[::51, ::51, ::15], arrays["grid_probe"], atol=1e-4)
     fov = voxel_case.fov[::4, ::4, ::2]
-    ours = density.numpy().reshape(shape)[fov]
-    remember(ours, arrays["sigma_sub"][fov])
-    np.testing.assert_allclose(ours, arrays["sigma_sub"][fov], atol=5e-4)
-    same = label.numpy().reshape(shape)[fov] == arrays["seg19_sub"][fov]
-    assert same.mean() >= 0.999
+    points = torch.from_numpy(grid[::4, ::4, ::2][fov])[None]
+    K = torch.from_numpy(arrays["K"])[None]
+    with torch.inference_mode():
+        density, feature, _ = model.query(voxel_case.feature_map, points, K)
+        label, _ = model.classify(feature, voxel_case.meta["mode"])
+    exact = ExactField(model, voxel_case.feature_map, K, torch.eye(4)[None])
+    widest = spread(lambda rounding: {"density": exact(points, rounding)["density"]}, draws=4)
+    agree(density, arrays["sigma_sub"][fov][None], widest["density"])
+    other = label[0] != torch.from_numpy(arrays["seg19_sub"][fov])
+    assert other.float().mean() < 1e-3
+    assert voxel_case.undecided(points[0, other, None])[0].all()
 
 
 def test_benchmark_voxels_of_the_predictor(voxel_case: VoxelCase) -> None:
     arrays, fov = voxel_case.arrays, voxel_case.fov
     occupied = np.unpackbits(arrays["occ_bits"]).astype(bool).reshape(ssc.GRID.shape)
-    assert (voxel_case.voxels.occupied() == occupied)[fov].mean() >= 0.9999
-    assert (voxel_case.prediction == arrays["final_label"])[fov].mean() >= 0.999
+    other_density = (voxel_case.voxels.occupied() != occupied) & fov
+    other_label = (voxel_case.prediction != arrays["final_label"]) & fov
+    other = other_density | other_label
+    assert other.sum() < 1e-3 * fov.sum()
+    grid = camera_points(ssc.GRID, ssc.T_VELO_CAM).reshape(*ssc.GRID.shape, 3)
+    tie, at_threshold = voxel_case.undecided(grown_points(grid, other))
+    assert at_threshold[other_density[other]].all()
+    assert (tie | at_threshold)[other_label[other]].all()
 
 
 def test_benchmark_counts(voxel_case: VoxelCase) -> None:
@@ -317,8 +439,11 @@ def test_benchmark_counts(voxel_case: VoxelCase) -> None:
     for metres in ssc.RANGES:
         crop = ssc.range_crop(metres)
         scored = (target[crop] != 255) & voxel_case.fov[crop]
-        ours = confusion_matrix(target[crop][scored], voxel_case.prediction[crop][scored], 16)
+        # The stored prediction: what the predictor's may differ in is held above.
+        prediction = arrays["final_label"][crop][scored]
         golden = arrays[f"metrics_{metres}_confusion"]
-        assert np.abs(ours - golden).sum() <= 1e-3 * golden.sum()
+        np.testing.assert_array_equal(
+            confusion_matrix(target[crop][scored], prediction, 16), golden
+        )
     # The stored permutation runs from predicted to target classes, ours the other way round.
     np.testing.assert_array_equal(np.argsort(hungarian_columns(golden)), arrays["hungarian_col"])

@@ -23,6 +23,8 @@ from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.ssc_counts import count_frame
 from scenedino_ros.evaluation.ssc_prediction import SscPrediction, sample_offsets
 
+pytestmark = pytest.mark.parity
+
 Golden = dict[str, np.ndarray]
 Load = Callable[[str], Golden]
 RANGES = [f"{metres:g}" for metres in ssc.RANGES]

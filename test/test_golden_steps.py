@@ -34,6 +34,8 @@ from train.semantics_settings import CropSettings, SemanticsSettings
 from train.settings import RunSettings
 from train.views import relative_poses
 
+pytestmark = pytest.mark.parity
+
 LAST_KITTI_ID = 44
 BACKBONES = ("dino_vits8", "dinov2_vits14")
 

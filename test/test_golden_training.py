@@ -24,6 +24,8 @@ from train.losses import (
 from train.rays import patch_colors, patch_rays, shift_image
 from train.views import item_views, relative_poses, split_views
 
+pytestmark = pytest.mark.parity
+
 
 def test_photometric_error(golden) -> None:
     a = golden("photometric")

@@ -91,6 +91,7 @@ def test_equals_the_plain_evaluation_of_every_voxel(mode: str, query: VoxelQuery
     assert len(np.unique(voxels.label)) > 3
 
 
+@pytest.mark.parity
 def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = lively_checkpoint()
     query = VoxelQuery(grow=True)
@@ -109,6 +110,7 @@ def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(whole_view.label, parts_view.label)
 
 
+@pytest.mark.parity
 def test_positions_are_encoded_as_the_network_does() -> None:
     code = PositionalCode(6, 1.5, (3.0, 80.0))
     generator = torch.Generator().manual_seed(2)
@@ -165,6 +167,7 @@ def test_a_new_calibration_replaces_the_cached_projection() -> None:
     assert not np.array_equal(first.index, second.index)
 
 
+@pytest.mark.parity
 def test_render_equals_the_plain_rendering() -> None:
     checkpoint = lively_checkpoint()
     predictor = predictor_of("direct_linear")

@@ -49,6 +49,7 @@ def published(drives: dict[str, Path]) -> FieldTraining:
     return FieldTraining(with_store(PUBLISHED, drives["long"]), Tokens())
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("model", [MODEL, WIDE], ids=["narrow", "wide"])
 @pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])
 def test_fast_step_equals_the_plain_one(kind: str, model, drives: dict[str, Path]) -> None:
