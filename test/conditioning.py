@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import PinholeCamera
 from scenedino_ros.core.field import MIN_DEPTH
 from scenedino_ros.core.folded import bilinear_taps
@@ -171,8 +172,8 @@ def undecided_voxels(
     points_cam: torch.Tensor,
     mode: str,
     threshold: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return where either class is right, and where filled and empty are both right.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where either class is right, and where filled and empty are both right, on SSCBench.
 
     Args:
         model: The network.
@@ -193,13 +194,17 @@ def undecided_voxels(
         field = exact(points_cam.flatten(0, 1)[None], rounding)
         feature = field["feature"][0].unflatten(0, points_cam.shape[:2])
         density = field["density"][0].view(points_cam.shape[:2])
-        return {"score": heads.classify(feature[:, 0], mode)[1], "density": density.amax(1)}
+        scores = heads.classify(feature[:, 0], mode)[1]
+        return {"score": scores, "density": density.amax(1), "own": density[:, 0]}
 
     values, widest = evaluate(Rounding(None)), spread(evaluate)
     best, second = values["score"].topk(2, dim=-1).values.T
     tie = best - second <= 2 * (TOLERANCE * (1 + best.abs()) + widest["score"].amax(-1))
+    # A voxel whose opacity rounds to nothing gets the first class.
+    opacity = values["own"] * ssc.GRID.voxel_size
+    tie |= (opacity > UNIT / 4) & (opacity < 4 * UNIT)
     off = TOLERANCE * (1 + threshold) + widest["density"]
-    return tie, (values["density"] - threshold).abs() <= off
+    return tie.numpy(), ((values["density"] - threshold).abs() <= off).numpy()
 
 
 def grown_points(grid: np.ndarray, wanted: np.ndarray) -> torch.Tensor:
@@ -215,11 +220,11 @@ def grown_points(grid: np.ndarray, wanted: np.ndarray) -> torch.Tensor:
 
 
 def undecided_pixels(points_cam: np.ndarray, camera: PinholeCamera) -> np.ndarray:
-    """Return (N,) bool: float64 rounding decides whether (N, 3) points fall on a pixel."""
+    """Return (N,) bool: rounding decides whether (N, 3) points, rounded to float32, are seen."""
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = camera.project(points_cam)
         size = np.abs(points_cam) @ np.abs(camera.K).T / np.abs(points_cam[:, 2:])
-    off = 16 * np.finfo(np.float64).eps * size[:, :2]  # twelve products and sums, one division
+    off = 2 * UNIT * size[:, :2]  # one rounding of each coordinate, its own and the depth's
     last = np.array([camera.width, camera.height]) - 0.5
     at_side = (np.abs(pixels + 0.5) <= off) | (np.abs(pixels - last) <= off)
     return at_side.any(axis=1) | (np.abs(points_cam[:, 2]) <= 1e-12)

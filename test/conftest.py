@@ -11,7 +11,7 @@ import pytest
 import torch
 from golden_arrays import WORST, Arrays, load_arrays
 
-from scenedino_ros.ros.domains import release_domains
+from scenedino_ros.ros import domains
 
 GOLDEN = Path(__file__).parent / "golden"
 # A golden file is of the kind whose array it holds.
@@ -75,7 +75,7 @@ def _golden_files(folder: Path) -> dict[str, list[Path]]:
 def _domains() -> Iterator[None]:
     """Give back the DDS domains of a module once all of its processes have ended."""
     yield
-    release_domains()
+    domains.held.clear()
 
 
 @pytest.fixture(scope="session")

@@ -48,3 +48,8 @@ def noise_image(width: int = 320, height: int = 96, seed: int = 0) -> np.ndarray
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     return coarse.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def same_camera(a: PinholeCamera, b: PinholeCamera) -> bool:
+    """Return whether two cameras have exactly the same intrinsics and size."""
+    return (a.width, a.height) == (b.width, b.height) and np.array_equal(a.K, b.K)

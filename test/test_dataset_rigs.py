@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.datasets.argoverse import read_argoverse_stereo
 from scenedino_ros.datasets.conversion import bag_from_argoverse, bag_from_dgp
@@ -81,6 +82,24 @@ def test_all_cameras_of_a_dgp_scene_are_one_recording(tmp_path, late):
     (tmp_path / "scene/scene_abc.json").write_text("{}")
     with pytest.raises(InputError, match="not as specified by DGP: KeyError 'data'"):
         dgp_cameras(tmp_path / "scene")
+
+
+def test_the_command_records_a_scene_or_a_pair(tmp_path, capsys):
+    write_dgp(tmp_path / "scene", 0)
+    write_argoverse(tmp_path / "pair")
+    scene, pair = (["dataset-to-bag", kind] for kind in ("dgp", "argoverse"))
+    assert main([*scene, str(tmp_path / "scene"), "-o", str(tmp_path / "all")]) == 0
+    one = [*scene, str(tmp_path / "scene"), "-o", str(tmp_path / "one"), "--cameras", NAMES[1]]
+    assert main(one) == 0
+    assert main([*pair, str(tmp_path / "pair"), "-o", str(tmp_path / "stereo")]) == 0
+    assert f"written to {tmp_path / 'stereo'}" in capsys.readouterr().out
+    expected = {"all": NAMES, "one": NAMES[1:2], "stereo": ("camera_00", "camera_01")}
+    for name, cameras in expected.items():
+        with Recording(tmp_path / name) as recording:
+            assert list(recording.cameras) == [camera.lower() for camera in cameras]
+    wrong = [*pair, str(tmp_path / "pair"), "-o", str(tmp_path / "no"), "--cameras", "left"]
+    assert main(wrong) == 2
+    assert "--cameras is for a DGP scene" in capsys.readouterr().err
 
 
 def write_argoverse(folder: Path, size: tuple[int, int] = (40, 60)) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from models import same_camera
+from tf_messages import stamped_from_message
+from velodyne import velodyne_pose
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import BagError, InputError
@@ -19,7 +22,7 @@ from scenedino_ros.datasets.kitti360_calibration import read_calibration
 from scenedino_ros.ros.bag import BagReader, BagWriter
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
 from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.ros.transforms import inverse, matrix_from_rotation, stamped_from_message
+from scenedino_ros.ros.transforms import inverse, matrix_from_rotation
 
 SECOND = 1_000_000_000
 
@@ -124,7 +127,9 @@ def test_kitti360_images_go_in_unchanged_with_calibration_and_stamps(tmp_path):
         for rectified in (True, False):
             camera = camera_from_info(info, rectified=rectified)
             assert not camera.is_distorted
-            assert camera.pinhole.same_as(PinholeCamera.from_focal(50, 50, 31.5, 15.5, 64, 32))
+            assert same_camera(
+                camera.pinhole, PinholeCamera.from_focal(50, 50, 31.5, 15.5, 64, 32)
+            )
 
 
 def test_kitti360_time_stamps_are_exact_where_they_are_given(tmp_path):
@@ -275,7 +280,7 @@ def test_dgp_images_are_in_order_with_poses_and_stamps_in_units_of_100_ns(tmp_pa
     write_dgp(tmp_path / "scene")
     drive = read_dgp(tmp_path / "scene", "FRONT")
     assert [image.stamp_ns for image in drive.images] == [1561645824993653000, 1561645825093652000]
-    assert drive.camera.same_as(PinholeCamera.from_focal(40, 41, 15, 10, 30, 20))
+    assert same_camera(drive.camera, PinholeCamera.from_focal(40, 41, 15, 10, 30, 20))
     bag_from_dgp([drive], tmp_path / "bag")
     tree = tree_of(tmp_path / "bag")
     T = tree.lookup("map", "base_link", drive.images[1].stamp_ns)
@@ -435,7 +440,7 @@ def test_real_transforms_agree_with_the_velodynes_own_poses(real_drive):
     """
     drive = read_drive(real_drive)
     rig = drive.calibration
-    T_velo_base = inverse(rig.T_base_velo)
+    T_velo_base = inverse(velodyne_pose(rig))
     velodyne = read_poses(real_drive / "velo_to_world.txt")
     first = min(drive.images)
     for number, T_map_base in drive.T_map_base.items():
@@ -494,7 +499,7 @@ def test_real_scans_land_on_the_surfaces_of_later_frames(real_bag):
 def test_real_rig_has_the_road_below_the_wheels(real_drive):
     """The vehicle's own frame is level with the road: its points lie at one height."""
     drive = read_drive(real_drive)
-    T_base_velo = drive.calibration.T_base_velo
+    T_base_velo = velodyne_pose(drive.calibration)
     scan = read_scan(drive.scans[3008])[:, :3].astype(np.float64)
     points = scan @ T_base_velo[:3, :3].T + T_base_velo[:3, 3]
     ahead = points[(points[:, 0] > 4) & (points[:, 0] < 12) & (np.abs(points[:, 1]) < 1.5)]

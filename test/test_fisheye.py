@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from exact_grid import exact_virtual_grid
 from golden_arrays import close
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
@@ -17,7 +18,6 @@ from scenedino_ros.core.fisheye import (
     LENS_ANGLE_DEG,
     PUBLISHED_ROTATION_DEG,
     MeiCamera,
-    exact_virtual_grid,
     resample,
     virtual_grid,
     virtual_rotation,

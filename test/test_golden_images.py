@@ -10,12 +10,7 @@ from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
 from scenedino_ros.core.metrics import assign_clusters, class_iou, merge_clusters
 from scenedino_ros.evaluation.alignment import Features, compare, valid_pixels, warp
 from scenedino_ros.evaluation.crf import CrfSettings, refine_labels
-from scenedino_ros.evaluation.depth_scores import (
-    DEPTH_MEASURES,
-    OCCUPANCY_MEASURES,
-    depth_scores,
-    occupancy_scores,
-)
+from scenedino_ros.evaluation.depth_scores import DEPTH_MEASURES, depth_scores
 from scenedino_ros.evaluation.segmentation_scores import pixel_confusion, segmentation_scores
 
 pytestmark = pytest.mark.parity
@@ -75,13 +70,6 @@ def test_depth_measures(golden_scores: Golden, scaling: str, prefix: str) -> Non
     if scaling == "none":
         expected = [golden["std_abs_rel"], golden["std_sq_rel"]]
         np.testing.assert_allclose(scores[:2], expected, rtol=1e-5)
-
-
-def test_occupancy_measures(golden_scores: Golden) -> None:
-    golden = golden_scores("depth_occ")
-    scores = occupancy_scores(golden["occ_gt"], golden["visible"], golden["occ_pred"])
-    for name in OCCUPANCY_MEASURES:
-        assert scores[name] == pytest.approx(golden[f"occ_{name.lower()}"].item(), rel=1e-5), name
 
 
 def test_consistency_given_the_flow(golden_scores: Golden) -> None:

@@ -358,7 +358,7 @@ class VoxelCase:
             occupied, CITYSCAPES19.ssc_lookup[self.voxels.label_grid(empty=10)], 0
         ).astype(np.uint8)
 
-    def undecided(self, points_cam: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def undecided(self, points_cam: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return where two classes, and filled and empty, are both right; see `conditioning`."""
         K, meta = torch.from_numpy(self.arrays["K"]), self.meta
         return undecided_voxels(

@@ -12,7 +12,7 @@ from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.evaluation.alignment import Features, compare, token_features, valid_pixels
 from scenedino_ros.evaluation.crf import CrfSettings, refine_labels
 from scenedino_ros.evaluation.depth import mean_depth_image
-from scenedino_ros.evaluation.depth_scores import depth_scores, occupancy_scores
+from scenedino_ros.evaluation.depth_scores import depth_scores
 from scenedino_ros.evaluation.feature_sources import TokenChoice
 from scenedino_ros.evaluation.flow import FlowChoice, choose_flow, dis_flow, exact_flow
 from scenedino_ros.evaluation.lidar_depth import Road, lidar_depth, pixel_directions
@@ -48,13 +48,6 @@ def test_scores_of_depth_worked_out_by_hand() -> None:
 def test_impossible_depth_is_refused(arguments: tuple, message: str) -> None:
     with pytest.raises(InputError, match=message):
         depth_scores(*arguments)
-
-
-def test_nothing_to_count_is_not_a_number() -> None:
-    nothing = np.zeros(3, dtype=bool)
-    scores = occupancy_scores(nothing, ~nothing, nothing)
-    assert scores["O_acc"] == 1
-    assert np.isnan(scores["IE_acc"])
 
 
 def test_lidar_keeps_the_nearest_return_and_drops_what_is_seen_through() -> None:

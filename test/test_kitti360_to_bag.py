@@ -15,6 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tf_messages import stamped_from_message
+from velodyne import velodyne_pose
 
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import BagError, InputError
@@ -27,7 +29,7 @@ from scenedino_ros.ros.bag import BagReader
 from scenedino_ros.ros.bag_split_writer import SplitBagWriter
 from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
 from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.ros.transforms import inverse, stamped_from_message
+from scenedino_ros.ros.transforms import inverse
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVE = "2013_05_28_drive_0000_sync"
@@ -365,9 +367,9 @@ def test_golden_transforms_and_intrinsics(golden, request):
         image = f"image_{name}"
         T = T_imu_base @ rig.T_base_image(image)
         np.testing.assert_allclose(T, expected[f"T_cam{name}_to_body"], atol=1e-6)
-        T = rig.T_image_velo(image)
+        T = inverse(rig.T_base_image(image)) @ velodyne_pose(rig)
         np.testing.assert_allclose(T, expected[f"T_velo_to_cam{name}"], atol=1e-6)
-    T = T_imu_base @ rig.T_base_velo
+    T = T_imu_base @ velodyne_pose(rig)
     np.testing.assert_allclose(T, expected["T_velo_to_body"], atol=1e-6)
     for name in ("02", "03"):
         T = T_imu_base @ rig.T_base_image(f"image_{name}")

@@ -1,12 +1,13 @@
 """Class tables and settings: what they hold, and what they refuse."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from scenedino_ros.core.config import GridSettings, ModelConfig, VoxelSettings, check_settings
+from scenedino_ros.core.config import GridSettings, ModelConfig, VoxelSettings, check_value
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 
@@ -70,13 +71,19 @@ def test_model_config_round_trip_and_refusals() -> None:
         ModelConfig(n_classes=19)
 
 
-def test_settings_outside_their_range_are_refused() -> None:
-    check_settings(VoxelSettings())
-    with pytest.raises(InputError, match=r"voxels.density_threshold must be in 0.0 to inf 1/m"):
-        check_settings(VoxelSettings(density_threshold=-1.0), "voxels.")
-    with pytest.raises(InputError, match=r"got nan"):
-        check_settings(VoxelSettings(density_threshold=float("nan")), "voxels.")
-    with pytest.raises(InputError, match=r"grid.preset must be one of camera, .* got 'moon'"):
-        check_settings(GridSettings(preset="moon"), "grid.")
-    with pytest.raises(InputError, match=r"grid.shape must be in 1 to 4096, got \(3, 0, 3\)"):
-        check_settings(GridSettings(shape=(3, 0, 3)), "grid.")
+@pytest.mark.parametrize(
+    ("settings", "name", "value", "message"),
+    [
+        (VoxelSettings, "density_threshold", -1.0, "density_threshold must be in 0.0 to inf 1/m"),
+        (VoxelSettings, "density_threshold", float("nan"), "got nan"),
+        (GridSettings, "preset", "moon", "must be one of camera, .* got 'moon'"),
+        (GridSettings, "shape", (3, 0, 3), r"must be in 1 to 4096, got \(3, 0, 3\)"),
+    ],
+)
+def test_settings_outside_their_range_are_refused(
+    settings: type, name: str, value: object, message: str
+) -> None:
+    (item,) = (item for item in fields(settings) if item.name == name)
+    check_value(name, item.default, item.metadata)
+    with pytest.raises(InputError, match=message):
+        check_value(name, value, item.metadata)

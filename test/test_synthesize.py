@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from plain_street import plain_street
+from velodyne import velodyne_pose
 
 from scenedino_ros.cli.main import main
 from scenedino_ros.core import ssc
@@ -188,7 +189,7 @@ def test_calibration_files_give_the_rig_back(made):
         assert found.cameras[image].key() == expected.calibrated.key()
         np.testing.assert_allclose(found.T_base_image(image), expected.T_base_cam, atol=1e-12)
     np.testing.assert_allclose(found.T_velo_rect, ssc.T_VELO_CAM)
-    np.testing.assert_allclose(found.T_base_velo, rig.T_BASE_VELO, atol=1e-9)
+    np.testing.assert_allclose(velodyne_pose(found), rig.T_BASE_VELO, atol=1e-9)
 
 
 def test_folders_are_read_as_the_benchmark(made):

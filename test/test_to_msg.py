@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("visualization_msgs.msg", reason="needs the ROS message packages")
 pytest.importorskip("rclpy", reason="needs rclpy")
 
+from models import same_camera  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from sensor_msgs.msg import PointField  # noqa: E402
 from std_msgs.msg import ColorRGBA, Header  # noqa: E402
@@ -326,7 +327,7 @@ def test_camera_info_round_trip():
     for rectified in (False, True):
         camera = camera_from_info(info, rectified=rectified)
         assert isinstance(camera, CalibratedCamera)
-        assert camera.pinhole.same_as(pinhole)
+        assert same_camera(camera.pinhole, pinhole)
         assert not camera.is_distorted
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
 from train.nonfinite import NonFiniteError, check_finite
 from train.prefetch import prefetch
-from train.randomness import item_generator, items_of_step, seed_step
+from train.randomness import item_generator
 from train.records import Records
 from train.state import load_state, save_state
 
@@ -182,27 +182,6 @@ def test_first_draws_of_many_items_are_uniform():
     ]
     counts = np.histogram(first, bins=8, range=(0, 1))[0]
     assert ((counts - 128) ** 2 / 128).sum() < 24.3  # chi-square, 7 degrees, 0.1 %
-
-
-def test_global_draws_of_a_step_depend_on_step_and_process():
-    def draw(*numbers: int) -> float:
-        seed_step(*numbers)
-        return torch.rand(1).item()
-
-    with torch.random.fork_rng(devices=[]):
-        assert draw(0, 5, 0) == draw(0, 5, 0)
-        assert len({draw(0, 5, 0), draw(0, 5, 1), draw(0, 6, 0), draw(1, 5, 0)}) == 4
-
-
-def test_items_come_once_each_pass_in_ever_new_orders():
-    steps = [items_of_step(7, step, batch_size=4, n_items=10) for step in range(5)]
-    taken = [item for step in steps for item in step]
-    assert sorted(taken[:10]) == sorted(taken[10:]) == list(range(10))
-    assert taken[:10] != taken[10:] != list(range(10))
-    assert items_of_step(7, 3, batch_size=4, n_items=10) == steps[3]
-    assert items_of_step(8, 0, batch_size=10, n_items=10) != taken[:10]
-    crowded = items_of_step(0, 1, batch_size=8, n_items=2)  # several passes in one step
-    assert sorted(crowded) == [0] * 4 + [1] * 4
 
 
 def test_batches_come_in_order_whatever_their_threads_do():

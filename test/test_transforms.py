@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tf_messages import stamped_from_message
 
 from scenedino_ros.core.errors import InputError, TransformError
 from scenedino_ros.ros import transforms
@@ -21,7 +22,6 @@ from scenedino_ros.ros.transforms import (
     nanoseconds,
     numbers_from_matrix,
     slerp,
-    stamped_from_message,
 )
 
 SECOND = 1_000_000_000

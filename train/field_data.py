@@ -97,11 +97,6 @@ class FieldData:
             hints = DepthHints(self._hints, store, settings.model.depth_range)
         return _Drive(store, encoders, targets, nearby, found, hints)
 
-    @property
-    def n_encoders(self) -> int:
-        """Number of images that may be encoded."""
-        return sum(len(drive.encoders) for drive in self._drives)
-
     def uncached(self) -> list[tuple[FeatureCache, list[View], bool]]:
         """Return what is missing in the caches: cache, views and whether they are mirrored."""
         found = []

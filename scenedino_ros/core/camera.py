@@ -96,11 +96,6 @@ class PinholeCamera:
         rays = points_cam[..., :2] / points_cam[..., 2:]
         return rays * np.diag(self.K)[:2] + self.K[:2, 2]
 
-    def same_as(self, other: "PinholeCamera") -> bool:
-        """Return whether the other camera has exactly the same intrinsics and size."""
-        size = (self.width, self.height) == (other.width, other.height)
-        return size and np.array_equal(self.K, other.K)
-
 
 @dataclass(frozen=True, eq=False)
 class CalibratedCamera:

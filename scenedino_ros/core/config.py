@@ -43,22 +43,6 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def check_settings(settings: Any, prefix: str = "") -> None:
-    """Refuse values outside the declared range or set.
-
-    Args:
-        settings: A dataclass instance whose fields were made by `setting`.
-        prefix: Put before the field's name in the message, such as ``grid.``.
-
-    Raises:
-        InputError: Naming the first wrong parameter, its value and its range.
-    """
-    for item in dataclasses.fields(settings):
-        if "doc" not in item.metadata:
-            continue
-        check_value(f"{prefix}{item.name}", getattr(settings, item.name), item.metadata)
-
-
 def check_value(name: str, value: Any, metadata: Any) -> None:
     """Refuse one value that is outside its declared range or set.
 

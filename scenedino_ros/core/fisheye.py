@@ -244,7 +244,7 @@ def virtual_grid(
     Two peculiarities are reproduced. The picture's first and last pixel centres are taken to lie
     at -1 and 1, where everything else puts the pixels' outer edges; and tangential distortion is
     left out. So the result is off by up to half a pixel of the picture at its border, and by half
-    a pixel of the fisheye image. `exact_virtual_grid` has neither.
+    a pixel of the fisheye image.
 
     Args:
         camera: The fisheye camera.
@@ -262,24 +262,6 @@ def virtual_grid(
     plane = unit[..., :2] / (unit[..., 2:] + camera.xi)
     uv = camera._pixels(camera._radial(plane))
     return (2 * uv / (camera.width, camera.height) - 1).astype(np.float32)
-
-
-def exact_virtual_grid(
-    camera: MeiCamera,
-    K_norm: np.ndarray,
-    image_size: tuple[int, int],
-    R_cam_virtual: np.ndarray,
-) -> np.ndarray:
-    """Return where a virtual pinhole picture's pixels lie in a fisheye image, by true geometry.
-
-    Arguments and result are those of `virtual_grid`; 3 (outside) where the lens sees nothing.
-    """
-    rows, columns = image_size
-    x = (2 * np.arange(columns) + 1) / columns - 1
-    y = (2 * np.arange(rows) + 1) / rows - 1
-    uv = camera.project(_virtual_rays(_mesh(x, y), K_norm, R_cam_virtual))
-    grid = 2 * uv / (camera.width - 1, camera.height - 1) - 1
-    return np.nan_to_num(grid, nan=3.0).astype(np.float32)
 
 
 def resample(image: np.ndarray, grid: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ import numpy as np
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.fisheye import MeiCamera
-from scenedino_ros.ros.transforms import inverse
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 T_BASE_IMU = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -50,11 +49,6 @@ class Kitti360Calibration:
         """(4, 4) rectified camera 00, of the images of ``image_00``, to Velodyne."""
         return self.T_velo_cam @ self.T_cam_image(CAMERAS[0])
 
-    @property
-    def T_base_velo(self) -> np.ndarray:
-        """(4, 4) Velodyne to ``base_link``."""
-        return T_BASE_IMU @ self.T_imu_cam[CAMERAS[0]] @ inverse(self.T_velo_cam)
-
     def T_cam_image(self, name: str) -> np.ndarray:
         """Return (4, 4) from the frame that a camera's images are in to that of the camera.
 
@@ -68,10 +62,6 @@ class Kitti360Calibration:
     def T_base_image(self, name: str) -> np.ndarray:
         """Return (4, 4) from the frame that a camera's images are in to ``base_link``."""
         return T_BASE_IMU @ self.T_imu_cam[name] @ self.T_cam_image(name)
-
-    def T_image_velo(self, name: str) -> np.ndarray:
-        """Return (4, 4) from the Velodyne to the frame that a camera's images are in."""
-        return inverse(self.T_base_image(name)) @ self.T_base_velo
 
 
 def read_calibration(folder: Path) -> Kitti360Calibration:

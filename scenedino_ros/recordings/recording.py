@@ -121,20 +121,6 @@ class Recording:
         read = rgb_from_compressed if message.type == COMPRESSED else rgb_from_image
         return _decoded(read, stream, index, message)
 
-    def image_at(self, camera: str, stamp_ns: int, *, tolerance_s: float = 0.05) -> np.ndarray:
-        """Return the image of a camera nearest to a time; see `image`.
-
-        Raises:
-            InputError: If there is none within the tolerance.
-        """
-        stream = self.camera(camera).images
-        index = stream.nearest(stamp_ns, round(tolerance_s * 1e9))
-        if index is None:
-            raise InputError(
-                f"{stream.topic} has no image within {tolerance_s:g} s of {stamp_ns / 1e9:.3f} s"
-            )
-        return self.image(camera, index)
-
     def label(self, camera: str, index: int) -> np.ndarray:
         """Return (H, W) uint8 class ids by index in the camera's ``labels``."""
         stream = self.camera(camera).labels

@@ -11,7 +11,7 @@ from scenedino_ros.core.errors import SceneDinoError
 # Domains up to 101 have ports below those that systems hand out by themselves; 0 is the default.
 DOMAINS = range(1, 102)
 
-_held: dict[int, FileLock] = {}
+held: dict[int, FileLock] = {}  # what this process has; one that is dropped is free again
 
 
 def reserve_domain() -> int:
@@ -26,12 +26,6 @@ def reserve_domain() -> int:
             lock.acquire(timeout=0)
         except (Timeout, PermissionError):  # held, or the file is another user's
             continue
-        _held[number] = lock
+        held[number] = lock
         return number
     raise SceneDinoError(f"all {len(DOMAINS)} DDS domains are reserved by other runs")
-
-
-def release_domains() -> None:
-    """Give back all domains this process has reserved."""
-    while _held:
-        _held.popitem()[1].release()

@@ -48,18 +48,6 @@ def nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def stamped_from_message(message: Any) -> StampedTransform:
-    """Return a `geometry_msgs/TransformStamped`, of any library, as a `StampedTransform`."""
-    move, turn = message.transform.translation, message.transform.rotation
-    return StampedTransform(
-        message.header.frame_id,
-        message.child_frame_id,
-        nanoseconds(message.header.stamp),
-        (move.x, move.y, move.z),
-        (turn.x, turn.y, turn.z, turn.w),
-    )
-
-
 def matrix_from_rotation(translation: Sequence[float], rotation: Sequence[float]) -> np.ndarray:
     """Return the matrix T_parent_child of a translation and a quaternion.
 

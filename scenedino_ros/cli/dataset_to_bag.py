@@ -1,0 +1,52 @@
+"""Convert a scene of DGP (DDAD) or a stereo pair of Argoverse into a rosbag2 recording.
+
+Both are rigs that differ from KITTI-360's. DGP's folder holds scene_*.json, calibration and rgb;
+Argoverse's holds left_rect.jpg, right_rect.jpg, left_disparity_gt.png and
+vehicle_calibration_stereo_info.json. Images go in unchanged, with cameras and poses.
+"""
+
+import argparse
+from pathlib import Path
+
+from scenedino_ros.cli.progress import counting
+from scenedino_ros.core.errors import InputError
+
+_EPILOG = """\
+examples:
+  scenedino dataset-to-bag dgp ddad_scene -o bags/ddad --cameras CAMERA_01,CAMERA_05,CAMERA_06
+  scenedino dataset-to-bag argoverse argoverse_stereo -o bags/argoverse
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("kind", choices=("dgp", "argoverse"), help="what the folder holds")
+    parser.add_argument("source", type=Path, help="folder of the scene or pair")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="the recording; must not exist"
+    )
+    parser.add_argument(
+        "--cameras", default="", metavar="A,B", help="of a DGP scene (default: all)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert one folder."""
+    # Imported here because it takes a while; help and wrong arguments do not wait for it.
+    from scenedino_ros.datasets.argoverse import read_argoverse_stereo
+    from scenedino_ros.datasets.conversion import bag_from_argoverse, bag_from_dgp
+    from scenedino_ros.datasets.dgp import dgp_cameras, read_dgp
+
+    cameras = tuple(name.strip() for name in options.cameras.split(",") if name.strip())
+    if options.kind == "argoverse":
+        if cameras:
+            raise InputError("--cameras is for a DGP scene; an Argoverse pair has two cameras")
+        bag_from_argoverse(read_argoverse_stereo(options.source), options.output)
+    else:
+        names = cameras or dgp_cameras(options.source)
+        drives = [read_dgp(options.source, name) for name in names]
+        with counting(options.source.name) as progress:
+            bag_from_dgp(drives, options.output, progress=progress)
+    print(f"written to {options.output}")
+    return 0

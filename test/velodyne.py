@@ -1,0 +1,11 @@
+"""Where KITTI-360's Velodyne is on the vehicle."""
+
+import numpy as np
+
+from scenedino_ros.datasets.kitti360_calibration import Kitti360Calibration
+from scenedino_ros.ros.transforms import inverse
+
+
+def velodyne_pose(rig: Kitti360Calibration) -> np.ndarray:
+    """Return T_base_velo, (4, 4), from camera 00's two poses."""
+    return rig.T_base_image("image_00") @ inverse(rig.T_velo_rect)
