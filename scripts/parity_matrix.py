@@ -43,6 +43,7 @@ def environment(cell: str) -> dict[str, str]:
         "ATEN_CPU_CAPABILITY": kernels,
         "ONEDNN_MAX_CPU_ISA": libraries,
         **LIBRARIES[libraries],
+        "OMP_WAIT_POLICY": "PASSIVE",  # leaves the processor to others; changes no number
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
     }
 

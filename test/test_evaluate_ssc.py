@@ -240,7 +240,6 @@ def network() -> Predictor:
     return Predictor(lively_checkpoint(), device="cpu", fit="stretch")
 
 
-@pytest.mark.parity
 def test_prediction_by_the_rules_is_that_of_the_predictor(network: Predictor, root: Path) -> None:
     rgb = SscBench(root).image("seq_b/000000")
     view = ssc.view_mask()
