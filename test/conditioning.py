@@ -26,6 +26,7 @@ from scenedino_ros.core.field import MIN_DEPTH
 from scenedino_ros.core.folded import bilinear_taps
 from scenedino_ros.core.model import SceneDino
 
+TOLERANCE = 1e-4  # absolute and relative; what the golden vectors suggest for the network
 UNIT = torch.finfo(torch.float32).eps / 2  # a rounding is at most this, relative to its result
 # Roundings in a row.
 _POINT = 2  # origin + distance * direction, where the point is on a ray
@@ -99,6 +100,7 @@ def undecided(
     cam, off = camera_points(points, T_world_cam)
     K = K_norm.double().transpose(1, 2)
     q, off = cam @ K, off @ K.abs() + rounded(_INTRINSICS) * (cam.abs() @ K.abs())
+    off = _DEVIATIONS * off
     depth, depth_off = q[..., 2:], off[..., 2:]
     at_side = ((q[..., :2].abs() - depth).abs() <= off[..., :2] + depth_off).any(-1)
     return at_side | ((depth - MIN_DEPTH).abs() <= depth_off)[..., 0]
@@ -159,9 +161,6 @@ class ExactField:
             taps = (rows[:, i].double() * s for i, s in zip(index.T, share.T, strict=True))
             sampled.append(sum(taps).T)
         return torch.stack(sampled)
-
-
-TOLERANCE = 1e-4  # absolute and relative; what the golden vectors suggest for the network
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conditioning import TOLERANCE
 
 Arrays = dict[str, torch.Tensor]
 # Largest deviation met so far as a share of what is allowed, by the name of the test; shown below
@@ -52,6 +53,16 @@ def close(
             f"{worst:.3g} times what is allowed: {float(ours.flatten()[at]):.8g}, expected "
             f"{float(expected.flatten()[at]):.8g}"
         )
+
+
+def agree(
+    ours: torch.Tensor,
+    golden: np.ndarray,
+    spread: torch.Tensor | float = 0.0,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Compare within atol = rtol, and what rounding of positions adds."""
+    close(ours, golden, rtol=tolerance, atol=tolerance, spread=spread)
 
 
 def relative_error(ours: torch.Tensor, expected: torch.Tensor) -> float:

@@ -3,7 +3,9 @@
 Every tensor is a function of its official state-dict key alone, so nothing has to be stored.
 """
 
+import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,3 +65,27 @@ def golden_model(
     state["field.lin_out.bias"][0] += density_bias_shift
     model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def backbone_name(meta: dict, arrays: dict[str, np.ndarray]) -> str:
+    """Translate the golden files' names of backbones; DINO's patches follow from the grid."""
+    family = {"v1": "dino", "v2": "dinov2", "reg": "dinov2reg"}[meta["version"].split("_")[0]]
+    patch = 14
+    if family == "dino":
+        patch = (
+            meta["image_size"][0] // int(arrays["patch_grid"][0]) if "patch_grid" in arrays else 8
+        )
+    return f"{family}_{meta['backbone'].replace('-', '')}{patch}"
+
+
+def load_case(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a golden file."""
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def model_of(arrays: dict[str, np.ndarray]) -> SceneDino:
+    """Return the network of a golden case."""
+    meta = json.loads(str(arrays["meta"]))
+    shift = meta.get("density_bias_shift", 0.0)
+    return golden_model(backbone_name(meta, arrays), tuple(meta["image_size"]), shift)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "parity_matrix.py"
@@ -44,13 +45,14 @@ def test_a_cell_passes(few: Path) -> None:
 
 
 def test_a_failure_fails_the_script(tmp_path: Path) -> None:
-    wrong = tmp_path / "test_wrong.py"
-    wrong.write_text(
-        "import pytest\n\n@pytest.mark.parity\ndef test_wrong():\n    assert 1 == 2\n"
-    )
-    done = run(CELL, "--", str(wrong), f"--rootdir={tmp_path}", "-c", str(tmp_path / "none.ini"))
+    (tmp_path / "training").mkdir()
+    image = np.zeros((1, 3, 4, 6), np.float32)
+    wrong = {"image": image, "shift0": np.array([1, -1]), "out0": image + 1}
+    np.savez(tmp_path / "training/target_shift.npz", **wrong)
+    test = Path(__file__).with_name("test_golden_training.py")
+    done = run(CELL, "--", f"--golden={tmp_path}", f"{test}::test_target_shift")
     assert done.returncode == 1
-    assert "assert 1 == 2" in done.stdout
+    assert "FAILED test/test_golden_training.py::test_target_shift" in done.stdout
     assert done.stdout.splitlines()[-1].split()[:3] == [CELL, "0", "1"]
 
 
