@@ -120,8 +120,8 @@ def _flowing(situation: Situation) -> Verdict:
             f"the stamps of the images are {now.clock_offset:.1f} s behind the node's clock; "
             "recordings need use_sim_time and a player that publishes /clock",
         )
-    if now.done > before.done and now.found_nothing:
-        return Verdict(Level.WARN, now.found_nothing)
+    if now.found_nothing:
+        return Verdict(Level.WARN, now.found_nothing, "0 voxels")
     if now.done > before.done:
         seconds = max(now.time - before.time, 1e-9)
         return Verdict(Level.OK, f"{(now.done - before.done) / seconds:.1f} images/s")
