@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "MODEL_CARD.md", "train/README.md", "docs/**/*.md")
 # Functions in the shell; scripts that are called by a path are files.
 PROGRAMS = (
-    "scenedino scenedino_node python torchrun ros2 tensorboard colcon rosdep pip git cd source jq "
+    "scenedino scenedino_node python python3 torchrun ros2 tensorboard colcon rosdep pip git cd "
+    "source jq mkdir "
     "export sudo apt apt-get docker"
 ).split()
 SCRIPTS = ("demo.sh", "test.sh")

@@ -70,9 +70,13 @@ ALONE = {
 }
 # All other commands, and why they do not run here; each is parsed, and most have tests of theirs.
 NOT_RUN = (
-    (r"(cd|git|rosdep|pip|colcon|source|tensorboard|jq) .*", "not programs of this package"),
+    (
+        r"(cd|git|rosdep|pip|source|sudo|mkdir|tensorboard|jq) .*",
+        "not programs of this package",
+    ),
+    (r"python3 .*", "makes a workspace; test_packaging.py does"),
     (r"ros2 launch .*", "needs an installed ROS 2; test_launch.py"),
-    (r"scenedino_node .*", "test_node_process.py starts it"),
+    (r"ros2 run .*", "test_node_process.py starts the node"),
     (r"\./test\.sh.*", "runs this"),
     (r"\./demo\.sh.*", "makes an environment; test_demo.py runs what it starts"),
     (r"torchrun.*", "processes of a machine with GPUs; test_training_field_run.py has two"),
@@ -84,7 +88,10 @@ NOT_RUN = (
     (r"scenedino .*(RealEstate10K|re10k).*", "data sets"),
     (r"scenedino (convert|view|export|benchmark)\b.*", "test_cli, test_engines, test_benchmark"),
     (r"scenedino index .*(--cameras|--pose-file|bags/|orbslam3).*", "test_recordings.py"),
-    (r"scenedino (evaluate|report|predict)\b.*", "their own tests"),
+    (r"scenedino evaluate .*streets.*", "test_evaluate_streets.py runs them all"),
+    (r"scenedino evaluate\b.*", "test_evaluate_ssc.py, test_image_evaluations.py"),
+    (r"scenedino (report|predict)\b.*", "test_report.py, test_cli.py"),
+    (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),
     (r"scenedino synthesize .*", "runs with other seeds above"),
     (r"python -m train\.benchmark_\w+.*", "test_training_field_run.py, test_speed.py"),
     (r"python -m train\.(train_\w+|average|release) .*", "hours; runs small above, or a recipe"),
@@ -215,6 +222,8 @@ def read_torchrun(words: list[str]) -> None:
 
 
 def read_ros2(words: list[str]) -> None:
+    if words[:3] == ["run", "scenedino_ros", "scenedino_node"]:
+        return read_node(words[3:])
     assert words[:3] == ["launch", "scenedino_ros", "scenedino.launch.py"], words
     known = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', LAUNCH))
     assert {"image_topic", "checkpoint"} <= known

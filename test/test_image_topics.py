@@ -206,7 +206,7 @@ def test_a_camera_that_cannot_be_decoded_hides_no_other(tmp_path):
         assert recording.cameras["cam"].labels is None
         label, video = recording.not_read
         assert label == "/cam/label (a map must have one channel, got encoding 'rgb8')"
-        assert video.startswith("/video/image/compressed (compressed image ('h264', 6 bytes)")
+        assert video.startswith("/video/image/compressed (compressed image ('h264') of 6 bytes")
     del topics["/cam/image_raw"]
     write(tmp_path / "none", topics)
     with pytest.raises(InputError, match=r"no camera .*; not read: /cam/label .*; not read: /vid"):
