@@ -36,7 +36,7 @@ _PIXEL = 3  # from [-1, 1] to pixels of the map: sum, product, sum
 _PHASE = 3  # frequency times coordinate, shifted by a quarter turn, and the sine itself
 _DEPTH_CODE = 5  # inverse, difference, quotient, product, difference
 _DRAWS = 8
-_DEVIATIONS = 4  # standard deviations; among a million values one is beyond 4.9
+DEVIATIONS = 4  # standard deviations; among a million values one is beyond 4.9
 
 
 def rounded(steps: int) -> float:
@@ -72,7 +72,7 @@ def spread(evaluate: Callable[[Rounding], Values], draws: int = _DRAWS) -> Value
     for seed in range(draws):
         for name, value in evaluate(Rounding(seed)).items():
             squares[name] += (value - exact[name]) ** 2
-    return {name: _DEVIATIONS * (total / draws).sqrt() for name, total in squares.items()}
+    return {name: DEVIATIONS * (total / draws).sqrt() for name, total in squares.items()}
 
 
 def camera_points(
@@ -100,7 +100,7 @@ def undecided(
     cam, off = camera_points(points, T_world_cam)
     K = K_norm.double().transpose(1, 2)
     q, off = cam @ K, off @ K.abs() + rounded(_INTRINSICS) * (cam.abs() @ K.abs())
-    off = _DEVIATIONS * off
+    off = DEVIATIONS * off
     depth, depth_off = q[..., 2:], off[..., 2:]
     at_side = ((q[..., :2].abs() - depth).abs() <= off[..., :2] + depth_off).any(-1)
     return at_side | ((depth - MIN_DEPTH).abs() <= depth_off)[..., 0]
