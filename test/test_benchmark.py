@@ -306,8 +306,13 @@ def test_rates_are_played_one_after_the_other(tmp_path: Path, monkeypatch) -> No
             return PlayResult(plans[-1].frames, 1.0, 0, 0.0, 0)
 
     monkeypatch.setattr("scenedino_ros.benchmark.node.Play", NoPlay)
-    monkeypatch.setattr("scenedino_ros.benchmark.node.measure", lambda *_: Measurements())
+    measured = Measurements()
+    monkeypatch.setattr("scenedino_ros.benchmark.node.measure", lambda *_: measured)
     job = NodeJob(drive, "", {"grid": {"preset": "camera"}}, "voxels", (5.0, 12.0), 2.0)
+    with pytest.raises(SceneDinoError, match="at 5 Hz the node answered none of 10 images"):
+        measure_node(job, tmp_path / "silent", lambda _: None)
+    plans.clear()
+    measured.reports["frames"] = {"images out": "1"}
     said = []
     figures = measure_node(job, tmp_path / "runs", said.append)
     assert [(p.rate_hz, p.frames, p.loops, p.wait) for p in plans] == [
