@@ -35,7 +35,7 @@ _INTRINSICS = 3 + 1  # the product with K, and the division by depth
 _PIXEL = 3  # from [-1, 1] to pixels of the map: sum, product, sum
 _PHASE = 3  # frequency times coordinate, shifted by a quarter turn, and the sine itself
 _DEPTH_CODE = 5  # inverse, difference, quotient, product, difference
-_DRAWS = 8
+DRAWS = 8
 DEVIATIONS = 4  # standard deviations; among a million values one is beyond 4.9
 
 
@@ -60,7 +60,7 @@ Values = dict[str, torch.Tensor]
 
 
 @torch.inference_mode()
-def spread(evaluate: Callable[[Rounding], Values], draws: int = _DRAWS) -> Values:
+def spread(evaluate: Callable[[Rounding], Values], draws: int = DRAWS) -> Values:
     """Return how far rounding may move each value, element by element.
 
     Args:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conditioning import DEVIATIONS, UNIT
+from conditioning import DEVIATIONS, DRAWS, UNIT
 from golden_arrays import Arrays, close, close_norm, same_winner
 from golden_parts import draws_of, expansion, point_field, salience
 from lightning_fabric import Fabric
@@ -171,15 +171,17 @@ def parameters_of(training: FieldTraining, grid: torch.Tensor) -> dict[str, torc
     }
 
 
-def gradient_spread(a: Arrays, draws: int = 8) -> dict[str, float]:
+@pytest.fixture(scope="module")
+def spread(golden) -> dict[str, float]:
     """Return how far rounding may move each gradient, as a norm.
 
     Sums that all but cancel round by more than their size tells: the bias before a softmax. The
     plain step runs on parameters that differ in their last bits, which rounds everything anew.
     """
+    a = golden("mini_step")
     found: dict[str, list[torch.Tensor]] = {}
     generator = torch.Generator().manual_seed(0)
-    for _ in range(draws):
+    for _ in range(DRAWS):
         moved = {
             key: value * (1 + UNIT * torch.randn(value.shape, generator=generator))
             if key.startswith("param_")
@@ -194,12 +196,14 @@ def gradient_spread(a: Arrays, draws: int = 8) -> dict[str, float]:
             found.setdefault(key, []).append(parameter.grad)
     gradients = {key: torch.stack(values) for key, values in found.items()}
     return {
-        key: DEVIATIONS * float((g - g.mean(0)).norm()) / (draws - 1) ** 0.5
+        key: DEVIATIONS * float((g - g.mean(0)).norm()) / (DRAWS - 1) ** 0.5
         for key, g in gradients.items()
     }
 
 
-def test_stage_1(step: tuple[Arrays, FieldTraining, torch.Tensor]) -> None:
+def test_stage_1(
+    step: tuple[Arrays, FieldTraining, torch.Tensor], spread: dict[str, float]
+) -> None:
     a, training, grid = step
     batch = FieldBatch(items_of(a), phase=0)
     with torch.no_grad():
@@ -222,7 +226,6 @@ def test_stage_1(step: tuple[Arrays, FieldTraining, torch.Tensor]) -> None:
         close(losses[name], a[key])
     losses["total"].backward()
     learned = parameters_of(training, grid)
-    spread = gradient_spread(a)
     assert {f"param_{key}" for key in learned} == {key for key in a if key.startswith("param_")}
     for key, parameter in learned.items():
         expected = a[f"grad_{key}"].view_as(parameter)
