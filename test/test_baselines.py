@@ -117,7 +117,9 @@ def test_frames_are_chosen_by_number() -> None:
 
 def test_damaged_grids_name_their_file(tmp_path: Path) -> None:
     drive = OccupancyDrive(tmp_path)
-    with pytest.raises(InputError, match="has no grids: neither occupancy/NNNNNNNNNN.npz nor voxels/"):
+    with pytest.raises(
+        InputError, match="has no grids: neither occupancy/NNNNNNNNNN.npz nor voxels/"
+    ):
         drive.frames()
     folder = tmp_path / "occupancy"
     folder.mkdir()
