@@ -555,6 +555,25 @@ def test_the_module_runs_as_a_program_and_survives_a_closed_pipe():
     assert closed.stderr == b""
 
 
+def test_a_folder_that_pytorch_cannot_make_is_named_with_its_variable(tmp_path):
+    """Nothing that a user could look for has "Permission denied" as its cause alone."""
+    taken = tmp_path / "taken"
+    taken.touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "scenedino_ros.cli", "convert", "seg.pt", "-o", "out.safetensors"],
+        cwd=ROOT,
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(taken / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"scenedino convert: PyTorch cannot be loaded ([Errno 20] Not a directory: "
+        f"'{taken / 'cache'}'); set TORCHINDUCTOR_CACHE_DIR or TMPDIR to a folder that is writable"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.torch_cache import is_of_compiler, unloadable
 
 SUBCOMMANDS = (
     Subcommand(
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         where = f": {error.filename}" if error.filename else ""
-        print(f"{name}: {reason}{where}", file=sys.stderr)
+        said = unloadable(error) if is_of_compiler(error) else f"{reason}{where}"
+        print(f"{name}: {said}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 130

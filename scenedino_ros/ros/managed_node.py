@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.core.config import NodeSettings
-from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.ros.calibration_topic import CalibrationTopic
 from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
 from scenedino_ros.ros.from_msg import stamp_ns
@@ -28,6 +28,7 @@ from scenedino_ros.ros.statistics import FrameStatistics, Snapshot
 from scenedino_ros.ros.transform_source import TransformSource
 from scenedino_ros.ros.view_frame import ViewFrame
 from scenedino_ros.ros.worker import FrameWorker, SkipLog
+from scenedino_ros.torch_cache import unloadable
 
 _IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -106,10 +107,7 @@ class SceneDinoNode(LifecycleNode):
             try:
                 from scenedino_ros.ros.processor import FrameProcessor, load_predictor
             except OSError as error:  # PyTorch's compiler makes its folder when it is imported
-                raise InputError(
-                    f"PyTorch cannot be loaded ({error}); set TORCHINDUCTOR_CACHE_DIR or TMPDIR "
-                    "to a folder that is writable"
-                ) from error
+                raise unloadable(error) from error
 
             self._start_times.mark("PyTorch")
             logger = self.get_logger()
