@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -665,6 +666,23 @@ def test_a_run_leaves_everything_in_its_folder(material, tmp_path):
         assert counts[f"/scenedino/{topic}"] == 3
     assert counts["/scenedino/markers"] >= 3
     assert counts["/diagnostics"] >= 2
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_images_that_are_left_out_are_told_at_the_end(material, tmp_path):
+    """The others are played all the same."""
+    shutil.copytree(material / "images", tmp_path / "images")
+    (tmp_path / "images" / "0001b.png").write_bytes(b"no picture")
+    images = ("--images", str(tmp_path / "images"), "--pictures", "0")
+    checkpoint = ("--checkpoint", str(material / "tiny.safetensors"))
+    demo = start_demo(material, tmp_path / "out", *checkpoint, *images)
+    out, errors = demo.communicate(timeout=2 * DEADLINE)
+    assert demo.returncode == 1, out + errors
+    assert "0001b.png" in errors
+    assert out.splitlines()[-1] == "error: 1 of 4 images are left out"
+    values = json.loads((tmp_path / "out/latest/report.json").read_text(encoding="utf-8"))
+    assert (values["images"]["processed"], values["problems"]) == (3, [])
 
 
 @pytest.mark.ros

@@ -34,6 +34,7 @@ class Drive:
         images: Number of images.
         rate_hz: Images per second of the recording, from the first ones.
         body_frame: Frame for grids with body axes (x forward, y left, z up), if known.
+        left_out: Number of images that could not be recorded.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Drive:
     images: int
     rate_hz: float
     body_frame: str = ""
+    left_out: int = 0
 
 
 def find_drive(

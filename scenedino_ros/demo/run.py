@@ -74,6 +74,10 @@ class Run:
             log = self._folder / "logs" / "node.log"
             self._console.print(f"error: {nothing} ({log})", style="bold red", markup=False)
             return 1
+        if left_out := self._drive.left_out:
+            count = f"{left_out} of {left_out + self._drive.images}"
+            self._console.print(f"error: {count} images are left out", style="bold red")
+            return 1
         return 0
 
     def _prepare(self) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder, make_cache_folder
@@ -181,7 +182,8 @@ def _from_images(args: argparse.Namespace, run: Path, progress: Progress) -> Dri
         print(sentence, file=sys.stderr)
     if left_out:
         print(f"{len(left_out)} of {len(folder.paths)} images are left out", file=sys.stderr)
-    return find_drive(run / INPUT, name=args.images.name)
+    drive = find_drive(run / INPUT, name=args.images.name)
+    return replace(drive, left_out=len(left_out))
 
 
 def _calibration(args: argparse.Namespace, width: int, height: int) -> CalibratedCamera:
