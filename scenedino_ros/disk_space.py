@@ -19,8 +19,12 @@ def bytes_in_words(count: float) -> str:
 
 def free_bytes(folder: Path) -> int:
     """Return how much may be written into a folder, which need not be there yet."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(existing_folder(folder)).free
+
+
+def existing_folder(folder: Path) -> Path:
+    """Return a folder itself, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def bytes_on_disk(folder: Path) -> int:

@@ -11,6 +11,7 @@ from small_fields import NEARBY, Tokens, with_store
 
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from train import depth_hints
 from train.depth_hints import DepthHints
 from train.field_batch import FieldBatch
 from train.field_data import FieldData
@@ -100,6 +101,21 @@ def test_a_moving_camera_says_nothing_of_what_it_sees_once(tmp_path: Path, drive
     assert not first[:, 0].any()
     assert not first[0].any()
     assert middle[20:40, 60:100].mean() > 0.9
+
+
+@pytest.mark.parametrize("drive", ["stereo", "mono"])
+def test_matching_once_does_what_a_hint_takes_and_keeps_nothing(
+    tmp_path: Path, drives, drive: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hints = DepthHints(tmp_path, FrameStore(drives[drive]), RANGE)
+    done = []
+    for name in ("pair_depth", "plane_sweep", "agreeing_depth"):
+        work = getattr(depth_hints, name)
+        monkeypatch.setattr(depth_hints, name, lambda *a, n=name, w=work: done.append(n) or w(*a))
+    hints.match_once("camera_00", 4)
+    assert done == {"stereo": ["pair_depth"], "mono": ["plane_sweep", "agreeing_depth"]}[drive]
+    assert not list(tmp_path.rglob("*.npy"))
+    assert len(hints.missing("camera_00")) == N_FRAMES
 
 
 def test_interrupted_hints_are_taken_up(tmp_path: Path, drives) -> None:

@@ -1,7 +1,10 @@
 """What long work tells before and while it runs: bytes, room on the disk, time left."""
 
+import itertools
+import re
 import shutil
 from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from recorded_rig import PERIOD, START, T_world_body, write_rig
 from test_kitti360_to_bag import write_official
 
 from scenedino_ros import disk_space
-from scenedino_ros.cli import progress
+from scenedino_ros.cli import index, kitti360_to_bag, progress, synthesize
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.datasets.conversion import kitti360_bytes
@@ -17,9 +20,10 @@ from scenedino_ros.datasets.kitti360 import find_drives, read_drive
 from scenedino_ros.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
 from scenedino_ros.recordings.build import build_frame_store
 from scenedino_ros.recordings.frame_store import FrameStore
-from scenedino_ros.recordings.frame_store_writer import store_bytes
+from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter, frames_done, store_bytes
 from scenedino_ros.recordings.motion import speed_problem
 from scenedino_ros.recordings.recording import Recording
+from scenedino_ros.synthesis.dataset import SyntheticDataset
 from train.frame_arrays import FrameArray, array_name
 
 SIZE = ["--image-size", "16x48"]
@@ -68,6 +72,125 @@ def test_sizes_of_stores(tmp_path):
     arrays = [np.load(f) for k in ("image", "label", "depth") for f in store.path.glob(f"{k}_*")]
     assert len(arrays) == 6
     assert store_bytes((16, 48), 5, 2, 2, 2) == sum(array.nbytes for array in arrays)
+
+
+# The time before the start
+
+
+def test_the_time_ahead_is_that_of_a_few_items_times_their_number(monkeypatch):
+    now, tried = [0.0], []
+
+    def attempt(numbers: range) -> None:
+        tried.append(numbers)
+        now[0] += 2.0 * len(numbers)
+
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert progress.about(progress.seconds_ahead(76_000, attempt)) == ", about 42.2 h"
+    assert tried == [range(38_000, 38_001), range(38_001, 38_002)]
+    assert progress.about(progress.seconds_ahead(900, attempt, few=8)) == ", about 30 min"
+    assert [len(numbers) for numbers in tried[2:]] == [8, 8]
+    # Never more than there are, and none where it would be over as soon.
+    assert progress.seconds_ahead(20, attempt, few=64) == 40.0
+    assert tried[-1] == range(15, 20)
+    del tried[:]
+    assert progress.seconds_ahead(19, attempt) == progress.seconds_ahead(0, attempt) == 0.0
+    assert progress.seconds_ahead(99, attempt, at_least=100) == 0.0
+    assert tried == []
+    assert progress.about(0.0) == ""
+    assert progress.about(0.2) == ", about 1 s"
+
+
+@pytest.fixture
+def slow_clock(monkeypatch):
+    """Let a minute pass from each look at the clock to the next, while a few items are tried."""
+    ticks = itertools.count(0, 60)
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+
+    def try_from(module, name: str, at_least: int) -> None:
+        def timed(*arguments, **words):
+            with monkeypatch.context() as patch:
+                patch.setattr(progress, "time", clock)
+                return progress.seconds_ahead(*arguments, **{**words, "at_least": at_least})
+
+        monkeypatch.setattr(module, name, timed)
+
+    return try_from
+
+
+def test_index_tells_the_time(tmp_path, capsys, slow_clock):
+    slow_clock(index, "seconds_ahead", 20)
+    for name, frames in (("one", 24), ("two", 6), ("three", 30)):
+        write_rig(tmp_path / name, frames, with_maps=True)
+    output = ["-o", str(tmp_path / "one.store"), "--workers", "4", *SIZE]
+    assert main(["index", str(tmp_path / "one"), *output]) == 0
+    # Four frames take a minute.
+    told = r"store: 24 frames of 2 cameras at 16x48, [0-9.]+ kB, about 6 min; [0-9.]+ GB free\n"
+    assert re.search(told, capsys.readouterr().out)
+    assert main(["index", str(tmp_path / "one"), "--check", *SIZE]) == 0
+    assert "about" not in capsys.readouterr().out  # nothing will be done
+    # Of several, the time of all that are left is told, too; they are read before.
+    paths = [str(tmp_path / name) for name in ("one", "two", "three")]
+    assert main(["index", *paths, "-o", str(tmp_path / "stores"), *output[2:]]) == 0
+    out = capsys.readouterr().out
+    assert len(re.findall(r", about \d+ min; ", out)) == 2  # six frames are done at once
+    assert re.findall(r"with the recordings after it, about (\d+) min", out) == ["15"]
+
+
+def test_the_time_is_that_of_the_frames_an_interrupted_store_lacks(
+    tmp_path, capsys, slow_clock, monkeypatch
+):
+    slow_clock(index, "seconds_ahead", 20)
+    write_rig(tmp_path / "bag", 30)
+    stored, store = FrameStoreWriter.stored, tmp_path / "store"
+
+    def stop(writer: FrameStoreWriter, frame: int) -> None:
+        if frame >= 6:
+            raise KeyboardInterrupt
+        stored(writer, frame)
+
+    with monkeypatch.context() as patch, Recording(tmp_path / "bag") as recording:
+        patch.setattr(FrameStoreWriter, "stored", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_frame_store(recording, store, (16, 48))
+    assert frames_done(store) == 6
+    assert frames_done(tmp_path / "other") == 0
+    arguments = ["index", str(tmp_path / "bag"), "-o", str(store), "--workers", "4", *SIZE]
+    assert main(arguments) == 0
+    assert ", about 6 min; " in capsys.readouterr().out  # 24 frames, four a minute
+
+
+def test_kitti360_to_bag_tells_the_time(tmp_path, capsys, slow_clock):
+    slow_clock(kitti360_to_bag, "seconds_ahead", 4)
+    write_official(tmp_path / "official")
+    arguments = ["kitti360-to-bag", str(tmp_path / "official"), "-o", str(tmp_path / "bags")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"6 frames of 1 drives: about [0-9.]+ kB to write, about 6 min; ", out)
+    # What was written to see how long it takes is gone.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bags", "official"]
+    assert len(list((tmp_path / "bags").iterdir())) == 1
+    assert main(arguments) == 0
+    assert "about 0 bytes to write; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("workers", "minutes"), [(1, 6), (4, 3)])
+def test_synthesize_tells_the_time(
+    tmp_path, capsys, slow_clock, monkeypatch, workers: int, minutes: int
+):
+    """By the frames of each process, of which there are two at most on two cores."""
+    slow_clock(synthesize, "seconds_ahead", 1)
+    monkeypatch.setattr(synthesize.os, "cpu_count", lambda: 2)
+    rendered = []
+    monkeypatch.setattr(
+        SyntheticDataset, "render_some", lambda *a, **words: rendered.append((*a[1:], words))
+    )
+    monkeypatch.setattr(SyntheticDataset, "make", lambda *_, **__: 0)
+    arguments = ["synthesize", str(tmp_path), "--seeds", "4,5", "--frames", "3"]
+    assert main([*arguments, "--workers", str(workers)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"6 frames to render, about [0-9.]+ MB, about {minutes} min; ", out)
+    assert {entry[0] for entry in rendered} == {4}
+    assert all(entry[2:] == (("bags",), {"voxels": True}) for entry in rendered)
 
 
 # Progress without a terminal
@@ -149,8 +272,8 @@ def test_synthetic_drives_are_weighed(tmp_path, small_disk, capsys):
     assert "20 frames to render, about 37.2 MB; 1.0 MB free in" in out
     assert "the drives will take about 37.2 MB, but only 1.0 MB are free" in err
     assert main([*arguments, "--write", "folders"]) == 2
-    # Half of it are voxels of every fifth frame.
-    assert "20 frames to render, about 92.7 MB" in capsys.readouterr().out
+    # Half of it are voxels of every fifth frame, a sixth are scans.
+    assert "20 frames to render, about 113.3 MB" in capsys.readouterr().out
 
 
 def test_several_recordings_are_indexed_in_one_go(tmp_path, capsys, small_disk):

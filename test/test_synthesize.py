@@ -41,6 +41,7 @@ raycast = pytest.importorskip("scenedino_ros.synthesis.raycast")
 record = pytest.importorskip("scenedino_ros.synthesis.record")
 render = pytest.importorskip("scenedino_ros.synthesis.render")
 rig = pytest.importorskip("scenedino_ros.synthesis.rig")
+volume = pytest.importorskip("scenedino_ros.synthesis.volume")
 
 SMALL = render.RenderSettings(rig.RigSettings(width=96, fisheye_width=96), rays_per_pixel=1)
 SETTINGS = dataset.DatasetSettings(frames=6, render=SMALL)
@@ -129,6 +130,22 @@ def test_maps_of_classes_and_depth_are_not_taken_for_images(made):
         find_drive(made.bag(3))
     assert "label" not in str(refused.value)
     assert "depth" not in str(refused.value)
+
+
+def test_scans_and_voxels_are_weighed_as_they_are_written(made):
+    """Those of the first frame and the sixth, however few frames there are."""
+    sizes = {file: len(content) for file, content in files(made.kitti360).items()}
+    scans = [size for file, size in sizes.items() if file.endswith(".bin")]
+    voxels = sum(s for f, s in sizes.items() if f.endswith((".label", ".invalid", ".npy")))
+    told = [
+        volume.rendered_bytes(SMALL, ("folders",), [numbers], voxels=with_voxels)
+        for numbers in (range(1), range(6))
+        for with_voxels in (False, True)
+    ]
+    assert told[1] - told[0] == pytest.approx(voxels / 2, rel=1e-3)  # but for headers
+    assert told[3] - told[2] == pytest.approx(voxels, rel=1e-3)
+    # The sky is wider over this plain street than over others: fewer beams return.
+    assert np.mean(scans) < volume._SCAN < lidar.BEAMS * lidar.COLUMNS * 16
 
 
 def test_folders_are_read_as_a_drive_of_kitti360(made):

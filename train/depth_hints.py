@@ -72,6 +72,23 @@ class DepthHints:
             self._array(camera).write(frame, depth * to_distance)
             yield 1
 
+    def match_once(self, camera: str, frame: int) -> None:
+        """Match one image as `fill` does for each, and keep nothing, to see how long it takes.
+
+        `fill` sweeps each image once, though the neighbours of one take part in its check: here
+        it stands in for them.
+        """
+        partner = self._partner(camera)
+        if partner:
+            self._matched(camera, *partner, frame)
+            return
+        depth, T_world_cam = self._sweep(camera, frame), self._store.T_world_cam(camera, frame)
+        others = [
+            (depth, self._store.T_world_cam(camera, other))
+            for other in self._neighbours(frame, _CHECK_STEPS)
+        ]
+        agreeing_depth(depth, T_world_cam, others, self._store.cameras[camera].K_norm)
+
     def _array(self, camera: str, ending: str = "") -> FrameArray:
         name = array_name(camera, ending)
         if name not in self._arrays:
@@ -114,13 +131,14 @@ class DepthHints:
         """Return the z-depth of an image before it is compared with that of others."""
         array = self._array(camera, "_raw")
         if not array.has(frame):
-            sources = [
-                self._gray(camera, other) for other in self._neighbours(frame, _SOURCE_STEPS)
-            ]
-            K_norm = self._store.cameras[camera].K_norm
-            depth = plane_sweep(self._gray(camera, frame), sources, K_norm, self._range)
-            array.write(frame, depth)
+            array.write(frame, self._sweep(camera, frame))
         return array.read(frame).astype(np.float32)
+
+    def _sweep(self, camera: str, frame: int) -> np.ndarray:
+        """Return the z-depth of an image by matching it with its neighbours in time."""
+        sources = [self._gray(camera, other) for other in self._neighbours(frame, _SOURCE_STEPS)]
+        K_norm = self._store.cameras[camera].K_norm
+        return plane_sweep(self._gray(camera, frame), sources, K_norm, self._range)
 
     def _gray(self, camera: str, frame: int) -> GrayView:
         image = np.array(self._store.image(camera, frame))

@@ -14,7 +14,7 @@ from train.field_items import View
 from train.frame_arrays import FrameArray, array_name, drive_key
 
 Encode = Callable[[torch.Tensor], list[torch.Tensor]]
-_BATCH = 4
+BATCH = 4
 _TAPS = 4
 
 
@@ -49,16 +49,20 @@ class FeatureCache:
 
     def fill(self, views: list[View], mirrored: bool, encode: Encode) -> Iterable[int]:
         """Compute the taps of views that are missing; yields how many after each batch."""
-        for start in range(0, len(views), _BATCH):
-            batch = views[start : start + _BATCH]
-            images = np.stack([self._store.image(v.camera, v.frame) for v in batch])
-            tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-            if mirrored:
-                tensor = tensor.flip(-1)
-            taps = torch.stack(encode(tensor), dim=1).half().cpu().numpy()
+        for start in range(0, len(views), BATCH):
+            batch = views[start : start + BATCH]
+            taps = self.taps_of(batch, mirrored, encode)
             for view, values in zip(batch, taps, strict=True):
                 self._array(view, mirrored).write(view.frame, values)
             yield len(batch)
+
+    def taps_of(self, views: list[View], mirrored: bool, encode: Encode) -> np.ndarray:
+        """Return the (N, 4, C, rows, columns) float16 taps of views without keeping them."""
+        images = np.stack([self._store.image(v.camera, v.frame) for v in views])
+        tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        if mirrored:
+            tensor = tensor.flip(-1)
+        return torch.stack(encode(tensor), dim=1).half().cpu().numpy()
 
     def _array(self, view: View, mirrored: bool) -> FrameArray:
         key = (view.camera, mirrored)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from scenedino_ros.cli.progress import counting
+from scenedino_ros.cli.progress import about, counting, seconds_ahead
 from scenedino_ros.core.encoder import Encoder
 from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
-from train.feature_cache import cache_bytes
+from train.feature_cache import BATCH, cache_bytes
 from train.field_data import FieldData
 from train.field_settings import FieldSettings
 
@@ -27,7 +27,14 @@ def fill_hints(data: FieldData, folder: Path) -> None:
     if not total:
         return
     needed = sum(hints.missing_bytes(camera) for hints, camera, _ in data.missing_hints())
-    _check_disk(f"depth hints of {total} images", folder, needed, "--data.hints")
+    jobs = [(h, camera, f) for h, camera, _ in data.missing_hints() for f in h.missing(camera)]
+
+    def match(numbers: range) -> None:
+        for hints, camera, frame in jobs[numbers.start : numbers.stop]:
+            hints.match_once(camera, frame)
+
+    seconds = seconds_ahead(total, match)
+    _check_disk(f"depth hints of {total} images", folder, needed, "--data.hints", seconds)
     with counting("matched", "images") as count:
         for done, _ in enumerate(data.fill_hints(), start=1):
             count(done, total)
@@ -51,27 +58,34 @@ def fill_features(
     if not total:
         return
     needed = cache_bytes(settings.model.backbone, settings.model.image_size, total)
-    _check_disk(f"encoder features of {total} images", folder, needed, "--encoder.cache")
     device = encoder.mean.device
     encoder.eval()
-    with (
-        torch.no_grad(),
-        torch.autocast(
-            device.type, torch.bfloat16, enabled=settings.run.precision == "bf16-mixed"
-        ),
-        counting("encoded", "images") as count,
-    ):
+    mixed = settings.run.precision == "bf16-mixed"
+
+    def encode(images: torch.Tensor) -> list[torch.Tensor]:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            return encoder(images.to(device))
+
+    cache, views, mirrored = max(data.uncached(), key=lambda missing: len(missing[1]))
+
+    def encode_some(numbers: range) -> None:
+        cache.taps_of([views[number % len(views)] for number in numbers], mirrored, encode)
+
+    seconds = seconds_ahead(total, encode_some, few=BATCH)
+    what = f"encoder features of {total} images"
+    _check_disk(what, folder, needed, "--encoder.cache", seconds)
+    with counting("encoded", "images") as count:
         done = 0
-        for new in data.fill_caches(lambda images: encoder(images.to(device))):
+        for new in data.fill_caches(encode):
             done += new
             count(done, total)
 
 
-def _check_disk(what: str, folder: Path, needed: int, setting: str) -> None:
+def _check_disk(what: str, folder: Path, needed: int, setting: str, seconds: float) -> None:
     """Say what is written before the first step, and refuse where the disk has no room for it."""
     print(
-        f"{what}, once: {bytes_in_words(needed)}; {bytes_in_words(free_bytes(folder))} free in "
-        f"{folder}",
+        f"{what}, once: {bytes_in_words(needed)}{about(seconds)}; "
+        f"{bytes_in_words(free_bytes(folder))} free in {folder}",
         file=sys.stderr,
         flush=True,
     )

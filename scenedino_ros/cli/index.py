@@ -11,12 +11,14 @@ import argparse
 import os
 import re
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from scenedino_ros.cli.progress import counting, telling
+from scenedino_ros.cli.progress import about, counting, seconds_ahead, telling
 from scenedino_ros.cli.tables import print_whole
 from scenedino_ros.cli.values import image_size, not_negative, numbers, positive
 from scenedino_ros.core.errors import InputError, SceneDinoError
@@ -24,6 +26,7 @@ from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.frame_store import FrameStore
+    from scenedino_ros.recordings.frames import FrameList
     from scenedino_ros.recordings.pose_source import PoseSource
     from scenedino_ros.recordings.recording import Recording
 
@@ -152,8 +155,7 @@ def run(options: argparse.Namespace) -> int:
     if len(options.recordings) == 1:
         return _index(options.recordings[0], options.output, poses, options)
     targets = _targets(options.recordings, options.output)
-    if not options.check:
-        _tell_sum(targets, options)
+    left = {} if options.check else _tell_sum(targets, options)
     failed = []
     incomplete = False
     for recording, store in targets.items():
@@ -162,11 +164,14 @@ def run(options: argparse.Namespace) -> int:
             if store is not None and _is_done(recording, store, options):
                 print(f"{store} is complete already")
                 continue
-            incomplete |= bool(_index(recording, store, poses, options))
+            frames_left = sum(left.values())
+            incomplete |= bool(_index(recording, store, poses, options, frames_left))
         except (SceneDinoError, OSError) as error:
             failed.append(recording)
             where = "" if str(recording) in str(error) else f"{recording}: "
             print(f"scenedino index: {where}{error}", file=sys.stderr, flush=True)
+        finally:
+            left.pop(recording, None)
     names = f": {', '.join(map(str, failed))}" if failed else ""
     print(f"{len(failed)} of {len(targets)} recordings cannot be used{names}")
     return 1 if failed or incomplete else 0
@@ -197,11 +202,15 @@ def _is_done(recording: Path, store: Path, options: argparse.Namespace) -> bool:
     return store.exists() and is_store_of(store, recording, size, part, body, _names(options))
 
 
-def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> None:
-    """Say what all stores will take at most, and refuse where the disk has no room for it."""
+def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> dict[Path, int]:
+    """Say what all stores will take at most, and refuse where the disk has no room for it.
+
+    Returns:
+        Up to how many frames the store of each recording will get.
+    """
     from scenedino_ros.recordings.build import expected_store
 
-    frames = needed = 0
+    frames, needed = dict.fromkeys(targets, 0), 0
     with counting("recordings looked at") as progress:
         for done, (recording, store) in enumerate(targets.items(), start=1):
             if store is not None and not store.exists():
@@ -211,30 +220,40 @@ def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> 
                     )
                 except (SceneDinoError, OSError):  # told at its turn
                     found = (0, 0)
-                frames, needed = frames + found[0], needed + found[1]
+                frames[recording], needed = found[0], needed + found[1]
             progress(done, len(targets))
     print(
-        f"up to {frames} frames of {len(targets)} recordings, {bytes_in_words(needed)} at "
-        f"{_size(options)}; {bytes_in_words(free_bytes(options.output))} free in "
-        f"{options.output}",
+        f"up to {sum(frames.values())} frames of {len(targets)} recordings, "
+        f"{bytes_in_words(needed)} at {_size(options)}; "
+        f"{bytes_in_words(free_bytes(options.output))} free in {options.output}",
         flush=True,
     )
     check_space(options.output, needed, "the frame stores", _REMEDY)
+    return frames
 
 
 def _index(
-    path: Path, output: Path | None, poses: "PoseSource", options: argparse.Namespace
+    path: Path,
+    output: Path | None,
+    poses: "PoseSource",
+    options: argparse.Namespace,
+    frames_left: int = 0,
 ) -> int:
-    """Tell what a recording holds, and write its frame store; return the exit code."""
+    """Tell what a recording holds, and write its frame store; return the exit code.
+
+    With the frames of this recording and those after it, their time is told, too.
+    """
     from scenedino_ros.recordings.build import build_frame_store, planned_bytes
+    from scenedino_ros.recordings.frame_store_writer import frames_done
     from scenedino_ros.recordings.frames import common_frames
     from scenedino_ros.recordings.motion import motion_problems
     from scenedino_ros.recordings.pose_source import find_poses
     from scenedino_ros.recordings.recording import Recording
 
-    names = _names(options)
+    names, start = _names(options), time.monotonic()
     with counting("messages") as progress:
         recording = Recording(path, progress=progress)
+    reading_s = time.monotonic() - start
     with recording:
         _print_cameras(recording)
         print("".join(f"not read: {topic}\n" for topic in recording.not_read), end="")
@@ -249,12 +268,22 @@ def _index(
         if options.frames:
             frames = frames.part(*options.frames)
         needed = planned_bytes(cameras, len(frames), options.image_size)
-        free = "" if output is None else f"; {bytes_in_words(free_bytes(output))} free"
+        to_do, seconds, free = 0, 0.0, ""
+        if output is not None:
+            to_do = len(frames) - frames_done(output)
+            seconds = seconds_ahead(
+                to_do, _making(recording, frames, options), few=max(options.workers, 4)
+            )
+            free = f"{about(seconds)}; {bytes_in_words(free_bytes(output))} free"
         print(
             f"store: {len(frames)} frames of {len(cameras)} cameras at {_size(options)}, "
             f"{bytes_in_words(needed)}{free}",
             flush=True,
         )
+        others = frames_left - len(frames)
+        if seconds and others > 0:
+            per_frame = seconds / to_do + reading_s / len(frames)
+            print(f"with the recordings after it{about(seconds + others * per_frame)}", flush=True)
         if output is None:
             return 1 if problems else 0
         with counting("frames") as progress:
@@ -274,6 +303,23 @@ def _index(
             )
     _print_store(store)
     return 0
+
+
+def _making(
+    recording: "Recording", frames: "FrameList", options: argparse.Namespace
+) -> Callable[[range], None]:
+    """Return what makes some frames of the store and keeps none."""
+    from scenedino_ros.recordings.build import frames_in_memory
+
+    return frames_in_memory(
+        recording,
+        frames,
+        options.image_size,
+        body_frame=options.body_frame,
+        fisheye_rotation_deg=options.fisheye_rotation,
+        fit=options.fit,
+        workers=options.workers,
+    )
 
 
 def _names(options: argparse.Namespace) -> list[str]:

@@ -8,15 +8,25 @@ interrupted conversion is taken up by the same command.
 """
 
 import argparse
+import os
 import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenedino_ros.cli.progress import counting
+from scenedino_ros.cli.progress import about, counting, seconds_ahead
 from scenedino_ros.cli.values import positive
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
+from scenedino_ros.disk_space import (
+    bytes_in_words,
+    bytes_on_disk,
+    check_space,
+    existing_folder,
+    free_bytes,
+)
 
 if TYPE_CHECKING:
     from scenedino_ros.datasets.kitti360 import Kitti360Drive
@@ -98,16 +108,20 @@ def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> N
     from scenedino_ros.datasets.conversion import kitti360_bytes
     from scenedino_ros.ros.bag_split_writer import partial_path
 
-    needed = 0
+    needed, to_do = 0, 0.0
     for drive in drives:
         path = options.output / drive.name
         if not path.exists():
-            done = bytes_on_disk(partial_path(path))
-            needed += max(kitti360_bytes(drive, **_parts(options)) - done, 0)
+            whole = kitti360_bytes(drive, **_parts(options))
+            missing = max(whole - bytes_on_disk(partial_path(path)), 0)
+            needed, to_do = needed + missing, to_do + len(drive.frames) * missing / whole
+    free, seconds = free_bytes(options.output), 0.0
+    if needed <= free:
+        seconds = seconds_ahead(round(to_do), _writing(drives, options), few=4)
     frames = sum(len(drive.frames) for drive in drives)
     print(
-        f"{frames} frames of {len(drives)} drives: about {bytes_in_words(needed)} to write; "
-        f"{bytes_in_words(free_bytes(options.output))} free in {options.output}",
+        f"{frames} frames of {len(drives)} drives: about {bytes_in_words(needed)} to write"
+        f"{about(seconds)}; {bytes_in_words(free)} free in {options.output}",
         flush=True,
     )
     check_space(
@@ -116,6 +130,27 @@ def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> N
         "the recordings",
         "choose another folder, fewer drives (--drive) or --cameras, or --no-scans",
     )
+
+
+def _writing(
+    drives: list["Kitti360Drive"], options: argparse.Namespace
+) -> Callable[[range], None]:
+    """Return what writes some frames of the longest drive to the disk, and removes them."""
+    from scenedino_ros.datasets.conversion import bag_from_kitti360
+
+    drive = max(drives, key=lambda drive: len(drive.frames))
+    disk = existing_folder(options.output)
+
+    def write(numbers: range) -> None:
+        chosen = sorted({drive.frames[number % len(drive.frames)] for number in numbers})
+        few = replace(drive, stamps_ns={number: drive.stamps_ns[number] for number in chosen})
+        with tempfile.TemporaryDirectory(prefix=".frames_", dir=disk) as folder:
+            bag_from_kitti360(few, Path(folder) / drive.name, **_parts(options))
+            for file in (Path(folder) / drive.name).iterdir():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+
+    return write
 
 
 def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:

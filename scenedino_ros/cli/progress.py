@@ -64,6 +64,35 @@ def counting(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
+def seconds_ahead(
+    count: int, attempt: Callable[[range], object], *, few: int = 1, at_least: int = 20
+) -> float:
+    """Return about how many seconds like items will take, by trying a few before the first.
+
+    They are tried in a row in the middle, because a beginning may not be like the rest. As many
+    before them are not timed: they load and prepare what the others find ready.
+
+    Args:
+        count: How many items there are.
+        attempt: Does the items of these numbers as they will be done, and keeps nothing.
+        few: How many are timed, such as those that will be done at the same time.
+        at_least: Fewer items are done sooner than it would help to know; 0 is returned.
+    """
+    if count < at_least:
+        return 0.0
+    few = max(min(few, count // 4), 1)
+    first = count // 2
+    attempt(range(first, first + few))
+    start = time.monotonic()
+    attempt(range(first + few, first + 2 * few))
+    return (time.monotonic() - start) * count / few
+
+
+def about(seconds: float) -> str:
+    """Return ``, about 5.3 h`` for a line that tells how much there is to do; empty for 0."""
+    return f", about {time_in_words(max(seconds, 1))}" if seconds else ""
+
+
 def time_in_words(seconds: float) -> str:
     """Return a duration such as ``2.1 h``, ``35 min`` or ``12 s``."""
     if seconds >= 5400:

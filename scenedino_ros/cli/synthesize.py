@@ -8,6 +8,8 @@ goes on where it was stopped.
 """
 
 import argparse
+import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scenedino_ros.cli.progress import time_in_words
+from scenedino_ros.cli.progress import about, seconds_ahead, time_in_words
 from scenedino_ros.cli.values import positive
 from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
 
@@ -32,6 +34,7 @@ examples:
   scenedino synthesize streets --seeds 900-903 --frames 50 --write bags folders
 """
 _TELL_SECONDS = 30.0  # between lines where there is no terminal
+_WORTH_TRYING = 100  # frames per process, to render two of them only to see how long it takes
 _FIRST_FEW = 5  # frames, after which the time left is told if it is minutes
 _CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
 
@@ -131,18 +134,37 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> None:
     """Say what the drives will take, and refuse where the disk has no room for them."""
-    from scenedino_ros.synthesis.volume import frame_bytes
+    from scenedino_ros.synthesis.volume import rendered_bytes
 
     voxels = not arguments.no_voxels
-    frames = dataset.missing(arguments.seeds, arguments.write, voxels=voxels)
-    needed = frames * frame_bytes(dataset.settings.render, arguments.write, voxels=voxels)
+    missing = dataset.missing(arguments.seeds, arguments.write, voxels=voxels)
+    needed = rendered_bytes(dataset.settings.render, arguments.write, missing, voxels=voxels)
+    frames = sum(map(len, missing))
+    free, seconds = free_bytes(dataset.path), 0.0
+    if needed <= free:
+        seconds = _seconds(dataset, frames, arguments)
     print(
-        f"{frames} frames to render, about {bytes_in_words(needed)}; "
-        f"{bytes_in_words(free_bytes(dataset.path))} free in {dataset.path}",
+        f"{frames} frames to render, about {bytes_in_words(needed)}{about(seconds)}; "
+        f"{bytes_in_words(free)} free in {dataset.path}",
         flush=True,
     )
     remedy = "choose another folder, fewer seeds or --frames, or a smaller --width"
     check_space(dataset.path, needed, "the drives", remedy)
+
+
+def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Namespace) -> float:
+    """Return about how long frames will take; 0 where trying one would take too long a part."""
+    from scenedino_ros.synthesis.render import usual_workers
+
+    # More processes than cores are not faster.
+    at_once = min(arguments.workers or usual_workers(), os.cpu_count() or 1)
+    return seconds_ahead(
+        math.ceil(frames / at_once),
+        lambda numbers: dataset.render_some(
+            arguments.seeds[0], numbers, arguments.write, voxels=not arguments.no_voxels
+        ),
+        at_least=_WORTH_TRYING,
+    )
 
 
 @contextmanager

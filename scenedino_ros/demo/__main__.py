@@ -17,8 +17,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments; default: those of the process.
 
     Returns:
-        Exit code: 0; 1 if a process died or images were left out; 2 if the arguments or data cannot be used; 130 after
-        Ctrl-C.
+        Exit code: 0; 1 if a process died or images were left out; 2 if the arguments or data
+        cannot be used; 130 after Ctrl-C.
     """
     args = make_parser().parse_args(argv)
     interrupt = Interrupt()

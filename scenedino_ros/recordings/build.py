@@ -1,6 +1,7 @@
 """Turns a recording into a frame store: cameras together in time, poses, network's pictures."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def build_frame_store(
     frames = common_frames(chosen, track, tolerance_s)
     if part is not None:
         frames = frames.part(*part)
-    mounted = {c.name: recording.T_body_cam(c.name, body_frame) for c in chosen}
+    mounted = _mounted(recording, chosen, body_frame)
     pictures = _pictures(chosen, mounted, image_size, fit, fisheye_rotation_deg)
     stored = {
         name: StoredCamera(name, made.K_norm, _turned(mounted[name], made.R_cam_picture))
@@ -117,6 +118,49 @@ def build_frame_store(
     ) as writer:
         _fill(writer, recording, frames, pictures, workers, progress)
     return FrameStore(path)
+
+
+def frames_in_memory(
+    recording: Recording,
+    frames: FrameList,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    *,
+    body_frame: str = BODY_FRAME,
+    fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
+    fit: str = "auto",
+    workers: int = 1,
+) -> Callable[[range], None]:
+    """Return a function that makes the pictures of some frames and keeps none: to see how long.
+
+    Args:
+        recording: The recording.
+        frames: Its frames; the function takes their numbers.
+        image_size: As the other arguments, for `build_frame_store`.
+        body_frame: Frame of the vehicle.
+        fisheye_rotation_deg: How virtual cameras are turned in MEI fisheyes.
+        fit: How images are fitted.
+        workers: Threads that decode.
+
+    Raises:
+        InputError: If a camera cannot be used.
+        TransformError: If transforms do not tell where a camera is.
+    """
+    chosen = [recording.camera(name) for name in frames.images]
+    mounted = _mounted(recording, chosen, body_frame)
+    pictures = _pictures(chosen, mounted, image_size, fit, fisheye_rotation_deg)
+
+    def make(frame: int) -> None:
+        for name, made in pictures.items():
+            image = int(frames.images[name][frame])
+            # One that cannot be decoded is dropped from the store, and told then.
+            with contextlib.suppress(InputError):
+                _make_maps(lambda *_: None, recording, name, image, made, frame)
+
+    def make_some(numbers: range) -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(make, numbers))
+
+    return make_some
 
 
 def planned_bytes(cameras: Sequence[BagCamera], n_frames: int, image_size: tuple[int, int]) -> int:
@@ -183,6 +227,12 @@ def is_store_of(
     same = all(store.source.get(key) == value for key, value in wanted.items())
     fits = tuple(store.image_size) == tuple(image_size)
     return same and fits and (not cameras or list(cameras) == list(store.cameras))
+
+
+def _mounted(
+    recording: Recording, cameras: Sequence[BagCamera], body_frame: str
+) -> dict[str, np.ndarray]:
+    return {camera.name: recording.T_body_cam(camera.name, body_frame) for camera in cameras}
 
 
 def _with_depth(cameras: Sequence[BagCamera]) -> tuple[str, ...]:
@@ -252,7 +302,7 @@ def _fill(
         try:
             for name, made in pictures.items():
                 image = int(frames.images[name][frame])
-                _store_camera(writer, recording, name, image, made, frame)
+                _make_maps(writer.put, recording, name, image, made, frame)
         except InputError as error:
             writer.drop(frame, str(error))
         else:
@@ -274,8 +324,8 @@ def _fill(
             raise
 
 
-def _store_camera(
-    writer: FrameStoreWriter,
+def _make_maps(
+    put: Callable[[str, str, int, np.ndarray], None],
     recording: Recording,
     name: str,
     image: int,
@@ -283,13 +333,13 @@ def _store_camera(
     frame: int,
 ) -> None:
     camera = recording.camera(name)
-    writer.put("image", name, frame, made.image(recording.image(name, image)))
+    put("image", name, frame, made.image(recording.image(name, image)))
     stamp = int(camera.images.stamps_ns[image])
     if camera.labels is not None:
         found = camera.labels.nearest(stamp, 0)
         if found is not None:
-            writer.put("label", name, frame, made.label(recording.label(name, found)))
+            put("label", name, frame, made.label(recording.label(name, found)))
     if camera.depths is not None and not is_fisheye(camera.calibration):
         found = camera.depths.nearest(stamp, 0)
         if found is not None:
-            writer.put("depth", name, frame, made.depth(recording.depth(name, found)))
+            put("depth", name, frame, made.depth(recording.depth(name, found)))

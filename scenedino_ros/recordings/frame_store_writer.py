@@ -50,6 +50,14 @@ def partial_store(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
+def frames_done(path: Path) -> int:
+    """Return how many frames an interrupted writer of a store has behind it."""
+    try:
+        return int(np.count_nonzero(np.load(partial_store(path) / _STATES) != _TODO))
+    except (OSError, ValueError, EOFError):
+        return 0
+
+
 class FrameStoreWriter:
     """Writes a store; a context manager. The store appears whole or not at all.
 

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,29 @@ class SyntheticDataset:
                             progress(next(done), before)
         return len(jobs)
 
-    def missing(self, seeds: Sequence[int], outputs: Sequence[str], *, voxels: bool) -> int:
-        """Return how many frames of some drives are still to be rendered, as for `make`."""
+    def missing(
+        self, seeds: Sequence[int], outputs: Sequence[str], *, voxels: bool
+    ) -> list[range]:
+        """Return the frames of each drive that are still to be rendered, as for `make`."""
         drives = [self.settings.drive(seed) for seed in seeds]
         voxels = voxels and FOLDERS in outputs
-        return sum(drive.frames - self._done(drive, outputs, voxels) for drive in drives)
+        return [range(self._done(drive, outputs, voxels), drive.frames) for drive in drives]
+
+    def render_some(
+        self, seed: int, numbers: Iterable[int], outputs: Sequence[str], *, voxels: bool
+    ) -> None:
+        """Render frames of a drive and keep nothing, to see how long it takes.
+
+        Args:
+            seed: The drive.
+            numbers: Of the frames; those beyond the last are its first ones again.
+            outputs: As for `make`, like `voxels`.
+            voxels: Fill the benchmark's grid where there is one.
+        """
+        drive, folders = self.settings.drive(seed), FOLDERS in outputs
+        for number in numbers:
+            job = (drive, number % drive.frames)
+            _render(self.settings.render, folders, voxels and folders, job)
 
     def _done(self, drive: StreetDrive, outputs: Sequence[str], voxels: bool) -> int:
         """Return how many frames of a drive need not be rendered again."""

@@ -8,7 +8,7 @@ from scenedino_ros.synthesis.raycast import SceneRenderer, rays_in_world
 
 BEAMS = 64
 _ELEVATIONS_DEG = (2.0, -24.8)  # of the highest and the lowest beam
-_COLUMNS = 1024  # directions around; the real one has twice as many at 10 turns per second
+COLUMNS = 1024  # directions around; the real one has twice as many at 10 turns per second
 MAX_RANGE = 80.0  # metres
 
 
@@ -35,7 +35,7 @@ def scan_points(renderer: SceneRenderer, T_world_velo: np.ndarray) -> np.ndarray
 def _directions() -> np.ndarray:
     """Return the (N, 3) float32 unit directions of all beams in the LiDAR's frame."""
     elevation = np.radians(np.linspace(*_ELEVATIONS_DEG, BEAMS))[:, None]
-    azimuth = np.linspace(-np.pi, np.pi, _COLUMNS, endpoint=False)
+    azimuth = np.linspace(-np.pi, np.pi, COLUMNS, endpoint=False)
     x, y = np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth)
     z = np.broadcast_to(np.sin(elevation), x.shape)
     return np.stack([x, y, z], axis=-1).reshape(-1, 3).astype(np.float32)

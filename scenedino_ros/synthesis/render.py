@@ -81,7 +81,7 @@ def in_processes(
     Raises:
         InputError: If a process was ended from outside.
     """
-    workers = min(workers or min(os.cpu_count() or 1, 4), len(jobs))
+    workers = min(workers or usual_workers(), len(jobs))
     if workers <= 1:
         yield from map(work, jobs)
         return
@@ -97,6 +97,11 @@ def in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def usual_workers() -> int:
+    """Return how many processes render if nothing else is said: one per core, at most four."""
+    return min(os.cpu_count() or 1, 4)
 
 
 def _start_worker() -> None:
