@@ -23,7 +23,8 @@ from scenedino_ros.recordings.frame_store import FrameStore
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter, frames_done, store_bytes
 from scenedino_ros.recordings.motion import speed_problem
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.synthesis.dataset import SyntheticDataset
+from scenedino_ros.synthesis import dataset
+from scenedino_ros.synthesis.dataset import DatasetSettings, SyntheticDataset
 from train.frame_arrays import FrameArray, array_name
 
 SIZE = ["--image-size", "16x48"]
@@ -94,7 +95,6 @@ def test_the_time_ahead_is_that_of_a_few_items_times_their_number(monkeypatch):
     assert tried[-1] == range(15, 20)
     del tried[:]
     assert progress.seconds_ahead(19, attempt) == progress.seconds_ahead(0, attempt) == 0.0
-    assert progress.seconds_ahead(99, attempt, at_least=100) == 0.0
     assert tried == []
     assert progress.about(0.0) == ""
     assert progress.about(0.2) == ", about 1 s"
@@ -106,19 +106,16 @@ def slow_clock(monkeypatch):
     ticks = itertools.count(0, 60)
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
 
-    def try_from(module, name: str, at_least: int) -> None:
-        def timed(*arguments, **words):
-            with monkeypatch.context() as patch:
-                patch.setattr(progress, "time", clock)
-                return progress.seconds_ahead(*arguments, **{**words, "at_least": at_least})
+    def timed(*arguments, **words):
+        with monkeypatch.context() as patch:
+            patch.setattr(progress, "time", clock)
+            return progress.seconds_ahead(*arguments, **words)
 
-        monkeypatch.setattr(module, name, timed)
-
-    return try_from
+    for command in (index, kitti360_to_bag, synthesize):
+        monkeypatch.setattr(command, "seconds_ahead", timed)
 
 
 def test_index_tells_the_time(tmp_path, capsys, slow_clock):
-    slow_clock(index, "seconds_ahead", 20)
     for name, frames in (("one", 24), ("two", 6), ("three", 30)):
         write_rig(tmp_path / name, frames, with_maps=True)
     output = ["-o", str(tmp_path / "one.store"), "--workers", "4", *SIZE]
@@ -139,7 +136,6 @@ def test_index_tells_the_time(tmp_path, capsys, slow_clock):
 def test_the_time_is_that_of_the_frames_an_interrupted_store_lacks(
     tmp_path, capsys, slow_clock, monkeypatch
 ):
-    slow_clock(index, "seconds_ahead", 20)
     write_rig(tmp_path / "bag", 30)
     stored, store = FrameStoreWriter.stored, tmp_path / "store"
 
@@ -159,8 +155,8 @@ def test_the_time_is_that_of_the_frames_an_interrupted_store_lacks(
     assert ", about 6 min; " in capsys.readouterr().out  # 24 frames, four a minute
 
 
-def test_kitti360_to_bag_tells_the_time(tmp_path, capsys, slow_clock):
-    slow_clock(kitti360_to_bag, "seconds_ahead", 4)
+def test_kitti360_to_bag_tells_the_time(tmp_path, capsys, slow_clock, monkeypatch):
+    monkeypatch.setattr(progress, "_WORTH_TRYING", 6)
     write_official(tmp_path / "official")
     arguments = ["kitti360-to-bag", str(tmp_path / "official"), "-o", str(tmp_path / "bags")]
     assert main(arguments) == 0
@@ -173,24 +169,45 @@ def test_kitti360_to_bag_tells_the_time(tmp_path, capsys, slow_clock):
     assert "about 0 bytes to write; " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("workers", "minutes"), [(1, 6), (4, 3)])
+@pytest.mark.parametrize(("workers", "minutes"), [(1, 200), (4, 100)])
 def test_synthesize_tells_the_time(
     tmp_path, capsys, slow_clock, monkeypatch, workers: int, minutes: int
 ):
     """By the frames of each process, of which there are two at most on two cores."""
-    slow_clock(synthesize, "seconds_ahead", 1)
     monkeypatch.setattr(synthesize.os, "cpu_count", lambda: 2)
-    rendered = []
-    monkeypatch.setattr(
-        SyntheticDataset, "render_some", lambda *a, **words: rendered.append((*a[1:], words))
-    )
+    tried = []
+    for name in ("render_some", "fill_some"):
+        monkeypatch.setattr(
+            SyntheticDataset, name, lambda *words, name=name: tried.append((name, *words[1:]))
+        )
     monkeypatch.setattr(SyntheticDataset, "make", lambda *_, **__: 0)
-    arguments = ["synthesize", str(tmp_path), "--seeds", "4,5", "--frames", "3"]
-    assert main([*arguments, "--workers", str(workers)]) == 0
+    arguments = ["synthesize", str(tmp_path), "--seeds", "4,5", "--workers", str(workers)]
+    assert main(arguments) == 0
+    told = progress.time_in_words(minutes * 60)
     out = capsys.readouterr().out
-    assert re.search(rf"6 frames to render, about [0-9.]+ MB, about {minutes} min; ", out)
-    assert {entry[0] for entry in rendered} == {4}
-    assert all(entry[2:] == (("bags",), {"voxels": True}) for entry in rendered)
+    assert re.search(rf"200 frames to render, about [0-9.]+ MB, about {told}; ", out)
+    assert {(name, seed, outputs) for name, seed, _, outputs in tried} == {
+        ("render_some", 4, ("bags",))
+    }
+    assert main([*arguments, "--write", "folders"]) == 0  # with voxels of every fifth frame
+    told = progress.time_in_words(minutes * 60 * 6 / 5)
+    assert f", about {told}; " in capsys.readouterr().out
+    assert main(["synthesize", str(tmp_path / "few"), "--frames", "99"]) == 0
+    assert re.search(r"99 frames to render, about [0-9.]+ MB; ", capsys.readouterr().out)
+
+
+def test_frames_that_are_tried_are_rendered(tmp_path, monkeypatch):
+    """Whole frames, with what the folders get; numbers go round."""
+    rendered = []
+    monkeypatch.setattr(dataset, "_render", lambda *words: rendered.append(words))
+    made = SyntheticDataset(tmp_path, DatasetSettings(frames=4))
+    made.render_some(7, range(3, 5), ("folders",))
+    made.render_some(7, range(1, 2), ("bags",))
+    assert [(scan, job[0].seed, job[1]) for _, scan, _, job in rendered] == [
+        (True, 7, 3),
+        (True, 7, 0),
+        (False, 7, 1),
+    ]
 
 
 # Progress without a terminal

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _FIRST_FEW = 5  # after which the time left is first told
 _LONG_SECONDS = 60.0
+_WORTH_TRYING = 20  # items
 
 
 @contextmanager
@@ -64,9 +65,7 @@ def counting(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-def seconds_ahead(
-    count: int, attempt: Callable[[range], object], *, few: int = 1, at_least: int = 20
-) -> float:
+def seconds_ahead(count: int, attempt: Callable[[range], object], *, few: int = 1) -> float:
     """Return about how many seconds like items will take, by trying a few before the first.
 
     They are tried in a row in the middle, because a beginning may not be like the rest. As many
@@ -76,9 +75,11 @@ def seconds_ahead(
         count: How many items there are.
         attempt: Does the items of these numbers as they will be done, and keeps nothing.
         few: How many are timed, such as those that will be done at the same time.
-        at_least: Fewer items are done sooner than it would help to know; 0 is returned.
+
+    Returns:
+        The seconds; 0 of few items, which are done sooner than it would help to know.
     """
-    if count < at_least:
+    if count < _WORTH_TRYING:
         return 0.0
     few = max(min(few, count // 4), 1)
     first = count // 2

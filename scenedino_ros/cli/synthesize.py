@@ -154,17 +154,21 @@ def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> N
 
 def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Namespace) -> float:
     """Return about how long frames will take; 0 where trying one would take too long a part."""
+    from scenedino_ros.synthesis.layout import VOXEL_STRIDE
     from scenedino_ros.synthesis.render import usual_workers
 
     # More processes than cores are not faster.
     at_once = min(arguments.workers or usual_workers(), os.cpu_count() or 1)
-    return seconds_ahead(
-        math.ceil(frames / at_once),
-        lambda numbers: dataset.render_some(
-            arguments.seeds[0], numbers, arguments.write, voxels=not arguments.no_voxels
-        ),
-        at_least=_WORTH_TRYING,
+    count, seed = math.ceil(frames / at_once), arguments.seeds[0]
+    if count < _WORTH_TRYING:
+        return 0.0
+    seconds = seconds_ahead(
+        count, lambda numbers: dataset.render_some(seed, numbers, arguments.write)
     )
+    if "folders" in arguments.write and not arguments.no_voxels:
+        grids = count // VOXEL_STRIDE
+        seconds += seconds_ahead(grids, lambda numbers: dataset.fill_some(seed, numbers))
+    return seconds
 
 
 @contextmanager

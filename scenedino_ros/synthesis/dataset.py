@@ -149,21 +149,24 @@ class SyntheticDataset:
         voxels = voxels and FOLDERS in outputs
         return [range(self._done(drive, outputs, voxels), drive.frames) for drive in drives]
 
-    def render_some(
-        self, seed: int, numbers: Iterable[int], outputs: Sequence[str], *, voxels: bool
-    ) -> None:
+    def render_some(self, seed: int, numbers: Iterable[int], outputs: Sequence[str]) -> None:
         """Render frames of a drive and keep nothing, to see how long it takes.
 
         Args:
             seed: The drive.
             numbers: Of the frames; those beyond the last are its first ones again.
-            outputs: As for `make`, like `voxels`.
-            voxels: Fill the benchmark's grid where there is one.
+            outputs: As for `make`; voxels are not filled.
         """
-        drive, folders = self.settings.drive(seed), FOLDERS in outputs
+        drive = self.settings.drive(seed)
         for number in numbers:
             job = (drive, number % drive.frames)
-            _render(self.settings.render, folders, voxels and folders, job)
+            _render(self.settings.render, FOLDERS in outputs, False, job)
+
+    def fill_some(self, seed: int, numbers: Iterable[int]) -> None:
+        """Fill grids of a drive's frames and keep nothing; arguments as for `render_some`."""
+        drive = self.settings.drive(seed)
+        for number in numbers:
+            _drive_voxels(drive).labels(drive.T_world_base(number % drive.frames) @ T_BASE_VELO)
 
     def _done(self, drive: StreetDrive, outputs: Sequence[str], voxels: bool) -> int:
         """Return how many frames of a drive need not be rendered again."""
