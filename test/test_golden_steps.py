@@ -102,6 +102,7 @@ def items_of(a: Arrays) -> list[ItemTensors]:
                 shift=a["shift"],
                 flipped=torch.tensor(False),
                 groups=(group,),
+                depth=torch.zeros(0),
             )
         )
     return items
