@@ -109,7 +109,7 @@ def panel(
     shown = "" if part is None else f"; the network sees the outlined {100 * part:.0f} %"
     tiles = [
         (f"Input image{shown}", outlined),
-        ("Rendered depth", None if depth is None else color_depth(depth)),
+        ("Rendered depth (grey: no surface)", None if depth is None else color_depth(depth)),
         ("Rendered classes", None if label is None else color_labels(label, classes)),
     ]
     width = TILE[0] + VOXEL_TILE[0] + 3 * MARGIN

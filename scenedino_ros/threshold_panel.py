@@ -64,7 +64,7 @@ def threshold_panel(
     color = WARNING if "untrained" in weights.lower() else FAINT
     place = (size[0] - MARGIN, MARGIN)
     draw.text(place, weights, color, ImageFont.load_default(14), anchor="ra")
-    columns = [[("Input image", rgb), ("Rendered depth", color_depth(depth))]]
+    columns = [[("Input image", rgb), ("Rendered depth (grey: no surface)", color_depth(depth))]]
     T = np.eye(4) if T_grid_cam is None else T_grid_cam
     for threshold in sorted(thresholds):
         shown = voxels.select(voxels.density >= threshold)
