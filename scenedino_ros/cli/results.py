@@ -23,14 +23,14 @@ _BODY_AXES = "those of the frame that --camera-pose is given in; x forward, y le
 # What the NPZ file holds beside the voxels.
 _ABOUT = {
     "settings": "() text: what the result was made with, as JSON",
-    "K": "(3, 3) float64: intrinsics of the image as it was taken, pixels",
+    "K": "(3, 3) float64: intrinsics of the image as it was taken, with its skew, pixels",
     "D": "(n,) float64: its distortion coefficients",
     "distortion_model": "() text: what they mean, as in a CameraInfo",
     "image_size": "(2,) int64: rows and columns of the image as it was taken",
     "T_grid_cam": "(4, 4) float64: camera (optical frame: x right, y down, z forward) to grid "
     "frame, metres; the identity where the grid lies in the optical frame",
     "rendered_depth": "(h, w) float32: depth along the optical axis, metres, from the density "
-    "field; no threshold is involved",
+    "field, +Inf where a ray meets no surface; no threshold is involved",
     "rendered_label": "(h, w) uint8: class of each pixel; 255: the network names no classes",
     "rendered_K": "(3, 3) float64: intrinsics of the two rendered images, pixels",
 }
