@@ -349,6 +349,7 @@ def learning_groups(training: FieldTraining) -> list[dict[str, object]]:
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """Return the learning rates of the groups of `learning_groups`, by name."""
     names = ("learning_rate", "learning_rate_encoder")
+    # A frozen encoder has no group, so there may be fewer groups than names.
     return {
         name: float(group["lr"])
         for name, group in zip(names, optimizer.param_groups, strict=False)

@@ -53,10 +53,11 @@ class StampGaps:
         before, last = self._images[-2], self._images[-1]
         if last - before > _STOPPED_NS:
             return 0
-        infos = sorted(set(self._infos))
-        together = sum(stamp in self._infos for stamp in self._images) / len(self._images)
+        infos = set(self._infos)  # looked into for every image, on the thread that takes them in
+        together = sum(stamp in infos for stamp in self._images) / len(self._images)
         if together >= _TOGETHER:
-            return bisect.bisect_left(infos, last) - bisect.bisect_right(infos, before)
+            ordered = sorted(infos)
+            return bisect.bisect_left(ordered, last) - bisect.bisect_right(ordered, before)
         steps = np.diff(self._images).astype(float)
         period = float(np.quantile(steps, 0.25))
         multiples = steps / period
