@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import partial_path, write_atomically
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.cubes import exposed_faces
@@ -150,16 +151,3 @@ def read_npz(path: Path) -> SemanticVoxels:
             )
     except (OSError, EOFError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError(f"voxel file {path} cannot be read: {error}") from error
-
-
-def partial_path(path: Path) -> Path:
-    """Return the name under which a file is written before it takes its own name."""
-    path = Path(path)
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either complete or not there."""
-    partial = partial_path(path)
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scenedino_ros.core.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import IGNORE, ClassTable
 from scenedino_ros.core.voxels import SemanticVoxels
-from scenedino_ros.export import write_atomically
 from scenedino_ros.voxel_view import draw_voxels
 
 DEPTH_LIMITS = (2.0, 80.0)  # metres; the colours are spread over the logarithm

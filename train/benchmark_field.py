@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scenedino_ros.cli.progress import telling
-from scenedino_ros.export import write_atomically
+from scenedino_ros.core.files import write_atomically
 from train.field_bench import PLAIN, measure
 from train.field_settings import FieldSettings
 from train.launch import exit_code

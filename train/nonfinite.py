@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.export import partial_path
+from scenedino_ros.core.files import partial_path
 
 
 class NonFiniteError(SceneDinoError):

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scenedino_ros.export import write_atomically
+from scenedino_ros.core.files import write_atomically
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "lightning-fabric", "safetensors")

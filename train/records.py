@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.export import partial_path, write_atomically
+from scenedino_ros.core.files import partial_path, write_atomically
 
 
 class Records:

@@ -12,8 +12,8 @@ import yaml
 
 from scenedino_ros.core.config import check_value, setting
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
-from scenedino_ros.export import write_atomically
 
 T = TypeVar("T")
 SETTINGS_FILE = "settings.yaml"  # of a run, in its folder

@@ -20,8 +20,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.files import partial_path
 from scenedino_ros.core.weights_file import require_safetensors
-from scenedino_ros.export import partial_path
 
 FORMAT = "scenedino_ros training state 1"
 _SHOWN = 5  # differing tensors named in a message

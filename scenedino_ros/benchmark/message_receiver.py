@@ -14,9 +14,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.demo.settings import NODE
 from scenedino_ros.demo.stamps import header_stamp_ns
-from scenedino_ros.export import write_atomically
 from scenedino_ros.ros.interrupt import Interrupt
 
 # Best-effort topics, and what they carry.

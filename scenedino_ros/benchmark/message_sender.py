@@ -18,9 +18,9 @@ from scenedino_ros.benchmark.message_cases import make_cases, some_voxels, time_
 from scenedino_ros.benchmark.message_receiver import LARGE
 from scenedino_ros.benchmark.messages import MessagesJob
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.demo.settings import NODE
-from scenedino_ros.export import write_atomically
 from scenedino_ros.ros.interrupt import Interrupt
 from scenedino_ros.ros.outputs import Outputs
 from scenedino_ros.ros.to_msg import cloud_from_voxels, image_from_array

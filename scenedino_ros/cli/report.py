@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
+    from scenedino_ros.core.files import write_atomically
     from scenedino_ros.evaluation.page import check_pictures, page
     from scenedino_ros.evaluation.result import is_evaluation, read_result
     from scenedino_ros.evaluation.training_run import is_training_run, training_result
-    from scenedino_ros.export import write_atomically
 
     runs: list[tuple[Path, RunResult]] = []
     failed = 0

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.demo.recording import VOXELS, Measurements
 from scenedino_ros.demo.settings import NODE, PlayResult
-from scenedino_ros.export import write_atomically
 
 _UNIT = " [ms]"
 _LATENCY_NOTE = (

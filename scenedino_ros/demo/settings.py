@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scenedino_ros.export import write_atomically
+from scenedino_ros.core.files import write_atomically
 
 NODE = "scenedino"
 RECORDER = "scenedino_recorder"

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.labelled_data import LabelledImage
 from scenedino_ros.evaluation.labelled_sets import read_ids
 from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.speed import Stopwatch
-from scenedino_ros.export import write_atomically
 
 _SETTINGS = "predictions.json"
 

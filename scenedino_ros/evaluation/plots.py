@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import class_iou
-from scenedino_ros.export import write_atomically
 
 _DPI = 110
 

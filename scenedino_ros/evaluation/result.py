@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.speed import Speed
-from scenedino_ros.export import write_atomically
 
 RESULT_FILE = "result.json"
 REPORT_FILE = "report.md"

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import partial_path, write_atomically
 from scenedino_ros.evaluation.speed import ItemTime
-from scenedino_ros.export import partial_path, write_atomically
 
 Counts = dict[str, np.ndarray]
 _RUN = "run.json"

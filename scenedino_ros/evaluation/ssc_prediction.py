@@ -13,9 +13,9 @@ import numpy as np
 from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import partial_path, write_atomically
 from scenedino_ros.core.predictor import EncodedImage, Predictor
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.export import partial_path, write_atomically
 
 LOWEST_DENSITY = 1e-3  # 1/m; anything below is stored as 0
 _SETTINGS = "predictions.json"

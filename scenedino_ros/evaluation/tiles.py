@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure as Plot
 from PIL import Image, ImageDraw, ImageFont
 
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.result import Figure
-from scenedino_ros.export import write_atomically
 from scenedino_ros.pictures import BACKGROUND, CAPTION, INK, MARGIN, write_png
 
 Tile = tuple[str, np.ndarray]

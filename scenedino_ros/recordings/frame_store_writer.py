@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.export import write_atomically
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.recordings.frame_store import (
     FORMAT,
     INDEX,

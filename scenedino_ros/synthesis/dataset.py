@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.datasets.kitti360_folders import sequence_name
-from scenedino_ros.export import write_atomically
 from scenedino_ros.synthesis.drive import StreetDrive
 from scenedino_ros.synthesis.layout import VOXEL_STRIDE, DriveFolders
 from scenedino_ros.synthesis.lidar import scan_points

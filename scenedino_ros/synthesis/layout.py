@@ -24,10 +24,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19, kitti360_train_ids
 from scenedino_ros.core.ssc_labels import ssc20_labels
 from scenedino_ros.datasets.kitti360_calibration import T_BASE_IMU
-from scenedino_ros.export import write_atomically
 from scenedino_ros.synthesis.drive import StreetDrive
 from scenedino_ros.synthesis.raycast import RenderedFrame
 from scenedino_ros.synthesis.rig import KITTI360_FISHEYES, T_BASE_CAM, RigSettings

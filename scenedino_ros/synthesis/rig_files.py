@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.fisheye import MeiCamera
 from scenedino_ros.core.ssc import T_VELO_CAM
 from scenedino_ros.datasets.kitti360_calibration import T_BASE_IMU
-from scenedino_ros.export import write_atomically
 from scenedino_ros.ros.transforms import inverse
 from scenedino_ros.synthesis.rig import BASELINE, CAMERAS, RigSettings
 
