@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from scenedino_ros.core.memory import resident_memory
 from scenedino_ros.ros.health import Level, Situation, judge
 from scenedino_ros.ros.stamp_gaps import StampGaps
 from scenedino_ros.ros.start_times import StartTimes, process_age
@@ -317,9 +318,6 @@ def test_the_first_answer_is_taken_apart():
 
 
 def test_resident_memory_is_that_of_this_process():
-    pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
-    from scenedino_ros.ros.diagnostics import resident_memory
-
     before = resident_memory()
     # Mapped anew: an array may get memory that the process has long had.
     with mmap.mmap(-1, 64 << 20) as block:

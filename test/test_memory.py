@@ -13,7 +13,7 @@ from scenedino_ros.core import ssc
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.device import peak_resident_memory
+from scenedino_ros.core.memory import peak_resident_memory
 from scenedino_ros.core.predictor import Predictor, VoxelQuery
 
 config = ModelConfig(backbone="dino_vitb8", n_classes=19, n_clusters=19)

@@ -25,9 +25,9 @@ from rich.table import Table
 
 from scenedino_ros.cli.progress import telling
 from scenedino_ros.core.checkpoint import build_model, load_checkpoint, untrained_checkpoint
-from scenedino_ros.core.device import MIB
 from scenedino_ros.core.encoder import backbone_spec
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.memory import MIB
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.render import ray_directions, render_rays, sample_distances
 from train.field_bench import write_noise_drive

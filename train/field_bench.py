@@ -15,13 +15,9 @@ import numpy as np
 import torch
 
 from scenedino_ros.core import ssc
-from scenedino_ros.core.device import (
-    choose_device,
-    device_memory,
-    peak_resident_memory,
-    resident_memory,
-)
+from scenedino_ros.core.device import choose_device, device_memory
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.memory import peak_resident_memory, resident_memory
 from scenedino_ros.recordings.frame_store import StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 from train.feature_cache import encoder_key

@@ -1,14 +1,12 @@
 """Where arithmetic runs, and how it is cut so that it fits."""
 
-import ctypes
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from scenedino_ros.core.errors import DeviceMemoryError, InputError
+from scenedino_ros.core.memory import MIB
 
-MIB = 1 << 20
 _MIN_CHUNK = 1024
 
 
@@ -34,35 +32,6 @@ def device_memory(device: torch.device) -> dict[str, float]:
         "allocated": torch.cuda.memory_allocated(device) / MIB,
         "peak": torch.cuda.max_memory_allocated(device) / MIB,
     }
-
-
-def peak_resident_memory() -> float:
-    """Return the most memory this process has held at once, MiB (Linux).
-
-    Not what getrusage tells: there a child process begins with the peak of its parent.
-    """
-    return _status_memory("VmHWM")
-
-
-def resident_memory() -> float:
-    """Return the memory this process holds now, MiB (Linux)."""
-    return _status_memory("VmRSS")
-
-
-def _status_memory(field: str) -> float:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    fields = dict(line.split(":", 1) for line in status.splitlines())
-    return int(fields[field].split()[0]) / 1024
-
-
-def return_freed_memory() -> None:
-    """Give the system back what was freed, where the C library does so on demand (glibc).
-
-    Left alone, it keeps gaps between what is in use: a hundred MiB after a large image.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
 
 
 class Chunks:

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scenedino_ros.core.device import return_freed_memory
 from scenedino_ros.core.folded_head import FoldedHead, linear_as
+from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.model import SceneDino
 from scenedino_ros.core.strips import convolved, doubled_rows, padded_windows
 

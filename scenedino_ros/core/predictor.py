@@ -8,13 +8,7 @@ import torch
 
 from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.device import (
-    MIB,
-    Chunks,
-    choose_device,
-    device_memory,
-    return_freed_memory,
-)
+from scenedino_ros.core.device import Chunks, choose_device, device_memory
 from scenedino_ros.core.encoder import backbone_spec
 from scenedino_ros.core.engine import MakeEngine, Points, TorchEngine
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
@@ -30,6 +24,7 @@ from scenedino_ros.core.grid_view import (
 )
 from scenedino_ros.core.image import ImagePreprocessor, image_tensor
 from scenedino_ros.core.labels import IGNORE, SKY
+from scenedino_ros.core.memory import MIB, return_freed_memory
 from scenedino_ros.core.plausibility import training_rig
 from scenedino_ros.core.query import EncodedImage, RenderedView, VoxelQuery
 from scenedino_ros.core.view_renderer import Sampling, ViewRenderer

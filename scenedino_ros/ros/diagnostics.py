@@ -1,8 +1,6 @@
 """The node's reports on /diagnostics: rates, drops, latencies, memory, and what is wrong."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -11,8 +9,6 @@ from rclpy.node import Node
 
 from scenedino_ros.ros.health import Level, Situation, Verdict, judge
 from scenedino_ros.ros.statistics import PERCENTILES, Reason, Snapshot, Stage
-
-_MIB = 1 << 20
 
 
 class DiagnosticsReporter:
@@ -125,12 +121,3 @@ def latency_values(now: Snapshot) -> dict[str, str]:
         if stage in now.latencies
         for percentile, seconds in zip(PERCENTILES, now.latencies[stage], strict=True)
     }
-
-
-def resident_memory() -> float | None:
-    """Return the memory this process occupies, MiB; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / _MIB

@@ -1,6 +1,7 @@
 """The node: a managed one that takes images and calibrations in, and lets a worker answer."""
 
 import gc
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -13,8 +14,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.memory import resident_memory
 from scenedino_ros.ros.calibration_topic import CalibrationTopic
-from scenedino_ros.ros.diagnostics import DiagnosticsReporter, resident_memory
+from scenedino_ros.ros.diagnostics import DiagnosticsReporter
 from scenedino_ros.ros.from_msg import stamp_ns
 from scenedino_ros.ros.health import Situation
 from scenedino_ros.ros.inputs import hints, subscribe_counting_losses
@@ -330,7 +332,7 @@ class SceneDinoNode(LifecycleNode):
     def _facts(self) -> dict[str, str]:
         """Return what is known about network and memory."""
         memory = resident_memory()
-        facts = {} if memory is None else {"resident memory [MiB]": f"{memory:.0f}"}
+        facts = {} if math.isnan(memory) else {"resident memory [MiB]": f"{memory:.0f}"}
         predictor = self._predictor
         if predictor is None:
             return facts

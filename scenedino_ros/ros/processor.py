@@ -12,9 +12,9 @@ from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.checkpoint import resize_checkpoint
 from scenedino_ros.core.config import NodeSettings, RenderSettings
-from scenedino_ros.core.device import return_freed_memory
 from scenedino_ros.core.empty_grid import why_empty
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
+from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.plausibility import camera_doubts
 from scenedino_ros.core.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
