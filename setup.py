@@ -37,7 +37,7 @@ setup(
     entry_points={
         "console_scripts": [
             "scenedino = scenedino_ros.cli.main:main",
-            "scenedino_node = scenedino_ros.ros.node:main",
+            "scenedino_node = scenedino_ros.node.main:main",
         ],
     },
 )

@@ -46,7 +46,7 @@ cd "$ROOT"
 
 check "ruff check" "$PYTHON" -m ruff check --quiet .
 check "ruff format" "$PYTHON" -m ruff format --check --quiet .
-check "mypy" "$PYTHON" -m mypy scenedino_ros/core
+check "mypy" "$PYTHON" -m mypy
 check "codespell" "$PYTHON" -m codespell_lib
 # Without a path among the arguments pytest takes the folder that pyproject.toml names.
 check "pytest" "$PYTHON" -m pytest ${arguments[@]+"${arguments[@]}"}

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.labels import CITYSCAPES19, SKY
 from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels, VoxelGrid
-from scenedino_ros.pictures import panel, write_png
-from scenedino_ros.synthesis.drive import StreetDrive
-from scenedino_ros.synthesis.raycast import RenderedFrame
-from scenedino_ros.synthesis.render import RenderSettings, render_drive
-from scenedino_ros.synthesis.rig import RigSettings
+from scenedino_ros.streets.drive import StreetDrive
+from scenedino_ros.streets.raycast import RenderedFrame
+from scenedino_ros.streets.render import RenderSettings, render_drive
+from scenedino_ros.streets.rig import RigSettings
+from scenedino_ros.viewing.pictures import panel, write_png
 
 SHOWN_FRAME = 8
 

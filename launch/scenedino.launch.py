@@ -16,7 +16,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
-from scenedino_ros.ros.shared_memory import PROFILE_VARIABLES, profile_name, profile_variable
+from scenedino_ros.node.shared_memory import PROFILE_VARIABLES, profile_name, profile_variable
 
 CONFIG = Path(__file__).parent.parent / "config"
 OUTPUTS = (

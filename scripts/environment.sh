@@ -255,7 +255,7 @@ put_text() {
 add_this_package() {
   local entry
   put_text "$ENVIRONMENT/lib/python$VERSION/site-packages/scenedino_ros.pth" "$ROOT"
-  for entry in scenedino=scenedino_ros.cli.main scenedino_node=scenedino_ros.ros.node; do
+  for entry in scenedino=scenedino_ros.cli.main scenedino_node=scenedino_ros.node.main; do
     put_text "$ENVIRONMENT/bin/${entry%%=*}" "$(command_text "${entry#*=}")" +x
   done
 }

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import scenedino_ros.core.predictor
-from scenedino_ros.core.checkpoint import Checkpoint
+import scenedino_ros.inference.predictor
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
 
 DEVICE = torch.device("cuda", 0)
 _NONZERO = torch.ops.aten.nonzero.default
@@ -48,7 +48,7 @@ class AbsentGpu(FakeTensorMode):
 def absent_gpu() -> Iterator[AbsentGpu]:
     """Pretend that there is a GPU, and that no tensor made or used inside has values."""
     replaced: tuple[tuple[Any, str, Any], ...] = (
-        (scenedino_ros.core.predictor, "choose_device", lambda _: DEVICE),
+        (scenedino_ros.inference.predictor, "choose_device", lambda _: DEVICE),
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         (torch.cuda, "is_bf16_supported", lambda *_: True),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import PinholeCamera
-from scenedino_ros.core.field import MIN_DEPTH
-from scenedino_ros.core.folded import bilinear_taps
-from scenedino_ros.core.model import SceneDino
+from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.network.field import MIN_DEPTH
+from scenedino_ros.network.folded import bilinear_taps
+from scenedino_ros.network.model import SceneDino
 
 TOLERANCE = 1e-4  # absolute and relative; what the golden vectors suggest for the network
 UNIT = torch.finfo(torch.float32).eps / 2  # a rounding is at most this, relative to its result

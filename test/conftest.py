@@ -11,7 +11,7 @@ import pytest
 import torch
 from golden_arrays import WORST, Arrays, load_arrays
 
-from scenedino_ros.ros import domains
+from scenedino_ros.demo import domains
 
 GOLDEN = Path(__file__).parent / "golden"
 # A golden file is of the kind whose array it holds.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scenedino_ros.core.fisheye import MeiCamera
+from scenedino_ros.cameras.fisheye import MeiCamera
 
 
 def exact_virtual_grid(

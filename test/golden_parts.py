@@ -3,9 +3,9 @@
 import torch
 from golden_arrays import Arrays
 
-from scenedino_ros.core.field import Expansion, PointField, PositionalCode
-from train.downsampler import PatchSalience
-from train.rays import PatchDraws
+from scenedino_ros.network.field import Expansion, PointField, PositionalCode
+from train.field.downsampler import PatchSalience
+from train.field.rays import PatchDraws
 
 CODE = PositionalCode(6, 1.5, (3.0, 80.0))  # as published
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.model import SceneDino
+from scenedino_ros.network.model import SceneDino
 
 OFFICIAL_PREFIXES = {
     "encoder.vit.": "renderer.net.encoder.encoder.model.vit.",

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.recordings.frame_store import StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import torch
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.checkpoint import Checkpoint, untrained_checkpoint
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
 
 TINY = ModelConfig(

@@ -1,8 +1,8 @@
 """A street that is made in no time, in place of the costly ones."""
 
-from scenedino_ros.synthesis.materials import Plain
-from scenedino_ros.synthesis.scene import Lighting, Part, Scene, sun_direction
-from scenedino_ros.synthesis.shapes import box
+from scenedino_ros.streets.scene.materials import Plain
+from scenedino_ros.streets.scene.scene import Lighting, Part, Scene, sun_direction
+from scenedino_ros.streets.scene.shapes import box
 
 
 def plain_street(seed: int, length: float) -> Scene:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.fisheye import MeiCamera
-from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
-from scenedino_ros.ros.bag import BagWriter
-from scenedino_ros.ros.transforms import matrix_from_rotation, numbers_from_matrix
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.fisheye import MeiCamera
+from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
+from scenedino_ros.recordings.rosbag2.bag import BagWriter
+from scenedino_ros.recordings.transforms import matrix_from_rotation, numbers_from_matrix
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

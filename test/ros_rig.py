@@ -20,9 +20,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms
-from scenedino_ros.ros.tf_message_type import TF_QOS, tf_message_class
-from scenedino_ros.ros.transforms import StampedTransform
+from scenedino_ros.node.tf_message_type import TF_QOS, tf_message_class
+from scenedino_ros.recordings.tf_cdr import cdr_from_transforms
+from scenedino_ros.recordings.transforms import StampedTransform
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 90.0  # seconds that a loaded machine may take for anything
@@ -42,7 +42,7 @@ class NodeProcess:
 
     def __init__(self, domain: int, log: Path, parameters: dict[str, Any]) -> None:
         self.domain, self.log = domain, log
-        command = [sys.executable, "-m", "scenedino_ros.ros.node", "--ros-args"]
+        command = [sys.executable, "-m", "scenedino_ros.node.main", "--ros-args"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         with log.open("w") as file:

@@ -7,10 +7,10 @@ import torch
 from models import TINY
 from torch.nn import functional
 
-from train.field_batch import FieldBatch
-from train.field_bench import write_noise_drive
-from train.field_data import FieldData
-from train.field_settings import (
+from train.field.batch import FieldBatch
+from train.field.bench import write_noise_drive
+from train.field.data import FieldData
+from train.field.settings import (
     DataSettings,
     EncoderSettings,
     FieldSettings,
@@ -18,7 +18,7 @@ from train.field_settings import (
     OptimiserSettings,
     RaySettings,
 )
-from train.settings import RunSettings
+from train.runs.settings import RunSettings
 
 MODEL = replace(TINY, n_classes=0, n_clusters=0)
 # Wider than the MLP's hidden layer, and twice as fine, as published.

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scenedino_ros.core import ssc
+from scenedino_ros.evaluation.ssc import rules as ssc
 
 NAME = "blocks"
 ROAD, SIDEWALK, BUILDING, CAR, VEGETATION = 40, 48, 50, 10, 70  # raw ids of the label files

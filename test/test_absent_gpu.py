@@ -11,24 +11,24 @@ from absent_gpu import DEVICE, absent_gpu, backward
 from models import TINY, lively_checkpoint, noise_image, street_camera
 from small_fields import MODEL, NEARBY, PUBLISHED, WIDE, Tokens, batch_of, with_store, write_drives
 
-from scenedino_ros.core.checkpoint import build_model
+from scenedino_ros.checkpoints.checkpoint import build_model
 from scenedino_ros.core.config import PREDICTION_MODES
-from scenedino_ros.core.predictor import Predictor
-from scenedino_ros.core.query import VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
-from train.field_model import FieldTraining, learning_groups
-from train.frozen_field import FrozenField
-from train.observation import gather_rows, observe
-from train.plain_step import PlainTraining
-from train.semantics_data import ImageBatch, SemanticsData
-from train.semantics_model import SemanticTraining
-from train.semantics_settings import (
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
+from train.field.model import FieldTraining, learning_groups
+from train.field.plain_step import PlainTraining
+from train.runs.settings import RunSettings
+from train.semantics.data import ImageBatch, SemanticsData
+from train.semantics.frozen_field import FrozenField
+from train.semantics.model import SemanticTraining
+from train.semantics.observation import gather_rows, observe
+from train.semantics.settings import (
     CropSettings,
     HeadSettings,
     ImageSettings,
     SemanticsSettings,
 )
-from train.settings import RunSettings
 from train.train_semantics import head_config, without_head
 from train.train_semantics import learning_groups as semantic_groups
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from models import lively_checkpoint
 
-from scenedino_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
 from train import average
 

@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import geometry_scores
-from scenedino_ros.evaluation.baselines import (
+from scenedino_ros.evaluation.geometry.counts import range_confusions
+from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
+from scenedino_ros.evaluation.geometry.occupancy_drive import OccupancyDrive
+from scenedino_ros.evaluation.network import NetworkChoice
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.baselines import (
     ConstantGrid,
     Frequency,
     RoadPlane,
     fit_road,
     mean_road,
 )
-from scenedino_ros.evaluation.geometry import GeometryEvaluation
-from scenedino_ros.evaluation.geometry_counts import range_confusions
-from scenedino_ros.evaluation.network import NetworkChoice
-from scenedino_ros.evaluation.occupancy_drive import OccupancyDrive
 
 DRIVE = Path(os.environ.get("SCENEDINO_TEST_DATA", "")) / "kitti360_sequence"
 needs_drive = pytest.mark.skipif(

@@ -15,17 +15,17 @@ from scenedino_ros.benchmark.job import BenchmarkJob, load, untrained
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
 from scenedino_ros.benchmark.plain import PlainPredictor
 from scenedino_ros.benchmark.plots import plot_node
+from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image, stamp_ns
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint, untrained_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core import ssc
-from scenedino_ros.core.checkpoint import save_checkpoint, untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError, SceneDinoError
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.recording import Measurements
 from scenedino_ros.demo.settings import PlayResult
-from scenedino_ros.ros.bag import BagReader
-from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image, stamp_ns
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.recordings.rosbag2.bag import BagReader
 
 
 @pytest.fixture(scope="module")

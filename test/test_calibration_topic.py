@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E
 from ros_rig import DEADLINE  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
-from scenedino_ros.ros.calibration_topic import CalibrationTopic  # noqa: E402
-from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
+from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
+from scenedino_ros.node.calibration_topic import CalibrationTopic  # noqa: E402
 
 pytestmark = pytest.mark.ros
 

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.image import (
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.image import (
     ImagePreprocessor,
     image_tensor,
     undistorted_camera,
     undistortion_maps,
 )
+from scenedino_ros.core.errors import InputError
 
 KITTI = PinholeCamera.from_focal(552.554261, 552.554261, 682.049453, 238.769549, 1408, 376)
 DISTORTIONS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scenedino_ros.cli.camera_file import camera_from_yaml
+from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.core.errors import InputError
 
 FX, FY, CX, CY, WIDTH, HEIGHT = 431.5, 433.25, 318.0, 201.5, 640, 400

@@ -13,8 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
-from scenedino_ros.core import checkpoint as checkpoint_module
-from scenedino_ros.core.checkpoint import (
+from scenedino_ros.checkpoints import checkpoint as checkpoint_module
+from scenedino_ros.checkpoints.card import read_card
+from scenedino_ros.checkpoints.checkpoint import (
     Checkpoint,
     build_model,
     load_checkpoint,
@@ -22,11 +23,10 @@ from scenedino_ros.core.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.core.checkpoint_card import read_card
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.encoder import BACKBONES, patch_grid
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.network.encoder import BACKBONES, patch_grid
 from train import release
 
 

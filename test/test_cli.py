@@ -15,19 +15,23 @@ import pytest
 import yaml
 from official_files import small_state, training_config, write_folder
 
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.camera_file import camera_from_yaml
+from scenedino_ros.checkpoints.checkpoint import (
+    load_checkpoint,
+    save_checkpoint,
+    untrained_checkpoint,
+)
 from scenedino_ros.checkpoints.published import file_sha256
-from scenedino_ros.cli.camera_file import camera_from_yaml
 from scenedino_ros.cli.main import SUBCOMMANDS, build_parser, main
 from scenedino_ros.cli.results import result_folders
 from scenedino_ros.cli.view import has_display
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.checkpoint import load_checkpoint, save_checkpoint, untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.export import read_npz
-from scenedino_ros.voxel_view import draw_voxels
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.viewing.voxel_files import read_npz
+from scenedino_ros.viewing.voxel_view import draw_voxels
 
 ROOT = Path(__file__).parent.parent
 INTRINSICS = "60,62,47.5,25"
@@ -453,7 +457,7 @@ def test_view_needs_a_display_and_names_the_picture(results: Path, monkeypatch, 
 
 def test_both_voxel_files_show_the_same_surface(results: Path):
     pytest.importorskip("open3d", reason="Open3D is not installed")
-    from scenedino_ros.cli.window import mesh_of_file
+    from scenedino_ros.viewing.window import mesh_of_file
 
     npz, ply = (mesh_of_file(results / f"voxels.{suffix}") for suffix in ("npz", "ply"))
     assert len(npz.triangles) == len(ply.triangles) > 0
@@ -471,7 +475,7 @@ def test_view_opens_a_window(results: Path, opens: bool, status: int, monkeypatc
         shown.append((len(mesh.triangles), title))
         return opens
 
-    monkeypatch.setattr("scenedino_ros.cli.window.show_mesh", show_mesh)
+    monkeypatch.setattr("scenedino_ros.viewing.window.show_mesh", show_mesh)
     file = results / "voxels.ply"
     assert has_display()
     assert main(["view", str(file)]) == status
@@ -483,7 +487,7 @@ def test_view_opens_a_window(results: Path, opens: bool, status: int, monkeypatc
 @pytest.mark.usefixtures("display")
 def test_view_without_open3d_says_so(results: Path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "open3d", None)
-    monkeypatch.delitem(sys.modules, "scenedino_ros.cli.window", raising=False)
+    monkeypatch.delitem(sys.modules, "scenedino_ros.viewing.window", raising=False)
     assert main(["view", str(results / "voxels.ply")]) == 2
     assert re.search(r"no Open3D \(.*panel\.png", capsys.readouterr().err)
 

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.semantics import StegoHead
-from train.clustering import (
+from scenedino_ros.network.semantics import StegoHead
+from train.semantics.clustering import (
     cluster_offsets,
     count_clusters,
     name_clusters,

@@ -11,18 +11,22 @@ from models import same_camera
 from tf_messages import stamped_from_message
 from velodyne import velodyne_pose
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
+from scenedino_ros.cameras.image_folder import image_files, read_image_folder, read_rgb
 from scenedino_ros.core.errors import BagError, InputError
-from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
-from scenedino_ros.datasets.dgp import read_dgp
-from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
-from scenedino_ros.datasets.images import image_files, read_image_folder, read_rgb
-from scenedino_ros.datasets.kitti360 import read_drive, read_poses, read_scan
-from scenedino_ros.datasets.kitti360_calibration import read_calibration
-from scenedino_ros.ros.bag import BagReader, BagWriter
-from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
-from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.ros.transforms import inverse, matrix_from_rotation
+from scenedino_ros.recordings.datasets.conversion import (
+    bag_from_dgp,
+    bag_from_images,
+    bag_from_kitti360,
+)
+from scenedino_ros.recordings.datasets.dgp import read_dgp
+from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
+from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_poses, read_scan
+from scenedino_ros.recordings.datasets.kitti360_calibration import read_calibration
+from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
+from scenedino_ros.recordings.transform_tree import TransformTree
+from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 
 SECOND = 1_000_000_000
 

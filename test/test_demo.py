@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from models import lively_checkpoint
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.checkpoint import save_checkpoint
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.from_msg import stamp_ns
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.demo.arguments import make_parser
+from scenedino_ros.demo.domains import reserve_domain
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
 from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms, needed_from
@@ -49,12 +50,11 @@ from scenedino_ros.demo.settings import (
 )
 from scenedino_ros.demo.sources import make_drive
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns, restamped
-from scenedino_ros.ros.bag import BagReader, BagWriter
-from scenedino_ros.ros.domains import reserve_domain
-from scenedino_ros.ros.from_msg import stamp_ns
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
-from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.ros.transforms import StampedTransform
+from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
+from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
+from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
+from scenedino_ros.recordings.transform_tree import TransformTree
+from scenedino_ros.recordings.transforms import StampedTransform
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 120.0  # seconds that a loaded machine may take for anything
@@ -311,7 +311,7 @@ def test_the_layout_is_shipped_and_names_topics_of_the_node():
 
 
 def test_a_cloud_becomes_the_voxels_it_was_made_from():
-    to_msg = pytest.importorskip("scenedino_ros.ros.to_msg")
+    to_msg = pytest.importorskip("scenedino_ros.node.to_msg")
     header_type = pytest.importorskip("std_msgs.msg").Header
     rng = np.random.default_rng(0)
     grid = VoxelGrid((-3.0, 1.0, 0.5), (30, 20, 10), 0.2)
@@ -333,7 +333,7 @@ def test_a_cloud_becomes_the_voxels_it_was_made_from():
 
 
 def test_an_empty_cloud_has_no_voxels():
-    to_msg = pytest.importorskip("scenedino_ros.ros.to_msg")
+    to_msg = pytest.importorskip("scenedino_ros.node.to_msg")
     header_type = pytest.importorskip("std_msgs.msg").Header
     grid = VoxelGrid((0.0, 0.0, 0.0), (3, 3, 3), 1.0)
     none = np.zeros(0)
@@ -437,7 +437,7 @@ STAND_IN = """
     import rclpy
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import CompressedImage, Image, PointCloud2
-    from scenedino_ros.ros.interrupt import Interrupt
+    from scenedino_ros.node.interrupt import Interrupt
     from rclpy.signals import SignalHandlerOptions
 
     interrupt = Interrupt()

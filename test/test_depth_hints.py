@@ -11,14 +11,14 @@ from small_fields import NEARBY, Tokens, with_store
 
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
-from train import depth_hints
-from train.depth_hints import DepthHints
-from train.field_batch import FieldBatch
-from train.field_data import FieldData
-from train.field_items import View
-from train.field_model import FieldTraining
-from train.losses import filling_behind, hint_error
-from train.plane_sweep import pixel_directions
+from train.field import depth_hints
+from train.field.batch import FieldBatch
+from train.field.data import FieldData
+from train.field.depth_hints import DepthHints
+from train.field.items import View
+from train.field.losses import filling_behind, hint_error
+from train.field.model import FieldTraining
+from train.field.plane_sweep import pixel_directions
 
 SIZE = (64, 160)
 K = np.array([[1.2, 0, 0.05], [0, 3.0, -0.1], [0, 0, 1.0]])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from scenedino_ros.core.memory import resident_memory
-from scenedino_ros.ros.health import Level, Situation, judge
-from scenedino_ros.ros.stamp_gaps import StampGaps
-from scenedino_ros.ros.start_times import StartTimes, process_age
-from scenedino_ros.ros.statistics import FrameStatistics, Reason, Stage
+from scenedino_ros.node.health import Level, Situation, judge
+from scenedino_ros.node.stamp_gaps import StampGaps
+from scenedino_ros.node.start_times import StartTimes, process_age
+from scenedino_ros.node.statistics import FrameStatistics, Reason, Stage
 
 STEPS = ("PyTorch", "waiting for an image", "first image")
 NOW = 1000.0
@@ -281,7 +281,7 @@ def test_two_threads_count_without_losing_any():
 
 def test_a_report_holds_all_that_was_counted():
     pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
-    from scenedino_ros.ros.diagnostics import frame_values, latency_values
+    from scenedino_ros.node.diagnostics import frame_values, latency_values
 
     now = {
         **RUNNING,

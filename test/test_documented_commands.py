@@ -22,13 +22,13 @@ import numpy as np
 import pytest
 from documented import ROOT, Snippet, documented, run_in_shell
 
-from scenedino_ros.cli import main as cli
-from scenedino_ros.core.checkpoint import (
+from scenedino_ros.checkpoints.checkpoint import (
     SMALL_CONFIG,
     load_checkpoint,
     save_checkpoint,
     untrained_checkpoint,
 )
+from scenedino_ros.cli import main as cli
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.parameter_tree import walk_settings

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.ros import domains
+from scenedino_ros.demo import domains
 
-RESERVE = "from scenedino_ros.ros.domains import reserve_domain; print(reserve_domain())"
+RESERVE = "from scenedino_ros.demo.domains import reserve_domain; print(reserve_domain())"
 
 
 def test_no_domain_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,22 +12,22 @@ from image_folders import write_store
 from models import TINY, lively_checkpoint, noise_image, street_camera
 from torch._dynamo.exc import BackendCompilerFailed
 
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core import engine as core_engine
-from scenedino_ros.core.checkpoint import Checkpoint, build_model, save_checkpoint
-from scenedino_ros.core.engine import Points, TorchEngine
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
-from scenedino_ros.core.folded import bilinear_taps
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.engines import exported, opening, packages, parity
-from scenedino_ros.engines.compiled import CompiledEngine
-from scenedino_ros.engines.exported import CARD, check_exported, fingerprint, onnx_engine
-from scenedino_ros.engines.graph_engine import MOST_POINTS
-from scenedino_ros.engines.opening import engine_maker, fastest_engine
-from scenedino_ros.engines.parity import Deviation, compare
 from scenedino_ros.evaluation.result import read_result
-from scenedino_ros.pictures import write_png
+from scenedino_ros.inference import engine as core_engine
+from scenedino_ros.inference.engine import Points, TorchEngine
+from scenedino_ros.inference.engines import exported, opening, packages, parity
+from scenedino_ros.inference.engines.compiled import CompiledEngine
+from scenedino_ros.inference.engines.exported import CARD, check_exported, fingerprint, onnx_engine
+from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
+from scenedino_ros.inference.engines.opening import engine_maker, fastest_engine
+from scenedino_ros.inference.engines.parity import Deviation, compare
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.network.folded import bilinear_taps
+from scenedino_ros.viewing.pictures import write_png
 
 CONFIG = dataclasses.replace(TINY, backbone="dino_vits16", upsample_tail=True)
 MODE = "stego_kmeans"

@@ -11,22 +11,22 @@ from conditioning import grown_points, undecided_voxels
 from models import TINY, lively_checkpoint
 from ssc_folder import write_ssc_folder
 
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.checkpoints.checkpoint import build_model, save_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.checkpoint import build_model, save_checkpoint
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.grid_view import camera_points
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.core.predictor import Predictor
-from scenedino_ros.core.query import VoxelQuery
-from scenedino_ros.core.ssc_labels import EVAL16
 from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import read_result
-from scenedino_ros.evaluation.ssc_counts import SWEEP, count_frame
-from scenedino_ros.evaluation.ssc_evaluation import SscEvaluation
-from scenedino_ros.evaluation.ssc_prediction import PredictionFiles, SscPrediction, predict
-from scenedino_ros.evaluation.sscbench import SscBench
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.classes import EVAL16
+from scenedino_ros.evaluation.ssc.counts import SWEEP, count_frame
+from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
+from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
+from scenedino_ros.evaluation.ssc.sscbench import SscBench
+from scenedino_ros.inference.grid_view import camera_points
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 
 N_FRAMES = 3
 # A class that is called what each scored class is; the first that maps to it.

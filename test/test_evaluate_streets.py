@@ -7,17 +7,17 @@ import pytest
 from models import lively_checkpoint
 from plain_street import plain_street
 
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.checkpoint import save_checkpoint
-from scenedino_ros.datasets.kitti360_folders import sequence_name
-from scenedino_ros.evaluation.labelled_sets import Kitti360Images
 from scenedino_ros.evaluation.result import RunResult, read_result
+from scenedino_ros.evaluation.segmentation.labelled_sets import Kitti360Images
+from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 
 pytest.importorskip("open3d", reason="Open3D cannot be imported")
-dataset = pytest.importorskip("scenedino_ros.synthesis.dataset")
-drive = pytest.importorskip("scenedino_ros.synthesis.drive")
-render = pytest.importorskip("scenedino_ros.synthesis.render")
-rig = pytest.importorskip("scenedino_ros.synthesis.rig")
+dataset = pytest.importorskip("scenedino_ros.streets.dataset")
+drive = pytest.importorskip("scenedino_ros.streets.drive")
+render = pytest.importorskip("scenedino_ros.streets.render")
+rig = pytest.importorskip("scenedino_ros.streets.rig")
 
 FRAMES, SEEDS = 6, (9, 21)  # 9 is a drive of KITTI-360, too, with rules of its own
 

@@ -12,9 +12,8 @@ import torch
 from exact_grid import exact_virtual_grid
 from golden_arrays import close
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import (
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.fisheye import (
     LENS_ANGLE_DEG,
     PUBLISHED_ROTATION_DEG,
     MeiCamera,
@@ -22,7 +21,8 @@ from scenedino_ros.core.fisheye import (
     virtual_grid,
     virtual_rotation,
 )
-from scenedino_ros.core.image import ImagePreprocessor
+from scenedino_ros.cameras.image import ImagePreprocessor
+from scenedino_ros.core.errors import InputError
 
 # KITTI-360's left side camera, rounded.
 LEFT = MeiCamera(2.2134, 0.0168, 1.6549, 4.2e-4, 4.2e-4, 1336.3, 1335.8, 716.9, 705.8, 1400, 1400)

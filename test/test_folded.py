@@ -7,11 +7,11 @@ import torch
 from models import TINY, lively_checkpoint
 from torch.nn import functional
 
-from scenedino_ros.core.checkpoint import build_model
+from scenedino_ros.checkpoints.checkpoint import build_model
 from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
-from scenedino_ros.core.field import sample_map
-from scenedino_ros.core.folded import FoldedSceneDino, bilinear_taps
-from scenedino_ros.core.folded_head import FoldedHead
+from scenedino_ros.network.field import sample_map
+from scenedino_ros.network.folded import FoldedSceneDino, bilinear_taps
+from scenedino_ros.network.folded_head import FoldedHead
 
 pytestmark = pytest.mark.parity
 

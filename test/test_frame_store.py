@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from recorded_rig import CAMERAS, PERIOD, STEP, T_world_body, stamp, write_rig
 
-from scenedino_ros.cli.main import main
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import (
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.fisheye import (
     MeiCamera,
     resample,
     virtual_grid,
     virtual_rotation,
 )
-from scenedino_ros.core.image import ImagePreprocessor
-from scenedino_ros.datasets.conversion import bag_from_kitti360
-from scenedino_ros.datasets.kitti360 import read_drive
+from scenedino_ros.cameras.image import ImagePreprocessor
+from scenedino_ros.cli.main import main
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.build import build_frame_store
+from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
+from scenedino_ros.recordings.datasets.kitti360 import read_drive
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 from scenedino_ros.recordings.pictures import FisheyePictures, PinholePictures

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.ros.encodings import LAYOUTS, eight_bit
-from scenedino_ros.ros.from_msg import (
+from scenedino_ros.cameras.encodings import LAYOUTS, eight_bit
+from scenedino_ros.cameras.from_msg import (
     camera_from_info,
     rgb_from_compressed,
     rgb_from_image,
     stamp_ns,
 )
+from scenedino_ros.core.errors import InputError
 
 WIDTH, HEIGHT = 12, 8
 RGB = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)

@@ -3,10 +3,10 @@
 import torch
 from models import TINY, lively_checkpoint, street_camera
 
-from scenedino_ros.core.checkpoint import build_model
-from scenedino_ros.core.model import SceneDino
-from scenedino_ros.core.render import render_rays, sample_distances
-from train.frozen_field import FrozenField, grid_positions, in_chunks
+from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.render import render_rays, sample_distances
+from train.semantics.frozen_field import FrozenField, grid_positions, in_chunks
 
 KEY = ("drive", "camera_00", 0)
 

@@ -10,15 +10,15 @@ from conditioning import ExactField, grown_points, spread, undecided_pixels, und
 from golden_arrays import agree
 from golden_weights import load_case, model_of
 
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.checkpoint import Checkpoint
-from scenedino_ros.core.grid_view import camera_points
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import confusion_matrix, hungarian_columns
-from scenedino_ros.core.model import SceneDino
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.grid_view import camera_points
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.network.model import SceneDino
 
 pytestmark = pytest.mark.parity
 

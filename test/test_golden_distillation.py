@@ -8,9 +8,9 @@ from golden_arrays import close, same_winner
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import kitti360_train_ids
 from scenedino_ros.core.metrics import assign_clusters, class_iou, merge_clusters
-from scenedino_ros.core.render import pixel_rays
-from scenedino_ros.core.semantics import ClusterHead, LinearHead, StegoHead
-from train.distillation import (
+from scenedino_ros.network.render import pixel_rays
+from scenedino_ros.network.semantics import ClusterHead, LinearHead, StegoHead
+from train.semantics.distillation import (
     NEIGHBOUR,
     RANDOM,
     SELF,
@@ -18,7 +18,13 @@ from train.distillation import (
     correlation_loss,
     probe_loss,
 )
-from train.surface import BallDraws, ball_points, distance_bins, solid_points, surface_points
+from train.semantics.surface import (
+    BallDraws,
+    ball_points,
+    distance_bins,
+    solid_points,
+    surface_points,
+)
 
 pytestmark = pytest.mark.parity
 

@@ -22,9 +22,9 @@ from golden_weights import load_case, model_of
 from torch.nn import functional
 
 from scenedino_ros.core.config import PREDICTION_MODES
-from scenedino_ros.core.field import Projection, project, sample_map
-from scenedino_ros.core.model import SceneDino
-from scenedino_ros.core.render import composite, pixel_rays, render_rays, sample_distances
+from scenedino_ros.network.field import Projection, project, sample_map
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.render import composite, pixel_rays, render_rays, sample_distances
 
 pytestmark = pytest.mark.parity
 

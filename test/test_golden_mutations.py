@@ -11,8 +11,8 @@ from golden_weights import load_case, model_of
 from test_golden_model import CHECKS, PointCase, run_case
 from torch.nn import functional
 
-import scenedino_ros.core.model
-from scenedino_ros.core.field import MIN_DEPTH, Projection, project
+import scenedino_ros.network.model
+from scenedino_ros.network.field import MIN_DEPTH, Projection, project
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ BORDERS = {
 def test_wrong_borders_are_seen(fails, monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
     name, wrong, check = BORDERS[rule]
     with monkeypatch.context() as patched:
-        for module in (scenedino_ros.core.model, parity):
+        for module in (scenedino_ros.network.model, parity):
             patched.setattr(module, name, wrong)
         assert fails(check)
 

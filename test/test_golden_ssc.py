@@ -9,9 +9,7 @@ import torch
 from conditioning import undecided_pixels
 from golden_arrays import close as golden_close
 
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import PinholeCamera
-from scenedino_ros.core.grid_view import camera_points
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.metrics import (
     by_predicted_class,
@@ -21,10 +19,12 @@ from scenedino_ros.core.metrics import (
     mean_iou,
     weighted_mean_iou,
 )
-from scenedino_ros.core.ssc_labels import CLASS_WEIGHTS, ssc20_labels
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.evaluation.ssc_counts import count_frame
-from scenedino_ros.evaluation.ssc_prediction import SscPrediction, sample_offsets
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.classes import CLASS_WEIGHTS, ssc20_labels
+from scenedino_ros.evaluation.ssc.counts import count_frame
+from scenedino_ros.evaluation.ssc.prediction import SscPrediction, sample_offsets
+from scenedino_ros.inference.grid_view import camera_points
 
 pytestmark = pytest.mark.parity
 

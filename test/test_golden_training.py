@@ -9,9 +9,8 @@ from conditioning import UNIT, undecided
 from golden_arrays import close
 from golden_parts import CODE, draws_of, expansion, point_field, salience
 
-from scenedino_ros.core.render import composite, pixel_rays, sample_distances
-from train.field_step import project_world
-from train.losses import (
+from scenedino_ros.network.render import composite, pixel_rays, sample_distances
+from train.field.losses import (
     depth_roughness,
     edge_aware_roughness,
     feature_loss,
@@ -21,8 +20,9 @@ from train.losses import (
     structural_error,
     unseen_share,
 )
-from train.rays import patch_colors, patch_rays, shift_image
-from train.views import item_views, relative_poses, split_views
+from train.field.rays import patch_colors, patch_rays, shift_image
+from train.field.step import project_world
+from train.field.views import item_views, relative_poses, split_views
 
 pytestmark = pytest.mark.parity
 

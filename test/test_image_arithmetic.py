@@ -7,17 +7,22 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 from torchvision.models.optical_flow import raft_large
 
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.evaluation.alignment import Features, compare, token_features, valid_pixels
-from scenedino_ros.evaluation.crf import CrfSettings, refine_labels
-from scenedino_ros.evaluation.depth import mean_depth_image
-from scenedino_ros.evaluation.depth_scores import depth_scores
-from scenedino_ros.evaluation.feature_sources import TokenChoice
-from scenedino_ros.evaluation.flow import FlowChoice, choose_flow, dis_flow, exact_flow
-from scenedino_ros.evaluation.lidar_depth import Road, lidar_depth, pixel_directions
-from scenedino_ros.evaluation.permutohedral import GaussianFilter
-from scenedino_ros.evaluation.segmentation_scores import pixel_confusion, segmentation_scores
+from scenedino_ros.evaluation.consistency.alignment import (
+    Features,
+    compare,
+    token_features,
+    valid_pixels,
+)
+from scenedino_ros.evaluation.consistency.feature_sources import TokenChoice
+from scenedino_ros.evaluation.consistency.flow import FlowChoice, choose_flow, dis_flow, exact_flow
+from scenedino_ros.evaluation.depth.evaluation import mean_depth_image
+from scenedino_ros.evaluation.depth.lidar_depth import Road, lidar_depth, pixel_directions
+from scenedino_ros.evaluation.depth.scores import depth_scores
+from scenedino_ros.evaluation.segmentation.crf import CrfSettings, refine_labels
+from scenedino_ros.evaluation.segmentation.permutohedral import GaussianFilter
+from scenedino_ros.evaluation.segmentation.scores import pixel_confusion, segmentation_scores
 
 CAMERA = PinholeCamera.from_focal(50.0, 50.0, 40.0, 24.0, 80, 48)
 

@@ -20,18 +20,22 @@ from image_folders import (
 )
 from models import TINY, lively_checkpoint
 
+from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.cluster_maps import LabelFiles
-from scenedino_ros.evaluation.labelled_data import StoreImages, Together
-from scenedino_ros.evaluation.labelled_sets import Bdd100kImages, CityscapesImages, Kitti360Images
+from scenedino_ros.evaluation.consistency.pair_data import DrivePairs, RealEstatePairs, StorePairs
 from scenedino_ros.evaluation.network import NetworkChoice
-from scenedino_ros.evaluation.pair_data import DrivePairs, RealEstatePairs, StorePairs
-from scenedino_ros.evaluation.probe_fit import PROBES, FitSettings, fit_probes, probe_inputs
+from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
-from scenedino_ros.evaluation.segmentation import SegmentationEvaluation
+from scenedino_ros.evaluation.segmentation.cluster_maps import LabelFiles
+from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
+from scenedino_ros.evaluation.segmentation.labelled_data import StoreImages, Together
+from scenedino_ros.evaluation.segmentation.labelled_sets import (
+    Bdd100kImages,
+    CityscapesImages,
+    Kitti360Images,
+)
 from scenedino_ros.evaluation.speed import ItemTime
 
 SIZE = TINY.image_size

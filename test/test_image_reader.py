@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from scenedino_ros.cameras.encodings import LAYOUTS, PackedLayout
+from scenedino_ros.cameras.from_msg import rgb_from_image
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.ros import image_reader
-from scenedino_ros.ros.encodings import LAYOUTS, PackedLayout
-from scenedino_ros.ros.from_msg import rgb_from_image
-from scenedino_ros.ros.image_reader import ImageReader, is_convertible, right_encodings
+from scenedino_ros.node import image_reader
+from scenedino_ros.node.image_reader import ImageReader, is_convertible, right_encodings
 
 CONVERTED = (
     {f"{order}16" for order in ("rgb", "bgr", "rgba", "bgra", "mono")}
@@ -23,7 +23,7 @@ CONVERTED = (
 PACKAGE = """
 import os
 import numpy as np
-from scenedino_ros.ros.from_msg import rgb_from_image
+from scenedino_ros.cameras.from_msg import rgb_from_image
 
 {first}
 

@@ -20,34 +20,51 @@ ROS_PACKAGES = (
 )
 ROS = "any ROS package"
 
-PARTS = ("model", "encoder", "decoder", "field", "semantics")
-NETWORK = tuple(f"scenedino_ros.core.{part}" for part in PARTS)
+NETWORKS = tuple(
+    f"scenedino_ros.{room}" for room in ("network", "checkpoints", "inference")
+)  # what loads PyTorch
 
-# Module pattern, and what it never imports. The first three rows hold for whole folders.
+# The rooms of the package, from the ground up: a room imports itself and those before it.
+ROOMS = (
+    *("core", "cameras", "network", "checkpoints", "viewing", "recordings", "terminal"),
+    *("inference", "evaluation", "streets", "node", "demo", "benchmark", "cli"),
+)
+# Rooms that only these others may import; `train` is the folder beside the package.
+IMPORTED_BY = {
+    "streets": ("cli",),
+    "node": ("demo", "benchmark"),
+    "demo": ("benchmark", "cli"),
+    "benchmark": ("cli",),
+    "cli": (),
+}
+
+# Module pattern, and what it never imports beside that.
 NEVER = (
     ("scenedino_ros.*", ("train", "test")),
-    (
-        "scenedino_ros.core.*",
-        (ROS, "scenedino_ros.ros", "scenedino_ros.cli", "scenedino_ros.demo"),
-    ),
-    ("train.*", ("test", "scenedino_ros.ros.node")),
-    ("scenedino_ros.core.labels", ("torch",)),
-    ("scenedino_ros.core.voxels", ("torch",)),
-    ("scenedino_ros.core.metrics", ("torch",)),
-    ("scenedino_ros.core.camera", ("torch", "scenedino_ros.core.model")),
-    ("scenedino_ros.core.image", ("scenedino_ros.core.model",)),
-    ("scenedino_ros.core.field", ("scenedino_ros.core.model",)),
-    ("scenedino_ros.core.render", ("scenedino_ros.core.model",)),
-    ("scenedino_ros.core.model", ("scenedino_ros.core.voxels",)),
-    ("scenedino_ros.core.checkpoint", ("scenedino_ros.core.voxels",)),
-    ("scenedino_ros.ros.from_msg", ("torch", ROS)),
-    ("scenedino_ros.ros.to_msg", ("torch", "rclpy")),
-    ("scenedino_ros.ros.params", ("torch",)),
-    ("scenedino_ros.ros.transforms", ("torch",)),
-    ("scenedino_ros.ros.bag", ("torch",)),
-    ("scenedino_ros.ros.node", ("torch", *NETWORK)),
-    ("scenedino_ros.recordings.*", (ROS, "torch", "scenedino_ros.cli", "scenedino_ros.demo")),
+    ("train.*", ("test", ROS)),
+    ("scenedino_ros.core.*", (ROS, "torch")),
+    ("scenedino_ros.cameras.*", (ROS,)),
+    ("scenedino_ros.cameras.camera", ("torch",)),
+    ("scenedino_ros.cameras.from_msg", ("torch",)),
+    ("scenedino_ros.network.*", (ROS, "scenedino_ros.cameras")),
+    ("scenedino_ros.network.field", ("scenedino_ros.network.model",)),
+    ("scenedino_ros.network.render", ("scenedino_ros.network.model",)),
+    ("scenedino_ros.network.model", ("scenedino_ros.core.voxels",)),
+    ("scenedino_ros.checkpoints.*", (ROS, "scenedino_ros.cameras", "scenedino_ros.core.voxels")),
+    ("scenedino_ros.viewing.*", (ROS, "torch", *NETWORKS)),
+    ("scenedino_ros.recordings.*", (ROS, "torch", *NETWORKS)),
+    ("scenedino_ros.terminal.*", (ROS, "torch")),
+    ("scenedino_ros.inference.*", (ROS, "scenedino_ros.recordings", "scenedino_ros.viewing")),
+    ("scenedino_ros.evaluation.*", (ROS, "scenedino_ros.terminal")),
+    ("scenedino_ros.streets.*", (ROS, "torch", *NETWORKS)),
+    ("scenedino_ros.cli.*", (ROS,)),
+    ("scenedino_ros.node.to_msg", ("torch", "rclpy")),
+    ("scenedino_ros.node.params", ("torch",)),
+    ("scenedino_ros.node.main", ("torch", "scenedino_ros.network")),
 )
+
+# It is used where it is installed, and wraps what is used elsewhere.
+EXCEPTIONS = {("scenedino_ros.recordings.transforms", "tf_transformations")}
 
 # Module, and all that it may import beside the standard library, core.errors and core.config.
 ONLY = {
@@ -57,25 +74,26 @@ ONLY = {
     "scenedino_ros.core.labels": ("numpy", "yaml", "core.voxels", "core.metrics"),
     "scenedino_ros.core.voxels": ("numpy", "core.labels", "core.metrics"),
     "scenedino_ros.core.metrics": ("numpy", "scipy", "core.labels", "core.voxels"),
-    "scenedino_ros.core.distortion": ("numpy",),
-    "scenedino_ros.core.camera": ("numpy", "cv2", "core.distortion"),
-    "scenedino_ros.core.fisheye": ("numpy", "yaml", "core.camera", "core.distortion"),
-    "scenedino_ros.core.image": (
-        *("numpy", "cv2", "torch", "core.camera", "core.distortion", "core.fisheye"),
+    "scenedino_ros.cameras.distortion": ("numpy",),
+    "scenedino_ros.cameras.camera": ("numpy", "cv2", "cameras.distortion"),
+    "scenedino_ros.cameras.fisheye": ("numpy", "yaml", "cameras.camera", "cameras.distortion"),
+    "scenedino_ros.cameras.image": (
+        *("numpy", "cv2", "torch", "cameras.camera", "cameras.distortion", "cameras.fisheye"),
     ),
-    "scenedino_ros.core.plausibility": (
-        *("numpy", "core.camera", "core.distortion", "core.voxels"),
+    "scenedino_ros.cameras.plausibility": (
+        *("numpy", "cameras.camera", "cameras.distortion", "core.voxels"),
     ),
-    "scenedino_ros.core.image_file": ("numpy", "cv2", "PIL"),
-    "scenedino_ros.core.encoder": ("torch", "timm"),
-    "scenedino_ros.core.decoder": ("torch",),
-    "scenedino_ros.core.semantics": ("torch",),
-    "scenedino_ros.core.field": ("torch", "numpy", "core.camera"),
-    "scenedino_ros.core.render": ("torch", "numpy"),
-    "scenedino_ros.ros.from_msg": (
-        *("numpy", "cv2", "core.camera", "core.image_file", "core.plausibility", "ros.encodings"),
+    "scenedino_ros.cameras.image_file": ("numpy", "cv2", "PIL"),
+    "scenedino_ros.cameras.encodings": ("numpy", "cv2"),
+    "scenedino_ros.cameras.from_msg": (
+        *("numpy", "cv2", "cameras.camera", "cameras.image_file", "cameras.plausibility"),
+        "cameras.encodings",
     ),
-    "scenedino_ros.ros.encodings": ("numpy", "cv2"),
+    "scenedino_ros.network.encoder": ("torch", "timm"),
+    "scenedino_ros.network.decoder": ("torch",),
+    "scenedino_ros.network.semantics": ("torch",),
+    "scenedino_ros.network.field": ("torch", "numpy"),
+    "scenedino_ros.network.render": ("torch", "numpy"),
 }
 ALWAYS = ("scenedino_ros.core.errors", "scenedino_ros.core.config")
 
@@ -85,18 +103,23 @@ LATE_IMPORTS = (
     ("scenedino_ros.cli.*", "scenedino_ros"),
     # Finding a checkpoint or showing its card needs neither torch nor huggingface_hub.
     ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints"),
-    ("scenedino_ros.checkpoints.hub", "scenedino_ros.core.checkpoint"),
+    ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints.checkpoint"),
     # Help, and a sentence on what is missing, where ROS is absent; Ctrl-C holds from the start.
-    ("scenedino_ros.ros.node", "rclpy"),
-    ("scenedino_ros.ros.node", "scenedino_ros.ros.managed_node"),
+    ("scenedino_ros.node.main", "rclpy"),
+    ("scenedino_ros.node.main", "scenedino_ros.node.managed_node"),
     # A node that is not configured has no need of torch.
-    ("scenedino_ros.ros.managed_node", "scenedino_ros.ros.processor"),
+    ("scenedino_ros.node.managed_node", "scenedino_ros.node.processor"),
 )
 
 # Modules that work where torch is absent, and those that work where ROS is absent.
-WITHOUT_TORCH = ("from_msg", "to_msg", "bag", "params", "transforms")
-NEEDS_ROS = ("scenedino_ros.ros.*", "scenedino_ros.demo.*", "scenedino_ros.benchmark.message_*")
-WITHOUT_ROS = ("scenedino_ros.ros.from_msg", "scenedino_ros.ros.bag")
+WITHOUT_TORCH = tuple(
+    f"scenedino_ros.{name}"
+    for name in (
+        *("cameras.from_msg", "node.to_msg", "node.params"),
+        *("recordings.rosbag2.bag", "recordings.transforms"),
+    )
+)
+NEEDS_ROS = ("scenedino_ros.node.*", "scenedino_ros.demo.*", "scenedino_ros.benchmark.message_*")
 
 
 def modules_in(root: Path) -> dict[str, Path]:
@@ -106,7 +129,7 @@ def modules_in(root: Path) -> dict[str, Path]:
         FileNotFoundError: If a folder has no module: rules about nothing hold for anything.
     """
     modules = {}
-    for folder in ("scenedino_ros", "scenedino_ros/core", "train"):
+    for folder in ("scenedino_ros", *(f"scenedino_ros/{room}" for room in ROOMS), "train"):
         if not list((root / folder).glob("*.py")):
             raise FileNotFoundError(f"no Python file in {root / folder}")
     for folder in ("scenedino_ros", "train"):
@@ -157,6 +180,22 @@ def outside(module: str, name: str) -> bool:
     return not any(is_below(name, entry) for entry in (*allowed, *ALWAYS))
 
 
+def room_of(name: str) -> str:
+    """Return the room of a dotted name, `train` for the training scripts, else nothing."""
+    first, *rest = name.split(".")
+    return "train" if first == "train" else rest[0] if first == "scenedino_ros" and rest else ""
+
+
+def is_above(module: str, name: str) -> bool:
+    """Tell whether a module imports from a room that its own may not import."""
+    mine, other = room_of(module), room_of(name)
+    if other not in ROOMS or mine == other:
+        return False
+    if other in IMPORTED_BY:
+        return mine not in IMPORTED_BY[other]
+    return mine in ROOMS and ROOMS.index(other) > ROOMS.index(mine)
+
+
 def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     """Return one line for each import in a module's source that the rules forbid."""
     tree = ast.parse(source)
@@ -172,7 +211,11 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
             found.append(f"{module} imports {name} relatively")
         if is_package:
             found.append(f"{module}/__init__.py imports {name}")
+        if is_above(module, name):
+            found.append(f"{module} imports {name}, from a room above")
         for pattern, forbidden in NEVER:
+            if (module, name) in EXCEPTIONS:
+                continue
             if fnmatch(module, pattern) and any(breaks(name, entry) for entry in forbidden):
                 found.append(f"{module} imports {name}")
         if outside(module, name):
@@ -202,7 +245,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_rules_name_modules_that_exist():
     modules = modules_in(ROOT)
     named = [pattern for pattern, _ in NEVER] + list(ONLY) + [module for module, _ in LATE_IMPORTS]
-    named += [f"scenedino_ros.ros.{name}" for name in WITHOUT_TORCH]
+    named += [*WITHOUT_TORCH, *(module for module, _ in EXCEPTIONS)]
     assert [n for n in named if not any(fnmatch(module, n) for module in modules)] == []
 
 
@@ -213,11 +256,11 @@ def test_rules_name_modules_that_exist():
         ("scenedino_ros.core.voxels", "import numpy, rclpy.node as n"),
         ("scenedino_ros.core.voxels", "from rclpy.node import Node"),
         ("scenedino_ros.core.voxels", "from sensor_msgs.msg import Image"),
-        ("scenedino_ros.core.voxels", "from scenedino_ros import ros"),
-        ("scenedino_ros.core.voxels", "from scenedino_ros.ros.convert import x"),
-        ("scenedino_ros.core.voxels", "from scenedino_ros.ros import to_msg"),
-        ("scenedino_ros.core.voxels", "import scenedino_ros.ros as r"),
-        ("scenedino_ros.core.voxels", "from ..ros import node"),
+        ("scenedino_ros.core.voxels", "from scenedino_ros import node"),
+        ("scenedino_ros.core.voxels", "from scenedino_ros.node.convert import x"),
+        ("scenedino_ros.core.voxels", "from scenedino_ros.node import to_msg"),
+        ("scenedino_ros.core.voxels", "import scenedino_ros.node as r"),
+        ("scenedino_ros.core.voxels", "from ..node import main"),
         ("scenedino_ros.core.voxels", "from . import labels"),
         ("scenedino_ros.core.voxels", "try:\n    import tf2_ros\nexcept ImportError:\n    pass"),
         ("scenedino_ros.core.voxels", "if x:\n    import torch"),
@@ -225,14 +268,14 @@ def test_rules_name_modules_that_exist():
         ("scenedino_ros.core.voxels", "__import__('rclpy')"),
         ("scenedino_ros.core.voxels", "def f():\n    import numpy"),
         ("scenedino_ros.core.voxels", "import scipy"),
-        ("scenedino_ros.core.decoder", "from scenedino_ros.core.encoder import Encoder"),
-        ("scenedino_ros.core.decoder", "import timm"),
-        ("scenedino_ros.core.checkpoint", "from scenedino_ros.core import voxels"),
-        ("scenedino_ros.core.anything", "import train.losses"),
-        ("scenedino_ros.ros.from_msg", "from sensor_msgs.msg import Image"),
-        ("scenedino_ros.ros.to_msg", "import rclpy"),
-        ("scenedino_ros.ros.node", "from scenedino_ros.core.model import SceneDino"),
-        ("train.losses", "from scenedino_ros.ros.node import SceneDinoNode"),
+        ("scenedino_ros.network.decoder", "from scenedino_ros.network.encoder import Encoder"),
+        ("scenedino_ros.network.decoder", "import timm"),
+        ("scenedino_ros.checkpoints.checkpoint", "from scenedino_ros.core import voxels"),
+        ("scenedino_ros.core.anything", "import train.field.losses"),
+        ("scenedino_ros.cameras.from_msg", "from sensor_msgs.msg import Image"),
+        ("scenedino_ros.node.to_msg", "import rclpy"),
+        ("scenedino_ros.node.main", "from scenedino_ros.network.model import SceneDino"),
+        ("train.field.losses", "from scenedino_ros.node.main import SceneDinoNode"),
     ],
 )
 def test_a_forbidden_import_is_found(module, source):
@@ -245,9 +288,9 @@ def test_a_forbidden_import_is_found(module, source):
         ("scenedino_ros.core.voxels", "import json\nimport numpy as np"),
         ("scenedino_ros.core.voxels", "from scenedino_ros.core.errors import InputError"),
         ("scenedino_ros.core.voxels", "from scenedino_ros.core.labels import IGNORE"),
-        ("scenedino_ros.core.predictor", "import yaml\nimport torch"),
-        ("scenedino_ros.ros.to_msg", "from sensor_msgs.msg import PointCloud2"),
-        ("train.losses", "from train.dataset import Frames"),
+        ("scenedino_ros.inference.predictor", "import yaml\nimport torch"),
+        ("scenedino_ros.node.to_msg", "from sensor_msgs.msg import PointCloud2"),
+        ("train.field.losses", "from train.dataset import Frames"),
     ],
 )
 def test_a_permitted_import_passes(module, source):
@@ -318,28 +361,28 @@ def test_package_imports_where_ros_is_absent(tmp_path):
         name
         for name in modules_in(ROOT)
         if not name.endswith("__main__")
-        and (name in WITHOUT_ROS or not any(fnmatch(name, pattern) for pattern in NEEDS_ROS))
+        and not any(fnmatch(name, pattern) for pattern in NEEDS_ROS)
     ]
-    core = [name for name in modules if name.startswith("scenedino_ros.core")]
-    assert "scenedino_ros.core.predictor" in core
+    quiet = ("core", "cameras", "network", "checkpoints", "inference")
+    core = [name for name in modules if room_of(name) in quiet]
+    assert "scenedino_ros.inference.predictor" in core
     rest = [name for name in modules if name not in core]
     loaded, asked = import_afresh(core + rest, ROS_PACKAGES, tmp_path)
     assert [name for name in loaded if is_ros_package(name)] == []
-    # Where ROS is present, core does not load it either: it does not even ask.
+    # Where ROS is present, the network does not load it either: it does not even ask.
     assert [pair for pair in asked if pair[0] in core] == []
 
 
 def test_message_modules_import_where_torch_is_absent(tmp_path):
     pytest.importorskip("rclpy", reason="no ROS 2 client library")
-    modules = [f"scenedino_ros.ros.{name}" for name in WITHOUT_TORCH]
-    loaded, _ = import_afresh(modules, "torch|torchvision|timm", tmp_path)
+    loaded, _ = import_afresh(list(WITHOUT_TORCH), "torch|torchvision|timm", tmp_path)
     assert "rclpy" in loaded
     assert "torch" not in loaded
 
 
 def test_images_are_read_where_both_are_absent(tmp_path):
     blocked = f"{ROS_PACKAGES}|torch|torchvision|timm"
-    loaded, asked = import_afresh(["scenedino_ros.ros.from_msg"], blocked, tmp_path)
+    loaded, asked = import_afresh(["scenedino_ros.cameras.from_msg"], blocked, tmp_path)
     assert "numpy" in loaded
     assert asked == []
 

@@ -8,7 +8,7 @@ from installed import scenedino
 from models import lively_checkpoint
 from ssc_folder import write_ssc_folder
 
-from scenedino_ros.core.checkpoint import save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.evaluation.result import read_result
 
 CORES = len(os.sched_getaffinity(0))

@@ -18,18 +18,18 @@ import pytest
 from tf_messages import stamped_from_message
 from velodyne import velodyne_pose
 
+from scenedino_ros.cameras.fisheye import MeiCamera
+from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import BagError, InputError
-from scenedino_ros.core.fisheye import MeiCamera
-from scenedino_ros.datasets.conversion import bag_from_kitti360
-from scenedino_ros.datasets.kitti360 import read_drive, read_labels
-from scenedino_ros.datasets.kitti360_calibration import CAMERAS, read_calibration
+from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
+from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_labels
+from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS, read_calibration
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.ros.bag import BagReader
-from scenedino_ros.ros.bag_split_writer import SplitBagWriter
-from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
-from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.ros.transforms import inverse
+from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter
+from scenedino_ros.recordings.transform_tree import TransformTree
+from scenedino_ros.recordings.transforms import inverse
 
 ROOT = Path(__file__).resolve().parents[1]
 DRIVE = "2013_05_28_drive_0000_sync"

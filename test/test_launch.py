@@ -305,7 +305,7 @@ def test_the_rviz_configuration_shows_what_the_node_publishes(launch_file):
 
 
 def test_the_launch_file_knows_the_outputs_of_the_node(launch_file):
-    outputs = pytest.importorskip("scenedino_ros.ros.outputs", reason="needs ROS messages")
+    outputs = pytest.importorskip("scenedino_ros.node.outputs", reason="needs ROS messages")
     assert set(launch_file.OUTPUTS) == set(outputs.TYPES)
 
 
@@ -338,7 +338,7 @@ def make_prefix(root: Path) -> None:
     programs = {
         "lib/scenedino_ros/scenedino_node": (
             f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            "from scenedino_ros.ros.node import main\nsys.exit(main())\n"
+            "from scenedino_ros.node.main import main\nsys.exit(main())\n"
         ),
         "bin/ros2": (
             "import json, os, pathlib, sys\n"
@@ -359,8 +359,8 @@ def test_the_real_launch_system_starts_the_node_then_the_bag(tmp_path):
     from models import lively_checkpoint
     from ros_rig import Rig
 
-    from scenedino_ros.core.checkpoint import save_checkpoint
-    from scenedino_ros.ros.domains import reserve_domain
+    from scenedino_ros.checkpoints.checkpoint import save_checkpoint
+    from scenedino_ros.demo.domains import reserve_domain
 
     prefix, domain = tmp_path / "install", reserve_domain()
     make_prefix(prefix)

@@ -11,21 +11,22 @@ import pytest
 from recorded_rig import PERIOD, START, T_world_body, write_rig
 from test_kitti360_to_bag import write_official
 
-from scenedino_ros import disk_space
-from scenedino_ros.cli import index, kitti360_to_bag, progress, synthesize
+from scenedino_ros.cli import index, kitti360_to_bag, synthesize
 from scenedino_ros.cli.main import main
+from scenedino_ros.core import disk_space
+from scenedino_ros.core.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.datasets.conversion import kitti360_bytes
-from scenedino_ros.datasets.kitti360 import find_drives, read_drive
-from scenedino_ros.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
 from scenedino_ros.recordings.build import build_frame_store
+from scenedino_ros.recordings.datasets.conversion import kitti360_bytes
+from scenedino_ros.recordings.datasets.kitti360 import find_drives, read_drive
 from scenedino_ros.recordings.frame_store import FrameStore
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter, frames_done, store_bytes
 from scenedino_ros.recordings.motion import speed_problem
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.synthesis import dataset
-from scenedino_ros.synthesis.dataset import DatasetSettings, SyntheticDataset
-from train.frame_arrays import FrameArray, array_name
+from scenedino_ros.streets import dataset
+from scenedino_ros.streets.dataset import DatasetSettings, SyntheticDataset
+from scenedino_ros.terminal import progress
+from train.field.frame_arrays import FrameArray, array_name
 
 SIZE = ["--image-size", "16x48"]
 Usage = namedtuple("Usage", "total used free")

@@ -17,25 +17,25 @@ from ros_rig import DEADLINE  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
 from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
-from scenedino_ros.ros import inputs, managed_node, outputs, processor  # noqa: E402
-from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
-from scenedino_ros.ros.managed_node import SceneDinoNode  # noqa: E402
-from scenedino_ros.ros.pairing import Frame  # noqa: E402
-from scenedino_ros.ros.statistics import (  # noqa: E402
+from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
+from scenedino_ros.node import inputs, managed_node, outputs, processor  # noqa: E402
+from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
+from scenedino_ros.node.pairing import Frame  # noqa: E402
+from scenedino_ros.node.statistics import (  # noqa: E402
     FrameSkippedError,
     FrameStatistics,
     Reason,
     Stage,
 )
-from scenedino_ros.ros.tf_cdr import transforms_from_cdr  # noqa: E402
-from scenedino_ros.ros.tf_message_type import TF_STATIC_QOS, tf_message_class  # noqa: E402
-from scenedino_ros.ros.transforms import matrix_from_rotation  # noqa: E402
-from scenedino_ros.ros.view_frame import ViewFrame  # noqa: E402
-from scenedino_ros.ros.worker import FrameWorker, SkipLog  # noqa: E402
+from scenedino_ros.node.tf_message_type import TF_STATIC_QOS, tf_message_class  # noqa: E402
+from scenedino_ros.node.view_frame import ViewFrame  # noqa: E402
+from scenedino_ros.node.worker import FrameWorker, SkipLog  # noqa: E402
+from scenedino_ros.recordings.tf_cdr import transforms_from_cdr  # noqa: E402
+from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 
 pytestmark = pytest.mark.ros
 

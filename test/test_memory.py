@@ -10,11 +10,11 @@ LIMIT_MIB = 4096
 PROGRAM = """
 import numpy as np
 from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.checkpoint import untrained_checkpoint
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.checkpoints.checkpoint import untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.memory import peak_resident_memory
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 
 config = ModelConfig(backbone="dino_vitb8", n_classes=19, n_clusters=19)
 predictor = Predictor(untrained_checkpoint(config), device="cpu")

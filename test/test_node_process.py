@@ -39,13 +39,13 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
-from scenedino_ros.core.checkpoint import save_checkpoint  # noqa: E402
-from scenedino_ros.core.predictor import Predictor, VoxelQuery  # noqa: E402
+from scenedino_ros.cameras.from_msg import camera_from_info  # noqa: E402
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.voxels import VoxelGrid  # noqa: E402
-from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
-from scenedino_ros.ros.from_msg import camera_from_info  # noqa: E402
-from scenedino_ros.ros.node import main  # noqa: E402
-from scenedino_ros.ros.transforms import matrix_from_rotation  # noqa: E402
+from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery  # noqa: E402
+from scenedino_ros.node.main import main  # noqa: E402
+from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -535,7 +535,7 @@ def test_help_needs_no_ros(tmp_path):
     code = (
         "import sys\n"
         "sys.modules['rclpy'] = None\n"
-        "from scenedino_ros.ros.node import main\n"
+        "from scenedino_ros.node.main import main\n"
         "main(['scenedino_node'] + sys.argv[1:])\n"
     )
     environment = {**os.environ, **ISOLATED, "PYTHONPATH": str(ROOT)}

@@ -18,11 +18,11 @@ from official_files import (
     write_folder,
 )
 
+from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.checkpoints.official import convert_official, rename_state
 from scenedino_ros.checkpoints.official_config import OfficialConfig
 from scenedino_ros.checkpoints.official_file import read_official_state
 from scenedino_ros.checkpoints.official_shapes import config_from_state
-from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 

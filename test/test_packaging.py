@@ -18,7 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import scenedino_ros
-from scenedino_ros.ros.domains import reserve_domain
+from scenedino_ros.demo.domains import reserve_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "scenedino_ros"
@@ -264,7 +264,7 @@ def test_the_python_that_builds_the_workspace_runs_its_commands(workspace, insta
 def test_a_python_without_torch_is_told():
     pytest.importorskip("rclpy", reason="no ROS 2 client library")
     code = (
-        "import sys; sys.modules['torch'] = None; from scenedino_ros.ros.node import main;"
+        "import sys; sys.modules['torch'] = None; from scenedino_ros.node.main import main;"
         "sys.exit(main(['scenedino_node']))"
     )
     started = subprocess.run(
@@ -313,6 +313,6 @@ def test_checks_before_a_commit_are_those_of_the_tests():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     entries = " ".join(hook["entry"] for hook in hooks)
     script = (ROOT / "test.sh").read_text()
-    for check in ("ruff check", "ruff format", "mypy scenedino_ros/core", "codespell"):
+    for check in ("ruff check", "ruff format", "mypy", "codespell"):
         assert check in entries
         assert check in script

@@ -17,10 +17,10 @@ from scenedino_ros.core.errors import InputError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable  # noqa: E402
 from scenedino_ros.core.parameter_tree import replace_settings, walk_settings  # noqa: E402
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid  # noqa: E402
-from scenedino_ros.ros import params  # noqa: E402
-from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
-from scenedino_ros.ros.params import LiveSettings, hidden_ids  # noqa: E402
-from scenedino_ros.ros.placement import GridPlacement  # noqa: E402
+from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
+from scenedino_ros.node import params  # noqa: E402
+from scenedino_ros.node.params import LiveSettings, hidden_ids  # noqa: E402
+from scenedino_ros.node.placement import GridPlacement  # noqa: E402
 
 pytestmark = pytest.mark.ros
 

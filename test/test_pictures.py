@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels, VoxelGrid
-from scenedino_ros.cubes import NORMALS, exposed_faces
-from scenedino_ros.export import OPTICAL_AXES, read_npz, write_npz, write_ply
-from scenedino_ros.pictures import (
+from scenedino_ros.viewing.cubes import NORMALS, exposed_faces
+from scenedino_ros.viewing.pictures import (
     UNKNOWN_COLOR,
     _with_outline,
     color_depth,
@@ -24,7 +23,8 @@ from scenedino_ros.pictures import (
     write_animation,
     write_png,
 )
-from scenedino_ros.voxel_view import Viewpoint, chase_view, draw_voxels
+from scenedino_ros.viewing.voxel_files import OPTICAL_AXES, read_npz, write_npz, write_ply
+from scenedino_ros.viewing.voxel_view import Viewpoint, chase_view, draw_voxels
 
 CAR, ROAD, TREE = CITYSCAPES19.ids(("car", "road", "vegetation"))
 

@@ -6,11 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.core.empty_grid import why_empty
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.image import ImagePreprocessor
-from scenedino_ros.core.plausibility import (
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.image import ImagePreprocessor
+from scenedino_ros.cameras.plausibility import (
     KITTI_360,
     TrainingRig,
     calibration_doubts,
@@ -20,7 +18,9 @@ from scenedino_ros.core.plausibility import (
     training_doubts,
     training_rig,
 )
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels
+from scenedino_ros.inference.empty_grid import why_empty
 
 # x forward, y left, z up of the grid, seen from a camera that looks straight ahead.
 AHEAD = np.array([[0, 0, 1, 0.5], [-1, 0, 0, 0], [0, -1, 0, -0.4], [0, 0, 0, 1.0]])

@@ -11,7 +11,7 @@ from scenedino_ros.recordings.poses import (
     read_orbslam3_poses,
     read_tum_trajectory,
 )
-from scenedino_ros.ros.transforms import inverse, matrix_from_rotation
+from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

@@ -8,18 +8,18 @@ import pytest
 import torch
 from models import TINY, lively_checkpoint, noise_image, street_camera
 
-from scenedino_ros.core import grid_view
-from scenedino_ros.core.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD
+from scenedino_ros.cameras.image import image_tensor
+from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
-from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
-from scenedino_ros.core.field import PositionalCode
-from scenedino_ros.core.grid_view import camera_points, encode_positions
-from scenedino_ros.core.image import image_tensor
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
-from scenedino_ros.core.render import pixel_rays, render_rays, sample_distances
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.inference import grid_view
+from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.grid_view import camera_points, encode_positions
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.network.field import PositionalCode
+from scenedino_ros.network.render import pixel_rays, render_rays, sample_distances
 
 # Reaches beside, above and behind the camera, whose pose in the grid is T_GRID_CAM.
 GRID = VoxelGrid((-2.0, -4.0, -2.0), (40, 36, 12), 0.4)

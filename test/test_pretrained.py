@@ -12,20 +12,20 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
-from scenedino_ros.checkpoints.hub import locate_backbone
-from scenedino_ros.checkpoints.published import DEFAULT_FILE
-from scenedino_ros.core import pretrained
-from scenedino_ros.core.checkpoint import (
+from scenedino_ros.cameras.image import image_tensor
+from scenedino_ros.checkpoints import pretrained
+from scenedino_ros.checkpoints.checkpoint import (
     SMALL_CONFIG,
     load_checkpoint,
     resize_checkpoint,
     save_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.core.encoder import BACKBONES, Encoder
+from scenedino_ros.checkpoints.hub import locate_backbone
+from scenedino_ros.checkpoints.pretrained import TargetEncoder, load_backbone, read_weights
+from scenedino_ros.checkpoints.published import DEFAULT_FILE
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.core.image import image_tensor
-from scenedino_ros.core.pretrained import TargetEncoder, load_backbone, read_weights
+from scenedino_ros.network.encoder import BACKBONES, Encoder
 
 SIZE = (32, 64)  # 2 x 4 patches
 

@@ -46,7 +46,7 @@ def test_parameters_table_is_that_of_the_code() -> None:
 
 def test_topics_table_is_that_of_the_code() -> None:
     pytest.importorskip("rclpy", reason="the topics are declared with message classes")
-    from scenedino_ros.ros.outputs import TYPES
+    from scenedino_ros.node.outputs import TYPES
 
     table = {name.strip("`"): row for row in rows("### Topics") for name in row[0].split(", ")}
     for name, message in TYPES.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenedino_ros.core.render import composite, pixel_rays, render_rays, sample_distances
+from scenedino_ros.network.render import composite, pixel_rays, render_rays, sample_distances
 
 
 def test_a_slab_of_constant_density_has_the_closed_form_opacity() -> None:

@@ -12,12 +12,12 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.result import RunResult, Table, write_result
 from scenedino_ros.evaluation.training_run import is_training_run, training_result
-from train.records import Records
-from train.settings import write_settings
+from train.runs.records import Records
+from train.runs.settings import write_settings
 
 
 def write_training_run(path: Path, steps: int) -> None:
-    """Write a run of four steps that got so far, as `train.run` does."""
+    """Write a run of four steps that got so far, as `train.runs.run` does."""
     path.mkdir()
     write_settings(path / "settings.yaml", small_fields.NEARBY)
     with Records(path, 0, 1) as records:

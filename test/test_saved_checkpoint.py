@@ -16,10 +16,10 @@ from golden_weights import official_key
 from official_files import HEAD, KEY_LISTS, NEEDED, saved_state, training_config, write_folder
 from torch.nn import functional
 
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, load_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint
 from scenedino_ros.core.config import PREDICTION_MODES
-from scenedino_ros.core.model import SceneDino
+from scenedino_ros.network.model import SceneDino
 
 TOLERANCE = 1e-4  # of the golden arrays, see test_golden_model
 # Rounding of a point's position, relative to its distance. What this does to an answer is what two

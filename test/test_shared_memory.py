@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from scenedino_ros.ros import log_files
-from scenedino_ros.ros.domains import reserve_domain
-from scenedino_ros.ros.shared_memory import (
+from scenedino_ros.demo.domains import reserve_domain
+from scenedino_ros.node import log_files
+from scenedino_ros.node.shared_memory import (
     PROFILE,
     PROFILE_VARIABLES,
     SMALL_PROFILE,
@@ -139,8 +139,8 @@ def test_images_pass_through_the_shared_memory_of_a_container(tmp_path):
     (tmp_path / "receiver.py").write_text(RECEIVER)
     (tmp_path / "sender.py").write_text(SENDER)
     code = (
-        'export $1=$2/$("$0" -c "from scenedino_ros.ros.shared_memory import profile_name as name;'
-        'print(name())") && '
+        'export $1=$2/$("$0" -c "from scenedino_ros.node.shared_memory import profile_name;'
+        'print(profile_name())") && '
         f'{{ "$0" {tmp_path}/receiver.py & "$0" {tmp_path}/sender.py {SENT}; wait; }}'
     )
     environment = {name: v for name, v in os.environ.items() if name not in PROFILE_VARIABLES}
@@ -191,7 +191,7 @@ def test_a_node_without_a_folder_for_log_files_starts_and_says_so(tmp_path):
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "scenedino_ros.ros.node"]
+    command = [sys.executable, "-m", "scenedino_ros.node.main"]
     with (tmp_path / "said.txt").open("w") as file:
         process = subprocess.Popen(
             [*command, "--ros-args", "-p", "autostart:=false", "-p", "diagnostics.period:=0.2"],

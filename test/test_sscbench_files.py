@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from ssc_folder import NAME, write_ssc_folder
 
-from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.ssc_labels import EVAL16, ssc20_labels
-from scenedino_ros.datasets.kitti360_folders import sequence_name
-from scenedino_ros.evaluation.ssc_prediction import camera_of
-from scenedino_ros.evaluation.sscbench import SscBench, frame_numbers
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.classes import EVAL16, ssc20_labels
+from scenedino_ros.evaluation.ssc.prediction import camera_of
+from scenedino_ros.evaluation.ssc.sscbench import SscBench, frame_numbers
+from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 
 FRAME = "seq_b/000005"
 

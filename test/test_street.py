@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from scenedino_ros.core.labels import CITYSCAPES19, SKY
-from scenedino_ros.synthesis.ground import Crossing, blocks
-from scenedino_ros.synthesis.plan import LEFT, RIGHT, plan_street
-from scenedino_ros.synthesis.scene import Corridor, SceneBuilder
-from scenedino_ros.synthesis.shapes import Mesh, box, placed
-from scenedino_ros.synthesis.street import make_street
+from scenedino_ros.streets.scene.ground import Crossing, blocks
+from scenedino_ros.streets.scene.plan import LEFT, RIGHT, plan_street
+from scenedino_ros.streets.scene.scene import Corridor, SceneBuilder
+from scenedino_ros.streets.scene.shapes import Mesh, box, placed
+from scenedino_ros.streets.scene.street import make_street
 
 LENGTH = 60.0
 SEEDS = range(4)

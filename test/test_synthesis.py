@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.synthesis.drive import StreetDrive
-from scenedino_ros.synthesis.ground_materials import Asphalt, Meadow, Paving
-from scenedino_ros.synthesis.materials import Foliage, Plain, linear_from_srgb
-from scenedino_ros.synthesis.pixel_rays import pixel_rays
-from scenedino_ros.synthesis.rig import CAMERA_HEIGHT, RigSettings
-from scenedino_ros.synthesis.scene import Lighting, Part, Scene, sun_direction
-from scenedino_ros.synthesis.shapes import (
+from scenedino_ros.streets.drive import StreetDrive
+from scenedino_ros.streets.pixel_rays import pixel_rays
+from scenedino_ros.streets.rig import CAMERA_HEIGHT, RigSettings
+from scenedino_ros.streets.scene.ground_materials import Asphalt, Meadow, Paving
+from scenedino_ros.streets.scene.materials import Foliage, Plain, linear_from_srgb
+from scenedino_ros.streets.scene.scene import Lighting, Part, Scene, sun_direction
+from scenedino_ros.streets.scene.shapes import (
     Mesh,
     box,
     cylinder,
@@ -24,11 +24,11 @@ from scenedino_ros.synthesis.shapes import (
     prism,
     wheel_ring,
 )
-from scenedino_ros.synthesis.wall_materials import Facade, Sheet, Tiles
+from scenedino_ros.streets.scene.wall_materials import Facade, Sheet, Tiles
 
 pytest.importorskip("open3d", reason="Open3D cannot be imported")
-raycast = pytest.importorskip("scenedino_ros.synthesis.raycast")
-render = pytest.importorskip("scenedino_ros.synthesis.render")
+raycast = pytest.importorskip("scenedino_ros.streets.raycast")
+render = pytest.importorskip("scenedino_ros.streets.render")
 
 ROAD, BUILDING, SKY, CAR = CITYSCAPES19.ids(("road", "building", "sky", "car"))
 OVERHEAD = Lighting(sun_direction(0.0, 89.9))

@@ -5,21 +5,21 @@ import pytest
 from exact_grid import exact_virtual_grid
 from models import same_camera
 
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.cameras.fisheye import virtual_rotation
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import virtual_rotation
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.synthesis.materials import Plain
-from scenedino_ros.synthesis.scene import Lighting, Part, Scene, sun_direction
-from scenedino_ros.synthesis.shapes import box, cylinder, leaves, merged
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.streets.scene.materials import Plain
+from scenedino_ros.streets.scene.scene import Lighting, Part, Scene, sun_direction
+from scenedino_ros.streets.scene.shapes import box, cylinder, leaves, merged
 
 pytest.importorskip("open3d", reason="Open3D cannot be imported")
-rig = pytest.importorskip("scenedino_ros.synthesis.rig")
-raycast = pytest.importorskip("scenedino_ros.synthesis.raycast")
-voxels = pytest.importorskip("scenedino_ros.synthesis.voxels")
-pixel_rays = pytest.importorskip("scenedino_ros.synthesis.pixel_rays").pixel_rays
+rig = pytest.importorskip("scenedino_ros.streets.rig")
+raycast = pytest.importorskip("scenedino_ros.streets.raycast")
+voxels = pytest.importorskip("scenedino_ros.streets.voxels")
+pixel_rays = pytest.importorskip("scenedino_ros.streets.pixel_rays").pixel_rays
 
 ROAD, BUILDING, POLE, VEGETATION, TERRAIN, CAR = CITYSCAPES19.ids(
     ("road", "building", "pole", "vegetation", "terrain", "car")

@@ -17,31 +17,31 @@ from plain_street import plain_street
 from velodyne import velodyne_pose
 
 from scenedino_ros.cli.main import main
-from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, kitti360_train_ids
-from scenedino_ros.core.ssc_labels import ssc20_labels
-from scenedino_ros.datasets.kitti360 import read_drive, read_labels, read_scan
-from scenedino_ros.datasets.kitti360_calibration import CAMERAS, read_calibration
-from scenedino_ros.datasets.kitti360_folders import sequence_name
 from scenedino_ros.demo.drives import find_drive
-from scenedino_ros.evaluation.sscbench import SscBench
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.classes import ssc20_labels
+from scenedino_ros.evaluation.ssc.sscbench import SscBench
+from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_labels, read_scan
+from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS, read_calibration
+from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.ros.bag import BagReader
-from scenedino_ros.ros.tf_cdr import transforms_from_cdr
-from scenedino_ros.ros.transform_tree import TransformTree
-from scenedino_ros.synthesis.street import make_street
+from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
+from scenedino_ros.recordings.transform_tree import TransformTree
+from scenedino_ros.streets.scene.street import make_street
 
 pytest.importorskip("open3d", reason="Open3D cannot be imported")
-dataset = pytest.importorskip("scenedino_ros.synthesis.dataset")
-drive = pytest.importorskip("scenedino_ros.synthesis.drive")
-layout = pytest.importorskip("scenedino_ros.synthesis.layout")
-lidar = pytest.importorskip("scenedino_ros.synthesis.lidar")
-raycast = pytest.importorskip("scenedino_ros.synthesis.raycast")
-record = pytest.importorskip("scenedino_ros.synthesis.record")
-render = pytest.importorskip("scenedino_ros.synthesis.render")
-rig = pytest.importorskip("scenedino_ros.synthesis.rig")
-volume = pytest.importorskip("scenedino_ros.synthesis.volume")
+dataset = pytest.importorskip("scenedino_ros.streets.dataset")
+drive = pytest.importorskip("scenedino_ros.streets.drive")
+layout = pytest.importorskip("scenedino_ros.streets.layout")
+lidar = pytest.importorskip("scenedino_ros.streets.lidar")
+raycast = pytest.importorskip("scenedino_ros.streets.raycast")
+record = pytest.importorskip("scenedino_ros.streets.record")
+render = pytest.importorskip("scenedino_ros.streets.render")
+rig = pytest.importorskip("scenedino_ros.streets.rig")
+volume = pytest.importorskip("scenedino_ros.streets.volume")
 
 SMALL = render.RenderSettings(rig.RigSettings(width=96, fisheye_width=96), rays_per_pixel=1)
 SETTINGS = dataset.DatasetSettings(frames=6, render=SMALL)
@@ -389,7 +389,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     """A killed run leaves nobody behind, also one that was started without a guard."""
     script = tmp_path / "run.py"
     script.write_text(
-        "from scenedino_ros.synthesis.render import in_processes\n"
+        "from scenedino_ros.streets.render import in_processes\n"
         "from work import work\n"
         "list(in_processes(work, [0, 1], workers=2))\n"
     )

@@ -14,16 +14,16 @@ rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 from rclpy.node import Node  # noqa: E402
 
 from scenedino_ros.core.errors import TransformError  # noqa: E402
-from scenedino_ros.ros import tf_message_type, transform_source  # noqa: E402
-from scenedino_ros.ros.domains import reserve_domain  # noqa: E402
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms  # noqa: E402
-from scenedino_ros.ros.tf_message_type import (  # noqa: E402
+from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
+from scenedino_ros.node import tf_message_type, transform_source  # noqa: E402
+from scenedino_ros.node.tf_message_type import (  # noqa: E402
     TF_QOS,
     TF_STATIC_QOS,
     tf_message_class,
 )
-from scenedino_ros.ros.transform_source import TransformSource  # noqa: E402
-from scenedino_ros.ros.transforms import StampedTransform, matrix_from_rotation  # noqa: E402
+from scenedino_ros.node.transform_source import TransformSource  # noqa: E402
+from scenedino_ros.recordings.tf_cdr import cdr_from_transforms  # noqa: E402
+from scenedino_ros.recordings.transforms import StampedTransform, matrix_from_rotation  # noqa: E402
 
 pytestmark = pytest.mark.ros
 

@@ -14,13 +14,13 @@ from sensor_msgs.msg import PointField  # noqa: E402
 from std_msgs.msg import ColorRGBA, Header  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera  # noqa: E402
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera  # noqa: E402
+from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_image  # noqa: E402
 from scenedino_ros.core.errors import InputError, SceneDinoError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable  # noqa: E402
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid  # noqa: E402
-from scenedino_ros.ros import marker_cdr, to_msg  # noqa: E402
-from scenedino_ros.ros.from_msg import camera_from_info, rgb_from_image  # noqa: E402
-from scenedino_ros.ros.marker_cdr import MarkerSerializer  # noqa: E402
+from scenedino_ros.node import marker_cdr, to_msg  # noqa: E402
+from scenedino_ros.node.marker_cdr import MarkerSerializer  # noqa: E402
 
 pytestmark = pytest.mark.ros
 

@@ -19,19 +19,19 @@ from small_fields import (
     write_drives,
 )
 
-import train.fast_step
-from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
+import train.field.fast_step
+from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
-from train.encoded_view import DepthErrors, render_encoded
-from train.fast_step import is_wide
-from train.field_batch import Views
-from train.field_data import FieldData
-from train.field_model import FieldTraining, learning_groups
-from train.field_pictures import field_pictures
-from train.launch import launch
-from train.losses import feature_loss, filling, mean_photometric_loss
-from train.plain_step import PlainTraining
-from train.settings import RunSettings
+from train.field.batch import Views
+from train.field.data import FieldData
+from train.field.encoded_view import DepthErrors, render_encoded
+from train.field.fast_step import is_wide
+from train.field.losses import feature_loss, filling, mean_photometric_loss
+from train.field.model import FieldTraining, learning_groups
+from train.field.pictures import field_pictures
+from train.field.plain_step import PlainTraining
+from train.runs.launch import launch
+from train.runs.settings import RunSettings
 from train.train_field import validate
 
 STRAIGHT, FLIPPED = 3, 1  # steps whose encoder sees its images as they are, and mirrored
@@ -110,7 +110,7 @@ def test_bfloat16_leaves_cameras_and_rays_in_float32(
 ) -> None:
     projected: dict[str, list[torch.Tensor]] = {"float32": [], "bf16-mixed": []}
     batch = batch_of(published.settings, FLIPPED)
-    project_world = train.fast_step.project_world
+    project_world = train.field.fast_step.project_world
     rendered = {}
     for precision, seen in projected.items():
         settings = replace(published.settings, run=RunSettings(precision=precision))
@@ -121,7 +121,7 @@ def test_bfloat16_leaves_cameras_and_rays_in_float32(
             seen.extend([found.uv_norm, found.depth])
             return found
 
-        monkeypatch.setattr(train.fast_step, "project_world", watched)
+        monkeypatch.setattr(train.field.fast_step, "project_world", watched)
         rendered[precision] = published.render(batch.items).rendered
         # Around everything, as Fabric does it.
         with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):

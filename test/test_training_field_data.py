@@ -9,18 +9,18 @@ import torch
 from golden_arrays import relative_error
 from small_fields import MODEL, NEARBY, PUBLISHED, with_store, write_drives
 
-from scenedino_ros.core.encoder import Encoder
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
-from train.feature_cache import FeatureCache, cache_bytes, encoder_key
-from train.field_batch import draw_detail
-from train.field_data import FieldData, encoder_cameras, published_keyframes
-from train.field_items import NearbyViews, View, published_item
-from train.field_model import FieldTraining
-from train.field_settings import DataSettings, EncoderSettings, OptimiserSettings, RaySettings
-from train.randomness import item_generator
-from train.settings import RunSettings
+from train.field.batch import draw_detail
+from train.field.data import FieldData, encoder_cameras, published_keyframes
+from train.field.feature_cache import FeatureCache, cache_bytes, encoder_key
+from train.field.items import NearbyViews, View, published_item
+from train.field.model import FieldTraining
+from train.field.settings import DataSettings, EncoderSettings, OptimiserSettings, RaySettings
+from train.runs.randomness import item_generator
+from train.runs.settings import RunSettings
 
 
 @pytest.fixture(scope="module")

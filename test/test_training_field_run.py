@@ -22,17 +22,18 @@ from safetensors.torch import load_file, save_file
 from small_fields import NEARBY, with_store, write_drives
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from scenedino_ros import disk_space
-from scenedino_ros.core import encoder
-from scenedino_ros.core.checkpoint import load_checkpoint
-from scenedino_ros.core.encoder import BackboneSpec, Encoder
-from scenedino_ros.core.predictor import Predictor
+from scenedino_ros.checkpoints.checkpoint import load_checkpoint
+from scenedino_ros.core import disk_space
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.network import encoder
+from scenedino_ros.network.encoder import BackboneSpec, Encoder
 from scenedino_ros.recordings.frame_store import FrameStore
-from train import benchmark_field, field_bench, train_field
-from train.field_batch import ItemTensors
-from train.field_data import FieldData
-from train.field_settings import FieldSettings
-from train.settings import read_settings, write_settings
+from train import benchmark_field, train_field
+from train.field import bench as field_bench
+from train.field.batch import ItemTensors
+from train.field.data import FieldData
+from train.field.settings import FieldSettings
+from train.runs.settings import read_settings, write_settings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "train" / "configs"
 STEPS = 5

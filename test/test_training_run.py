@@ -1,6 +1,6 @@
 """A training loop in real processes: killed at any moment, stopped, spread over two processes.
 
-The loop is the example in the docstring of `train.run`, word for word.
+The loop is the example in the docstring of `train.runs.run`, word for word.
 """
 
 import io
@@ -28,19 +28,19 @@ from rich.text import Text
 from safetensors.torch import load_file
 from torch import nn
 
-import train.run
+import train.runs.run
 from scenedino_ros.core.errors import InputError
-from train import progress
-from train.launch import Stopped, exit_code, launch, local_items, reduce_losses, stop_signals
-from train.run import RunFolder
-from train.settings import RunSettings
+from train.runs import progress
+from train.runs.launch import Stopped, exit_code, launch, local_items, reduce_losses, stop_signals
+from train.runs.run import RunFolder
+from train.runs.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 300
 WORDS = "--run.device cpu --run.batch_size 16 --run.save_every 7 --run.log_every 50".split()
 # A server imports torch once; every process of a test is its fork.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["train.run"])
+FORKS.set_forkserver_preload(["train.runs.run"])
 
 
 def run_script(script: Path, words: list[str], log: Path) -> None:
@@ -57,7 +57,7 @@ class Toy:
     """The example loop as a script that can be started in any folder."""
 
     def __init__(self, folder: Path) -> None:
-        _, example = train.run.__doc__.split("::\n", 1)
+        _, example = train.runs.run.__doc__.split("::\n", 1)
         self.script = folder / "toy.py"
         self.script.write_text(textwrap.dedent(example), encoding="utf-8")
         self.log = folder / "log.txt"
@@ -343,5 +343,5 @@ def test_wrapped_and_bare_modules_have_one_state(tmp_path, fabric):
     optimizer = torch.optim.Adam(network.parameters())
     model, adam = fabric.setup(network, optimizer)
     for name, parts in (("bare", (network, optimizer)), ("wrapped", (model, adam))):
-        train.run.save_state(tmp_path / name, 0, {"n": parts[0]}, {"a": parts[1]})
+        train.runs.run.save_state(tmp_path / name, 0, {"n": parts[0]}, {"a": parts[1]})
     assert set(load_file(tmp_path / "wrapped")) == set(load_file(tmp_path / "bare"))

@@ -18,21 +18,21 @@ import torch
 from models import TINY, lively_checkpoint, street_camera
 from safetensors.torch import load_file
 
-from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.core.predictor import Predictor
-from scenedino_ros.core.query import VoxelQuery
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.recordings.frame_store import StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 from train import train_semantics
-from train.frozen_field import FrozenField
-from train.launch import launch
-from train.observation import Shares, observe
-from train.semantics_data import SemanticsData
-from train.semantics_model import SemanticTraining
-from train.semantics_settings import SemanticsSettings
-from train.settings import read_settings
+from train.runs.launch import launch
+from train.runs.settings import read_settings
+from train.semantics.data import SemanticsData
+from train.semantics.frozen_field import FrozenField
+from train.semantics.model import SemanticTraining
+from train.semantics.observation import Shares, observe
+from train.semantics.settings import SemanticsSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 6

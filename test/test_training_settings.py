@@ -7,7 +7,7 @@ import yaml
 
 from scenedino_ros.core.config import ModelConfig, setting
 from scenedino_ros.core.errors import InputError
-from train.settings import (
+from train.runs.settings import (
     RunSettings,
     apply_settings,
     changed_settings,

@@ -14,11 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
-from train.nonfinite import NonFiniteError, check_finite
-from train.prefetch import prefetch
-from train.randomness import item_generator
-from train.records import Records
-from train.state import load_state, save_state
+from train.runs.nonfinite import NonFiniteError, check_finite
+from train.runs.prefetch import prefetch
+from train.runs.randomness import item_generator
+from train.runs.records import Records
+from train.runs.state import load_state, save_state
 
 
 def network(width: int = 4) -> nn.Module:
@@ -98,7 +98,7 @@ def test_an_interrupted_save_leaves_the_state_before(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("train.state.save_file", cut_short)
+    monkeypatch.setattr("train.runs.state.save_file", cut_short)
     with pytest.raises(OSError, match="no space"):
         stored(tmp_path / "state", steps=4)
     model = network()

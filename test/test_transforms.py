@@ -9,10 +9,10 @@ import pytest
 from tf_messages import stamped_from_message
 
 from scenedino_ros.core.errors import InputError, TransformError
-from scenedino_ros.ros import transforms
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
-from scenedino_ros.ros.transform_tree import TransformTooOldError, TransformTree
-from scenedino_ros.ros.transforms import (
+from scenedino_ros.recordings import transforms
+from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
+from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree
+from scenedino_ros.recordings.transforms import (
     StampedTransform,
     checked,
     inverse,

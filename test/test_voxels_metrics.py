@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from scenedino_ros.core import ssc
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import (
@@ -14,6 +13,7 @@ from scenedino_ros.core.metrics import (
     mean_iou,
 )
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.evaluation.ssc import rules as ssc
 
 
 def small_voxels() -> SemanticVoxels:

@@ -11,17 +11,17 @@ import torch
 from models import lively_checkpoint
 from safetensors.torch import save_file
 
+from scenedino_ros.checkpoints.card import read_card
+from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.pretrained import load_backbone, read_weights
+from scenedino_ros.checkpoints.weights_file import PYTORCH, SAFETENSORS, weights_format
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.checkpoint import build_model, load_checkpoint, save_checkpoint
-from scenedino_ros.core.checkpoint_card import read_card
 from scenedino_ros.core.config import ModelSettings, NodeSettings
-from scenedino_ros.core.encoder import Encoder
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.core.folded_head import FoldedHead
-from scenedino_ros.core.pretrained import load_backbone, read_weights
-from scenedino_ros.core.weights_file import PYTORCH, SAFETENSORS, weights_format
 from scenedino_ros.evaluation.network import NetworkChoice
-from scenedino_ros.ros.processor import load_predictor
+from scenedino_ros.network.encoder import Encoder
+from scenedino_ros.network.folded_head import FoldedHead
+from scenedino_ros.node.processor import load_predictor
 from train import train_field, train_semantics
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 87654321\n" % 7

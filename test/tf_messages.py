@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scenedino_ros.ros.transforms import StampedTransform, nanoseconds
+from scenedino_ros.recordings.transforms import StampedTransform, nanoseconds
 
 
 def stamped_from_message(message: Any) -> StampedTransform:

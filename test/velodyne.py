@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from scenedino_ros.datasets.kitti360_calibration import Kitti360Calibration
-from scenedino_ros.ros.transforms import inverse
+from scenedino_ros.recordings.datasets.kitti360_calibration import Kitti360Calibration
+from scenedino_ros.recordings.transforms import inverse
 
 
 def velodyne_pose(rig: Kitti360Calibration) -> np.ndarray:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from scenedino_ros.core.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
-from train.launch import exit_code
+from train.runs.launch import exit_code
 
 NAME = "python -m train.average"
 

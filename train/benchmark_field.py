@@ -2,11 +2,11 @@
 
     python -m train.benchmark_field --config train/configs/field_default.yaml -o figures.json
 
-The straightforward step (`train.plain_step`) does what the specification says in the order it says
-it, in float32; the fast one is what trains. Both see the same items and draws, and their losses
-are compared: in float32 they agree to about 1e-4, in bfloat16 to about 1e-2. Loading is timed
-apart: it must be faster than the step that consumes it. Without ``--data.stores`` the items are
-of a made-up drive, and ``--encoder.weights random`` needs no weights.
+The straightforward step (`train.field.plain_step`) does what the specification says in the order
+it says it, in float32; the fast one is what trains. Both see the same items and draws, and their
+losses are compared: in float32 they agree to about 1e-4, in bfloat16 to about 1e-2. Loading is
+timed apart: it must be faster than the step that consumes it. Without ``--data.stores`` the items
+are of a made-up drive, and ``--encoder.weights random`` needs no weights.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenedino_ros.cli.progress import telling
 from scenedino_ros.core.files import write_atomically
-from train.field_bench import PLAIN, measure
-from train.field_settings import FieldSettings
-from train.launch import exit_code
-from train.settings import read_settings
+from scenedino_ros.terminal.progress import telling
+from train.field.bench import PLAIN, measure
+from train.field.settings import FieldSettings
+from train.runs.launch import exit_code
+from train.runs.settings import read_settings
 
 NAME = "python -m train.benchmark_field"
 

@@ -23,22 +23,22 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.table import Table
 
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.core.checkpoint import build_model, load_checkpoint, untrained_checkpoint
-from scenedino_ros.core.encoder import backbone_spec
+from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, untrained_checkpoint
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.memory import MIB
-from scenedino_ros.core.model import SceneDino
-from scenedino_ros.core.render import ray_directions, render_rays, sample_distances
-from train.field_bench import write_noise_drive
-from train.field_settings import FieldSettings, RaySettings
-from train.frozen_field import FrozenField, in_chunks
-from train.launch import exit_code, launch
-from train.observation import gather_rows, observe
-from train.semantics_data import ImageBatch, SemanticsData
-from train.semantics_model import SemanticTraining
-from train.semantics_settings import SemanticsSettings
-from train.settings import read_settings
+from scenedino_ros.network.encoder import backbone_spec
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.render import ray_directions, render_rays, sample_distances
+from scenedino_ros.terminal.progress import telling
+from train.field.bench import write_noise_drive
+from train.field.settings import FieldSettings, RaySettings
+from train.runs.launch import exit_code, launch
+from train.runs.settings import read_settings
+from train.semantics.data import ImageBatch, SemanticsData
+from train.semantics.frozen_field import FrozenField, in_chunks
+from train.semantics.model import SemanticTraining
+from train.semantics.observation import gather_rows, observe
+from train.semantics.settings import SemanticsSettings
 from train.train_semantics import head_config, without_head
 
 NAME = "python -m train.benchmark_semantics"
@@ -59,7 +59,7 @@ class PlainField:
 
 
 class PlainView:
-    """What `train.frozen_field.FieldView` is, straightforwardly."""
+    """What `train.semantics.frozen_field.FieldView` is, straightforwardly."""
 
     def __init__(self, model: SceneDino, feature_map: torch.Tensor, K_norm: torch.Tensor) -> None:
         self._model, self._map, self._K_norm = model, feature_map, K_norm

@@ -17,8 +17,13 @@ from pathlib import Path
 
 import torch
 
-from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
-from train.launch import exit_code
+from scenedino_ros.checkpoints.checkpoint import (
+    Checkpoint,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+)
+from train.runs.launch import exit_code
 
 NAME = "python -m train.release"
 _ENCODER = "encoder."

@@ -15,27 +15,27 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.checkpoints.hub import load_named_or_path
-from scenedino_ros.core.checkpoint import save_checkpoint
-from scenedino_ros.core.encoder import Encoder
-from train.encoded_view import DepthErrors
-from train.feature_cache import encoder_key
-from train.field_batch import FieldBatch
-from train.field_caches import fill_features, fill_hints
-from train.field_data import FieldData
-from train.field_model import (
+from scenedino_ros.network.encoder import Encoder
+from train.field.batch import FieldBatch
+from train.field.caches import fill_features, fill_hints
+from train.field.data import FieldData
+from train.field.encoded_view import DepthErrors
+from train.field.feature_cache import encoder_key
+from train.field.model import (
     FieldTraining,
     learning_groups,
     learning_rates,
     load_encoder,
     target_encoder,
 )
-from train.field_pictures import field_pictures
-from train.field_settings import FieldSettings
-from train.launch import exit_code, launch, local_items, reduce_losses, stop_signals
-from train.prefetch import prefetch
-from train.run import RunFolder
-from train.settings import Command, parse_command
+from train.field.pictures import field_pictures
+from train.field.settings import FieldSettings
+from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
+from train.runs.prefetch import prefetch
+from train.runs.run import RunFolder
+from train.runs.settings import Command, parse_command
 
 NAME = "python -m train.train_field"
 

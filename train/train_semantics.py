@@ -21,26 +21,31 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from scenedino_ros.checkpoints.checkpoint import (
+    Checkpoint,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+)
 from scenedino_ros.checkpoints.hub import load_named_or_path
-from scenedino_ros.cli.progress import counting
-from scenedino_ros.core.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.core.model import SceneDino
-from train.cluster_panel import Panel, choose_views, random_panel, regular_panel
-from train.clustering import start_whitened
-from train.frozen_field import FrozenField
-from train.launch import exit_code, launch, local_items, reduce_losses, stop_signals
-from train.observation import gather_rows, observe
-from train.prefetch import prefetch
-from train.randomness import item_generator
-from train.run import RunFolder
-from train.semantics_data import ImageBatch, SemanticsData, labelled_views
-from train.semantics_model import SemanticTraining
-from train.semantics_scores import Scored, find_clusters, full_features, name_and_score
-from train.semantics_settings import SemanticsSettings
-from train.settings import Command, parse_command
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.terminal.progress import counting
+from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
+from train.runs.prefetch import prefetch
+from train.runs.randomness import item_generator
+from train.runs.run import RunFolder
+from train.runs.settings import Command, parse_command
+from train.semantics.cluster_panel import Panel, choose_views, random_panel, regular_panel
+from train.semantics.clustering import start_whitened
+from train.semantics.data import ImageBatch, SemanticsData, labelled_views
+from train.semantics.frozen_field import FrozenField
+from train.semantics.model import SemanticTraining
+from train.semantics.observation import gather_rows, observe
+from train.semantics.scores import Scored, find_clusters, full_features, name_and_score
+from train.semantics.settings import SemanticsSettings
 
 NAME = "python -m train.train_semantics"
 _HEAD = "semantics."

@@ -12,14 +12,14 @@ from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.job import BenchmarkJob, picture_of
 from scenedino_ros.benchmark.plain import PlainPredictor
 from scenedino_ros.benchmark.stages import VARIANTS
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.checkpoint import Checkpoint
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS, VoxelGrid
-from scenedino_ros.engines.opening import engine_maker
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.engines.opening import engine_maker
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 
 _VIEW = RenderSettings()
 

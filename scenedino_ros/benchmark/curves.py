@@ -8,7 +8,7 @@ from scenedino_ros.benchmark.bench import Bench, percentiles
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.job import BenchmarkJob, load, machine_facts
 from scenedino_ros.benchmark.stages import VARIANTS
-from scenedino_ros.core.checkpoint import Checkpoint, resize_checkpoint
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, resize_checkpoint
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from scenedino_ros.core import ssc
-from scenedino_ros.core.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.datasets.drive_writer import DriveWriter, RecordedCamera
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.from_msg import rgb_from_compressed
 from scenedino_ros.demo.drives import Drive, find_drive
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.recordings.image_topics import COMPRESSED, RAW
-from scenedino_ros.ros.bag import BagReader, BagWriter
-from scenedino_ros.ros.from_msg import rgb_from_compressed
+from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
 
 IMAGES = 10
 _PERIOD_NS = 100_000_000

@@ -11,13 +11,17 @@ import numpy as np
 import torch
 
 from scenedino_ros.benchmark.stages import VARIANTS
+from scenedino_ros.cameras.image_folder import read_rgb
+from scenedino_ros.checkpoints.checkpoint import (
+    Checkpoint,
+    resize_checkpoint,
+    untrained_checkpoint,
+)
 from scenedino_ros.checkpoints.hub import load_named_or_path
-from scenedino_ros.core import ssc
-from scenedino_ros.core.checkpoint import Checkpoint, resize_checkpoint, untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.datasets.images import read_rgb
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.device import choose_device
 
 
 @dataclass(frozen=True)

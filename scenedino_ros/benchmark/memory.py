@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from scenedino_ros.benchmark.bench import Bench
 from scenedino_ros.benchmark.job import BenchmarkJob, load
-from scenedino_ros.core.device import choose_device, device_memory
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import peak_resident_memory
+from scenedino_ros.inference.device import choose_device, device_memory
 
 
 def peak_memory(job: BenchmarkJob) -> dict[str, float]:

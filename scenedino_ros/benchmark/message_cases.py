@@ -13,12 +13,12 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from scenedino_ros.benchmark.messages import MessagesJob
+from scenedino_ros.cameras.from_msg import rgb_from_image
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels
-from scenedino_ros.ros.from_msg import rgb_from_image
-from scenedino_ros.ros.marker_cdr import MarkerSerializer
-from scenedino_ros.ros.to_msg import cloud_from_voxels, image_from_array, markers_from_voxels
+from scenedino_ros.node.marker_cdr import MarkerSerializer
+from scenedino_ros.node.to_msg import cloud_from_voxels, image_from_array, markers_from_voxels
 
 Publish = Callable[[str, Any], None]  # name of an output, and a message or its bytes
 

@@ -17,7 +17,7 @@ from visualization_msgs.msg import MarkerArray
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.demo.settings import NODE
 from scenedino_ros.demo.stamps import header_stamp_ns
-from scenedino_ros.ros.interrupt import Interrupt
+from scenedino_ros.node.interrupt import Interrupt
 
 # Best-effort topics, and what they carry.
 LARGE = {"/large/image": Image, "/large/cloud": PointCloud2}

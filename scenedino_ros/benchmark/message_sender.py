@@ -21,9 +21,9 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.demo.settings import NODE
-from scenedino_ros.ros.interrupt import Interrupt
-from scenedino_ros.ros.outputs import Outputs
-from scenedino_ros.ros.to_msg import cloud_from_voxels, image_from_array
+from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.outputs import Outputs
+from scenedino_ros.node.to_msg import cloud_from_voxels, image_from_array
 
 _POLL = 0.05
 _SETTLE = 0.5  # seconds for the last subscriptions to match

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.demo.domains import reserve_domain
 from scenedino_ros.demo.folders import shipped_file
 from scenedino_ros.demo.processes import Child, child_environment
-from scenedino_ros.ros.domains import reserve_domain
-from scenedino_ros.ros.shared_memory import PROFILE_VARIABLES, profile_name
+from scenedino_ros.node.shared_memory import PROFILE_VARIABLES, profile_name
 
 _POLL = 0.2
 _PATIENCE = 20.0  # seconds in which a process should end

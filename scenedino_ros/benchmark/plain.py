@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
-from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.device import choose_device
-from scenedino_ros.core.grid_view import camera_points, max_3x3x3
-from scenedino_ros.core.image import ImagePreprocessor, image_tensor
-from scenedino_ros.core.query import VoxelQuery
-from scenedino_ros.core.render import pixel_rays, render_rays, sample_distances
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.cameras.image import ImagePreprocessor, image_tensor
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.grid_view import camera_points, max_3x3x3
+from scenedino_ros.inference.query import VoxelQuery
+from scenedino_ros.network.render import pixel_rays, render_rays, sample_distances
 
 _CHUNK = 65536  # points, as published
 

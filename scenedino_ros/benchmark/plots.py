@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scenedino_ros.benchmark.stages import STAGES, VARIANTS
-from scenedino_ros.evaluation.plots import write_figure
+from scenedino_ros.viewing.plots import write_figure
 
 _COLORS = {"plain": "tab:gray", "folded": "tab:blue"}
 _MEMORY = "peak memory [MiB]"

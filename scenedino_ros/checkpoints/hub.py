@@ -33,7 +33,7 @@ from scenedino_ros.checkpoints.published import (
 from scenedino_ros.core.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
-    from scenedino_ros.core.checkpoint import Checkpoint
+    from scenedino_ros.checkpoints.checkpoint import Checkpoint
 
 Progress = Callable[[str], None]
 
@@ -49,7 +49,7 @@ def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Check
         CheckpointError: If there is no such name or file, it cannot be fetched, or it is damaged.
     """
     # Imported here, as below: finding a file or showing its card need not wait for torch.
-    from scenedino_ros.core.checkpoint import load_checkpoint, untrained_checkpoint
+    from scenedino_ros.checkpoints.checkpoint import load_checkpoint, untrained_checkpoint
 
     if text == UNTRAINED:
         return untrained_checkpoint()
@@ -140,8 +140,8 @@ def fetch_published(
 
 def _fetch_and_convert(name: str, target: Path, progress: Progress, endpoint: str | None) -> None:
     """Fetch the official files, convert them, and drop them once the converted file stands."""
+    from scenedino_ros.checkpoints.checkpoint import save_checkpoint
     from scenedino_ros.checkpoints.official import convert_official
-    from scenedino_ros.core.checkpoint import save_checkpoint
 
     published = PUBLISHED[name]
     folder = target.parent / "download" / name

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.checkpoints.left_out import describe_left_out
 from scenedino_ros.checkpoints.official_config import OfficialConfig
 from scenedino_ros.checkpoints.official_file import State, read_official_state
@@ -22,11 +23,10 @@ from scenedino_ros.checkpoints.official_shapes import (
     config_from_state,
 )
 from scenedino_ros.checkpoints.published import CHECKPOINT_FILE, CONFIG_FILE, file_sha256
-from scenedino_ros.core.checkpoint import Checkpoint
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.core.model import SceneDino
+from scenedino_ros.network.model import SceneDino
 
 _PREFIXES = (
     (VIT, "encoder.vit."),

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from scenedino_ros.core.checkpoint_card import FORMAT
+from scenedino_ros.checkpoints.card import FORMAT
+from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
 from scenedino_ros.core.errors import CheckpointError
-from scenedino_ros.core.weights_file import SAFETENSORS, weights_format
 
 State = dict[str, torch.Tensor]
 

@@ -6,9 +6,9 @@ import torch
 
 from scenedino_ros.checkpoints.official_config import OfficialConfig
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.encoder import BACKBONES
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.network.encoder import BACKBONES
 
 VIT = "renderer.net.encoder.encoder.model.vit."
 DECODER = "renderer.net.encoder.decoder."

@@ -21,8 +21,8 @@ from scenedino_ros.cli.benchmark_options import (
     save,
     several,
 )
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import count, image_size, positive
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import count, image_size, positive
 
 _EPILOG = """\
 examples:

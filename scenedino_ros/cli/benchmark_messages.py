@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.cli.benchmark_options import add_output, add_repeats, save
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import count
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import count
 
 _EPILOG = """\
 examples:

@@ -27,7 +27,7 @@ from scenedino_ros.cli.benchmark_options import (
     network_job,
     save,
 )
-from scenedino_ros.cli.progress import telling
+from scenedino_ros.terminal.progress import telling
 
 _EPILOG = """\
 examples:

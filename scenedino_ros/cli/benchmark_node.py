@@ -17,10 +17,10 @@ from rich.table import Table
 
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.cli.benchmark_options import add_grid, add_network, add_output, save, several
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import positive
 from scenedino_ros.core.config import VoxelSettings
 from scenedino_ros.demo.arguments import add_drive
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import positive
 
 _EPILOG = """\
 examples:
@@ -132,7 +132,7 @@ def _parameters(
     checkpoint = checkpoint_argument(options.checkpoint)
     if options.backbone:
         from scenedino_ros.benchmark.job import untrained
-        from scenedino_ros.core.checkpoint import save_checkpoint
+        from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 
         checkpoint = str(folder / "untrained.safetensors")
         save_checkpoint(Path(checkpoint), untrained(options.backbone))

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from scenedino_ros.cli.network_arguments import add_checkpoint, add_image_size, add_runtime
-from scenedino_ros.cli.values import count, positive
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.voxels import GRID_PRESETS
+from scenedino_ros.terminal.network_arguments import add_checkpoint, add_image_size, add_runtime
+from scenedino_ros.terminal.values import count, positive
 
 Value = TypeVar("Value")
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scenedino_ros.core.checkpoint_card import CheckpointCard
+from scenedino_ros.checkpoints.card import CheckpointCard
 
 
 def card_values(path: Path, card: CheckpointCard, sha256: str) -> dict[str, Any]:

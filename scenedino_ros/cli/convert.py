@@ -8,10 +8,10 @@ is read with weights_only: nothing in it is executed.
 import argparse
 from pathlib import Path
 
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import image_size
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import image_size
 
 _EPILOG = """\
 examples:
@@ -50,11 +50,11 @@ def run(options: argparse.Namespace) -> int:
     classes = ClassTable.from_yaml(options.classes) if options.classes else None
     with telling("loading PyTorch") as progress:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
+        from scenedino_ros.checkpoints.card import read_card
+        from scenedino_ros.checkpoints.checkpoint import save_checkpoint
         from scenedino_ros.checkpoints.official import convert_official
         from scenedino_ros.checkpoints.published import file_sha256
         from scenedino_ros.cli.card import card_values, print_card
-        from scenedino_ros.core.checkpoint import save_checkpoint
-        from scenedino_ros.core.checkpoint_card import read_card
 
         checkpoint = convert_official(
             options.source,

@@ -8,8 +8,8 @@ vehicle_calibration_stereo_info.json. Images go in unchanged, with cameras and p
 import argparse
 from pathlib import Path
 
-from scenedino_ros.cli.progress import counting
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import counting
 
 _EPILOG = """\
 examples:
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Convert one folder."""
     # Imported here because it takes a while; help and wrong arguments do not wait for it.
-    from scenedino_ros.datasets.argoverse import read_argoverse_stereo
-    from scenedino_ros.datasets.conversion import bag_from_argoverse, bag_from_dgp
-    from scenedino_ros.datasets.dgp import dgp_cameras, read_dgp
+    from scenedino_ros.recordings.datasets.argoverse import read_argoverse_stereo
+    from scenedino_ros.recordings.datasets.conversion import bag_from_argoverse, bag_from_dgp
+    from scenedino_ros.recordings.datasets.dgp import dgp_cameras, read_dgp
 
     cameras = tuple(name.strip() for name in options.cameras.split(",") if name.strip())
     if options.kind == "argoverse":

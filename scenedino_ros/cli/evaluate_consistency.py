@@ -19,11 +19,11 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.cli.values import count
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.values import count
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.pair_data import PairData
+    from scenedino_ros.evaluation.consistency.pair_data import PairData
 
 _EPILOG = """\
 examples:
@@ -77,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare the pairs that are not compared yet, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.evaluation.consistency import ConsistencyEvaluation
-    from scenedino_ros.evaluation.feature_sources import TokenChoice
-    from scenedino_ros.evaluation.flow import choose_flow
+    from scenedino_ros.evaluation.consistency.evaluation import ConsistencyEvaluation
+    from scenedino_ros.evaluation.consistency.feature_sources import TokenChoice
+    from scenedino_ros.evaluation.consistency.flow import choose_flow
 
     data = _pairs(options)
     items = data.items()
@@ -94,8 +94,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pairs(options: argparse.Namespace) -> "PairData":
-    from scenedino_ros.datasets.kitti360 import only_drive
-    from scenedino_ros.evaluation.pair_data import DrivePairs, RealEstatePairs, StorePairs
+    from scenedino_ros.evaluation.consistency.pair_data import (
+        DrivePairs,
+        RealEstatePairs,
+        StorePairs,
+    )
+    from scenedino_ros.recordings.datasets.kitti360 import only_drive
 
     folder = only_drive(options.data)
     if (folder / "store.json").is_file():

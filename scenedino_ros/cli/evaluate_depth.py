@@ -18,8 +18,8 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.cli.values import numbers, positive
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.values import numbers, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the frames that are not scored yet, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.datasets.kitti360 import only_drive
-    from scenedino_ros.evaluation.depth import DepthEvaluation
-    from scenedino_ros.evaluation.depth_data import DriveDepth, StoreDepth
-    from scenedino_ros.evaluation.lidar_depth import KITTI360_ROAD, Road
+    from scenedino_ros.evaluation.depth.data import DriveDepth, StoreDepth
+    from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation
+    from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road
+    from scenedino_ros.recordings.datasets.kitti360 import only_drive
 
     road = KITTI360_ROAD
     if options.road is not None:

@@ -17,7 +17,7 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.cli.values import densities, numbered
+from scenedino_ros.terminal.values import densities, numbered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the drive."""
     network = network_from(options)
-    from scenedino_ros.datasets.kitti360 import only_drive
-    from scenedino_ros.evaluation.geometry import GeometryEvaluation
+    from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
+    from scenedino_ros.recordings.datasets.kitti360 import only_drive
 
     thresholds = options.thresholds or (network.density_threshold,)
     evaluation = GeometryEvaluation(

@@ -26,13 +26,13 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
     work_on,
 )
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import count, numbered
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import count, numbered
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.labelled_data import LabelledData
-    from scenedino_ros.evaluation.probe import ProbeEvaluation
+    from scenedino_ros.evaluation.probe.evaluation import ProbeEvaluation
+    from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
 
 _EPILOG = """\
 examples:
@@ -85,8 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Take the samples, fit the probes, score them, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.evaluation.probe import ProbeEvaluation
-    from scenedino_ros.evaluation.probe_fit import FitSettings
+    from scenedino_ros.evaluation.probe.evaluation import ProbeEvaluation
+    from scenedino_ros.evaluation.probe.fit import FitSettings
     from scenedino_ros.evaluation.workers import all_ranks
 
     _settle_drives(options)
@@ -104,8 +104,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _fit(evaluation: "ProbeEvaluation", options: argparse.Namespace) -> None:
     """Take what samples are missing and fit the probes, unless that is done."""
-    from scenedino_ros.core.checkpoint import save_checkpoint
-    from scenedino_ros.evaluation.probe_fit import fit_probes
+    from scenedino_ros.checkpoints.checkpoint import save_checkpoint
+    from scenedino_ros.evaluation.probe.fit import fit_probes
     from scenedino_ros.evaluation.run_folder import RunFolder
     from scenedino_ros.evaluation.workers import rank, wait_for_ranks
 
@@ -135,8 +135,8 @@ def _settle_drives(options: argparse.Namespace) -> None:
     Raises:
         InputError: If such a set is to be split and nobody says how.
     """
-    from scenedino_ros.datasets.kitti360_folders import dataset_root
-    from scenedino_ros.evaluation.labelled_sets import card_drives
+    from scenedino_ros.evaluation.segmentation.labelled_sets import card_drives
+    from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
 
     drives = card_drives(dataset_root(options.data))
     if drives is None or options.train:
@@ -165,8 +165,8 @@ def _training(options: argparse.Namespace) -> "LabelledData":
 
 def _training_drives(folder: Path, options: argparse.Namespace) -> tuple[int, ...] | None:
     """Return which drives of a folder are fitted on; None: all that it names itself."""
-    from scenedino_ros.datasets.kitti360_folders import dataset_root
-    from scenedino_ros.evaluation.sscbench import CARD, SPLITS
+    from scenedino_ros.evaluation.ssc.sscbench import CARD, SPLITS
+    from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
 
     if options.train_drives or (dataset_root(folder) / CARD).exists():
         return options.train_drives

@@ -24,11 +24,11 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.cli.values import count, numbered
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.values import count, numbered
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.labelled_data import LabelledData
+    from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
 
 _EPILOG = """\
 examples:
@@ -103,7 +103,7 @@ def labelled_data(options: argparse.Namespace) -> "LabelledData":
 
 def together(members: "Sequence[LabelledData]") -> "LabelledData":
     """Return one set of images of several."""
-    from scenedino_ros.evaluation.labelled_data import Together
+    from scenedino_ros.evaluation.segmentation.labelled_data import Together
 
     return members[0] if len(members) == 1 else Together(tuple(members))
 
@@ -127,14 +127,14 @@ def labelled_folder(
     Raises:
         InputError: If the folder is none of the known ones.
     """
-    from scenedino_ros.datasets.kitti360_folders import dataset_root
-    from scenedino_ros.evaluation.labelled_data import StoreImages
-    from scenedino_ros.evaluation.labelled_sets import (
+    from scenedino_ros.evaluation.segmentation.labelled_data import StoreImages
+    from scenedino_ros.evaluation.segmentation.labelled_sets import (
         Bdd100kImages,
         CityscapesImages,
         Kitti360Images,
         card_drives,
     )
+    from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
 
     folder = dataset_root(folder)
     if (folder / "store.json").is_file():
@@ -155,7 +155,7 @@ def labelled_folder(
 def run(options: argparse.Namespace) -> int:
     """Score the images that are not scored yet, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.evaluation.segmentation import SegmentationEvaluation
+    from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
 
     evaluation = SegmentationEvaluation(
         labelled_data(options),

@@ -19,7 +19,7 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.cli.values import count, densities
+from scenedino_ros.terminal.values import count, densities
 
 _EPILOG = """\
 examples:
@@ -100,8 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the split."""
     network = network_from(options)
-    from scenedino_ros.evaluation.ssc_evaluation import SscEvaluation
-    from scenedino_ros.evaluation.sscbench import SscBench
+    from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
+    from scenedino_ros.evaluation.ssc.sscbench import SscBench
 
     data = SscBench(options.root, options.split, options.labels, options.kitti360)
     data.check()

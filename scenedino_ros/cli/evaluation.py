@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scenedino_ros.cli.network_arguments import (
+from scenedino_ros.core.config import InputSettings
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.network_arguments import (
     add_checkpoint,
     add_image_size,
     add_runtime,
     choices,
 )
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import count
-from scenedino_ros.core.config import InputSettings
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import count
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.network import NetworkChoice

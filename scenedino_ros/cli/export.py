@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import image_size
 from scenedino_ros.core.config import PREDICTION_MODES, ModelSettings
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import image_size
 
 _EPILOG = """\
 examples:
@@ -57,10 +57,15 @@ def run(options: argparse.Namespace) -> int:
     """Export, and print what was written."""
     with telling("loading PyTorch") as tell:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
+        from scenedino_ros.checkpoints.checkpoint import build_model, resize_checkpoint
         from scenedino_ros.checkpoints.hub import load_named_or_path
-        from scenedino_ros.core.checkpoint import build_model, resize_checkpoint
-        from scenedino_ros.engines.exported import CARD, cached_folder, export_graphs, fingerprint
-        from scenedino_ros.engines.tensorrt_graph import build_where_possible
+        from scenedino_ros.inference.engines.exported import (
+            CARD,
+            cached_folder,
+            export_graphs,
+            fingerprint,
+        )
+        from scenedino_ros.inference.engines.tensorrt_graph import build_where_possible
 
         checkpoint = load_named_or_path(options.checkpoint, tell)
         checkpoint.config.check_mode(options.mode)

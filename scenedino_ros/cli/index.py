@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from scenedino_ros.cli.progress import about, counting, seconds_ahead, telling
-from scenedino_ros.cli.tables import print_whole
-from scenedino_ros.cli.values import image_size, not_negative, numbers, positive
+from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
 from scenedino_ros.core.errors import InputError, SceneDinoError
-from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
+from scenedino_ros.terminal.progress import about, counting, seconds_ahead, telling
+from scenedino_ros.terminal.tables import print_whole
+from scenedino_ros.terminal.values import image_size, not_negative, numbers, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.frame_store import FrameStore

@@ -8,7 +8,7 @@ import argparse
 import json
 
 from scenedino_ros.checkpoints.published import PUBLISHED, cached_file
-from scenedino_ros.cli.progress import telling
+from scenedino_ros.terminal.progress import telling
 
 _EPILOG = """\
 examples:
@@ -35,10 +35,10 @@ def run(options: argparse.Namespace) -> int:
         return _list_published(as_json=options.json)
     with telling("reading the checkpoint") as progress:
         # Imported here: the list and the help do not wait for it.
+        from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.hub import locate
         from scenedino_ros.checkpoints.published import file_sha256
         from scenedino_ros.cli.card import card_json, card_values, print_card
-        from scenedino_ros.core.checkpoint_card import read_card
 
         progress(f"reading {options.checkpoint}")
         path = locate(options.checkpoint, progress, fetch=options.download)

@@ -17,19 +17,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenedino_ros.cli.progress import about, counting, seconds_ahead
-from scenedino_ros.cli.values import positive
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.disk_space import (
+from scenedino_ros.core.disk_space import (
     bytes_in_words,
     bytes_on_disk,
     check_space,
     existing_folder,
     free_bytes,
 )
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import about, counting, seconds_ahead
+from scenedino_ros.terminal.values import positive
 
 if TYPE_CHECKING:
-    from scenedino_ros.datasets.kitti360 import Kitti360Drive
+    from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive
 
 _EPILOG = """\
 examples:
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Convert one drive after the other."""
     # Imported here because it takes a while; help and wrong arguments do not wait for it.
-    from scenedino_ros.datasets.kitti360 import find_drives, read_drive
+    from scenedino_ros.recordings.datasets.kitti360 import find_drives, read_drive
 
     cameras = tuple(f"image_{name.strip()}" for name in options.cameras.split(",") if name)
     folders = _chosen(find_drives(options.source), options.drive)
@@ -105,8 +105,8 @@ def _parts(options: argparse.Namespace) -> dict[str, bool]:
 
 def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> None:
     """Say what the recordings will take, and refuse where the disk has no room for the rest."""
-    from scenedino_ros.datasets.conversion import kitti360_bytes
-    from scenedino_ros.ros.bag_split_writer import partial_path
+    from scenedino_ros.recordings.datasets.conversion import kitti360_bytes
+    from scenedino_ros.recordings.rosbag2.split_writer import partial_path
 
     needed, to_do = 0, 0.0
     for drive in drives:
@@ -136,7 +136,7 @@ def _writing(
     drives: list["Kitti360Drive"], options: argparse.Namespace
 ) -> Callable[[range], None]:
     """Return what writes some frames of the longest drive to the disk, and removes them."""
-    from scenedino_ros.datasets.conversion import bag_from_kitti360
+    from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
 
     drive = max(drives, key=lambda drive: len(drive.frames))
     disk = existing_folder(options.output)
@@ -154,8 +154,8 @@ def _writing(
 
 
 def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:
-    from scenedino_ros.datasets.conversion import bag_from_kitti360, kitti360_source
-    from scenedino_ros.ros.bag_split_writer import is_recorded, partial_path
+    from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360, kitti360_source
+    from scenedino_ros.recordings.rosbag2.split_writer import is_recorded, partial_path
 
     parts = _parts(options)
     path = options.output / drive.name

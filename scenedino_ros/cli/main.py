@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.torch_cache import is_of_compiler, unloadable
+from scenedino_ros.inference.torch_cache import is_of_compiler, unloadable
 
 SUBCOMMANDS = (
     Subcommand(

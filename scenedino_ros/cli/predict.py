@@ -18,19 +18,19 @@ A bad image in a folder is reported and the others are done; the exit code is th
 import argparse
 from pathlib import Path
 
-from scenedino_ros.cli.network_arguments import (
+from scenedino_ros.cameras.image_folder import image_files
+from scenedino_ros.core.config import InputSettings
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
+from scenedino_ros.recordings.transforms import matrix_from_numbers
+from scenedino_ros.terminal.network_arguments import (
     add_checkpoint,
     add_image_size,
     add_runtime,
     choices,
 )
-from scenedino_ros.cli.progress import telling
-from scenedino_ros.cli.values import counts, densities, not_negative, numbers, positive
-from scenedino_ros.core.config import InputSettings
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
-from scenedino_ros.datasets.images import image_files
-from scenedino_ros.ros.transforms import matrix_from_numbers
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import counts, densities, not_negative, numbers, positive
 
 _EPILOG = """\
 examples:

@@ -13,29 +13,33 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.cameras.camera_file import camera_from_yaml
+from scenedino_ros.cameras.from_msg import rgb_from_compressed
+from scenedino_ros.cameras.plausibility import camera_doubts, camera_from_intrinsics
+from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD, CheckpointCard, read_card
+from scenedino_ros.checkpoints.checkpoint import (
+    load_checkpoint,
+    resize_checkpoint,
+    untrained_checkpoint,
+)
 from scenedino_ros.checkpoints.hub import locate
 from scenedino_ros.checkpoints.published import UNTRAINED
-from scenedino_ros.cli.camera_file import camera_from_yaml
-from scenedino_ros.cli.progress import telling
 from scenedino_ros.cli.results import (
     Prediction,
     result_folders,
     why_not_finished,
     write_results,
 )
-from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.checkpoint import load_checkpoint, resize_checkpoint, untrained_checkpoint
-from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD, CheckpointCard, read_card
 from scenedino_ros.core.config import RenderSettings
-from scenedino_ros.core.empty_grid import why_empty
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import SKY
-from scenedino_ros.core.plausibility import camera_doubts, camera_from_intrinsics
-from scenedino_ros.core.predictor import Predictor, VoxelQuery
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.engines.opening import engine_maker
-from scenedino_ros.ros.from_msg import rgb_from_compressed
-from scenedino_ros.threshold_panel import threshold_panel
+from scenedino_ros.inference.empty_grid import why_empty
+from scenedino_ros.inference.engines.opening import engine_maker
+from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.viewing.threshold_panel import threshold_panel
 
 _DOWNSCALE = 2  # of the rendered pictures against the network's
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.camera import CalibratedCamera
+from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.labels import ClassTable
-from scenedino_ros.core.predictor import EncodedImage, RenderedView
 from scenedino_ros.core.voxels import SemanticVoxels
-from scenedino_ros.export import OPTICAL_AXES, write_npz, write_ply
-from scenedino_ros.pictures import color_depth, color_labels, panel, write_png
+from scenedino_ros.inference.predictor import EncodedImage, RenderedView
+from scenedino_ros.viewing.pictures import color_depth, color_labels, panel, write_png
+from scenedino_ros.viewing.voxel_files import OPTICAL_AXES, write_npz, write_ply
 
 VOXEL_FILE = "voxels.npz"
 _BODY_AXES = "those of the frame that --camera-pose is given in; x forward, y left, z up by habit"

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scenedino_ros.cli.progress import about, seconds_ahead, time_in_words
-from scenedino_ros.cli.values import positive
-from scenedino_ros.disk_space import bytes_in_words, check_space, free_bytes
+from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
+from scenedino_ros.terminal.progress import about, seconds_ahead, time_in_words
+from scenedino_ros.terminal.values import positive
 
 if TYPE_CHECKING:
-    from scenedino_ros.synthesis.dataset import SyntheticDataset
+    from scenedino_ros.streets.dataset import SyntheticDataset
 
 _EPILOG = """\
 examples:
@@ -106,9 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the drives; return the exit code."""
-    from scenedino_ros.synthesis.dataset import DatasetSettings, SyntheticDataset
-    from scenedino_ros.synthesis.render import RenderSettings
-    from scenedino_ros.synthesis.rig import RigSettings
+    from scenedino_ros.streets.dataset import DatasetSettings, SyntheticDataset
+    from scenedino_ros.streets.render import RenderSettings
+    from scenedino_ros.streets.rig import RigSettings
 
     rig = RigSettings(tuple(arguments.cameras), arguments.width, arguments.fisheye_width)
     render = RenderSettings(rig, arguments.rays, arguments.fisheye_crop)
@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> None:
     """Say what the drives will take, and refuse where the disk has no room for them."""
-    from scenedino_ros.synthesis.volume import rendered_bytes
+    from scenedino_ros.streets.volume import rendered_bytes
 
     voxels = not arguments.no_voxels
     missing = dataset.missing(arguments.seeds, arguments.write, voxels=voxels)
@@ -154,8 +154,8 @@ def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> N
 
 def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Namespace) -> float:
     """Return about how long frames will take; 0 where trying one would take too long a part."""
-    from scenedino_ros.synthesis.layout import VOXEL_STRIDE
-    from scenedino_ros.synthesis.render import usual_workers
+    from scenedino_ros.streets.layout import VOXEL_STRIDE
+    from scenedino_ros.streets.render import usual_workers
 
     # More processes than cores are not faster.
     at_once = min(arguments.workers or usual_workers(), os.cpu_count() or 1)

@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from scenedino_ros.cli.progress import telling
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import telling
 
 _EPILOG = """\
 examples:
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     with telling("loading Open3D"):
         try:
             # Imported here because it takes seconds, and not every platform has it.
-            from scenedino_ros.cli.window import mesh_of_file, show_mesh
+            from scenedino_ros.viewing.window import mesh_of_file, show_mesh
         except (ImportError, OSError) as error:
             raise InputError(_no_window(options.file, f"no Open3D ({error})")) from error
         mesh = mesh_of_file(options.file)

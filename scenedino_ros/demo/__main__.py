@@ -7,7 +7,7 @@ from rich.console import Console
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.demo.arguments import make_parser
 from scenedino_ros.demo.run import Run
-from scenedino_ros.ros.interrupt import Interrupt
+from scenedino_ros.node.interrupt import Interrupt
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from scenedino_ros.cli.network_arguments import add_checkpoint, add_runtime
-from scenedino_ros.cli.values import numbers, positive
 from scenedino_ros.core.config import ModelSettings, VoxelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
+from scenedino_ros.terminal.network_arguments import add_checkpoint, add_runtime
+from scenedino_ros.terminal.values import numbers, positive
 
 _DESCRIPTION = """\
 Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),

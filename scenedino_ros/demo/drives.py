@@ -14,8 +14,8 @@ from scenedino_ros.recordings.image_topics import (
     image_word,
     look_at_images,
 )
+from scenedino_ros.recordings.rosbag2.bag import BagReader
 from scenedino_ros.recordings.topics import CAMERA_INFO
-from scenedino_ros.ros.bag import BagReader
 
 RATE_SAMPLE = 50  # first images, from which the rate is taken
 

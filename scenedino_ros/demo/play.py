@@ -20,7 +20,7 @@ from scenedino_ros.demo.settings import (
     read_settings,
     write_settings,
 )
-from scenedino_ros.ros.shared_memory import profile_name
+from scenedino_ros.node.shared_memory import profile_name
 
 # What the node publishes and the types of its messages, in the order of publishing.
 OUTPUTS = {
@@ -33,7 +33,7 @@ OUTPUTS = {
 _WITHOUT_STAMP = ("markers",)  # cannot tell which image they belong to
 _MODULES = {
     "recorder": "scenedino_ros.demo.recorder",
-    "node": "scenedino_ros.ros.node",
+    "node": "scenedino_ros.node.main",
     "player": "scenedino_ros.demo.player",
 }
 _REPORT_PERIOD = 0.5  # seconds between the node's reports

@@ -1,7 +1,7 @@
 """The time of playing a recording: linear between pauses, with transforms that survive pauses."""
 
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
-from scenedino_ros.ros.transforms import StampedTransform
+from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
+from scenedino_ros.recordings.transforms import StampedTransform
 
 _LONGEST_MARGIN_NS = 100_000_000
 

@@ -33,11 +33,11 @@ from scenedino_ros.demo.settings import (
     write_settings,
 )
 from scenedino_ros.demo.stamps import header_stamp_ns, restamped
-from scenedino_ros.ros.bag import BagReader
-from scenedino_ros.ros.interrupt import Interrupt
-from scenedino_ros.ros.tf_cdr import cdr_from_transforms, transforms_from_cdr
-from scenedino_ros.ros.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
-from scenedino_ros.ros.transforms import StampedTransform
+from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
+from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
+from scenedino_ros.recordings.transforms import StampedTransform
 
 _POLL = 0.05  # seconds between two looks at what is waited for
 _SETTLE = 0.5  # seconds for the last subscriptions to match

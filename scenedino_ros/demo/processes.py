@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.ros import log_files
-from scenedino_ros.ros.shared_memory import PROFILE_VARIABLES, profile_variable
+from scenedino_ros.node import log_files
+from scenedino_ros.node.shared_memory import PROFILE_VARIABLES, profile_variable
 
 _POLL = 0.05
 _TAIL_LINES = 12

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.camera import PinholeCamera
-from scenedino_ros.core.errors import BagError, InputError, SceneDinoError
-from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.demo.settings import NODE
-from scenedino_ros.demo.stamps import header_frame, header_stamp_ns
-from scenedino_ros.ros.bag import BagMessage, BagReader
-from scenedino_ros.ros.from_msg import (
+from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.cameras.from_msg import (
     camera_from_info,
     rgb_from_compressed,
     rgb_from_image,
     stamp_ns,
 )
-from scenedino_ros.ros.tf_cdr import transforms_from_cdr
-from scenedino_ros.ros.transform_tree import TransformTree
+from scenedino_ros.core.errors import BagError, InputError, SceneDinoError
+from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.demo.settings import NODE
+from scenedino_ros.demo.stamps import header_frame, header_stamp_ns
+from scenedino_ros.recordings.rosbag2.bag import BagMessage, BagReader
+from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
+from scenedino_ros.recordings.transform_tree import TransformTree
 
 VOXELS = f"/{NODE}/voxels"
 DEPTH = f"/{NODE}/depth/image"

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from scenedino_ros.core.config import GridSettings
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.demo.domains import reserve_domain
 from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
 from scenedino_ros.demo.play import Plan, Play
 from scenedino_ros.demo.processes import ProcessError
@@ -24,9 +25,8 @@ from scenedino_ros.demo.sources import (
     make_drive,
     write_calibration,
 )
-from scenedino_ros.ros.domains import reserve_domain
-from scenedino_ros.ros.interrupt import Interrupt
-from scenedino_ros.ros.placement import GridPlacement
+from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.placement import GridPlacement
 
 LAYOUT = "foxglove_layout.json"
 _LAYOUT_IMAGE_TOPIC = "/camera_00/image_rect/compressed"  # replaced by the drive's own

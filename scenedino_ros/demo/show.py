@@ -15,8 +15,8 @@ from scenedino_ros.demo.recording import (
     frames,
     voxels_from_cloud,
 )
-from scenedino_ros.export import write_ply
-from scenedino_ros.pictures import panel, write_animation, write_png
+from scenedino_ros.viewing.pictures import panel, write_animation, write_png
+from scenedino_ros.viewing.voxel_files import write_ply
 
 MOST_ANIMATED = 80  # frames; longer drives are thinned out
 _RATE_LIMITS_HZ = (2.0, 10.0)

@@ -10,20 +10,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.cameras.camera_file import camera_from_yaml
+from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
+from scenedino_ros.cameras.image_folder import ImageFolder, read_image_folder
+from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder, make_cache_folder
-from scenedino_ros.cli.camera_file import camera_from_yaml
-from scenedino_ros.core.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.plausibility import camera_from_intrinsics
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
-from scenedino_ros.datasets.conversion import bag_from_dgp, bag_from_images, bag_from_kitti360
-from scenedino_ros.datasets.dgp import read_dgp
-from scenedino_ros.datasets.drive_writer import camera_info_cdr
-from scenedino_ros.datasets.images import ImageFolder, read_image_folder
-from scenedino_ros.datasets.kitti360 import read_drive
 from scenedino_ros.demo.drives import Drive, find_drive
-from scenedino_ros.ros.bag import BagReader
-from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image
+from scenedino_ros.recordings.datasets.conversion import (
+    bag_from_dgp,
+    bag_from_images,
+    bag_from_kitti360,
+)
+from scenedino_ros.recordings.datasets.dgp import read_dgp
+from scenedino_ros.recordings.datasets.drive_writer import camera_info_cdr
+from scenedino_ros.recordings.datasets.kitti360 import read_drive
+from scenedino_ros.recordings.rosbag2.bag import BagReader
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
 DRIVE_VERSION = 2  # raise when the synthetic street looks different
@@ -142,7 +146,7 @@ def synthetic_street(seed: int, progress: Progress) -> Path:
     if bag.is_dir():
         return bag
     make_cache_folder("streets")
-    command = [sys.executable, "-m", "scenedino_ros.synthesis.record"]
+    command = [sys.executable, "-m", "scenedino_ros.streets.record"]
     command += ["--seed", str(seed), "--output", str(bag)]
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))

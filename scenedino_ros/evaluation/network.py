@@ -6,9 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scenedino_ros.checkpoints.hub import locate
-from scenedino_ros.checkpoints.published import UNTRAINED, file_sha256
-from scenedino_ros.core.checkpoint import (
+from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD, read_card
+from scenedino_ros.checkpoints.checkpoint import (
     SMALL_CONFIG,
     Checkpoint,
     build_model,
@@ -16,13 +15,14 @@ from scenedino_ros.core.checkpoint import (
     resize_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.core.checkpoint_card import DENSITY_THRESHOLD, read_card
+from scenedino_ros.checkpoints.hub import locate
+from scenedino_ros.checkpoints.published import UNTRAINED, file_sha256
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.core.device import choose_device
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.core.predictor import Predictor
-from scenedino_ros.engines.opening import engine_maker, fastest_engine
+from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.engines.opening import engine_maker, fastest_engine
+from scenedino_ros.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)

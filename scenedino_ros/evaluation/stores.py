@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.camera import PinholeCamera
+from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store import FrameStore
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.result import Figure
-from scenedino_ros.pictures import BACKGROUND, CAPTION, INK, MARGIN, write_png
+from scenedino_ros.viewing.pictures import BACKGROUND, CAPTION, INK, MARGIN, write_png
 
 Tile = tuple[str, np.ndarray]
 

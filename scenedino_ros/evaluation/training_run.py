@@ -1,4 +1,4 @@
-"""Runs of the training scripts, as `train.run` leaves them, for the page of several runs.
+"""Runs of the training scripts, as `train.runs.run` leaves them, for the page of several runs.
 
 Read are ``settings.yaml``, ``metrics.jsonl`` (a line per step), ``validation.jsonl`` (a line per
 validation) and the newest of the ``pictures``. Nothing in the folder is changed.
@@ -15,9 +15,9 @@ import numpy as np
 import yaml
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.plots import line_plot
 from scenedino_ros.evaluation.result import Figure, RunResult, Table
 from scenedino_ros.evaluation.tiles import spread
+from scenedino_ros.viewing.plots import line_plot
 
 SETTINGS_FILE = "settings.yaml"
 _METRICS, _VALIDATION = "metrics.jsonl", "validation.jsonl"

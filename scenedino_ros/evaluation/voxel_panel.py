@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scenedino_ros.core import ssc
 from scenedino_ros.core.labels import IGNORE
-from scenedino_ros.core.ssc_labels import EVAL16
 from scenedino_ros.core.voxels import SemanticVoxels
-from scenedino_ros.pictures import (
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.classes import EVAL16
+from scenedino_ros.viewing.pictures import (
     BACKGROUND,
     CAPTION,
     FAINT,
@@ -18,7 +18,7 @@ from scenedino_ros.pictures import (
     class_legend,
     place_picture,
 )
-from scenedino_ros.voxel_view import draw_voxels
+from scenedino_ros.viewing.voxel_view import draw_voxels
 
 _VOXELS = (690, 460)  # width and height of a picture of voxels, pixels
 _INPUT = (2 * _VOXELS[0] + MARGIN, 372)

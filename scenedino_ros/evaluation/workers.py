@@ -18,9 +18,9 @@ from multiprocessing.synchronize import Event
 import torch
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.spawning import WorkerContext
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import ItemTime, Stopwatch
-from scenedino_ros.spawning import WorkerContext
 
 Work = Callable[[str], Counts]
 # Makes the function that does one item, and tells the stopwatch what it predicts. It is called in

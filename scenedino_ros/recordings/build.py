@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scenedino_ros.cameras.fisheye import PUBLISHED_ROTATION_DEG
+from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import PUBLISHED_ROTATION_DEG
-from scenedino_ros.disk_space import bytes_on_disk, check_space
 from scenedino_ros.recordings.bag_index import Progress
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import (
@@ -28,8 +28,8 @@ from scenedino_ros.recordings.pictures import (
 )
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import BagCamera, Recording
+from scenedino_ros.recordings.rosbag2.bag import BagReader
 from scenedino_ros.recordings.topics import find_cameras
-from scenedino_ros.ros.bag import BagReader
 
 IMAGE_SIZE = (192, 640)
 BODY_FRAME = "base_link"

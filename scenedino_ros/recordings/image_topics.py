@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
-from scenedino_ros.ros.bag import BagReader
-from scenedino_ros.ros.bag_metadata import BagTopic
-from scenedino_ros.ros.from_msg import rgb_from_compressed, rgb_from_image
+from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.metadata import BagTopic
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 COLOR, DEPTH, LABEL, RENDERED, BROKEN = "color", "depth", "label", "rendered", "broken"
@@ -21,7 +21,7 @@ _TRANSPORTS = ("compressed", "compressedDepth")
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 _SIXTEEN_BIT_OR_UNKNOWN = ("mono16", "png", "tiff", "")
 _TRIED = 10  # first messages, of which one must be a picture
-# Outputs of this package's node: `ros/outputs.py`. One of its pictures beside another of its
+# Outputs of this package's node: `node/outputs.py`. One of its pictures beside another of its
 # topics is the network's answer, and neither a camera nor what a camera should see.
 _NODE_PICTURES = ("depth/image", "semantic/image", "features/image")
 _NODE_TOPICS = ("voxels", "markers", "label_info", "depth/camera_info", *_NODE_PICTURES)

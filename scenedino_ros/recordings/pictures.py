@@ -5,11 +5,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from scenedino_ros.core.camera import CalibratedCamera
-from scenedino_ros.core.distortion import MEI
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.cameras.distortion import MEI
+from scenedino_ros.cameras.fisheye import MeiCamera, resample, virtual_grid, virtual_rotation
+from scenedino_ros.cameras.image import ImagePreprocessor
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.fisheye import MeiCamera, resample, virtual_grid, virtual_rotation
-from scenedino_ros.core.image import ImagePreprocessor
 from scenedino_ros.recordings.frame_store import NO_LABEL
 
 

@@ -15,7 +15,7 @@ from scenedino_ros.recordings.poses import (
     read_tum_trajectory,
 )
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.ros.transforms import matrix_from_numbers, nanoseconds
+from scenedino_ros.recordings.transforms import matrix_from_numbers, nanoseconds
 
 FILE_KINDS = ("kitti360", "orbslam3", "tum")
 KINDS = ("auto", "tf", "odometry", *FILE_KINDS)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.datasets.kitti360 import read_poses
-from scenedino_ros.ros.transforms import (
+from scenedino_ros.recordings.datasets.kitti360 import read_poses
+from scenedino_ros.recordings.transforms import (
     Quaternion,
     matrix_from_numbers,
     matrix_from_rotation,

@@ -15,7 +15,7 @@ from scenedino_ros.recordings.image_topics import (
     kind_by_name,
     without_transport,
 )
-from scenedino_ros.ros.bag_metadata import BagTopic
+from scenedino_ros.recordings.rosbag2.metadata import BagTopic
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"

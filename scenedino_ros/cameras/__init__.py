@@ -1,0 +1,1 @@
+"""Calibrations, lenses, and images on their way to the network. Knows no ROS."""

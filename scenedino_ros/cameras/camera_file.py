@@ -1,0 +1,212 @@
+"""Calibration files of the usual tools: ROS, OpenCV and Kalibr."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import yaml
+
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.cameras.from_msg import camera_from_info
+from scenedino_ros.core.errors import InputError
+
+ROS, OPENCV, KALIBR = "ROS calibration", "OpenCV FileStorage", "Kalibr camchain"
+
+# What each field is called by the tools, without separators and in lower case; the first name is
+# the one for people.
+_NAMES = {
+    "width": ("image_width", "imagewidth", "width"),
+    "height": ("image_height", "imageheight", "height"),
+    "size": ("image_size", "imagesize", "resolution"),
+    "k": ("camera_matrix", "cameramatrix", "k"),
+    "d": (
+        "distortion_coefficients",
+        "distortioncoefficients",
+        "distortioncoeffs",
+        "distcoeffs",
+        "d",
+    ),
+    "p": ("projection_matrix", "projectionmatrix", "p"),
+    "distortion_model": ("distortion_model", "distortionmodel"),
+    "camera_model": ("camera_model", "cameramodel"),
+    "intrinsics": ("intrinsics", "intrinsics"),
+    "fisheye": ("fisheye_model", "fisheyemodel"),
+    "binning_x": ("binning_x", "binningx"),
+    "binning_y": ("binning_y", "binningy"),
+    "roi": ("roi", "roi"),
+}
+_REGION = ("x_offset", "y_offset", "width", "height")
+
+
+class _Calibration(NamedTuple):
+    """The fields of a file under their normal names, and the format they came in."""
+
+    format: str
+    fields: dict[str, Any]
+
+
+def camera_from_yaml(path: Path, *, rectified: bool) -> CalibratedCamera:
+    """Read a calibration file.
+
+    Args:
+        path: YAML as camera_calibration writes it (``image_width``, ``camera_matrix``, ...), one
+            message as ``ros2 topic echo --once`` prints it (``width``, ``k``, ...), XML, YAML or
+            JSON of OpenCV's FileStorage, or the camchain of Kalibr with one pinhole camera.
+        rectified: Whether the images are rectified: take P and no distortion instead of K and D.
+
+    Returns:
+        The camera of the images, after region of interest and binning where they are stated.
+
+    Raises:
+        InputError: If the file cannot be read, lacks a field, or is no usable calibration.
+    """
+    calibration = _read(path)
+    try:
+        return camera_from_info(_info(calibration, rectified=rectified), rectified=rectified)
+    except InputError as error:
+        raise InputError(
+            f"calibration file {path}, read as {calibration.format}: {error}"
+        ) from error
+
+
+def _read(path: Path) -> _Calibration:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if text.startswith(("<?xml", "<opencv_storage")) or "!!opencv-matrix" in text:
+            return _Calibration(OPENCV, _named(_storage_fields(text)))
+        # ros2 topic echo ends a message with '---': only the first document counts.
+        lines = "\n".join(line for line in text.split("\n") if not line.startswith("%YAML"))
+        fields = next(iter(yaml.safe_load_all(lines)), None)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, cv2.error, SystemError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"calibration file {path} cannot be read: {reason}") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"calibration file {path} must hold fields such as camera_matrix")
+    cameras = [key for key in fields if re.fullmatch(r"cam[0-9]+", str(key))]
+    if len(cameras) > 1:
+        raise InputError(
+            f"calibration file {path}, read as {KALIBR}, must hold one camera, got "
+            f"{', '.join(cameras)}: keep the one that took the images"
+        )
+    if cameras and isinstance(fields[cameras[0]], dict):
+        return _Calibration(KALIBR, _named(fields[cameras[0]]))
+    named = _named(fields)
+    if "intrinsics" in named and "camera_model" in named:
+        return _Calibration(KALIBR, named)
+    stored = any(isinstance(value, dict) and "type_id" in value for value in fields.values())
+    return _Calibration(OPENCV if stored or text.startswith("%YAML") else ROS, named)
+
+
+def _storage_fields(text: str) -> dict[str, Any]:
+    """Return the numbers, words, lists and matrices at the top of an OpenCV FileStorage."""
+    storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    fields: dict[str, Any] = {}
+    for key in storage.root().keys():
+        node = storage.getNode(key)
+        if node.isMap():
+            matrix = node.mat()
+            fields[key] = None if matrix is None else matrix.reshape(-1).tolist()
+        elif node.isSeq():
+            fields[key] = [node.at(i).real() for i in range(node.size())]
+        else:
+            fields[key] = node.string() if node.isString() else node.real()
+    storage.release()
+    return fields
+
+
+def _named(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that count under their normal names; others are passed over."""
+    plain = {re.sub("[^a-z0-9]", "", str(key).lower()): value for key, value in fields.items()}
+    return {
+        name: plain[key]
+        for name, (_, *keys) in _NAMES.items()
+        for key in reversed(keys)
+        if plain.get(key) is not None
+    }
+
+
+def _info(calibration: _Calibration, *, rectified: bool) -> SimpleNamespace:
+    """Return the fields under the names of sensor_msgs/CameraInfo."""
+    kind, fields = calibration
+    if "size" in fields:
+        size = _numbers(fields, "size")
+        if len(size) != 2:
+            raise InputError(f"image_size must be width and height, got {size}")
+        fields = {"width": size[0], "height": size[1], **fields}
+    region = fields.get("roi") or {}
+    if not isinstance(region, dict):
+        raise InputError(f"roi must have {', '.join(_REGION)}, got {region}")
+    info = SimpleNamespace(
+        width=_whole(fields, "width"),
+        height=_whole(fields, "height"),
+        distortion_model=str(fields.get("distortion_model", "")),
+        binning_x=_whole({"binning_x": 0, **fields}, "binning_x"),
+        binning_y=_whole({"binning_y": 0, **fields}, "binning_y"),
+        roi=SimpleNamespace(**{name: _whole({name: 0, **region}, name) for name in _REGION}),
+        k=[],
+        d=[],
+        p=[],
+    )
+    if kind == KALIBR:
+        fields = _kalibr_fields(fields)
+    if kind == OPENCV and not info.distortion_model:
+        info.distortion_model = "fisheye" if fields.get("fisheye") else "plumb_bob"
+    if rectified:
+        info.p = _numbers(fields, "p")
+        info.k = _numbers(fields, "k") if "k" in fields else []
+        return info
+    info.k = _numbers(fields, "k")
+    info.p = _numbers(fields, "p") if "p" in fields else []
+    # Without a model a file may leave out coefficients; with one it has forgotten them.
+    needed = bool(info.distortion_model) and kind != KALIBR
+    info.d = _numbers(fields, "d") if needed or "d" in fields else []
+    return info
+
+
+def _kalibr_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    model = fields.get("camera_model")
+    if model != "pinhole":
+        raise InputError(f"camera_model must be pinhole, got {model}")
+    values = _numbers(fields, "intrinsics")
+    if len(values) != 4:
+        raise InputError(f"intrinsics must be fx, fy, cx, cy, got {values}")
+    fx, fy, cx, cy = values
+    return {**fields, "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]}
+
+
+def _numbers(fields: dict[str, Any], name: str) -> list[float]:
+    """Return a field as flat numbers: given so, in rows, or in the ``data`` of a matrix."""
+    shown, value = _NAMES[name][0], _field(fields, name)
+    if isinstance(value, dict):
+        if "data" not in value:
+            raise InputError(f"{shown} must have data, got {', '.join(map(str, value))}")
+        value = value["data"]
+    try:
+        numbers: list[float] = np.array(value, dtype=np.float64).reshape(-1).tolist()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{shown} must be numbers, got {value}") from error
+    return numbers
+
+
+def _whole(fields: dict[str, Any], name: str) -> int:
+    value = _field(fields, name)
+    try:
+        whole = int(value)
+        if whole == float(value) and whole >= 0:
+            return whole
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(f"{_shown(name)} must be a whole number, got {value!r}")
+
+
+def _field(fields: dict[str, Any], name: str) -> Any:
+    if name not in fields:
+        raise InputError(f"{_shown(name)} is missing")
+    return fields[name]
+
+
+def _shown(name: str) -> str:
+    return _NAMES[name][0] if name in _NAMES else name

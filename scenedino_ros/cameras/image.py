@@ -1,0 +1,275 @@
+"""The one preprocessing: any calibrated image becomes the network's picture with its camera."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.distortion import EQUIDISTANT, MEI
+from scenedino_ros.cameras.fisheye import MeiCamera
+from scenedino_ros.core.errors import InputError
+
+# 'auto' stretches up to this ratio between the aspect ratios; the published KITTI-360 pictures
+# are stretched by 1.12.
+_MAX_STRETCH = 1.25
+# Beyond this reduction plain bilinear sampling skips source pixels; areas are averaged instead.
+_MAX_BILINEAR_REDUCTION = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class ModelImage:
+    """A picture of the network's size, and the camera that would have taken it.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 RGB.
+        camera: Its pinhole camera, W x H pixels, in the same optical frame.
+        kept: Which part of the image's area it shows, 0 to 1.
+    """
+
+    rgb: np.ndarray
+    camera: PinholeCamera
+    kept: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How images of one calibration are turned into pictures."""
+
+    box: tuple[int, int, int, int]  # x, y, width, height in the (undistorted) image
+    camera: PinholeCamera  # of the picture
+    interpolation: int
+    maps: tuple[np.ndarray, np.ndarray] | None  # undistortion of the box, if there is any
+    kept: float  # part of the image's area that is in the box
+
+
+class ImagePreprocessor:
+    """Undistort, crop and scale images to one size, keeping track of the intrinsics."""
+
+    def __init__(self, image_size: tuple[int, int], fit: str = "auto") -> None:
+        """Set the target.
+
+        Args:
+            image_size: (height, width) of the picture, pixels.
+            fit: ``stretch`` scales each axis on its own, ``crop`` scales both alike and cuts what
+                is too much around the image centre, ``auto`` crops only where stretching would
+                change the aspect ratio by more than a quarter.
+
+        Raises:
+            InputError: If ``fit`` is none of these.
+        """
+        if fit not in ("auto", "stretch", "crop"):
+            raise InputError(f"fit must be auto, stretch or crop, got '{fit}'")
+        self.image_size = image_size
+        self.fit = fit
+        self._plans: dict[tuple[object, ...], _Plan] = {}
+
+    def __call__(self, rgb: np.ndarray, camera: CalibratedCamera) -> ModelImage:
+        """Prepare one image.
+
+        Args:
+            rgb: (h, w, 3) uint8 RGB; any strides, so that a BGR buffer may come as a view.
+            camera: The camera that took it.
+
+        Returns:
+            The picture and its camera. For a raw image the picture is undistorted in the same
+            optical frame and shows only what the lens saw.
+
+        Raises:
+            InputError: If the array is no RGB image of the camera's size.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise InputError(f"image must be (h, w, 3) uint8, got {rgb.shape} {rgb.dtype}")
+        plan = self._plan_for(rgb, camera)
+        # OpenCV wants channels side by side: keep the buffer's order, swap the small result.
+        swapped = rgb.strides[2] < 0
+        picture = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
+        rgb = picture[..., ::-1].copy() if swapped else picture
+        return ModelImage(rgb, plan.camera, plan.kept)
+
+    def nearest(
+        self, values: np.ndarray, camera: CalibratedCamera, *, outside: float = 0
+    ) -> np.ndarray:
+        """Bring a map of an image's pixels, such as class ids, to where `__call__` puts them.
+
+        Args:
+            values: (h, w) numbers; they are picked, never mixed.
+            camera: The camera of the image.
+            outside: Stands where a distorted lens saw nothing.
+
+        Returns:
+            (H, W) values of the same type.
+
+        Raises:
+            InputError: If the map has not the camera's size.
+        """
+        plan = self._plan_for(values, camera)
+        rows, columns = self.image_size
+        x, y, width, height = plan.box
+        if plan.maps is not None:
+            values = cv2.remap(
+                values,
+                *plan.maps,
+                cv2.INTER_NEAREST,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=outside,
+            )
+        else:
+            values = values[y : y + height, x : x + width]
+        return cv2.resize(values, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    def _plan_for(self, image: np.ndarray, camera: CalibratedCamera) -> _Plan:
+        pinhole = camera.pinhole
+        if image.shape[:2] != (pinhole.height, pinhole.width):
+            raise InputError(
+                f"image is {image.shape[1]} x {image.shape[0]} px, but its calibration is for "
+                f"{pinhole.width} x {pinhole.height} px"
+            )
+        key = camera.key()
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan(camera)
+            self._plans = {key: plan}  # one camera per node: keep the newest only
+        return plan
+
+    def _apply(self, plan: _Plan, image: np.ndarray) -> np.ndarray:
+        x, y, width, height = plan.box
+        if plan.maps is not None:
+            image = cv2.remap(image, *plan.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        else:
+            image = image[y : y + height, x : x + width]
+        rows, columns = self.image_size
+        return cv2.resize(image, (columns, rows), interpolation=plan.interpolation)
+
+    def _plan(self, camera: CalibratedCamera) -> _Plan:
+        source = undistorted_camera(camera) if camera.is_distorted else camera.pinhole
+        box = self._box(source.width, source.height)
+        x, y, width, height = box
+        rows, columns = self.image_size
+        cropped = source.cropped(x, y, width, height)
+        reduction = max(width / columns, height / rows)
+        interpolation = cv2.INTER_AREA if reduction > _MAX_BILINEAR_REDUCTION else cv2.INTER_LINEAR
+        maps = undistortion_maps(camera, cropped) if camera.is_distorted else None
+        area = float(width * height) if maps is None else _area_of(maps)
+        kept = area / (camera.pinhole.width * camera.pinhole.height)
+        return _Plan(box, cropped.resized(columns, rows), interpolation, maps, kept)
+
+    def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        rows, columns = self.image_size
+        stretch = (width / height) / (columns / rows)
+        within = 1 / _MAX_STRETCH <= stretch <= _MAX_STRETCH
+        if self.fit == "stretch" or (self.fit == "auto" and within):
+            return 0, 0, width, height
+        box_width = min(width, max(1, round(height * columns / rows)))
+        box_height = min(height, max(1, round(width * rows / columns)))
+        return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
+
+
+def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
+    """Return a pinhole camera whose whole image the lens saw, of the size of the camera's image.
+
+    Where the camera has a skew, columns that it moves out of the image are left out at both sides.
+
+    Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0). A MEI fisheye
+    sees too much for one: its pinhole camera looks straight ahead and shows what lies on the
+    optical axis as large as the fisheye does.
+
+    Raises:
+        InputError: If a MEI fisheye did not see all that such a camera shows.
+    """
+    pinhole = camera.pinhole
+    if camera.distortion_model == MEI:
+        return _straight_view(MeiCamera.from_calibrated(camera))
+    if camera.skew:
+        # In image row v the lens saw the columns of a camera without skew that are moved by this.
+        moved = (
+            camera.skew / pinhole.K[1, 1] * (np.array([0, pinhole.height - 1]) - pinhole.K[1, 2])
+        )
+        left, right = math.ceil(max(0.0, *-moved)), math.ceil(max(0.0, *moved))
+        if left + right >= pinhole.width:
+            raise InputError(
+                f"skew must leave columns of {pinhole.width} px, got one of {camera.skew:g} px"
+            )
+        pinhole = pinhole.cropped(left, 0, pinhole.width - left - right, pinhole.height)
+    size = (pinhole.width, pinhole.height)
+    if not camera.distortion_model:
+        return pinhole
+    if camera.distortion_model == EQUIDISTANT:
+        K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+            pinhole.K, camera.D, size, np.eye(3), balance=0.0
+        )
+    else:
+        K, _ = cv2.getOptimalNewCameraMatrix(pinhole.K, camera.D, size, 0.0)
+    return PinholeCamera(K, *size)
+
+
+def _straight_view(fisheye: MeiCamera) -> PinholeCamera:
+    fx, fy = fisheye.gamma1 / (1 + fisheye.xi), fisheye.gamma2 / (1 + fisheye.xi)
+    width, height = fisheye.width, fisheye.height
+    view = PinholeCamera.from_focal(fx, fy, fisheye.u0, fisheye.v0, width, height)
+    uv = fisheye.project(_pixel_rays(view))
+    if not ((uv > -1) & (uv < (width, height))).all():
+        raise InputError(
+            "a fisheye image must hold a straight view of its own size and central scale, but "
+            f"with focal lengths {fx:.0f} and {fy:.0f} px that reaches beyond it"
+        )
+    return view
+
+
+def undistortion_maps(
+    camera: CalibratedCamera, target: PinholeCamera
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lookup maps from the pixels of a pinhole camera to the distorted image.
+
+    Args:
+        camera: The camera that took the image.
+        target: The pinhole camera to show it through, in the same optical frame.
+
+    Returns:
+        Two arrays for ``cv2.remap``.
+    """
+    size = (target.width, target.height)
+    K, D = camera.pinhole.K, camera.D
+    if camera.distortion_model == MEI:
+        fisheye = MeiCamera.from_calibrated(camera)
+        uv = fisheye.project(_pixel_rays(target)).astype(np.float32)
+        return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
+    kind = cv2.CV_32FC1 if camera.skew else cv2.CV_16SC2
+    if camera.distortion_model == EQUIDISTANT:
+        maps = cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), target.K, size, kind)
+    else:
+        maps = cv2.initUndistortRectifyMap(
+            K, D if D.size else None, np.eye(3), target.K, size, kind
+        )
+    if not camera.skew:
+        return maps
+    # OpenCV passes over the skew in K.
+    u, v = maps
+    u += np.float32(camera.skew / K[1, 1]) * (v - np.float32(K[1, 2]))
+    return cv2.convertMaps(u, v, cv2.CV_16SC2)
+
+
+def _area_of(maps: tuple[np.ndarray, np.ndarray]) -> float:
+    """Return the area of an image within the rim of what lookup maps take from it, px^2."""
+    rim = [
+        [*m[0], *m[:, -1], *m[-1, ::-1], *m[::-1, 0]] for m in cv2.convertMaps(*maps, cv2.CV_32FC1)
+    ]
+    return float(cv2.contourArea(np.array(rim, np.float32).T))
+
+
+def _pixel_rays(camera: PinholeCamera) -> np.ndarray:
+    """Return (H, W, 3) rays of the pixel centres, with z = 1."""
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
+    return pixels @ np.linalg.inv(camera.K).T
+
+
+def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 picture."""
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb))
+    if torch.device(device).type == "cuda":
+        pixels = pixels.pin_memory()  # copied while the processor goes on
+    pixels = pixels.to(device, non_blocking=True)
+    return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255 * 2 - 1

@@ -1,0 +1,87 @@
+"""A folder of images from any calibrated camera."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from scenedino_ros.cameras.from_msg import rgb_from_compressed
+from scenedino_ros.core.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFolder:
+    """Images in the natural order of their names, of one size.
+
+    Attributes:
+        paths: Image files.
+        width: Columns of the first one that can be read.
+        height: Rows of it.
+    """
+
+    paths: tuple[Path, ...]
+    width: int
+    height: int
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List the images of a folder in natural order: ``frame_2`` comes before ``frame_10``.
+
+    Hidden files are none: some systems leave ``._NAME`` beside each file they copy.
+
+    Raises:
+        InputError: If the folder has no image.
+    """
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    images = [
+        file
+        for file in files
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    ]
+    if not images:
+        raise InputError(f"no images ({', '.join(SUFFIXES)}) in {folder}")
+    return sorted(images, key=lambda file: (_natural(file.name), file.name))
+
+
+def read_image_folder(folder: Path) -> ImageFolder:
+    """List the images of a folder; the first one that can be read tells the size.
+
+    Raises:
+        InputError: If the folder has no image, or none can be read.
+    """
+    paths = image_files(Path(folder))
+    for number, path in enumerate(paths, start=1):
+        try:
+            height, width = read_rgb(path).shape[:2]
+            break
+        except InputError as error:
+            if number == len(paths):
+                raise InputError(f"none of {len(paths)} images can be read; {error}") from error
+    return ImageFolder(tuple(paths), width, height)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that compares the whole numbers in a name by value, and the rest as text."""
+    parts = re.split("([0-9]+)", name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Return an image file as (H, W, 3) uint8 RGB, as stored (EXIF rotation is not applied).
+
+    Raises:
+        InputError: If the file cannot be read or is no image.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"image {path} cannot be read: {error.strerror}") from error
+    message = SimpleNamespace(format=path.suffix[1:].lower(), data=content)
+    try:
+        return np.ascontiguousarray(rgb_from_compressed(message))
+    except InputError as error:
+        raise InputError(f"image {path}: {error}") from error

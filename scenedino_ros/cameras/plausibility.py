@@ -1,0 +1,244 @@
+"""Whether a calibration can be true for its picture, and a camera is like those of training."""
+
+import json
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.distortion import EQUIDISTANT, MEI, distortion
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.voxels import VoxelGrid
+
+# Degrees. No lens draws straight lines straight beyond the first; the others are rare in cameras.
+_WIDEST, _WIDEST_FISHEYE = 170.0, 360.0
+_USUAL = (15.0, 120.0)
+_OFF_CENTER = 0.2  # of the size; the principal point of a calibration for half the size is at 0.25
+_MUCH_KEPT = 0.75  # of an image's area; undistortion and other aspect ratios usually leave more
+_OTHER_ASPECT = 1.8  # fx against fy; a calibration scaled along one axis alone has 2
+
+# How far a camera may be from what the weights were trained on before a word is said.
+_FOCAL_FACTOR = 1.5
+_HEIGHTS = (1 / 3, 3.0)  # times the trained one, above the floor of the grid, not above the road
+_PITCH_DEG = 10.0
+
+
+class Picture(Protocol):
+    """The network's picture of an image: its camera, and which part of the image it shows."""
+
+    @property
+    def camera(self) -> PinholeCamera:
+        """Camera of the picture."""
+
+    @property
+    def kept(self) -> float:
+        """Part of the image's area, 0 to 1."""
+
+
+class TrainingRig(NamedTuple):
+    """The camera that weights were trained on.
+
+    Attributes:
+        focal: Focal lengths along x and y for image coordinates in [-1, 1].
+        height: Metres above the road.
+        pitch_deg: How far it looks down, degrees.
+    """
+
+    focal: tuple[float, float]
+    height: float
+    pitch_deg: float
+
+
+# Its left perspective camera (Liao, Xie and Geiger, KITTI-360, 2022): 552.55 px in 1408 x 376.
+KITTI_360 = TrainingRig((0.785, 2.939), 1.55, 5.0)
+
+
+def training_rig(provenance: dict[str, str]) -> TrainingRig | None:
+    """Return the camera that weights were trained on, None where their origin does not tell.
+
+    Args:
+        provenance: Of the checkpoint. ``training_rig`` holds JSON with the fields of
+            `TrainingRig`; without it, weights whose ``weights`` name KITTI-360 are taken as
+            trained there.
+
+    Raises:
+        InputError: If ``training_rig`` is damaged.
+    """
+    text = provenance.get("training_rig")
+    if text is None:
+        return KITTI_360 if "KITTI-360" in provenance.get("weights", "") else None
+    try:
+        fields = json.loads(text)
+        x, y = fields["focal"]
+        return TrainingRig(
+            (float(x), float(y)), float(fields["height"]), float(fields["pitch_deg"])
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"training_rig must hold focal (two numbers), height and pitch_deg, got {text}"
+        ) from error
+
+
+def field_of_view(pinhole: PinholeCamera) -> tuple[float, float]:
+    """Return the horizontal and the vertical field of view of a pinhole camera, degrees."""
+    angles = []
+    for axis, size in enumerate((pinhole.width, pinhole.height)):
+        focal, center = pinhole.K[axis, axis], pinhole.K[axis, 2]
+        edges = np.arctan([(center + 0.5) / focal, (size - 0.5 - center) / focal])
+        angles.append(float(np.degrees(edges.sum())))
+    return angles[0], angles[1]
+
+
+def refuse_impossible(pinhole: PinholeCamera, model: str = "", coefficients: object = ()) -> None:
+    """Refuse intrinsics that no camera has whose sensor gave a picture of this size.
+
+    Args:
+        pinhole: Intrinsics and size of the full sensor, before any region of interest.
+        model: Distortion model, as for `distortion`.
+        coefficients: Its coefficients.
+
+    Raises:
+        InputError: If the principal point lies outside the picture, or the field of view is wider
+            than a lens of that model can have.
+    """
+    width, height = pinhole.width, pinhole.height
+    (fx, fy), (cx, cy) = pinhole.K.diagonal()[:2], pinhole.K[:2, 2]
+    if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
+        raise InputError(
+            f"the principal point must lie in the picture of {width} x {height} px, got "
+            f"({cx:g}, {cy:g}): the calibration is that of another size, or not in pixels"
+        )
+    lens = distortion(model, coefficients).model
+    if lens == MEI:
+        return
+    if lens == EQUIDISTANT:
+        widest, seen = _WIDEST_FISHEYE, (np.degrees(width / fx), np.degrees(height / fy))
+    else:
+        # As if the principal point were in the middle: normalised intrinsics have it in a corner.
+        widest = _WIDEST
+        halves = np.degrees(np.arctan([width / fx / 2, height / fy / 2]))
+        seen = (2 * halves[0], 2 * halves[1])
+    if max(seen) >= widest:
+        raise InputError(
+            f"the focal lengths must be in pixels of the picture of {width} x {height} px, got "
+            f"fx {fx:g}, fy {fy:g}: the camera would see {seen[0]:.1f} x {seen[1]:.1f} degrees, "
+            f"and a lens of this kind sees less than {widest:g}"
+        )
+
+
+def camera_from_intrinsics(
+    intrinsics: tuple[float, float, float, float], width: int, height: int
+) -> CalibratedCamera:
+    """Return the camera of undistorted images.
+
+    Args:
+        intrinsics: fx, fy, cx, cy, pixels.
+        width: Columns of the images.
+        height: Rows of them.
+
+    Raises:
+        InputError: If they cannot be true for images of this size.
+    """
+    pinhole = PinholeCamera.from_focal(*intrinsics, width, height)
+    refuse_impossible(pinhole)
+    return CalibratedCamera(pinhole)
+
+
+def camera_doubts(
+    camera: CalibratedCamera,
+    picture: Picture,
+    rig: TrainingRig | None,
+    grid: VoxelGrid,
+    T_grid_cam: np.ndarray | None,
+) -> dict[str, str]:
+    """Return what looks wrong about a camera, or is new to the network, a sentence by kind.
+
+    Args:
+        camera: The camera as it was calibrated.
+        picture: The network's picture of one of its images.
+        rig: What the network was trained on, or None.
+        grid: The grid.
+        T_grid_cam: As for `training_doubts`.
+    """
+    doubts = calibration_doubts(camera)
+    if picture.kept < _MUCH_KEPT:
+        doubts["cropping"] = (
+            f"the network sees {100 * picture.kept:.0f} % of each image: the rest is cut off by "
+            "its aspect ratio (fit) or by undistortion"
+        )
+    if rig is not None:
+        doubts |= training_doubts(rig, picture.camera, grid, T_grid_cam)
+    return doubts
+
+
+def calibration_doubts(camera: CalibratedCamera) -> dict[str, str]:
+    """Return what looks wrong about a calibration, a sentence by kind; empty: nothing."""
+    pinhole = camera.pinhole
+    size, center = np.array([pinhole.width, pinhole.height]), pinhole.K[:2, 2]
+    (fx, fy), (width, height) = pinhole.K.diagonal()[:2], size
+    seen = field_of_view(pinhole)
+    sees = f"as it stands the camera sees {seen[0]:.0f} x {seen[1]:.0f} degrees"
+    doubts = {}
+    if (np.abs(center - (size - 1) / 2) > _OFF_CENTER * size).any():
+        doubts["principal point"] = (
+            f"the principal point ({center[0]:g}, {center[1]:g}) lies far from the middle of the "
+            f"picture of {width} x {height} px; {sees}: is the calibration of this size?"
+        )
+    if not 1 / _OTHER_ASPECT < fx / fy < _OTHER_ASPECT:
+        doubts["aspect"] = (
+            f"the focal lengths fx {fx:g} and fy {fy:g} px differ by a factor of "
+            f"{max(fx / fy, fy / fx):.2f}; {sees}: is the calibration of this size?"
+        )
+    low, high = _USUAL
+    unbent = camera.distortion_model not in (EQUIDISTANT, MEI)
+    if unbent and (max(seen) > high or seen[0] < low):
+        doubts["field of view"] = (
+            f"with focal lengths of {fx:g} and {fy:g} px, a picture of {width} x {height} px sees "
+            f"{seen[0]:.0f} x {seen[1]:.0f} degrees, as few do: is the calibration of this size?"
+        )
+    return doubts
+
+
+def training_doubts(
+    rig: TrainingRig, camera: PinholeCamera, grid: VoxelGrid, T_grid_cam: np.ndarray | None
+) -> dict[str, str]:
+    """Return what a network has not seen in training, a sentence by kind; empty: nothing.
+
+    Height and pitch are known where the grid lies in a frame whose z axis points up. A grid whose
+    z axis the camera looks along has the axes of an optical frame.
+
+    Args:
+        rig: What it was trained on.
+        camera: Camera of the network's picture.
+        grid: The grid.
+        T_grid_cam: (4, 4) camera pose in the grid's frame, metres; None: in the optical frame.
+    """
+    doubts = {}
+    ratio = np.array([camera.K_norm[0, 0], camera.K_norm[1, 1]]) / rig.focal
+    if not ((1 / _FOCAL_FACTOR < ratio) & (ratio < _FOCAL_FACTOR)).all():
+        seen = field_of_view(camera)
+        known = [np.degrees(2 * np.arctan(1 / focal)) for focal in rig.focal]
+        doubts["trained focal length"] = (
+            f"the network's picture sees {seen[0]:.0f} x {seen[1]:.0f} degrees, but the weights "
+            f"were trained on about {known[0]:.0f} x {known[1]:.0f}: distances may be wrong"
+        )
+    if T_grid_cam is None or T_grid_cam[2, 2] > np.sqrt(0.5):
+        return doubts
+    height = T_grid_cam[2, 3] - grid.origin[2]
+    if not rig.height * _HEIGHTS[0] <= height <= rig.height * _HEIGHTS[1]:
+        doubts["trained height"] = (
+            f"the camera is {height:.2f} m above the floor of the grid, but the weights were "
+            f"trained {rig.height:g} m above the road"
+        )
+    pitch = pitch_down_deg(T_grid_cam)
+    if abs(pitch - rig.pitch_deg) > _PITCH_DEG:
+        doubts["trained pitch"] = (
+            f"the camera looks {pitch:.1f} degrees down, but the weights were trained at "
+            f"{rig.pitch_deg:g}"
+        )
+    return doubts
+
+
+def pitch_down_deg(T_grid_cam: np.ndarray) -> float:
+    """Return how far a camera looks below the horizon of a grid whose z points up, degrees."""
+    return float(np.degrees(np.arcsin(np.clip(-T_grid_cam[2, 2], -1, 1))))

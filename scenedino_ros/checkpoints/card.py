@@ -1,0 +1,99 @@
+"""What a checkpoint says about itself, read from its header without torch."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+
+from scenedino_ros.checkpoints.weights_file import require_safetensors
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.labels import ClassTable
+
+FORMAT = "scenedino_ros/1"
+DENSITY_THRESHOLD = 0.2  # 1/m; of the published evaluation, and where a checkpoint names no other
+
+
+class Header(NamedTuple):
+    """What a checkpoint's header holds: architecture, classes, origin and threshold."""
+
+    config: ModelConfig
+    classes: ClassTable
+    provenance: dict[str, str]
+    density_threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointCard:
+    """What a checkpoint says about itself, read without its tensors.
+
+    Attributes:
+        config: Architecture.
+        classes: Class table.
+        provenance: Where the weights come from.
+        density_threshold: From which density on a voxel is best called occupied, 1/m.
+        tensors: Shape and type by name.
+    """
+
+    config: ModelConfig
+    classes: ClassTable
+    provenance: dict[str, str]
+    density_threshold: float
+    tensors: dict[str, tuple[tuple[int, ...], str]]
+
+
+def read_card(path: Path) -> CheckpointCard:
+    """Read what a checkpoint says about itself, without loading its tensors.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    require_safetensors(path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = parse_metadata(path, file.metadata())
+            slices = {key: file.get_slice(key) for key in file.keys()}
+            tensors = {
+                key: (tuple(part.get_shape()), str(part.get_dtype()))
+                for key, part in slices.items()
+            }
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    return CheckpointCard(*header, tensors)
+
+
+def check_density_threshold(value: float) -> None:
+    """Refuse what is no density.
+
+    Raises:
+        InputError: If it is negative or not a finite number.
+    """
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"density threshold must be a finite number >= 0 1/m, got {value}")
+
+
+def parse_metadata(path: Path, metadata: dict[str, str] | None) -> Header:
+    """Return what a file's header says.
+
+    Raises:
+        CheckpointError: If the header is not one of ours, or damaged.
+    """
+    found = (metadata or {}).get("format", "none")
+    if found != FORMAT or metadata is None:
+        raise CheckpointError(
+            f"checkpoint {path} must be of format {FORMAT}, got {found}; official checkpoints are "
+            "turned into it by 'scenedino convert'"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        classes = ClassTable.from_dict(json.loads(metadata["classes"]))
+        provenance = json.loads(metadata["provenance"])
+        density_threshold = json.loads(metadata.get("density_threshold", str(DENSITY_THRESHOLD)))
+        check_density_threshold(density_threshold)
+    except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
+        raise CheckpointError(f"checkpoint {path} has a damaged header: {error}") from error
+    return Header(config, classes, provenance, density_threshold)

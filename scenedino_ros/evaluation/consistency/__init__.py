@@ -1,0 +1,1 @@
+"""How far features of one point agree between views."""

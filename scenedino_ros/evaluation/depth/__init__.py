@@ -1,0 +1,1 @@
+"""Rendered depth beside LiDAR or stored depth."""

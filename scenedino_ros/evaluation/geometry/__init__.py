@@ -1,0 +1,1 @@
+"""Occupied space beside occupancy grids."""

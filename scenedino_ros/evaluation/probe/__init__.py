@@ -1,0 +1,1 @@
+"""A linear probe: classes that labels teach the features."""

@@ -1,0 +1,160 @@
+"""Rendered maps of pseudo classes: predicted by a network, kept as PNG files, read again."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import write_atomically
+from scenedino_ros.evaluation.network import NetworkChoice
+from scenedino_ros.evaluation.segmentation.labelled_data import LabelledImage
+from scenedino_ros.evaluation.segmentation.labelled_sets import read_ids
+from scenedino_ros.evaluation.speed import Stopwatch
+
+_SETTINGS = "predictions.json"
+
+
+class ClusterPredictor:
+    """Renders the pseudo class of each pixel, before any class is assigned to it.
+
+    In the linear modes, which know no pseudo classes, it is the class itself.
+    """
+
+    def __init__(self, network: NetworkChoice, n_samples: int, *, jitter: bool) -> None:
+        """Build the network.
+
+        Args:
+            network: The network.
+            n_samples: Samples along each ray.
+            jitter: Whether samples are jittered, from a seed of the image's own.
+
+        Raises:
+            InputError: If the network has no semantic head.
+        """
+        checkpoint = network.load()
+        if not checkpoint.config.has_semantics:
+            raise InputError("the checkpoint has no semantic head, so there is nothing to score")
+        state = dict(checkpoint.state)
+        for key in state:
+            if key.endswith("pseudo_assignment"):
+                state[key] = torch.arange(len(state[key]))
+        self._predictor = network.predictor(replace(checkpoint, state=state))
+        self._n_samples, self._jitter = n_samples, jitter
+
+    def __call__(self, item: str, image: LabelledImage) -> np.ndarray:
+        """Return the (H, W) uint8 pseudo classes of an image of the network's size."""
+        encoded = self._predictor.encode(image.rgb, image.camera)
+        view = self._predictor.render(
+            encoded,
+            downscale=1,
+            n_samples=self._n_samples,
+            depth=False,
+            semantic=True,
+            jitter_seed=zlib.crc32(item.encode()) if self._jitter else None,
+        )
+        assert view.label is not None
+        return view.label
+
+
+def stored_assignment(network: NetworkChoice) -> np.ndarray:
+    """Return the class of each pseudo class, as the checkpoint has it."""
+    source = network.mode.split("_")[0]
+    key = f"semantics.{source}_cluster_head.pseudo_assignment"
+    return network.load().state[key].numpy()
+
+
+class LabelFiles:
+    """A folder of maps as ``ITEM.png``, with the settings they were made with."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Begin a folder, or open one that was made with the same settings.
+
+        Raises:
+            InputError: If the folder holds maps of something else.
+        """
+        self._path = Path(path)
+        current = json.loads(json.dumps(dict(settings)))
+        if (self._path / _SETTINGS).exists():
+            if stored_settings(self._path) != current:
+                raise InputError(f"{path} holds predictions made with other settings")
+            return
+        self._path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(current, indent=2) + "\n"
+        write_atomically(self._path / _SETTINGS, text.encode())
+
+    def read(self, item: str) -> np.ndarray | None:
+        """Return the (H, W) uint8 map of an item, None if it is not there.
+
+        Raises:
+            InputError: If the file is damaged.
+        """
+        file = self._path / f"{item}.png"
+        return read_ids(file) if file.exists() else None
+
+    def write(self, item: str, labels: np.ndarray) -> None:
+        """Keep a map."""
+        file = self._path / f"{item}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, cv2.imencode(".png", labels)[1].tobytes())
+
+
+def stored_settings(path: Path) -> dict[str, Any]:
+    """Return what the maps of a folder were made with.
+
+    Raises:
+        InputError: If it is not a folder of predictions.
+    """
+    try:
+        values: dict[str, Any] = json.loads((path / _SETTINGS).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a folder of predictions: {error}") from error
+    return values
+
+
+class ClusterMaps:
+    """Maps from a folder where it has them, else from the network, which is then built."""
+
+    def __init__(
+        self,
+        network: NetworkChoice,
+        n_samples: int,
+        files: LabelFiles | None,
+        watch: Stopwatch,
+        *,
+        jitter: bool,
+    ) -> None:
+        """Open; arguments as for `ClusterPredictor`, and what times it."""
+        self._make = lambda: ClusterPredictor(network, n_samples, jitter=jitter)
+        self._files, self._watch = files, watch
+
+    @cached_property
+    def _predict(self) -> ClusterPredictor:
+        return self._make()
+
+    def __call__(self, item: str, image: LabelledImage) -> np.ndarray:
+        """Return the (H, W) uint8 pseudo classes of an image.
+
+        Raises:
+            InputError: If a stored map is damaged or of another size.
+        """
+        found = self._files.read(item) if self._files else None
+        if found is None:
+            with self._watch.pausing():
+                predict = self._predict
+            with self._watch.predicting():
+                found = predict(item, image)
+                if self._files:
+                    self._files.write(item, found)
+        if found.shape != image.target.shape:
+            raise InputError(
+                f"the prediction of {item} must be {image.target.shape}, got {found.shape}"
+            )
+        return found

@@ -1,0 +1,179 @@
+"""Images with class labels, and those of frame stores."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.evaluation.run_folder import RunFolder
+from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
+from scenedino_ros.recordings.frame_store import FrameStore
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """One image at the network's size.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 RGB.
+        camera: Camera of this image.
+        target: (H, W) int64 train ids of Cityscapes, 0..18; -1 is not scored.
+        unknown: How many pixels of the label file have an id that its table does not have.
+    """
+
+    rgb: np.ndarray
+    camera: CalibratedCamera
+    target: np.ndarray
+    unknown: int = 0
+
+
+class LabelledData(Protocol):
+    """A set of images with labels."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+
+    @property
+    def published(self) -> str | None:
+        """The published table that is about these images, if there is one."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return what tells it from other data, as plain values."""
+
+    def items(self) -> list[str]:
+        """Return the names of the images, in order."""
+
+    def unnamed(self) -> int:
+        """Return how many images the set has of which no file here hints at the name."""
+
+    def load(self, item: str, size: Size) -> LabelledImage:
+        """Return an image and its labels at the network's (height, width).
+
+        Raises:
+            InputError: If a file is missing or damaged.
+        """
+
+
+@dataclass(frozen=True)
+class StoreImages:
+    """A camera of a frame store with labels, such as one of a synthetic drive.
+
+    Attributes:
+        path: Folder of the store.
+        camera: Name of the camera.
+        every: Only every n-th frame.
+    """
+
+    path: Path
+    camera: str = "camera_00"
+    every: int = 1
+
+    published = None
+
+    @cached_property
+    def _store(self) -> FrameStore:
+        return open_store(self.path, self.camera)
+
+    @property
+    def name(self) -> str:
+        """Store and camera."""
+        return f"{self.path.name}, {self.camera}{part_in_words(self.every)}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return store, camera and part."""
+        return {**store_settings(self._store, self.camera), "every": self.every}
+
+    def items(self) -> list[str]:
+        """Return the numbers of the frames.
+
+        Raises:
+            InputError: If the camera has no labels.
+        """
+        if self._store.label(self.camera, 0) is None:
+            raise InputError(f"{self.path} has no labels of {self.camera}")
+        return [f"{frame:06d}" for frame in range(0, len(self._store), self.every)]
+
+    def unnamed(self) -> int:
+        """Return none: a store is whole."""
+        return 0
+
+    def load(self, item: str, size: Size) -> LabelledImage:
+        """Return an image and its labels, both stretched to the size."""
+        frame, (height, width) = int(item), size
+        label = np.asarray(self._store.label(self.camera, frame))
+        target = np.where(label == IGNORE, -1, label.astype(np.int64))
+        rgb = np.asarray(self._store.image(self.camera, frame))
+        camera = camera_of(self._store, self.camera).resized(width, height)
+        return LabelledImage(
+            stretched(rgb, size), CalibratedCamera(camera), stretched(target, size)
+        )
+
+
+def missing_images(data: LabelledData, folder: RunFolder) -> tuple[int, dict[str, str]]:
+    """Return how many images the set has, and those that are not done, with the reason."""
+    items, unnamed = data.items(), data.unnamed()
+    why = "its files are not there, and no other file names it"
+    missing = folder.missing(items)
+    missing |= {f"image without a name {n + 1}": why for n in range(unnamed)}
+    return len(items) + unnamed, missing
+
+
+def stretched(image: np.ndarray, size: Size) -> np.ndarray:
+    """Scale an image bilinearly without averaging, or a map of ids to the nearest pixel."""
+    if image.ndim == 3:
+        return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    nearest = cv2.resize(image.astype(np.int16), size[::-1], interpolation=cv2.INTER_NEAREST)
+    return nearest.astype(np.int64)
+
+
+def part_in_words(every: int) -> str:
+    """Return which part of a set is taken, for its name; empty for all of it."""
+    return "" if every == 1 else f", one image in {every}"
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several sets of images as one; items carry the number of their set.
+
+    Attributes:
+        members: The sets.
+    """
+
+    members: tuple[LabelledData, ...]
+
+    published = None
+
+    @property
+    def name(self) -> str:
+        """The names of all."""
+        return "; ".join(member.name for member in self.members)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what tells the sets from others."""
+        return {"together": [member.settings() for member in self.members]}
+
+    def items(self) -> list[str]:
+        """Return the images of one set after the other."""
+        return [
+            f"{number}/{item}"
+            for number, member in enumerate(self.members)
+            for item in member.items()
+        ]
+
+    def unnamed(self) -> int:
+        """Return how many images without a name all sets have."""
+        return sum(member.unnamed() for member in self.members)
+
+    def load(self, item: str, size: Size) -> LabelledImage:
+        """Return an image and its labels."""
+        number, _, own = item.partition("/")
+        return self.members[int(number)].load(own, size)

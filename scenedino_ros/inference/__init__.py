@@ -1,0 +1,1 @@
+"""A checkpoint and images in, voxels and rendered views out."""

@@ -1,0 +1,160 @@
+"""What runs the network: one interface for its image part and its point part, and PyTorch's."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from timm.layers import Attention
+from torch import nn
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.network.encoder import patch_grid
+from scenedino_ros.network.folded import FoldedSceneDino
+from scenedino_ros.network.model import SceneDino
+
+PRECISIONS = ("float32", "bfloat16")
+_SCORE_BYTES = 1 << 24  # of float32 scores of all heads, up to which they are few
+
+
+class Points(NamedTuple):
+    """N points, by where they fall in the map of an image and by their positional code.
+
+    Attributes:
+        index: (N, 4) int32 rows of the map, the four neighbours of each point.
+        weight: (N, 4) their bilinear weights.
+        code: (N, K) positional code.
+    """
+
+    index: torch.Tensor
+    weight: torch.Tensor
+    code: torch.Tensor
+
+
+class Engine(Protocol):
+    """A network on a device, for one prediction mode. All tensors are on that device.
+
+    Images, codes, weights and answers are float32; maps and what `samples` returns to be blended
+    have the type the engine likes.
+    """
+
+    def describe(self) -> str:
+        """Return a few words on what runs the network."""
+
+    def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
+
+    def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
+        """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""
+
+    def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) densities and what is linear in the features, (N, P): it may be blended."""
+
+    def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
+        """Return (..., F) features of what `samples` returned, blended or not.
+
+        Args:
+            blended: (..., P) second answer of `samples`.
+            total: (...) sums of the blending weights; None where nothing was blended.
+        """
+
+    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
+
+
+# Network, device, precision, mode: what it takes to make an engine.
+MakeEngine = Callable[[SceneDino, torch.device, str, str], Engine]
+
+
+class TorchEngine:
+    """The folded network, run by PyTorch."""
+
+    def __init__(self, model: SceneDino, device: torch.device, precision: str, mode: str) -> None:
+        """Fold a network and move it to a device; it must not be trained afterwards.
+
+        Args:
+            model: The plain network.
+            device: Where it runs.
+            precision: ``float32`` or ``bfloat16``, for everything but positions, their codes,
+                densities from their logits, and the scores of classes.
+            mode: Which head names the classes.
+
+        Raises:
+            InputError: If there is no such precision.
+        """
+        if precision not in PRECISIONS:
+            raise InputError(f"precision must be float32 or bfloat16, got '{precision}'")
+        self.network = FoldedSceneDino(model, mode)
+        if precision == "bfloat16":
+            # Rounded once, here, instead of for every image.
+            for part in (model.encoder, model.decoder, self.network.tail.first):
+                _round_weights(part)
+            # Copies of what is left let go of the checkpoint's file and its float32 weights.
+            self.network.apply(_own_tensors)
+            if device.type == "cpu":
+                _use_small_attention(model)
+        self.network.to(device)
+        self._device, self._precision = device, precision
+        self._map_type = torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+    def describe(self) -> str:
+        """Return a few words on what runs the network."""
+        return f"PyTorch {torch.__version__}, {self._precision}"
+
+    def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
+        with self._arithmetic():
+            if self._device.type == "cpu":
+                return self.network.hidden_map_in_strips(image, self._map_type)[0]
+            return self.network.hidden_map(image)[0].to(self._map_type)
+
+    def _arithmetic(self) -> torch.autocast:
+        low = self._precision == "bfloat16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=low)
+
+    def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
+        """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""
+        return self.network.density(self.network.hidden(rows, *points))
+
+    def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) densities and (N, hidden) activations."""
+        hidden = self.network.hidden(rows, *points)
+        return self.network.density(hidden), hidden
+
+    def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
+        """Return (..., F) features of (..., hidden) activations."""
+        return self.network.feature(blended, total)
+
+    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features.
+
+        Raises:
+            InputError: If the network has no semantic head.
+        """
+        if self.network.head is None:
+            raise InputError("classes need a network with a semantic head, this one has none")
+        return self.network.head.name_classes(feature)
+
+
+def _own_tensors(layer: nn.Module) -> None:
+    for parameter in layer.parameters(recurse=False):
+        parameter.data = parameter.data.clone()
+    for name, buffer in layer.named_buffers(recurse=False):
+        setattr(layer, name, buffer.clone())
+
+
+def _use_small_attention(model: SceneDino) -> None:
+    """Let attention be two matrix products where the scores are few.
+
+    PyTorch's fused attention multiplies bfloat16 on a CPU at the speed of float32.
+    """
+    rows, columns = patch_grid(model.config.backbone, model.config.image_size)
+    tokens = rows * columns + 1
+    for layer in model.encoder.modules():
+        if isinstance(layer, Attention) and 4 * layer.num_heads * tokens**2 <= _SCORE_BYTES:
+            layer.fused_attn = False
+
+
+def _round_weights(part: nn.Module) -> None:
+    for layer in part.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            layer.to(torch.bfloat16)

@@ -1,0 +1,174 @@
+"""Folders of exported graphs: written whole or not at all, known by what they were made from."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenedino_ros.checkpoints.published import cache_folder, file_sha256
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.inference.engine import TorchEngine
+from scenedino_ros.inference.engines.graph_engine import GraphEngine
+from scenedino_ros.inference.engines.graphs import CLASSES, IMAGE, POINTS, map_size, write_graphs
+from scenedino_ros.inference.engines.onnx_graph import OnnxGraph, onnxruntime_version
+from scenedino_ros.inference.engines.parity import compare
+from scenedino_ros.inference.engines.tensorrt_graph import TensorRtGraph, build, engine_path
+from scenedino_ros.network.model import SceneDino
+
+CARD = "card.json"
+LIMIT = 1e-4  # of the deviation of ONNX Runtime from PyTorch
+
+_FORMAT = "scenedino_ros graphs/1"
+_CPU = torch.device("cpu")
+
+
+def fingerprint(model: SceneDino, mode: str) -> str:
+    """Return what identifies the graphs of a network: 64 hexadecimal digits.
+
+    Args:
+        model: The network, on the CPU.
+        mode: Which head names the classes.
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps([_FORMAT, mode, model.config.to_dict()]).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def cached_folder(identity: str) -> Path:
+    """Return where the node keeps the graphs of a fingerprint."""
+    return cache_folder() / "graphs" / identity[:16]
+
+
+def export_graphs(
+    model: SceneDino, mode: str, folder: Path, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Write the graphs of a network, and hold them to PyTorch in ONNX Runtime.
+
+    Args:
+        model: The network, on the CPU.
+        mode: Which head names the classes.
+        folder: Folder to make; one that is there is replaced.
+        tell: Told in words what is going on.
+
+    Returns:
+        The card that is written beside the graphs.
+
+    Raises:
+        InputError: If the packages for it are not installed.
+        SceneDinoError: If ONNX Runtime does not answer as PyTorch does.
+    """
+    version = onnxruntime_version()  # refuses early where there is none
+    identity = fingerprint(model, mode)
+    reference = TorchEngine(model, _CPU, "float32", mode)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        tell("writing the ONNX graphs")
+        write_graphs(reference.network, partial)
+        tell("holding the ONNX graphs to PyTorch")
+        engine = onnx_engine(partial, model.config, _CPU)
+        deviation = compare(reference, engine, model.config, model.code)
+        deviation.check(LIMIT)
+        card = {
+            "format": _FORMAT,
+            "fingerprint": identity,
+            "mode": mode,
+            "config": model.config.to_dict(),
+            "map_size": list(map_size(model.config)),
+            "torch": str(torch.__version__),
+            "onnxruntime": version,
+            "deviation": deviation.to_dict(),
+            "files": {path.name: file_sha256(path) for path in sorted(partial.iterdir())},
+        }
+        partial.chmod(0o755)
+        (partial / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        _put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    tell(f"{folder}: {deviation.describe()}")
+    return card
+
+
+def onnx_engine(folder: Path, config: ModelConfig, device: torch.device) -> GraphEngine:
+    """Return the engine that runs exported graphs in ONNX Runtime.
+
+    Args:
+        folder: Holds the graphs.
+        config: Architecture of their network.
+        device: Where they run.
+
+    Raises:
+        InputError: If ONNX Runtime is not installed, or not for this device.
+    """
+    graphs = [OnnxGraph(path, device) for path in _graph_files(folder, config)]
+    words = f"ONNX Runtime {onnxruntime_version()}, float32"
+    return GraphEngine(graphs, config, map_size(config), device, words)
+
+
+def tensorrt_engine(
+    folder: Path, config: ModelConfig, device: torch.device, tell: Callable[[str], None]
+) -> GraphEngine:
+    """Return the engine that runs exported graphs in TensorRT, built on first use.
+
+    Args:
+        folder: Holds the graphs, and the built engines.
+        config: Architecture of their network.
+        device: The GPU.
+        tell: Told in words what is going on.
+
+    Raises:
+        InputError: If TensorRT is not installed.
+        SceneDinoError: If TensorRT cannot build or load an engine.
+    """
+    files = _graph_files(folder, config)
+    for path in files:
+        if not engine_path(path).exists():
+            tell(f"building the TensorRT engine of {path}; this takes minutes, once")
+            build(path)
+    graphs = [TensorRtGraph(path, device) for path in files]
+    return GraphEngine(graphs, config, map_size(config), device, "TensorRT")
+
+
+def _graph_files(folder: Path, config: ModelConfig) -> list[Path]:
+    names = (IMAGE, POINTS, CLASSES) if config.has_semantics else (IMAGE, POINTS)
+    return [folder / name for name in names]
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Rename a finished folder; a folder of that name leaves first."""
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        os.rename(folder, old)
+        shutil.rmtree(old)
+    os.rename(partial, folder)
+
+
+def check_exported(folder: Path, identity: str) -> None:
+    """Hold a folder of graphs to its card.
+
+    Raises:
+        CheckpointError: If it is not the one that was written for this network.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        sums = {name: file_sha256(folder / name) for name in card["files"]}
+        whole = (card["fingerprint"], card["files"]) == (identity, sums)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"exported graphs in {folder} cannot be read ({error}); delete the folder"
+        ) from error
+    if not whole:
+        raise CheckpointError(
+            f"exported graphs in {folder} are not those that were written for this network; "
+            "delete the folder"
+        )

@@ -1,0 +1,177 @@
+"""Engines by name, exported on first use and kept in the cache; the fastest by measurement."""
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from filelock import FileLock
+
+from scenedino_ros.checkpoints.published import make_cache_folder
+from scenedino_ros.core.config import ENGINES
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.inference.engine import Engine, MakeEngine, TorchEngine
+from scenedino_ros.inference.engines.compiled import CompiledEngine
+from scenedino_ros.inference.engines.exported import (
+    cached_folder,
+    check_exported,
+    export_graphs,
+    fingerprint,
+    onnx_engine,
+    tensorrt_engine,
+)
+from scenedino_ros.network.model import SceneDino
+
+Tell = Callable[[str], None]
+
+# Pictures timed with each engine, after one that is not; fewer where they take long, in seconds.
+_ROUNDS = 3
+_ENOUGH = 1.0
+# Engines, and the precisions they run in.
+_PAIRS = (
+    ("torch", "float32"),
+    ("torch", "bfloat16"),
+    ("compiled", "float32"),
+    ("compiled", "bfloat16"),
+    ("onnx", "float32"),
+    ("tensorrt", "float32"),
+)
+# Among these auto chooses; compiling takes a minute, TensorRT longer.
+_AUTO = ("torch", "onnx")
+
+
+class Opened(NamedTuple):
+    """An engine that runs.
+
+    Attributes:
+        name: ``torch``, ``compiled``, ``onnx`` or ``tensorrt``.
+        precision: ``float32`` or ``bfloat16``.
+        engine: The engine.
+    """
+
+    name: str
+    precision: str
+    engine: Engine
+
+
+def engine_maker(name: str, tell: Tell = lambda _: None, warn: Tell | None = None) -> MakeEngine:
+    """Return what makes an engine; where it or the precision is ``auto``, the fastest is taken.
+
+    Args:
+        name: One of ``config.ENGINES``.
+        tell: Told in words what is going on.
+        warn: Told what cannot be used; by default, ``tell``.
+
+    Raises:
+        InputError: If there is no engine of that name.
+    """
+    if name not in ENGINES:
+        raise InputError(f"engine must be one of {', '.join(ENGINES)}, got '{name}'")
+
+    def make(model: SceneDino, device: torch.device, precision: str, mode: str) -> Engine:
+        return fastest_engine(name, model, device, precision, mode, tell, warn).engine
+
+    return make
+
+
+def fastest_engine(
+    name: str,
+    model: SceneDino,
+    device: torch.device,
+    precision: str,
+    mode: str,
+    tell: Tell,
+    warn: Tell | None = None,
+) -> Opened:
+    """Open the engine that encodes a picture fastest here, of those that fit the settings.
+
+    Args:
+        name: One of ``config.ENGINES``; ``auto`` stands for ``torch`` or ``onnx``.
+        model: The network, on the CPU; it must not be used afterwards.
+        device: Where it is to run.
+        precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
+        mode: Which head names the classes.
+        tell: Told in words what is going on, and what was measured.
+        warn: Told which engine cannot be used, and why; by default, ``tell``.
+
+    Raises:
+        InputError: If engine and precision are named and do not fit each other or the device.
+    """
+    candidates = _candidates(name, precision)
+    if len(candidates) == 1:
+        return _open(candidates[0], model, device, mode, tell)
+    timed: list[tuple[float, Opened]] = []
+    for candidate in candidates:
+        # An engine may change the weights it is made of.
+        own = model if candidate == candidates[-1] else copy.deepcopy(model)
+        words = "engine {} in {}".format(*candidate)
+        try:
+            opened = _open(candidate, own, device, mode, tell)
+            seconds = _encoding_time(opened.engine, model, device)
+        except Exception as error:
+            # What an optional library raises is its own affair: PyTorch remains.
+            if candidate[0] == "torch" and not isinstance(error, InputError):
+                raise
+            (warn or tell)(f"{words} is left out: {error}")
+            continue
+        tell(f"{words} takes {1000 * seconds:.0f} ms for a picture")
+        timed = [min([*timed, (seconds, opened)], key=lambda entry: entry[0])]  # frees the slower
+    return timed[0][1]
+
+
+def _candidates(name: str, precision: str) -> list[tuple[str, str]]:
+    """Return the engines and precisions that fit the settings, as pairs."""
+    if "auto" not in (name, precision):
+        return [(name, precision)]
+    names = _AUTO if name == "auto" else (name,)
+    fitting = [pair for pair in _PAIRS if pair[0] in names and precision in ("auto", pair[1])]
+    if not fitting:
+        raise InputError(f"precision must be float32, bfloat16 or auto, got '{precision}'")
+    return fitting
+
+
+def _open(
+    candidate: tuple[str, str], model: SceneDino, device: torch.device, mode: str, tell: Tell
+) -> Opened:
+    name, precision = candidate
+    if name == "torch":
+        engine: Engine = TorchEngine(model, device, precision, mode)
+    elif name == "compiled":
+        engine = CompiledEngine(model, device, precision, mode)
+    elif precision != "float32":
+        raise InputError(f"engine {name} runs in precision float32, got '{precision}'")
+    elif name == "onnx":
+        engine = onnx_engine(_exported(model, mode, tell), model.config, device)
+    elif device.type != "cuda":
+        raise InputError(f"engine tensorrt needs a GPU, but the device is {device.type}")
+    else:
+        engine = tensorrt_engine(_exported(model, mode, tell), model.config, device, tell)
+    return Opened(name, precision, engine)
+
+
+def _exported(model: SceneDino, mode: str, tell: Tell) -> Path:
+    """Return the folder of a network's graphs, written now if it is not there."""
+    identity = fingerprint(model, mode)
+    folder = cached_folder(identity)
+    if not folder.exists():
+        with FileLock(make_cache_folder() / "graphs.lock"):  # of many workers one exports
+            if not folder.exists():
+                export_graphs(model, mode, folder, tell)
+    check_exported(folder, identity)
+    return folder
+
+
+@torch.inference_mode()
+def _encoding_time(engine: Engine, model: SceneDino, device: torch.device) -> float:
+    """Return the shortest time of some pictures, seconds."""
+    image = torch.zeros(1, 3, *model.config.image_size, device=device)
+    times: list[float] = []
+    while len(times) <= _ROUNDS and sum(times[1:]) < _ENOUGH:
+        start = time.perf_counter()
+        engine.hidden_map(image)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

@@ -1,0 +1,226 @@
+"""What depends only on calibration and grid: where every voxel falls in the image."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.inference.engine import Points
+from scenedino_ros.network.field import MIN_DEPTH, PositionalCode, project
+from scenedino_ros.network.folded import bilinear_taps
+
+_CHUNK = 1 << 17  # voxels projected at a time while a view is prepared
+# Every third frequency by the sine itself: each doubling between doubles the rounding error.
+_SINE_EVERY = 3
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """Which voxels of a grid are to be queried.
+
+    Attributes:
+        out_of_view: All of them, not only those in view.
+        grow: Those in view and their neighbours, whose density may grow into the view.
+    """
+
+    out_of_view: bool
+    grow: bool
+
+
+@dataclass(frozen=True, eq=False)
+class GridView:
+    """The queried voxels of a grid, N of them, in ascending order of their flat index.
+
+    Attributes:
+        index: (N,) int64 flat index in the grid; None if every voxel is queried.
+        visible: (N,) bool, centre inside the view; None if all are.
+        uv_norm: (N, 2) position in the image.
+        depth: (N,) depth, metres.
+        points: What the engine takes, or None where it would not fit the memory budget.
+    """
+
+    index: torch.Tensor | None
+    visible: torch.Tensor | None
+    uv_norm: torch.Tensor
+    depth: torch.Tensor
+    points: Points | None
+
+    def __len__(self) -> int:
+        """Return the number of queried voxels."""
+        return len(self.depth)
+
+
+def camera_points(grid: VoxelGrid, T_grid_cam: np.ndarray) -> np.ndarray:
+    """Return the voxel centres in the camera's optical frame.
+
+    Centres are float32, the rigid transform is float64 and its result float32, as in the
+    published evaluation.
+
+    Args:
+        grid: The grid.
+        T_grid_cam: (4, 4) camera pose in the grid frame, metres.
+
+    Returns:
+        (X * Y * Z, 3) float32 points, metres.
+
+    Raises:
+        InputError: If the pose is not a finite rigid transform.
+    """
+    T_grid_cam = np.asarray(T_grid_cam, dtype=np.float64)
+    if T_grid_cam.shape != (4, 4) or not np.isfinite(T_grid_cam).all():
+        raise InputError(f"T_grid_cam must be (4, 4) and finite, got {T_grid_cam.tolist()}")
+    R = T_grid_cam[:3, :3]
+    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
+        raise InputError(f"T_grid_cam must hold a rotation, got {R.tolist()}")
+    T_cam_grid = np.linalg.inv(T_grid_cam)
+    centers = grid.centers().reshape(-1, 3)
+    points = np.empty_like(centers)
+    for start in range(0, len(centers), _CHUNK):
+        part = centers[start : start + _CHUNK].astype(np.float64)
+        points[start : start + _CHUNK] = part @ T_cam_grid[:3, :3].T + T_cam_grid[:3, 3]
+    return points
+
+
+def view_grid(
+    grid: VoxelGrid,
+    T_grid_cam: np.ndarray,
+    camera: PinholeCamera,
+    map_size: tuple[int, int],
+    request: ViewRequest,
+    code: PositionalCode,
+    *,
+    device: torch.device,
+    budget: int,
+) -> GridView:
+    """Project a grid into the image.
+
+    Args:
+        grid: The grid.
+        T_grid_cam: (4, 4) camera pose in the grid frame, metres.
+        camera: Camera of the network's picture.
+        map_size: (H', W') of the feature map.
+        request: Which voxels to query.
+        code: The network's positional code.
+        device: Where the result lives.
+        budget: Bytes the view's points may take; beyond it they are not kept.
+
+    Returns:
+        The queried voxels.
+    """
+    points = torch.from_numpy(camera_points(grid, T_grid_cam))
+    K_norm = torch.from_numpy(camera.K_norm).float()
+    parts = [project(part.unsqueeze(0), K_norm) for part in points.split(_CHUNK)]
+    visible = torch.cat([part.visible[0] for part in parts])
+    uv_norm = torch.cat([part.uv_norm[0] for part in parts])
+    depth = torch.cat([part.depth[0] for part in parts])
+    del points, parts
+    index = None
+    if not request.out_of_view:
+        wanted = dilate(visible, grid.shape) if request.grow else visible
+        index = wanted.nonzero().squeeze(1)
+        uv_norm, depth, visible = uv_norm[index], depth[index], visible[index]
+    fits = len(depth) * (code.channels + 8) * 4 <= budget
+    uv_norm, depth = uv_norm.to(device), depth.to(device)
+    return GridView(
+        index=None if index is None else index.to(device),
+        visible=visible.to(device) if request.grow and not request.out_of_view else None,
+        uv_norm=uv_norm,
+        depth=depth,
+        points=_all_points(uv_norm, depth, map_size, code) if fits else None,
+    )
+
+
+def _all_points(
+    uv_norm: torch.Tensor, depth: torch.Tensor, map_size: tuple[int, int], code: PositionalCode
+) -> Points:
+    """Return the points of many positions, filled chunk by chunk to keep the peak low."""
+    count, device = len(depth), depth.device
+    result = Points(
+        torch.empty(count, 4, dtype=torch.int32, device=device),
+        torch.empty(count, 4, device=device),
+        torch.empty(count, code.channels, device=device),
+    )
+    for start in range(0, count, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        found = points_at(uv_norm[part], depth[part], map_size, code)
+        for column, values in zip(result, found, strict=True):
+            column[part] = values
+    return result
+
+
+def points_at(
+    uv_norm: torch.Tensor, depth: torch.Tensor, map_size: tuple[int, int], code: PositionalCode
+) -> Points:
+    """Return the points at positions in the image.
+
+    Args:
+        uv_norm: (N, 2) clamped image position.
+        depth: (N,) depth, metres.
+        map_size: (H', W') of the feature map.
+        code: The network's positional code.
+    """
+    index, weight = bilinear_taps(uv_norm, *map_size)
+    return Points(index, weight, encode_positions(code, uv_norm, depth))
+
+
+def bytes_per_point(config: ModelConfig) -> int:
+    """Return how much working memory it takes to evaluate a point."""
+    # Positional code, sampled map and hidden layer, each with one temporary copy.
+    return 8 * (3 + 6 * config.n_frequencies + 2 * config.hidden_dim)
+
+
+def encode_positions(
+    code: PositionalCode, uv_norm: torch.Tensor, depth: torch.Tensor
+) -> torch.Tensor:
+    """Return the (N, K) positional code of (N, 2) image positions and (N,) depths.
+
+    It equals what the code's `forward` returns, but it is laid out by channel: a wave of all
+    points is one run of memory, which takes half the time. Frequencies double, so for u and v two
+    waves of three follow from the wave below: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x.
+    Not for the depth: its code is in the thousands right at the camera.
+    """
+    near, far = code.depth_range
+    result = torch.empty(code.channels, len(depth), device=depth.device)
+    position = result[:3]
+    position[:2] = uv_norm.T
+    position[2] = 2 * (1 / depth.clamp(min=MIN_DEPTH) - 1 / far) / (1 / near - 1 / far) - 1
+    waves = result[3:].view(-1, 2, 3, len(depth))  # frequency, sine or cosine, coordinate, point
+    _sines(position[2:], code.frequencies, waves[:, :, 2:])
+    plane = waves[:, :, :2]
+    _sines(position[:2], code.frequencies[::_SINE_EVERY], plane[::_SINE_EVERY])
+    for step in range(1, _SINE_EVERY):
+        wave = plane[step::_SINE_EVERY]
+        lower = plane[step - 1 :: _SINE_EVERY][: len(wave)]
+        torch.mul(lower[:, 0], lower[:, 1], out=wave[:, 0]).mul_(2)
+        torch.square(lower[:, 0], out=wave[:, 1]).mul_(-2).add_(1)
+    return result.T
+
+
+def _sines(position: torch.Tensor, frequencies: torch.Tensor, waves: torch.Tensor) -> None:
+    """Write sines and cosines (F, 2, C, N) of (C, N) coordinates at (F,) frequencies."""
+    phases = position * frequencies.view(-1, 1, 1)
+    torch.sin(phases, out=waves[:, 0])
+    torch.sin(phases.add_(math.pi / 2), out=waves[:, 1])
+
+
+def dilate(mask: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return the flat bool mask that is True where any of the 27 neighbours is True."""
+    return max_3x3x3(mask.float(), shape) > 0
+
+
+def max_3x3x3(values: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return the flat maximum over the 3x3x3 neighbourhood of each voxel of a flat grid."""
+    volume = values.view(shape).clone()
+    scratch = torch.empty_like(values)
+    for axis, length in enumerate(shape):
+        lower, upper = volume.narrow(axis, 0, length - 1), volume.narrow(axis, 1, length - 1)
+        pairs = scratch[: lower.numel()].view(lower.shape)
+        torch.maximum(lower, upper, out=pairs)
+        lower.copy_(pairs)
+        torch.maximum(upper, pairs, out=upper)
+    return volume.flatten()

@@ -1,0 +1,443 @@
+"""Arrays in, semantic voxels and rendered views out; computes only what is asked for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.image import ImagePreprocessor, image_tensor
+from scenedino_ros.cameras.plausibility import training_rig
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
+from scenedino_ros.core.labels import IGNORE, SKY
+from scenedino_ros.core.memory import MIB, return_freed_memory
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.inference.device import Chunks, choose_device, device_memory
+from scenedino_ros.inference.engine import MakeEngine, Points, TorchEngine
+from scenedino_ros.inference.feature_colors import FeatureColors
+from scenedino_ros.inference.grid_view import (
+    GridView,
+    ViewRequest,
+    bytes_per_point,
+    max_3x3x3,
+    points_at,
+    view_grid,
+)
+from scenedino_ros.inference.query import EncodedImage, RenderedView, VoxelQuery
+from scenedino_ros.inference.view_renderer import Sampling, ViewRenderer
+from scenedino_ros.network.encoder import backbone_spec
+from scenedino_ros.network.field import project
+
+# A ray of which less than half is stopped within the depth range meets no surface there.
+_LEAST_OPACITY = 0.5
+
+
+class Predictor:
+    """A network on a device, with the caches that make repeated queries cheap."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        mode: str = "stego_kmeans",
+        fit: str = "auto",
+        memory_budget: int = 128,
+        make_engine: MakeEngine = TorchEngine,
+    ) -> None:
+        """Build the network and move it to its device.
+
+        Args:
+            checkpoint: Weights, configuration and classes.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            precision: ``float32`` or ``bfloat16``, see `TorchEngine`.
+            mode: Which head names the classes.
+            fit: How images of another aspect ratio fill the picture, see `ImagePreprocessor`.
+            memory_budget: Working memory of point queries, MiB.
+            make_engine: Makes what runs the network.
+
+        Raises:
+            CheckpointError: If the weights do not fit their configuration.
+            InputError: If a setting is unknown or the device is not there.
+        """
+        checkpoint.config.check_mode(mode)
+        self._device = choose_device(device)
+        model = build_model(checkpoint)
+        for name, value in model.named_parameters():
+            if not torch.isfinite(value).all():
+                raise CheckpointError(f"the weights of {name} are not all finite numbers")
+        self._engine = make_engine(model, self._device, precision, mode)
+        self._code = model.code.to(self._device)
+        self.expansion = model.expansion.to(self._device)  # from rendered to full features
+        self.config = checkpoint.config
+        self.classes = checkpoint.classes
+        self.density_threshold = checkpoint.density_threshold
+        self.image_size = checkpoint.config.image_size
+        self.weights = checkpoint.provenance.get("weights", "weights of unknown origin")
+        self.mode = mode
+        self.training_rig = training_rig(checkpoint.provenance)
+        self._preprocess = ImagePreprocessor(self.image_size, fit)
+        self._budget = memory_budget * MIB
+        self._chunks = Chunks(self._device, self._budget)
+        self._renderer = ViewRenderer(self._engine, self._code, self.config, self._chunks)
+        self._view_key: tuple[object, ...] | None = None
+        self._view: GridView | None = None
+        self._feature_colors: FeatureColors | None = None
+
+    @property
+    def device(self) -> str:
+        """Name of the device the network is on."""
+        if self._device.type == "cuda":
+            return f"cuda ({torch.cuda.get_device_name(self._device)})"
+        return "cpu"
+
+    @property
+    def engine(self) -> str:
+        """A few words on what runs the network."""
+        return self._engine.describe()
+
+    def warm_up(self) -> None:
+        """Run one empty image through the network, so that the first real one is not slow."""
+        height, width = self.image_size
+        self._hidden_rows(np.zeros((height, width, 3), np.uint8))
+
+    def encode(self, rgb: np.ndarray, camera: CalibratedCamera) -> EncodedImage:
+        """Run encoder and decoder on an image.
+
+        Args:
+            rgb: (h, w, 3) uint8 RGB as the camera took it.
+            camera: Its calibration.
+
+        Raises:
+            InputError: If image and calibration do not fit each other.
+            DeviceMemoryError: If the image does not fit into the device's memory.
+        """
+        picture = self._preprocess(rgb, camera)
+        with self._memory_errors("encoding an image"):
+            rows, map_size = self._hidden_rows(picture.rgb)
+        return EncodedImage(picture.rgb, picture.camera, rows, map_size, picture.kept)
+
+    @torch.inference_mode()
+    def _hidden_rows(self, rgb: np.ndarray) -> tuple[torch.Tensor, tuple[int, int]]:
+        hidden = self._engine.hidden_map(image_tensor(rgb, self._device))
+        return hidden.flatten(0, 1), (hidden.shape[0], hidden.shape[1])
+
+    @torch.inference_mode()
+    def voxels(
+        self,
+        encoded: EncodedImage,
+        grid: VoxelGrid,
+        T_grid_cam: np.ndarray | None = None,
+        query: VoxelQuery | None = None,
+    ) -> SemanticVoxels:
+        """Find the occupied voxels of a grid and their classes.
+
+        Args:
+            encoded: The encoded image.
+            grid: Where to look.
+            T_grid_cam: (4, 4) camera pose in the grid frame, metres; None: the grid lies in the
+                optical frame.
+            query: What counts as occupied; None: what the checkpoint calls so.
+
+        Returns:
+            The occupied voxels; class 255 where the network has no semantic head.
+
+        Raises:
+            InputError: If the pose is not a rigid transform.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        with self._memory_errors("querying voxels"):
+            return self._voxels(encoded, grid, T_grid_cam, query or VoxelQuery())
+
+    def _voxels(
+        self,
+        encoded: EncodedImage,
+        grid: VoxelGrid,
+        T_grid_cam: np.ndarray | None,
+        query: VoxelQuery,
+    ) -> SemanticVoxels:
+        T_grid_cam = np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)
+        view = self._grid_view(encoded, grid, T_grid_cam, query)
+        density = self._chunks.fill(
+            len(view),
+            bytes_per_point(self.config),
+            lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
+        )
+        grown = density
+        if query.grow:
+            grown = self._grow(density, view, grid.shape)
+        occupied = grown >= query.threshold(self.density_threshold)
+        if view.visible is not None:
+            occupied &= view.visible
+        chosen = occupied.nonzero().squeeze(1)
+        label, confidence = self._classify(encoded, view, chosen)
+        if query.grow:
+            label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
+        index = chosen if view.index is None else view.index[chosen]
+        # On a GPU this is the second and last time to wait; the first was to count the occupied.
+        columns = [part.cpu().numpy() for part in (index, label, confidence, grown[chosen])]
+        keep = ~np.isin(columns[1], query.hidden)
+        highest = None
+        if not keep.any():
+            in_view = grown if view.visible is None else grown[view.visible]
+            highest = in_view.max().item() if in_view.numel() else None
+        index, label, confidence, found = (column[keep] for column in columns)
+        return SemanticVoxels(grid, index, label, confidence, found, highest)
+
+    @torch.inference_mode()
+    def densities(
+        self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the density at every voxel centre of a grid, also out of view.
+
+        Args:
+            encoded: The encoded image.
+            grid: Where to look.
+            T_grid_cam: (4, 4) camera pose in the grid frame, metres; None: the grid lies in the
+                optical frame.
+
+        Returns:
+            (X, Y, Z) float32 densities, 1/m. What the camera does not see continues the border
+            of the image.
+
+        Raises:
+            InputError: If the pose is not a rigid transform.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        T_grid_cam = np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)
+        with self._memory_errors("querying densities"):
+            view = self._grid_view(encoded, grid, T_grid_cam, VoxelQuery(out_of_view=True))
+            density = self._chunks.fill(
+                len(view),
+                bytes_per_point(self.config),
+                lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
+            )
+        return density.view(grid.shape).cpu().numpy()
+
+    @torch.inference_mode()
+    def at_points(
+        self, encoded: EncodedImage, points_cam: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return density and class at points, whether the camera sees them or not.
+
+        Args:
+            encoded: The encoded image.
+            points_cam: (N, 3) float32 points in the optical frame, metres.
+
+        Returns:
+            (N,) float32 densities, 1/m, and (N,) uint8 class ids; class 255 where the network has
+            no semantic head.
+
+        Raises:
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        points = torch.from_numpy(points_cam).to(self._device)
+        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(self._device).unsqueeze(0)
+
+        def query(part: slice) -> torch.Tensor:
+            found = project(points[part].unsqueeze(0), K_norm)
+            uv_norm, depth = found.uv_norm[0], found.depth[0]
+            where = points_at(uv_norm, depth, encoded.map_size, self._code)
+            density, blended = self._engine.samples(encoded.rows, where)
+            label = torch.full_like(depth, IGNORE)
+            if self.config.has_semantics:
+                label, _ = self._engine.classify(self._engine.feature(blended))
+            return torch.stack([density, label.float()], dim=-1)
+
+        bytes_each = self._bytes_per_class() + bytes_per_point(self.config)
+        with self._memory_errors("querying points"):
+            both = self._chunks.fill(len(points), bytes_each, query, 2)
+        return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
+
+    def _grow(
+        self, density: torch.Tensor, view: GridView, shape: tuple[int, int, int]
+    ) -> torch.Tensor:
+        if view.index is None:
+            return max_3x3x3(density, shape)
+        full = density.new_zeros(int(np.prod(shape)))
+        full[view.index] = density
+        return max_3x3x3(full, shape)[view.index]
+
+    def _grid_view(
+        self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray, query: VoxelQuery
+    ) -> GridView:
+        camera = encoded.camera
+        key = (
+            camera.K.tobytes(),
+            grid,
+            T_grid_cam.tobytes(),
+            query.out_of_view,
+            query.grow,
+            encoded.map_size,
+        )
+        if key != self._view_key or self._view is None:
+            self._view = self._view_key = None  # frees the old one before the new one is made
+            self._view = view_grid(
+                grid,
+                T_grid_cam,
+                camera,
+                encoded.map_size,
+                ViewRequest(query.out_of_view, query.grow),
+                self._code,
+                device=self._device,
+                budget=self._budget,
+            )
+            self._view_key = key
+            return_freed_memory()
+        return self._view
+
+    def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:
+        if view.points is not None:
+            return Points(*(column[part] for column in view.points))
+        return points_at(view.uv_norm[part], view.depth[part], encoded.map_size, self._code)
+
+    def _classify(
+        self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.config.has_semantics:
+            label = torch.full_like(chosen, IGNORE, dtype=torch.uint8)
+            return label, torch.zeros_like(chosen, dtype=torch.float32)
+
+        def classify(part: slice) -> torch.Tensor:
+            _, blended = self._engine.samples(
+                encoded.rows, self._points(encoded, view, chosen[part])
+            )
+            label, confidence = self._engine.classify(self._engine.feature(blended))
+            return torch.stack([label.float(), confidence], dim=-1)
+
+        bytes_each = self._bytes_per_class() + bytes_per_point(self.config)
+        both = self._chunks.fill(len(chosen), bytes_each, classify, 2)
+        return both[:, 0].to(torch.uint8), both[:, 1]
+
+    def _bytes_per_class(self) -> int:
+        return 16 * backbone_spec(self.config.backbone).width
+
+    @torch.inference_mode()
+    def render(
+        self,
+        encoded: EncodedImage,
+        *,
+        downscale: int = 4,
+        n_samples: int = 32,
+        depth: bool = True,
+        unbounded: bool = False,
+        semantic: bool = False,
+        features: bool = False,
+        jitter_seed: int | None = None,
+    ) -> RenderedView:
+        """Render the field into the camera.
+
+        Args:
+            encoded: The encoded image.
+            downscale: The rendered images are the picture's size divided by this.
+            n_samples: Samples per ray, uniform in inverse depth.
+            depth: Whether depth is wanted.
+            unbounded: Whether depth is +Inf where a ray meets no surface (REP 117): where less
+                than half of it is stopped within the network's depth range, or its class is sky.
+                Otherwise it is the expected depth everywhere, as the benchmarks measure it.
+            semantic: Whether classes are wanted.
+            features: Whether feature colours are wanted.
+            jitter_seed: Seed of the samples' places within their intervals, as the published
+                evaluation draws them; None: the middles.
+
+        Returns:
+            The images asked for.
+
+        Raises:
+            InputError: If there is no picture left after scaling down.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        unbounded = unbounded and depth
+        sky = self.classes.ids((SKY,)) if SKY in self.classes.names else ()
+        wants_class = self.config.has_semantics and (semantic or (unbounded and bool(sky)))
+        sampling = Sampling(n_samples, jitter_seed)
+        camera, blended = self._rendered(encoded, downscale, sampling, wants_class or features)
+        z, opacity, feature = blended[:, 0], blended[:, 1], blended[:, 2:]
+        shape = (camera.height, camera.width)
+        label = None
+        if wants_class:
+            columns = self._chunks.fill(
+                len(feature),
+                self._bytes_per_class(),
+                lambda part: self._engine.classify(feature[part])[0].float(),
+            )
+            label = columns.to(torch.uint8).view(shape).cpu().numpy()
+        elif semantic:
+            label = np.full(shape, IGNORE, np.uint8)
+        z_depth = z.view(shape).cpu().numpy()
+        if unbounded:
+            nothing = (opacity < _LEAST_OPACITY).view(shape).cpu().numpy()
+            if label is not None:
+                nothing |= np.isin(label, sky)
+            z_depth[nothing] = np.inf
+        return RenderedView(
+            camera,
+            z_depth if depth else None,
+            label if semantic else None,
+            self._colors(feature).view(*shape, 3).cpu().numpy() if features else None,
+        )
+
+    @torch.inference_mode()
+    def rendered_features(
+        self,
+        encoded: EncodedImage,
+        *,
+        downscale: int = 1,
+        n_samples: int = 32,
+        jitter_seed: int | None = None,
+    ) -> torch.Tensor:
+        """Return the (h, w, F) rendered features of a view; arguments as for `render`.
+
+        `expansion` lifts them to full features.
+
+        Raises:
+            InputError: If there is no picture left after scaling down.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        camera, blended = self._rendered(
+            encoded, downscale, Sampling(n_samples, jitter_seed), True
+        )
+        return blended[:, 2:].view(camera.height, camera.width, -1)
+
+    def _rendered(
+        self, encoded: EncodedImage, downscale: int, sampling: Sampling, wants_feature: bool
+    ) -> tuple[PinholeCamera, torch.Tensor]:
+        """Return the camera of a view, and what `ViewRenderer` blends in it."""
+        height, width = self.image_size[0] // downscale, self.image_size[1] // downscale
+        if height < 1 or width < 1:
+            raise InputError(f"downscale {downscale} leaves nothing of {self.image_size} px")
+        camera = encoded.camera.resized(width, height)
+        with self._memory_errors("rendering a view"):
+            return camera, self._renderer.blend(encoded, camera, sampling, wants_feature)
+
+    def _colors(self, feature: torch.Tensor) -> torch.Tensor:
+        if self._feature_colors is None:
+            self._feature_colors = FeatureColors(feature)
+        return self._feature_colors(feature)
+
+    @contextmanager
+    def _memory_errors(self, work: str) -> Iterator[None]:
+        """Turn a full device into an error that names the work, and free what can be freed."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, DeviceMemoryError) as error:
+            self._drop_caches()
+            raise DeviceMemoryError(f"{work}: {error}") from error
+
+    def device_memory(self) -> dict[str, float]:
+        """Return the device's memory in MiB: allocated now, and the peak; empty on the CPU."""
+        return device_memory(self._device)
+
+    def _drop_caches(self) -> None:
+        self._view = self._view_key = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Free the device; the predictor cannot be used afterwards."""
+        del self._engine, self._renderer
+        self._feature_colors = None
+        self._drop_caches()

@@ -1,0 +1,69 @@
+"""What is asked of an encoded image, and what a rendered view answers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scenedino_ros.cameras.camera import PinholeCamera
+
+
+@dataclass(frozen=True)
+class VoxelQuery:
+    """Which voxels count as occupied, and which of those are wanted.
+
+    Attributes:
+        density_threshold: A voxel is occupied at this density or more, 1/m; None: at
+            the checkpoint's threshold.
+        grow: Decide on the maximum density of the 3x3x3 neighbourhood, as SSCBench does; a voxel
+            switched on by a neighbour keeps the class at its own centre, and class 0 where its
+            own opacity is exactly zero.
+        out_of_view: Also voxels whose centre the camera does not see.
+        hidden: Class ids that are left out.
+    """
+
+    density_threshold: float | None = None
+    grow: bool = False
+    out_of_view: bool = False
+    hidden: tuple[int, ...] = ()
+
+    def threshold(self, default: float) -> float:
+        """Return the density threshold, 1/m, given the checkpoint's."""
+        return default if self.density_threshold is None else self.density_threshold
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """One image after the encoder, ready for any number of queries.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, the picture the network saw.
+        camera: Camera of that picture.
+        rows: (H' * W', hidden) map on the device.
+        map_size: (H', W').
+        kept: Which part of the image's area the picture shows, 0 to 1.
+    """
+
+    rgb: np.ndarray
+    camera: PinholeCamera
+    rows: torch.Tensor
+    map_size: tuple[int, int]
+    kept: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedView:
+    """What the field looks like from the camera; None where it was not asked for.
+
+    Attributes:
+        camera: Camera of the rendered images, (h, w) pixels.
+        depth: (h, w) float32 depth along the optical axis, metres; +Inf where there is no surface,
+            if that was asked for.
+        label: (h, w) uint8 class ids.
+        colors: (h, w, 3) uint8, three principal components of the features as RGB.
+    """
+
+    camera: PinholeCamera
+    depth: np.ndarray | None
+    label: np.ndarray | None
+    colors: np.ndarray | None

@@ -1,0 +1,1 @@
+"""The model as published, its folding, its heads and compositing: ordinary PyTorch."""

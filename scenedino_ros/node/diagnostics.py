@@ -1,0 +1,123 @@
+"""The node's reports on /diagnostics: rates, drops, latencies, memory, and what is wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from scenedino_ros.node.health import Level, Situation, Verdict, judge
+from scenedino_ros.node.statistics import PERCENTILES, Reason, Snapshot, Stage
+
+
+class DiagnosticsReporter:
+    """Publishes a report every period, for as long as the node exists."""
+
+    def __init__(
+        self,
+        node: Node,
+        period: float,
+        situation: Callable[[Snapshot], Situation],
+        facts: Callable[[], dict[str, str]],
+    ) -> None:
+        """Start to report.
+
+        Args:
+            node: The node; its name is in front of every entry.
+            period: Time between reports, seconds of wall-clock time.
+            situation: Asked for each report, given the statistics of the last one.
+            facts: Asked for what is known about the network.
+        """
+        self._node = node
+        self._situation, self._facts = situation, facts
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Not by the node's clock, which stands still while a recording is paused.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(period, self.report, clock=steady)
+        self._before: Snapshot | None = None
+        self._silence = ""
+        self._remarks: set[str] = set()
+
+    def report(self) -> None:
+        """Publish a report now, and say on the console when answers stop or come again."""
+        situation = self._situation(self._before)
+        self._before = situation.now
+        verdict = judge(situation)
+        self._publisher.publish(self._array(situation, verdict))
+        self._say(verdict)
+
+    def _say(self, verdict: Verdict) -> None:
+        logger = self._node.get_logger()
+        if verdict.remark and verdict.remark not in self._remarks:
+            self._remarks.add(verdict.remark)
+            logger.warning(verdict.message)
+        if verdict.silence == self._silence:
+            return
+        self._silence = verdict.silence
+        if not verdict.silence:
+            logger.info(f"work goes on: {verdict.message}")
+        elif verdict.level == Level.OK:
+            logger.info(verdict.message)
+        elif verdict.level == Level.ERROR:
+            logger.error(f"nothing comes out: {verdict.message}")
+        else:
+            logger.warning(f"nothing comes out: {verdict.message}")
+
+    def _array(self, situation: Situation, verdict: Verdict) -> DiagnosticArray:
+        array = DiagnosticArray()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        facts = self._facts()
+        weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
+        times = Verdict(Level.OK, "percentiles of the time each stage takes")
+        array.status = [
+            self._status("frames", verdict, frame_values(situation)),
+            self._status("latency", times, latency_values(situation.now)),
+            self._status("network", weights, facts),
+        ]
+        return array
+
+    def _status(self, task: str, verdict: Verdict, values: dict[str, Any]) -> DiagnosticStatus:
+        name = self._node.get_fully_qualified_name()
+        return DiagnosticStatus(
+            level=bytes([verdict.level]),
+            name=f"{name.removeprefix('/')}: {task}",  # of two cameras, each has its own
+            message=verdict.message,
+            hardware_id=name,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+
+def frame_values(situation: Situation) -> dict[str, Any]:
+    """Return counts and rates of frames by outcome, drops by reason, messages by output."""
+    before, now = situation.before, situation.now
+    seconds = max(now.time - before.time, 1e-9)
+    values: dict[str, Any] = {
+        "state": situation.state,
+        "images in [1/s]": f"{(now.images - before.images) / seconds:.2f}",
+        "images out [1/s]": f"{(now.done - before.done) / seconds:.2f}",
+        "images in": now.images,
+        "camera_info in": now.infos,
+        "images missing by their stamps": now.missing,
+        "images lost by the middleware": now.lost,
+        "images encoded": now.encoded,
+        "images out": now.done,
+        "images nobody wanted": now.unwanted,
+        "cubes left out": now.cubes_left_out,
+        "last problem": now.last_problem,
+    }
+    for reason in Reason:
+        values[f"dropped: {reason.value}"] = now.drops.get(reason, 0)
+    for output in sorted(now.published):
+        values[f"published: {output}"] = now.published[output]
+    return values
+
+
+def latency_values(now: Snapshot) -> dict[str, str]:
+    """Return the percentiles of every stage in milliseconds, such as ``encode p95 [ms]``."""
+    return {
+        f"{stage.value} p{percentile} [ms]": f"{1e3 * seconds:.2f}"
+        for stage in Stage
+        if stage in now.latencies
+        for percentile, seconds in zip(PERCENTILES, now.latencies[stage], strict=True)
+    }

@@ -1,0 +1,167 @@
+"""How the node is doing, in a word and a sentence: above all, why nothing comes out."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from scenedino_ros.node.statistics import Reason, Snapshot
+
+
+class Level(IntEnum):
+    """Levels of `diagnostic_msgs/DiagnosticStatus`."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+
+
+class Verdict(NamedTuple):
+    """How serious it is, and the sentence for people.
+
+    Attributes:
+        level: How serious it is.
+        message: The sentence.
+        silence: In a word, why nothing comes out; empty where answers come.
+        remark: In a word, what is worth saying once although answers come.
+    """
+
+    level: Level
+    message: str
+    silence: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the verdict is made from.
+
+    Attributes:
+        before: Statistics at the last report, and
+        now: at this one.
+        active_since: When the node was activated, seconds of `time.monotonic`; None if it is not.
+        state: Label of the lifecycle state.
+        image_topic: Full name of the image topic, and
+        info_topic: of the CameraInfo topic.
+        image_publishers: How many publish images.
+        info_publishers: How many publish calibrations.
+        subscribed: Whether anybody subscribes to an output.
+        stale_after: Time without a result that is worth a word, seconds.
+        image_hint: What the topics there are tell about missing images, or nothing.
+        info_hint: The same for missing calibrations.
+    """
+
+    before: Snapshot
+    now: Snapshot
+    active_since: float | None
+    state: str
+    image_topic: str
+    info_topic: str
+    image_publishers: int
+    info_publishers: int
+    subscribed: bool
+    stale_after: float
+    image_hint: str = ""
+    info_hint: str = ""
+
+
+# So many missing images in a report, and this share of all, are worth a word.
+_FEW, _NOTEWORTHY = 3, 0.2
+
+_LONG = 15.0  # seconds for one image
+
+_UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwanted")
+
+
+def judge(situation: Situation) -> Verdict:
+    """Say how the node is doing."""
+    now, since = situation.now, situation.active_since
+    if since is None:
+        return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)
+    handled = _latest(now.last_done, now.last_unwanted, since)
+    if now.time - handled <= situation.stale_after:
+        return _flowing(situation)
+    last_image = _latest(now.last_image, since)
+    if now.time - last_image > situation.stale_after:
+        return _no_image(situation, now.time - last_image)
+    if not situation.subscribed:
+        return _UNWANTED
+    if now.infos == 0:
+        return _no_info(situation)
+    if now.last_problem_time is not None and now.last_problem_time > handled:
+        return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}", "problem")
+    if now.busy_since is not None:
+        seconds = now.time - now.busy_since
+        silence = "busy" if seconds > _LONG else ""  # else it is a slow network's ordinary pace
+        return Verdict(Level.WARN, f"one image has been worked on for {seconds:.1f} s", silence)
+    return Verdict(Level.ERROR, "images arrive, but none has its camera_info", "unpaired")
+
+
+def _latest(*times: float | None) -> float:
+    return max(time for time in times if time is not None)
+
+
+def _flowing(situation: Situation) -> Verdict:
+    before, now = situation.before, situation.now
+    missing, arrived = now.missing - before.missing, now.images - before.images
+    if missing >= _FEW and missing >= _NOTEWORTHY * (missing + arrived):
+        return _missing(missing, missing + arrived, lost=now.lost > before.lost)
+    bad = sum(
+        count - before.drops.get(reason, 0)
+        for reason, count in now.drops.items()
+        if reason != Reason.REPLACED
+    )
+    if bad:
+        images = "image was" if bad == 1 else "images were"
+        return Verdict(Level.WARN, f"{bad} {images} skipped: {now.last_problem}")
+    if now.clock_offset is not None:
+        return Verdict(
+            Level.WARN,
+            f"the stamps of the images are {now.clock_offset:.1f} s behind the node's clock; "
+            "recordings need use_sim_time and a player that publishes /clock",
+        )
+    if now.found_nothing:
+        return Verdict(Level.WARN, now.found_nothing, "0 voxels")
+    if now.done > before.done:
+        seconds = max(now.time - before.time, 1e-9)
+        return Verdict(Level.OK, f"{(now.done - before.done) / seconds:.1f} images/s")
+    if now.images == 0:
+        return Verdict(Level.OK, "waiting for the first image")
+    if not situation.subscribed:
+        return _UNWANTED
+    return Verdict(Level.OK, "running")
+
+
+def _missing(missing: int, sent: int, *, lost: bool) -> Verdict:
+    reason = (
+        "the middleware lost them, as it does with large best-effort images where shared memory "
+        "is scarce or the camera's process has no transport profile: set "
+        "FASTDDS_DEFAULT_PROFILES_FILE for the camera, too, start a container with --shm-size=1g "
+        "or --ipc=host, or set input.reliable"
+        if lost
+        else "the camera left them out, or this machine was too busy to take them"
+    )
+    sentence = f"{missing} of {sent} images did not arrive, by the stamps of the others: {reason}"
+    return Verdict(Level.WARN, sentence, remark=f"missing, {'lost' if lost else 'left out'}")
+
+
+def _no_image(situation: Situation, seconds: float) -> Verdict:
+    topic, hint = situation.image_topic, situation.image_hint
+    if situation.image_publishers == 0:
+        sentence = f"nobody publishes {topic}"
+        return Verdict(Level.STALE, f"{sentence}; {hint}" if hint else sentence, f"none {hint}")
+    hint = hint or "the camera has stopped, or large best-effort messages are lost on the way"
+    return Verdict(
+        Level.STALE,
+        f"no image on {topic} for {seconds:.1f} s, although it has "
+        f"{situation.image_publishers} publisher(s): {hint}",
+        f"stopped {hint}",
+    )
+
+
+def _no_info(situation: Situation) -> Verdict:
+    topic, hint = situation.info_topic, situation.info_hint
+    nobody = situation.info_publishers == 0
+    what = f"nobody publishes {topic}" if nobody else f"no camera_info has come on {topic}"
+    sentence = f"images arrive, but {what}"
+    return Verdict(Level.ERROR, f"{sentence}; {hint}" if hint else sentence, f"{what} {hint}")

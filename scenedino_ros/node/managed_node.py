@@ -1,0 +1,352 @@
+"""The node: a managed one that takes images and calibrations in, and lets a worker answer."""
+
+import gc
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from scenedino_ros.cameras.from_msg import stamp_ns
+from scenedino_ros.core.config import NodeSettings
+from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.memory import resident_memory
+from scenedino_ros.inference.torch_cache import unloadable
+from scenedino_ros.node.calibration_topic import CalibrationTopic
+from scenedino_ros.node.diagnostics import DiagnosticsReporter
+from scenedino_ros.node.health import Situation
+from scenedino_ros.node.inputs import hints, subscribe_counting_losses
+from scenedino_ros.node.outputs import Outputs
+from scenedino_ros.node.pairing import Paired, Pairing
+from scenedino_ros.node.params import LiveSettings, hidden_ids
+from scenedino_ros.node.placement import GridPlacement
+from scenedino_ros.node.stamp_gaps import StampGaps
+from scenedino_ros.node.start_times import StartTimes
+from scenedino_ros.node.statistics import FrameStatistics, Snapshot
+from scenedino_ros.node.transform_source import TransformSource
+from scenedino_ros.node.view_frame import ViewFrame
+from scenedino_ros.node.worker import FrameWorker, SkipLog
+
+_IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class SceneDinoNode(LifecycleNode):
+    """Semantic voxels of a camera's images.
+
+    Configuring loads the network, activating opens topics and TF, deactivating closes them, and
+    cleaning up frees the device. All callbacks run in one thread; frames are processed in another.
+    """
+
+    def __init__(self, interruptible: Any = nullcontext, **node_options: Any) -> None:
+        """Declare the parameters, and start to report on /diagnostics.
+
+        Args:
+            interruptible: Makes the context for what may take long (loading the network, the
+                end of a frame), so that it can be broken off.
+            **node_options: For `rclpy.lifecycle.LifecycleNode`.
+
+        Raises:
+            InputError: If a parameter is unknown or wrong.
+        """
+        super().__init__("scenedino", **node_options)
+        service = self._service_change_state
+        service.callback = partial(self._change_state, service.callback)
+        self._interruptible: type[AbstractContextManager[None]] = interruptible
+        self._predictor: Any = None
+        self._new_processor: Callable[..., Any] | None = None
+        self._bug: BaseException | None = None
+        self._calibration: CameraInfo | None = None  # the last one; outlives deactivation
+        self._reset()
+        self._statistics = FrameStatistics()
+        self._skips = SkipLog(self._statistics, self.get_logger())
+        self._live = LiveSettings(self, self._check)
+        self._outputs = Outputs(self)
+        period = self.settings.diagnostics.period
+        self._start_times, self._start = StartTimes(), ""
+        self._reporter = DiagnosticsReporter(self, period, self._situation, self._facts)
+
+    @property
+    def settings(self) -> NodeSettings:
+        """The settings at this moment."""
+        return self._live.current
+
+    def autostart(self) -> bool:
+        """Configure and activate; return whether that went well."""
+        return self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
+
+    def raise_failure(self) -> None:
+        """Raise here a bug that rclpy swallowed in a transition, or that ended the worker."""
+        if self._bug is not None:
+            raise self._bug
+        if self._worker is not None:
+            self._worker.raise_failure()
+
+    def close(self, timeout: float) -> bool:
+        """Close topics and free the device before the process ends.
+
+        Args:
+            timeout: How long the frame at work may still take, seconds.
+
+        Returns:
+            Whether that was enough; if not, the node must not be destroyed.
+        """
+        if not self._close_topics(timeout):
+            return False
+        self._free_device()
+        return True
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network; a named checkpoint that is not on disk is fetched."""
+        with self._transition("configure") as outcome, self._interruptible():
+            # Torch takes seconds to import; a wrong parameter or a node that only waits need not.
+            self._start_times.mark("waiting to be configured")
+            try:
+                from scenedino_ros.node.processor import FrameProcessor, load_predictor
+            except OSError as error:  # PyTorch's compiler makes its folder when it is imported
+                raise unloadable(error) from error
+
+            self._start_times.mark("PyTorch")
+            logger = self.get_logger()
+            self._predictor = load_predictor(
+                self.settings, logger.info, logger.warning, self._start_times.mark
+            )
+            self._new_processor = partial(FrameProcessor, self._predictor)
+            self._check(self.settings)
+        if outcome[0] != _SUCCESS:
+            self._free_device()
+        return outcome[0]
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open topics and TF, and start to work."""
+        with self._transition("activate") as outcome:
+            self._open_topics()
+            self._start_times.mark("topics")
+            self.get_logger().info(
+                f"active: {self._image_subscription.topic_name} -> "
+                f"{self.get_fully_qualified_name()}/voxels, ..."
+            )
+        if outcome[0] != _SUCCESS:
+            self._close_topics(None)
+        return outcome[0]
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Finish the frame at work, and close topics and TF."""
+        with self._transition("deactivate") as outcome, self._interruptible():
+            self._close_topics(None)
+        return outcome[0]
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the device."""
+        with self._transition("clean up") as outcome:
+            self._calibration = None
+            self._free_device()
+        return outcome[0]
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close and free everything, from whatever state."""
+        with self._transition("shut down") as outcome, self._interruptible():
+            self._close_topics(None)
+            self._free_device()
+        return outcome[0]
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to the beginning after a failed transition."""
+        return self.on_shutdown(state)
+
+    def _change_state(self, change: Callable[..., Any], request: Any, response: Any) -> Any:
+        """Answer a manager; one who asks for what cannot be done from here is told so.
+
+        Up to Jazzy, rclpy lets such a request end the process.
+        """
+        try:
+            return change(request, response)
+        except rclpy_implementation.RCLError:
+            self.get_logger().error(
+                f"no transition {request.transition.label or request.transition.id} from the "
+                f"state {self._state_label()}"
+            )
+            response.success = False
+            return response
+
+    @contextmanager
+    def _transition(self, verb: str) -> Iterator[list[TransitionCallbackReturn]]:
+        """Turn an error of the user's into a logged sentence, and keep a bug of ours.
+
+        rclpy swallows every exception of a transition without a word.
+        """
+        outcome = [_SUCCESS]
+        try:
+            yield outcome
+        except SceneDinoError as error:
+            self.get_logger().error(f"cannot {verb}: {error}")
+            outcome[0] = _FAILURE
+        except BaseException as error:
+            self._bug = error
+            raise
+
+    def _reset(self) -> None:
+        self._worker: FrameWorker | None = None
+        self._transforms: TransformSource | None = None
+        self._pairing: Pairing | None = None
+        self._gaps = StampGaps()
+        self._placement: GridPlacement | None = None
+        self._view_frame: ViewFrame | None = None
+        self._image_subscription: Any = None
+        self._calibration_topic: CalibrationTopic | None = None
+        self._active_since: float | None = None
+
+    def _open_topics(self) -> None:
+        settings = self.settings
+        placement = self._placement = GridPlacement(settings.grid)
+        self._view_frame = ViewFrame(self, settings.grid.view_frame)
+        if placement.needs_transforms:
+            self._transforms = TransformSource(self, timeout=settings.grid.tf_timeout)
+        self._outputs.open()
+        processor = self._new_processor(
+            live=self._live,
+            placement=placement,
+            transforms=self._transforms,
+            outputs=self._outputs,
+            statistics=self._statistics,
+            clock=self.get_clock(),
+            warn=self.get_logger().warning,
+        )
+        processor.publish_classes()
+        self._worker = FrameWorker(processor.process, self._statistics, self._skips)
+        self._pairing = Pairing(settings.input.pairing)
+        if self._calibration is not None:
+            self._pairing.add_info(stamp_ns(self._calibration.header), self._calibration)
+        self._subscribe(settings)
+        self._active_since = self._statistics.snapshot().time
+
+    def _subscribe(self, settings: NodeSettings) -> None:
+        reliable = settings.input.reliable
+        quality = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        message_type, topic = _IMAGE_TOPICS[settings.input.transport]
+        self._calibration_topic = CalibrationTopic(self, self._on_info)
+        self._image_subscription = subscribe_counting_losses(
+            self,
+            message_type,
+            topic,
+            self._on_image,
+            QoSProfile(depth=1, reliability=quality),
+            self._statistics.lost,
+        )
+
+    def _close_topics(self, timeout: float | None) -> bool:
+        if self._image_subscription is not None:
+            self.destroy_subscription(self._image_subscription)
+        if self._calibration_topic is not None:
+            self._calibration_topic.close()
+        self._image_subscription = self._calibration_topic = None
+        if self._transforms is not None:
+            self._transforms.close()
+        if self._worker is not None and not self._worker.stop(timeout):
+            return False
+        if self._view_frame is not None:
+            self._view_frame.close()
+        self._outputs.close()
+        self._reset()
+        return True
+
+    def _free_device(self) -> None:
+        if self._predictor is not None:
+            self._predictor.close()
+            self._predictor = self._new_processor = None
+            gc.collect()
+
+    def _on_image(self, message: Any) -> None:
+        arrival, stamp = self._statistics.image_arrived(), stamp_ns(message.header)
+        self._statistics.missed(self._gaps.add_image(stamp))
+        self._handle(self._pairing.add_image(stamp, message, arrival))
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._statistics.info_arrived()
+        self._calibration = message
+        stamp = stamp_ns(message.header)
+        self._gaps.add_info(stamp)
+        self._handle(self._pairing.add_info(stamp, message))
+
+    def _handle(self, paired: Paired) -> None:
+        for drop in paired.drops:
+            self._skips.skipped(drop.reason, drop.sentence)
+        if paired.jumped_back and self._transforms is not None:
+            self._transforms.clear()
+        if paired.frame is not None:
+            camera_frame = paired.frame.image.header.frame_id
+            parent = self._placement.frame(camera_frame)
+            self._view_frame.attach(parent, optical=parent == camera_frame)
+            self._worker.offer(paired.frame)
+
+    def _check(self, settings: NodeSettings) -> None:
+        """Refuse settings that are wrong together, or wrong for the classes of the network."""
+        GridPlacement(settings.grid)
+        if self._predictor is not None:
+            hidden_ids(self._predictor.classes, settings.voxels.hidden_classes)
+
+    def _situation(self, before: Snapshot | None) -> Situation:
+        now = self._statistics.snapshot()
+        if now.first_done is not None and not self._start:
+            self._start = self._start_times.answered(now.first_image, now.first_done)
+            self.get_logger().info(f"first answer {self._start}")
+        _, topic = _IMAGE_TOPICS[self.settings.input.transport]
+        image_topic = self.resolve_topic_name(topic)
+        info_topic = self.resolve_topic_name("camera_info")
+        wanted = self._outputs.wanted()
+        missing = before is not None and (now.images == before.images or now.infos == 0)
+        image_hint, info_hint = self._hints() if missing else ("", "")
+        return Situation(
+            before=now if before is None else before,
+            now=now,
+            active_since=self._active_since,
+            state=self._state_label(),
+            image_topic=image_topic,
+            info_topic=info_topic,
+            image_publishers=self.count_publishers(image_topic),
+            info_publishers=self.count_publishers(info_topic),
+            subscribed=wanted.grid or wanted.views,
+            stale_after=self.settings.diagnostics.stale_after,
+            image_hint=image_hint,
+            info_hint=info_hint,
+        )
+
+    def _hints(self) -> tuple[str, str]:
+        """Return what the topics around tell about images and calibrations that do not come."""
+        if self._image_subscription is None:
+            return "", ""
+        transport = self.settings.input.transport
+        info = self._calibration_topic.subscription
+        return hints(self, transport, self._image_subscription, info)
+
+    def _state_label(self) -> str:
+        if self._active_since is not None:
+            return "active"
+        return "unconfigured" if self._predictor is None else "inactive"
+
+    def _facts(self) -> dict[str, str]:
+        """Return what is known about network and memory."""
+        memory = resident_memory()
+        facts = {} if math.isnan(memory) else {"resident memory [MiB]": f"{memory:.0f}"}
+        predictor = self._predictor
+        if predictor is None:
+            return facts
+        height, width = predictor.image_size
+        return {
+            "weights": predictor.weights,
+            "device": predictor.device,
+            "image size": f"{width} x {height}",
+            "engine": predictor.engine,
+            "mode": self.settings.model.mode,
+            "first answer": self._start or "none yet",
+            **facts,
+            **{
+                f"device memory {kind} [MiB]": f"{mib:.0f}"
+                for kind, mib in predictor.device_memory().items()
+            },
+        }

@@ -1,0 +1,78 @@
+"""Where the grid is for one image: its geometry, its frame, and the camera's pose in it."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from scenedino_ros.core.config import GridSettings
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
+from scenedino_ros.recordings.transforms import matrix_from_numbers
+
+
+class Lookup(Protocol):
+    """What answers where a frame is at a stamp, such as `TransformSource`."""
+
+    def lookup(self, target_frame: str, source_frame: str, stamp: Any) -> np.ndarray:
+        """Return (4, 4) T_target_source, metres."""
+
+
+class GridPlacement:
+    """The grid a node was asked for.
+
+    Attributes:
+        grid: Its geometry.
+        needs_transforms: Whether the camera's pose in it has to be looked up.
+    """
+
+    def __init__(self, settings: GridSettings) -> None:
+        """Take the preset, and what replaces parts of it.
+
+        Raises:
+            InputError: If the settings contradict each other.
+        """
+        preset = GRID_PRESETS[settings.preset]
+        self.grid = VoxelGrid(
+            settings.origin or preset.origin,
+            settings.shape or preset.shape,
+            settings.voxel_size or preset.voxel_size,
+        )
+        self._frame = settings.frame
+        self._T_grid_cam: np.ndarray | None = None
+        if settings.static_transform:
+            if not settings.frame:
+                raise InputError(
+                    "grid.static_transform places the camera in the frame grid.frame, "
+                    "but grid.frame is empty"
+                )
+            try:
+                self._T_grid_cam = matrix_from_numbers(settings.static_transform)
+            except InputError as error:
+                raise InputError(f"grid.static_transform: {error}") from error
+        if not settings.frame and settings.preset not in OPTICAL_FRAME_PRESETS:
+            raise InputError(
+                f"grid.preset {settings.preset} has the axes of a body frame (x forward, y left, "
+                "z up), so grid.frame must name one; empty means the camera's optical frame"
+            )
+        self.needs_transforms = bool(settings.frame) and self._T_grid_cam is None
+
+    def frame(self, camera_frame: str) -> str:
+        """Return the frame the grid lies in, for an image taken in ``camera_frame``."""
+        return self._frame or camera_frame
+
+    def T_grid_cam(self, header: Any, transforms: Lookup | None) -> np.ndarray | None:
+        """Return the camera's pose in the grid when an image was taken.
+
+        Args:
+            header: Header of the image: its optical frame and stamp.
+            transforms: Asked where it is needed.
+
+        Returns:
+            (4, 4) float64, metres; None where the grid lies in the optical frame itself.
+
+        Raises:
+            TransformError: If the pose is not known at that stamp.
+        """
+        if not self.needs_transforms:
+            return self._T_grid_cam
+        return transforms.lookup(self._frame, header.frame_id, header.stamp)

@@ -1,0 +1,246 @@
+"""One frame from messages to published results, computing only what somebody wants."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from rclpy.clock import Clock
+from rclpy.logging import get_logger
+from std_msgs.msg import Header
+
+from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed
+from scenedino_ros.cameras.plausibility import camera_doubts
+from scenedino_ros.checkpoints.checkpoint import resize_checkpoint
+from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.core.config import NodeSettings, RenderSettings
+from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
+from scenedino_ros.core.memory import return_freed_memory
+from scenedino_ros.core.voxels import SemanticVoxels
+from scenedino_ros.inference.empty_grid import why_empty
+from scenedino_ros.inference.engines.opening import engine_maker
+from scenedino_ros.inference.predictor import EncodedImage, Predictor, VoxelQuery
+from scenedino_ros.node.image_reader import ImageReader
+from scenedino_ros.node.marker_cdr import MarkerSerializer
+from scenedino_ros.node.outputs import Outputs, Wanted
+from scenedino_ros.node.pairing import Frame
+from scenedino_ros.node.params import LiveSettings, hidden_ids
+from scenedino_ros.node.placement import GridPlacement, Lookup
+from scenedino_ros.node.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
+from scenedino_ros.node.to_msg import (
+    camera_info_from_pinhole,
+    cloud_from_voxels,
+    image_from_array,
+    label_info_from_classes,
+)
+
+
+def load_predictor(
+    settings: NodeSettings,
+    tell: Callable[[str], None],
+    warn: Callable[[str], None] | None = None,
+    mark: Callable[[str], None] = lambda _: None,
+) -> Predictor:
+    """Load a network, move it to its device, and run it once.
+
+    Args:
+        settings: Name the checkpoint, the device and the arithmetic.
+        tell: Told in words what is going on.
+        warn: Told which engine cannot be used; by default, ``tell``.
+        mark: Told the name of each step when it ends.
+
+    Raises:
+        CheckpointError: If the weights are missing, damaged or cannot be fetched.
+        InputError: If the device is not there.
+        DeviceMemoryError: If the network does not fit into the device's memory.
+    """
+    model = settings.model
+    checkpoint = load_named_or_path(model.checkpoint, tell)
+    mark("weights")
+    if model.image_size:
+        checkpoint = resize_checkpoint(checkpoint, model.image_size)
+    predictor = Predictor(
+        checkpoint,
+        device=model.device,
+        precision=model.precision,
+        mode=model.mode,
+        fit=settings.input.fit,
+        memory_budget=model.memory_budget,
+        make_engine=engine_maker(model.engine, tell, warn),
+    )
+    mark("engine and precision")
+    tell(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
+    predictor.warm_up()
+    mark("first pass")
+    return_freed_memory()  # of the checkpoint, and of engines that were slower
+    return predictor
+
+
+class FrameProcessor:
+    """Turns frames into published messages. Belongs to one thread."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        live: LiveSettings,
+        placement: GridPlacement,
+        transforms: Lookup | None,
+        outputs: Outputs,
+        statistics: FrameStatistics,
+        clock: Clock,
+        warn: Callable[[str], None],
+    ) -> None:
+        """Use a network, and what is around it.
+
+        Args:
+            predictor: The network.
+            live: Settings that may change between frames.
+            placement: The grid.
+            transforms: TF, or None where the placement needs none.
+            outputs: Open topics.
+            statistics: Where everything is counted.
+            clock: The node's clock.
+            warn: Told what looks wrong about a camera, once for each calibration and kind.
+        """
+        self._predictor = predictor
+        self._live = live
+        self._placement = placement
+        self._transforms = transforms
+        self._outputs = outputs
+        self._statistics = statistics
+        self._clock = clock
+        self._warn = warn
+        self._warned: tuple[object, set[str]] = (None, set())
+        self._markers = MarkerSerializer()
+        self._rgb_from_image = ImageReader(get_logger("scenedino.images").info)
+
+    def publish_classes(self) -> None:
+        """Publish the class table, latched, where its message exists."""
+        if self._outputs.has_label_info:
+            header = Header(stamp=self._clock.now().to_msg())
+            # A voxel is published however sure its class is, so the smallest confidence is 0.
+            message = label_info_from_classes(self._predictor.classes, header, threshold=0.0)
+            self._outputs.publish("label_info", message)
+
+    def process(self, frame: Frame) -> None:
+        """Publish what is wanted of one frame.
+
+        Args:
+            frame: Image and calibration.
+
+        Raises:
+            FrameSkippedError: If the frame cannot be used.
+        """
+        wanted, settings = self._outputs.wanted(), self._live.current
+        if not (wanted.grid or wanted.views):
+            self._statistics.unwanted()
+            return
+        T_grid_cam = None
+        if wanted.grid and self._placement.needs_transforms:
+            # Asked before the image is encoded: most of the work is saved where it is not known.
+            with self._step(Stage.TRANSFORM, Reason.NO_TRANSFORM):
+                T_grid_cam = self._placement.T_grid_cam(frame.image.header, self._transforms)
+        elif wanted.grid:
+            T_grid_cam = self._placement.T_grid_cam(frame.image.header, None)
+        encoded = self._encode(frame, settings, T_grid_cam)
+        if wanted.grid:
+            with self._step(Stage.VOXELS, Reason.MISMATCH):
+                query = self._query(settings)
+                voxels = self._predictor.voxels(encoded, self._placement.grid, T_grid_cam, query)
+            threshold = query.threshold(self._predictor.density_threshold)
+            why = "" if len(voxels) else f"0 voxels: {why_empty(voxels, threshold, T_grid_cam)}"
+            self._statistics.found_nothing(why)
+            self._publish_grid(voxels, frame, wanted, settings.voxels.max_cubes)
+        if wanted.views:
+            self._publish_views(encoded, frame, wanted, settings.render)
+        since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
+        self._statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
+
+    def _encode(
+        self, frame: Frame, settings: NodeSettings, T_grid_cam: np.ndarray | None
+    ) -> EncodedImage:
+        compressed = settings.input.transport == "compressed"
+        with self._step(Stage.DECODE, Reason.BAD_IMAGE):
+            rgb = (rgb_from_compressed if compressed else self._rgb_from_image)(frame.image)
+        with self._step(None, Reason.BAD_INFO):
+            camera = camera_from_info(frame.info, rectified=settings.input.rectified)
+        with self._step(Stage.ENCODE, Reason.MISMATCH):
+            encoded = self._predictor.encode(rgb, camera)
+        self._statistics.encoded()
+        self._tell_doubts(camera, encoded, T_grid_cam)
+        return encoded
+
+    def _tell_doubts(
+        self, camera: CalibratedCamera, encoded: EncodedImage, T_grid_cam: np.ndarray | None
+    ) -> None:
+        if self._warned[0] == camera.key():
+            return
+        rig, grid = self._predictor.training_rig, self._placement.grid
+        doubts = camera_doubts(camera, encoded, rig, grid, T_grid_cam)
+        # Those that stay the same from one calibration to the next are not repeated.
+        for kind in doubts.keys() - self._warned[1]:
+            self._warn(doubts[kind])
+        self._warned = (camera.key(), set(doubts))
+
+    def _query(self, settings: NodeSettings) -> VoxelQuery:
+        chosen = settings.voxels
+        hidden = hidden_ids(self._predictor.classes, chosen.hidden_classes)
+        threshold = chosen.density_threshold or None  # 0.0 stands for the checkpoint's
+        return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden)
+
+    def _publish_grid(
+        self, voxels: SemanticVoxels, frame: Frame, wanted: Wanted, max_cubes: int
+    ) -> None:
+        source, classes = frame.image.header, self._predictor.classes
+        header = Header(stamp=source.stamp, frame_id=self._placement.frame(source.frame_id))
+        with self._statistics.timed(Stage.GRID_MESSAGES):
+            if wanted.voxels:
+                self._publish("voxels", cloud_from_voxels(voxels, classes, header))
+            if wanted.markers:
+                markers, left_out = self._markers.serialize(
+                    voxels, classes, header, max_cubes=max_cubes
+                )
+                self._statistics.cubes_left_out(left_out)
+                self._publish("markers", markers)
+
+    def _publish_views(
+        self, encoded: EncodedImage, frame: Frame, wanted: Wanted, render: RenderSettings
+    ) -> None:
+        with self._step(Stage.RENDER, Reason.MISMATCH):
+            view = self._predictor.render(
+                encoded,
+                downscale=render.downscale,
+                n_samples=render.n_samples,
+                depth=wanted.depth,
+                unbounded=True,
+                semantic=wanted.semantic,
+                features=wanted.features,
+            )
+        header = frame.image.header
+        with self._statistics.timed(Stage.VIEW_MESSAGES):
+            if wanted.depth:
+                self._publish("depth/image", image_from_array(view.depth, "32FC1", header))
+                self._publish("depth/camera_info", camera_info_from_pinhole(view.camera, header))
+            if wanted.semantic:
+                self._publish("semantic/image", image_from_array(view.label, "mono8", header))
+            if wanted.features:
+                self._publish("features/image", image_from_array(view.colors, "rgb8", header))
+
+    def _publish(self, name: str, message: object) -> None:
+        self._outputs.publish(name, message)
+        self._statistics.published(name)
+
+    @contextmanager
+    def _step(self, stage: Stage | None, reason: Reason) -> Iterator[None]:
+        """Time a stage, and give up the frame for a reason if it refuses its input."""
+        try:
+            if stage is None:
+                yield
+            else:
+                with self._statistics.timed(stage):
+                    yield
+        except DeviceMemoryError as error:
+            raise FrameSkippedError(Reason.DEVICE_MEMORY, str(error)) from error
+        except SceneDinoError as error:
+            raise FrameSkippedError(reason, str(error)) from error

@@ -1,0 +1,202 @@
+"""Transforms between frames at an image's stamp, from the topics /tf and /tf_static."""
+
+import threading
+import time
+from typing import Any, Protocol
+
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.time import Time
+
+from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
+from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
+from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree, seconds
+from scenedino_ros.recordings.transforms import frame_name, matrix_from_message, nanoseconds
+
+try:
+    import tf2_ros
+except ImportError:
+    tf2_ros = None
+
+# Between two looks at a transform that is late; the waiting thread lets the others run meanwhile.
+_POLL = 0.002
+
+
+class TransformStore(Protocol):
+    """What keeps the transforms: tf2's buffer where it is installed, else our `TransformTree`."""
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
+        """Return (4, 4) T_target_source, or raise a `TransformError`."""
+
+    def frames(self) -> list[str]:
+        """Return the names of all frames."""
+
+    def clear(self) -> None:
+        """Forget the dynamic transforms."""
+
+
+class TransformSource:
+    """Listens to /tf and /tf_static, and answers where one frame is in another at a stamp.
+
+    It has a small node, an executor and a thread of its own. So a lookup may wait in any callback
+    of the caller's node without keeping the transforms from coming in (ros2/geometry2#327), and
+    transforms arrive whatever the caller's node does. Remappings of /tf hold for it too.
+    """
+
+    def __init__(self, node: Node, timeout: float = 0.1, horizon: float = 10.0) -> None:
+        """Start to listen.
+
+        Args:
+            node: Whose context, namespace and name the listening node shares.
+            timeout: How long a lookup waits for a transform that is late, wall-clock seconds.
+            horizon: How long dynamic transforms are kept, seconds.
+
+        Raises:
+            TransformError: If /tf cannot be read in this installation.
+        """
+        self._timeout = timeout
+        self._closing = threading.Event()
+        name = f"{node.get_name()}_tf"
+        self._node = Node(
+            name,
+            # The process may have been started with `-r __node:=NAME`, which is not for this node.
+            cli_args=["--ros-args", "-r", f"__node:={name}"],
+            context=node.context,
+            namespace=node.get_namespace(),
+            enable_rosout=False,
+            start_parameter_services=False,
+            # rclpy leaks some 100 KB with each of these services, one per activation.
+            parameter_overrides=[Parameter("start_type_description_service", value=False)],
+        )
+        try:
+            store = _TreeStore if tf2_ros is None else _Tf2Store
+            self._store: TransformStore = store(self._node, horizon)
+        except TransformError:
+            self._node.destroy_node()
+            raise
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name=name)
+        self._thread.start()
+
+    def lookup(self, target_frame: str, source_frame: str, stamp: Any) -> np.ndarray:
+        """Return the transform between two frames at a stamp.
+
+        Args:
+            target_frame: Frame the points shall be in.
+            source_frame: Frame the points are in.
+            stamp: `builtin_interfaces/Time` of the image; zero is no time: it is
+                answered where only static transforms lie between the frames.
+
+        Returns:
+            (4, 4) float64 T_target_source, metres.
+
+        Raises:
+            TransformError: If it is not known at that time, even after the timeout.
+        """
+        stamp_ns = nanoseconds(stamp)
+        target, source = frame_name(target_frame), frame_name(source_frame)
+        if stamp_ns < 0:
+            raise TransformError(f"{_head(target, source, stamp_ns)}: the time must be >= 0")
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._store.lookup(target, source, stamp_ns)
+            except TransformTooOldError:
+                raise
+            except TransformError:
+                # `wait` is also how close() ends a lookup in another thread.
+                if time.monotonic() >= deadline or self._closing.wait(_POLL):
+                    raise
+
+    def frames(self) -> list[str]:
+        """Return the names of all frames heard of, sorted."""
+        return self._store.frames()
+
+    def clear(self) -> None:
+        """Forget the dynamic transforms, when time has jumped back; static ones stay."""
+        self._store.clear()
+
+    def close(self) -> None:
+        """Stop listening. Lookups that wait end at once; calling it again does nothing."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
+
+    def _spin(self) -> None:
+        # A daemon thread would still be in rclpy when an unhandled error ends the interpreter, and
+        # that aborts the process. So it is none, and leaves once the main thread is gone.
+        main = threading.main_thread()
+        try:
+            while not self._closing.is_set() and self._node.context.ok() and main.is_alive():
+                self._executor.spin_once(timeout_sec=0.2)
+        except ExternalShutdownException:
+            pass
+        except RuntimeError:
+            # rclpy's errors from waiting on a context that has just been shut down are of no use.
+            if not self._closing.is_set() and self._node.context.ok():
+                raise
+
+
+class _TreeStore:
+    def __init__(self, node: Node, horizon: float) -> None:
+        self._logger = node.get_logger()
+        self._tree = TransformTree(horizon)
+        self.lookup, self.frames = self._tree.lookup, self._tree.frames
+        self.clear = self._tree.clear
+        message_class = tf_message_class()
+        node.create_subscription(message_class, "/tf", self._on_moving, TF_QOS, raw=True)
+        node.create_subscription(
+            message_class, "/tf_static", self._on_static, TF_STATIC_QOS, raw=True
+        )
+
+    def _on_moving(self, data: bytes) -> None:
+        self._add(data, static=False)
+
+    def _on_static(self, data: bytes) -> None:
+        self._add(data, static=True)
+
+    def _add(self, data: bytes, static: bool) -> None:
+        try:
+            transforms = transforms_from_cdr(data)
+        except InputError as error:
+            self._logger.warning(f"ignored: {error}", throttle_duration_sec=5.0)
+            return
+        for transform in transforms:
+            try:
+                self._tree.add(transform, static)
+            except TransformError as error:
+                self._logger.warning(f"ignored: {error}", throttle_duration_sec=5.0)
+
+
+class _Tf2Store:
+    def __init__(self, node: Node, horizon: float) -> None:
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=horizon))
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+        self.clear = self._buffer.clear
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
+        stamp = Time(nanoseconds=max(stamp_ns, 1))  # 0 means "latest" to tf2
+        try:
+            # Without tf2_ros's own timeout, which waits by a clock that may be a simulated one.
+            found = self._buffer.lookup_transform(target, source, stamp)
+        except tf2_ros.TransformException as error:
+            sentence = f"{_head(target, source, stamp_ns)}: {error}"
+            if "into the past" in str(error):
+                raise TransformTooOldError(sentence) from None
+            raise TransformError(sentence) from None
+        return matrix_from_message(found.transform)
+
+    def frames(self) -> list[str]:
+        return sorted(self._buffer._getFrameStrings())
+
+
+def _head(target: str, source: str, stamp_ns: int) -> str:
+    return f"no transform from {source!r} to {target!r} at {seconds(stamp_ns)} s"

@@ -1,0 +1,89 @@
+"""The thread that works on frames, so that a slow one delays nothing but itself."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from scenedino_ros.node.mailbox import Mailbox
+from scenedino_ros.node.pairing import Frame
+from scenedino_ros.node.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
+
+_WARNING_PERIOD = 10.0  # seconds between two warnings about the same reason
+
+
+class SkipLog:
+    """Counts frames that are not used, and explains each reason in a throttled warning."""
+
+    def __init__(self, statistics: FrameStatistics, logger: RcutilsLogger) -> None:
+        """Count in ``statistics`` and warn in ``logger``."""
+        self._statistics = statistics
+        self._logger = logger
+        self._warned: dict[Reason, float] = {}
+
+    def skipped(self, reason: Reason, sentence: str) -> None:
+        """Count one frame, and warn unless the same was said a moment ago."""
+        self._statistics.dropped(reason, sentence)
+        now = time.monotonic()
+        last = self._warned.get(reason)
+        # A frame replaced by a newer one is how a slow network keeps up, nothing to warn about.
+        if reason != Reason.REPLACED and (last is None or now - last >= _WARNING_PERIOD):
+            self._warned[reason] = now
+            self._logger.warning(f"image skipped, {reason.value}: {sentence}")
+
+
+class FrameWorker:
+    """One thread that processes the newest frame, one at a time."""
+
+    def __init__(
+        self, process: Callable[[Frame], None], statistics: FrameStatistics, skips: SkipLog
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            process: Called with each frame; raises `FrameSkippedError` for one it cannot use.
+            statistics: Told what is being done.
+            skips: Told what was not done.
+        """
+        self._process = process
+        self._statistics = statistics
+        self._skips = skips
+        self._mailbox: Mailbox[Frame] = Mailbox()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
+        self._running: Future[None] = self._pool.submit(self._run)
+
+    def offer(self, frame: Frame) -> None:
+        """Hand over a frame; one that still waits is dropped for it."""
+        if self._mailbox.put(frame) is not None:
+            self._skips.skipped(Reason.REPLACED, "a newer image came while it waited")
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Let the frame at work finish, and take no other.
+
+        Args:
+            timeout: How long to wait for it, seconds; None waits for as long as it takes.
+
+        Returns:
+            Whether the thread is idle now.
+        """
+        self._mailbox.close()
+        wait([self._running], timeout)
+        self._pool.shutdown(wait=False)
+        return self._running.done()
+
+    def raise_failure(self) -> None:
+        """Raise here what ended the thread there; do nothing while it runs."""
+        if self._running.done():
+            self._running.result()
+
+    def _run(self) -> None:
+        while (frame := self._mailbox.take()) is not None:
+            self._statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
+            self._statistics.begun()
+            try:
+                self._process(frame)
+            except FrameSkippedError as error:
+                self._skips.skipped(error.reason, str(error))
+            finally:
+                self._statistics.ended()

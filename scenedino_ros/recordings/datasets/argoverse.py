@@ -1,0 +1,103 @@
+"""Argoverse 1: one rectified stereo pair with the disparity of the left image.
+
+Frames: ``base_link`` is Argoverse's vehicle frame (x forward, y left, z up). The calibration file
+gives both cameras as they are mounted, and the rotations that rectify their images.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.cameras.image_folder import read_rgb
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.transforms import matrix_from_rotation
+
+_CALIBRATION = "vehicle_calibration_stereo_info.json"
+_IMAGES = {"left": "left_rect.jpg", "right": "right_rect.jpg"}
+_DISPARITY = "left_disparity_gt.png"
+_DISPARITY_UNIT = 1 / 256  # pixels
+
+
+@dataclass(frozen=True, eq=False)
+class ArgoverseStereo:
+    """One stereo pair.
+
+    Attributes:
+        camera: Intrinsics and size of both rectified images.
+        images: Image files, ``left`` and ``right``.
+        T_base_cam: (4, 4) rectified camera to vehicle, by the same names, metres.
+        disparity: (H, W) float32 of the left image, pixels; 0 where unknown.
+    """
+
+    camera: PinholeCamera
+    images: dict[str, Path]
+    T_base_cam: dict[str, np.ndarray]
+    disparity: np.ndarray
+
+    @property
+    def depth(self) -> np.ndarray:
+        """(H, W) float32 z-depth of the left image, metres; 0 where unknown."""
+        centres = {side: T[:3, 3] for side, T in self.T_base_cam.items()}
+        baseline = float(np.linalg.norm(centres["right"] - centres["left"]))
+        known = self.disparity > 0
+        depth = self.camera.K[0, 0] * baseline / np.where(known, self.disparity, 1)
+        return np.where(known, depth, 0).astype(np.float32)
+
+
+def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
+    """Read a folder with both images, the disparity and the calibration.
+
+    Raises:
+        InputError: If a file is missing or not as specified, or sizes differ.
+    """
+    folder = Path(folder)
+    images = {side: folder / name for side, name in _IMAGES.items()}
+    sizes = {side: read_rgb(path).shape[:2] for side, path in images.items()}
+    disparity = cv2.imread(str(folder / _DISPARITY), cv2.IMREAD_UNCHANGED)
+    if disparity is None or disparity.dtype != np.uint16:
+        raise InputError(f"{folder / _DISPARITY} must be a 16-bit picture, and cannot be read")
+    if len({*sizes.values(), disparity.shape}) != 1:
+        raise InputError(
+            f"images and disparity in {folder} must have one size, got {sizes['left']}, "
+            f"{sizes['right']} and {disparity.shape}"
+        )
+    path = folder / _CALIBRATION
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["camera_data_"]
+        calibration = {entry["key"]: entry["value"] for entry in entries}
+        left = calibration["image_raw_stereo_front_left_rect"]
+        camera = PinholeCamera.from_focal(
+            left["focal_length_x_px_"],
+            left["focal_length_y_px_"],
+            left["focal_center_x_px_"],
+            left["focal_center_y_px_"],
+            disparity.shape[1],
+            disparity.shape[0],
+        )
+        mounted = {side: _mounted(calibration, side) for side in images}
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not as specified by Argoverse: {type(error).__name__} {error}"
+        ) from error
+    return ArgoverseStereo(
+        camera, images, mounted, disparity.astype(np.float32) * np.float32(_DISPARITY_UNIT)
+    )
+
+
+def _mounted(calibration: dict[str, Any], side: str) -> np.ndarray:
+    """Return the (4, 4) rectified camera to vehicle."""
+    camera = _transform(calibration[f"image_raw_stereo_front_{side}"])
+    return camera @ _transform(calibration[f"image_raw_stereo_front_{side}_rect"])
+
+
+def _transform(camera: dict[str, Any]) -> np.ndarray:
+    pose = camera["vehicle_SE3_camera_"]
+    w, x, y, z = pose["rotation"]["coefficients"]
+    return matrix_from_rotation(pose["translation"], (x, y, z, w))

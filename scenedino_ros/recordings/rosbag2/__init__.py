@@ -1,0 +1,1 @@
+"""rosbag2 recordings, sqlite3 and MCAP, read and written without ROS."""

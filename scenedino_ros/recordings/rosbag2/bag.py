@@ -1,0 +1,430 @@
+"""Recordings in rosbag2's formats (MCAP and SQLite), read and written without a ROS installation.
+
+Each storage file is read on its own and the messages are merged by time here. Nothing that an
+index or a metadata.yaml says is taken for delivered: after a full pass the messages are counted.
+"""
+
+import heapq
+import itertools
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zstandard
+
+from scenedino_ros.core.errors import BagError
+from scenedino_ros.recordings.rosbag2.files import (
+    StorageFile,
+    is_recording_folder,
+    new_folder,
+    open_storage,
+    storage_files,
+    write_metadata,
+)
+from scenedino_ros.recordings.rosbag2.mcap_writer import McapWriter
+from scenedino_ros.recordings.rosbag2.message_types import MessageTypes
+from scenedino_ros.recordings.rosbag2.metadata import (
+    BagFile,
+    BagTopic,
+    StoredMessage,
+    TopicQos,
+    metadata_map,
+)
+from scenedino_ros.recordings.rosbag2.sqlite_reader import SqliteWriter
+from scenedino_ros.recordings.rosbag2.topics import ReadableTopics, readable_topics
+
+_WRITERS: dict[str, type[McapWriter] | type[SqliteWriter]] = {
+    "mcap": McapWriter,
+    "sqlite3": SqliteWriter,
+}
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a serialized message begins with a zero byte instead
+_FLUSH_S = 1.0  # how long a written message may wait in memory while others follow
+
+
+class MessagePlace(NamedTuple):
+    """Where a message lies in its recording; `BagReader.message_at` reads it again.
+
+    Attributes:
+        file: Number of the storage file, from 0.
+        group: Where the records begin that it lies among (MCAP), or its row (SQLite).
+        offset: Of the message among those records; 0 in SQLite.
+    """
+
+    file: int
+    group: int
+    offset: int
+
+
+class BagMessage(NamedTuple):
+    """A recorded message.
+
+    Attributes:
+        topic: Topic name.
+        type: Message type, such as ``sensor_msgs/msg/Image``.
+        time_ns: When it was recorded, nanoseconds.
+        message: Its serialized bytes, or the message with its fields as attributes.
+        place: Where it lies.
+    """
+
+    topic: str
+    type: str
+    time_ns: int
+    message: Any
+    place: MessagePlace
+
+
+class BagReader:
+    """Reads a recording: a folder, with or without its metadata.yaml, or one storage file.
+
+    Several files, files and messages compressed by rosbag2 (zstd), and recordings that broke off
+    are understood. A context manager.
+
+    Attributes:
+        path: What was opened.
+        topics: The topics that can be read by name, with their types and message counts.
+        not_read: Topics that cannot be read, in words, with the reason: they are serialized as
+            something else than CDR, or a topic's messages are of another type than the rest.
+        start_ns: Time of the first message, nanoseconds; 0 where there are none.
+        end_ns: Time of the last message, nanoseconds; 0 where there are none.
+        promised: How many messages indexes and metadata.yaml say there are, by topic.
+        problems: Sentences on what is damaged, missing or contradictory. Reading and a full pass
+            over the messages may add to them.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open a recording.
+
+        Raises:
+            BagError: If there is none, it cannot be read, or nothing in it is serialized as CDR.
+        """
+        self.path = Path(path)
+        self._problems: list[str] = []
+        self._types = MessageTypes()
+        self._stack = ExitStack()
+        self._files: list[StorageFile] = []
+        try:
+            self._metadata, paths = storage_files(self.path, self._problems)
+            for file in paths:
+                self._add_file(file, is_only=len(paths) == 1)
+            if not self._files:
+                raise BagError(f"{self.path} cannot be read: {'; '.join(self._problems)}")
+            self._readable = self._readable_topics()
+        except BaseException:
+            self._stack.close()
+            raise
+        self.topics = self._readable.topics
+        self.promised = self._readable.promised
+        self.not_read = self._readable.not_read
+        self._compare(Counter({topic.name: topic.count for topic in self.topics.values()}), None)
+        starts = [file.start_ns for file in self._files if file.start_ns is not None]
+        self.start_ns = min(starts, default=0)
+        self.end_ns = max((file.end_ns for file in self._files), default=0)
+
+    def __enter__(self) -> "BagReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+    @property
+    def message_count(self) -> int:
+        """Number of messages of all topics."""
+        return sum(topic.count for topic in self.topics.values())
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences on what is damaged, missing or contradictory; empty: nothing known."""
+        return [*self._problems, *(line for file in self._files for line in file.problems)]
+
+    def messages(
+        self,
+        topics: Collection[str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        raw: bool = False,
+    ) -> Iterator[BagMessage]:
+        """Yield the messages in the order of time.
+
+        Args:
+            topics: Names of the topics to read; None: all.
+            start: Earliest time, nanoseconds.
+            stop: Time before which to end, nanoseconds.
+            raw: Give the serialized bytes instead of decoded messages.
+
+        Raises:
+            BagError: If a topic is not in the recording, a message cannot be decoded, or a pass
+                without start and stop gives none of the messages there should be.
+        """
+        names = None if topics is None else frozenset(topics)
+        wanted = frozenset(self.topics) if names is None else names
+        for name in wanted:
+            if name not in self.topics:
+                raise BagError(
+                    f"topic '{name}' is not in {self.path}; it has {', '.join(self.topics)}"
+                )
+        low = -(2**63) if start is None else start
+        high = 2**63 - 1 if stop is None else stop
+        streams = [
+            zip(itertools.repeat(number), file.messages(wanted, low, high))
+            for number, file in enumerate(self._files)
+        ]
+        delivered: Counter[str] = Counter()
+        for number, stored in heapq.merge(*streams, key=lambda entry: entry[1].time_ns):
+            if not self._readable.reads(stored.topic):  # another channel of the same name
+                continue
+            delivered[stored.topic.name] += 1
+            yield self._message(number, stored, raw=raw)
+        if start is None and stop is None:
+            promised = self._compare(delivered, names)
+            if promised and not delivered:
+                raise BagError(
+                    f"none of the {promised} messages that {self.path} should hold can be read: "
+                    f"{'; '.join(self.problems)}"
+                )
+
+    def message_at(self, place: MessagePlace, *, raw: bool = False) -> BagMessage:
+        """Read one message again.
+
+        Args:
+            place: Where it lies, as `messages` gave it.
+            raw: Give the serialized bytes instead of a decoded message.
+
+        Raises:
+            BagError: If there is no message, or it cannot be decoded.
+        """
+        if not 0 <= place.file < len(self._files):
+            raise BagError(f"{self.path} has {len(self._files)} files, got file {place.file}")
+        stored = self._files[place.file].message_at(place.group, place.offset)
+        return self._message(place.file, stored, raw=raw)
+
+    def _message(self, file: int, stored: StoredMessage, *, raw: bool) -> BagMessage:
+        topic, content = stored.topic, self._decompressed(stored.data)
+        message = content if raw else self._types.decode(topic, content)
+        place = MessagePlace(file, stored.group, stored.offset)
+        return BagMessage(topic.name, topic.type, stored.time_ns, message, place)
+
+    def _add_file(self, path: Path, *, is_only: bool) -> None:
+        """Open a storage file; one of several that cannot be read is noted and left out."""
+        try:
+            reader = open_storage(path, self._stack, self._problems)
+        except BagError as error:
+            if is_only:
+                raise
+            self._problems.append(str(error))
+            return
+        self._stack.callback(reader.close)
+        self._files.append(reader)
+
+    def _readable_topics(self) -> ReadableTopics:
+        """Return what can be read; a recording without anything in CDR is refused."""
+        recorded = [topic for file in self._files for topic in file.topics]
+        found = readable_topics(recorded, self._metadata.topics if self._metadata else ())
+        if recorded and not found.topics:
+            raise BagError(
+                f"{self.path}: messages must be serialized as 'cdr', as ROS 2 does it, but all "
+                f"are something else: {', '.join(found.not_read)}"
+            )
+        return found
+
+    def _compare(self, counts: Counter[str], names: frozenset[str] | None) -> int:
+        """Note where fewer messages were found than indexes and metadata.yaml promise.
+
+        Args:
+            counts: Messages found, by topic.
+            names: Topics to compare; None: all.
+
+        Returns:
+            Number of messages promised.
+        """
+        promised = self.promised
+        if names is not None:
+            promised = Counter({name: promised[name] for name in names})
+        for name, count in sorted(promised.items()):
+            problem = f"{counts[name]} of {count} messages of {name} can be read"
+            if counts[name] < count and problem not in self._problems:
+                self._problems.append(problem)
+        return promised.total()
+
+    def _decompressed(self, data: bytes) -> bytes:
+        """Return a message's bytes, decompressed where it was compressed on its own."""
+        single = self._metadata is not None and self._metadata.message_compression
+        if not (single or data.startswith(_ZSTD_MAGIC)):
+            return data
+        try:
+            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        except zstandard.ZstdError as error:
+            raise BagError(f"a message in {self.path} cannot be decompressed: {error}") from error
+
+
+class BagWriter:
+    """Records serialized messages, in one file and a metadata.yaml, as rosbag2 does.
+
+    The recording grows in a folder beside the target, named ``<target>.partial``, and is renamed
+    when it is closed; leaving the context closes it, after an exception too. Where the process
+    is killed, the folder stays and `BagReader` reads it: at most what `flush` has not yet put on
+    disk is lost. Not to be used by two threads at once.
+
+    Attributes:
+        path: The folder the recording will have.
+        partial_path: The folder it grows in.
+        message_count: Messages written so far.
+    """
+
+    def __init__(
+        self, path: Path | str, storage: str = "mcap", *, overwrite: bool = False
+    ) -> None:
+        """Begin a recording.
+
+        Args:
+            path: Folder of the recording.
+            storage: ``mcap`` or ``sqlite3``.
+            overwrite: Replace a recording that is there already, when this one is closed.
+
+        Raises:
+            BagError: If the storage is another, or something is at `path` already.
+        """
+        if storage not in _WRITERS:
+            raise BagError(f"storage must be {' or '.join(_WRITERS)}, got '{storage}'")
+        self.path = Path(path)
+        self._overwrite = overwrite
+        self._check_target()
+        self.partial_path = new_folder(self.path)
+        self.message_count = 0
+        writer = _WRITERS[storage]
+        self._storage = writer(self.partial_path / f"{self.path.name}_0{writer.suffix}")
+        self._types = MessageTypes()
+        self._topics: dict[str, tuple[int, BagTopic]] = {}
+        self._counts: Counter[str] = Counter()
+        self._start_ns: int | None = None
+        self._end_ns = 0
+        self._flushed = time.monotonic()
+        self._closed = False
+
+    def __enter__(self) -> "BagWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_topic(
+        self,
+        name: str,
+        type_name: str,
+        qos: TopicQos | None = None,
+        *,
+        definition: str = "",
+        type_hash: str = "",
+    ) -> None:
+        """Add a topic, once, before its first message.
+
+        Args:
+            name: Topic name.
+            type_name: Such as ``sensor_msgs/msg/Image``.
+            qos: How it is offered; late subscribers of /tf_static need transient_local.
+            definition: Message definition with those it contains, in rosbag2's .msg format;
+                empty: that of the ROS distribution or of an installed package.
+            type_hash: ``RIHS01_...`` of the type; empty: as the definition.
+
+        Raises:
+            BagError: If the topic was added already.
+        """
+        if name in self._topics:
+            raise BagError(f"topic {name} was added to {self.path} already")
+        topic = BagTopic(
+            name,
+            type_name,
+            qos=qos or TopicQos(),
+            definition=definition,
+            definition_format="ros2msg" if definition else "",
+            type_hash=type_hash,
+        )
+        topic = self._types.describe(topic)
+        self._topics[name] = (self._storage.add_topic(topic), topic)
+
+    def write(self, name: str, time_ns: int, data: bytes) -> None:
+        """Write a message.
+
+        Args:
+            name: A topic that was added.
+            time_ns: When it was received, nanoseconds.
+            data: The serialized message.
+
+        Raises:
+            BagError: If the topic was not added, or the recording is closed.
+        """
+        if self._closed:
+            raise BagError(f"the recording {self.path} is closed")
+        if name not in self._topics:
+            raise BagError(f"topic {name} was not added to {self.path}")
+        self._storage.write(self._topics[name][0], time_ns, data)
+        self._counts[name] += 1
+        self.message_count += 1
+        self._start_ns = time_ns if self._start_ns is None else min(self._start_ns, time_ns)
+        self._end_ns = max(self._end_ns, time_ns)
+        if time.monotonic() - self._flushed >= _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put all that was written where it outlives this process.
+
+        Happens by itself once a second while messages come; call it where they may pause.
+        """
+        self._flushed = time.monotonic()
+        self._storage.flush()
+
+    def close(self) -> None:
+        """Finish the recording and give it its name.
+
+        Raises:
+            BagError: If something has appeared at `path` meanwhile; the recording is complete in
+                `partial_path` then.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        topics = [
+            replace(topic, count=self._counts[name]) for name, (_, topic) in self._topics.items()
+        ]
+        storage = self._storage
+        file = BagFile(storage.path.name, self._start_ns, self._end_ns, self.message_count)
+        metadata = metadata_map(storage.storage, [file], topics)
+        storage.close(metadata)
+        write_metadata(self.partial_path, metadata)
+        try:
+            self._check_target()
+        except BagError as error:
+            raise BagError(f"{error}; the new recording is in {self.partial_path}") from error
+        if self.path.exists():
+            # Never a moment without either: the old one leaves when the new one is complete.
+            replaced = new_folder(self.path, ".replaced")
+            os.replace(self.path, replaced / self.path.name)
+            os.replace(self.partial_path, self.path)
+            shutil.rmtree(replaced)
+        else:
+            os.replace(self.partial_path, self.path)
+
+    def abandon(self) -> None:
+        """Give the recording up and remove what was written: half a recording is none."""
+        self._closed = True
+        self._storage.flush()
+        shutil.rmtree(self.partial_path, ignore_errors=True)
+
+    def _check_target(self) -> None:
+        """Refuse to replace anything but a recording, and that only where it is asked for."""
+        if not self.path.exists():
+            return
+        if not self._overwrite:
+            raise BagError(f"{self.path} exists already")
+        if not is_recording_folder(self.path):
+            raise BagError(f"{self.path} is not replaced, because it is not just a recording")

@@ -1,0 +1,77 @@
+"""A car's drive down a synthetic street: where it is at every frame."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.streets.rig import BASE_HEIGHT, CENTER_Y
+from scenedino_ros.streets.scene.plan import plan_street
+from scenedino_ros.streets.scene.scene import Scene
+from scenedino_ros.streets.scene.street import make_street
+
+START_STAMP_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class StreetDrive:
+    """Everything that decides where a drive leads.
+
+    Attributes:
+        seed: Decides the street and the driver's small movements.
+        frames: Number of moments at which pictures are taken.
+        rate_hz: Frames per second.
+        speed: Metres per second along the street.
+    """
+
+    seed: int = 0
+    frames: int = 40
+    rate_hz: float = 10.0
+    speed: float = 8.0
+
+    def __post_init__(self) -> None:
+        """Refuse a drive without frames, time or way.
+
+        Raises:
+            InputError: Naming the values and their ranges.
+        """
+        if self.frames < 1:
+            raise InputError(f"a drive needs at least 1 frame, got {self.frames}")
+        if not (self.rate_hz > 0 and self.speed >= 0 and self.seed >= 0):
+            raise InputError(
+                "a drive needs a rate > 0 Hz, a speed >= 0 m/s and a seed >= 0, "
+                f"got {self.rate_hz:g}, {self.speed:g} and {self.seed}"
+            )
+
+    @property
+    def scene(self) -> Scene:
+        """The street, as long as the drive."""
+        return _street(self.seed, self.frames * self.speed / self.rate_hz)
+
+    def stamp_ns(self, frame: int) -> int:
+        """Return the time of a frame, nanoseconds."""
+        return START_STAMP_NS + round(frame * 1e9 / self.rate_hz)
+
+    def T_world_base(self, frame: int) -> np.ndarray:
+        """Return the (4, 4) pose of base_link at a frame: down the lane, weaving a little.
+
+        The world's x runs along the street, z = 0 is the road.
+        """
+        x = frame * self.speed / self.rate_hz
+        phase = 0.7 * self.seed
+        y = plan_street(self.seed).lane_y - CENTER_Y + 0.12 * np.sin(x / 9.0 + phase)
+        yaw = np.arctan(0.12 / 9.0 * np.cos(x / 9.0 + phase))
+        nod = np.radians(0.15) * np.sin(1.7 * x + phase)
+        cos, sin = np.cos(yaw), np.sin(yaw)
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        dip = np.array([[np.cos(nod), 0, np.sin(nod)], [0, 1, 0], [-np.sin(nod), 0, np.cos(nod)]])
+        T = np.eye(4)
+        T[:3, :3] = turn @ dip
+        T[:3, 3] = (x, y, BASE_HEIGHT)
+        return T
+
+
+@functools.lru_cache(maxsize=2)
+def _street(seed: int, length: float) -> Scene:
+    return make_street(seed, length)

@@ -1,0 +1,1 @@
+"""What stands in a street: solids and leaves with classes and materials."""

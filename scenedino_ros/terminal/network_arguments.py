@@ -1,0 +1,67 @@
+"""Arguments that say which network runs, and on what: the same for every command."""
+
+import argparse
+from dataclasses import fields
+
+from scenedino_ros.core.config import ModelSettings
+from scenedino_ros.terminal.values import image_size
+
+
+def choices(settings: type, name: str) -> tuple[str, ...]:
+    """Return the values that a setting may have."""
+    (found,) = (item for item in fields(settings) if item.name == name)
+    allowed: tuple[str, ...] = found.metadata["choices"]
+    return allowed
+
+
+def add_checkpoint(group: argparse._ActionsContainer) -> None:
+    """Declare which weights are used."""
+    group.add_argument(
+        "--checkpoint",
+        default="",
+        metavar="NAME|PATH",
+        help=".safetensors file or published name (default: the model of the package)",
+    )
+
+
+def add_image_size(group: argparse._ActionsContainer) -> None:
+    """Declare for which pictures the network is built."""
+    group.add_argument(
+        "--image-size",
+        type=image_size,
+        metavar="HEIGHTxWIDTH",
+        help="of the network's picture, a whole patch grid (default: the checkpoint's)",
+    )
+
+
+def add_runtime(group: argparse._ActionsContainer, precision: str = "float32") -> None:
+    """Declare head, device, arithmetic and engine, as the node's parameters name them.
+
+    Args:
+        group: Where.
+        precision: The default. For the node speed decides; figures that others are to reproduce
+            are float32.
+    """
+    group.add_argument(
+        "--mode",
+        choices=choices(ModelSettings, "mode"),
+        default=ModelSettings.mode,
+        help="which head names the classes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--device", choices=choices(ModelSettings, "device"), default=ModelSettings.device
+    )
+    group.add_argument(
+        "--precision",
+        choices=choices(ModelSettings, "precision"),
+        default=precision,
+        help="of all but positions, densities and scores; auto: the faster one, measured at the "
+        "start (default: %(default)s)",
+    )
+    group.add_argument(
+        "--engine",
+        choices=choices(ModelSettings, "engine"),
+        default=ModelSettings.engine,
+        help="what runs the network; auto: the faster of torch and onnx, measured at the start "
+        "(default: %(default)s)",
+    )

@@ -1,0 +1,1 @@
+"""Pictures, meshes, plots and files that other viewers read."""

@@ -1,0 +1,61 @@
+"""Voxel files as Open3D meshes, and the window that shows them."""
+
+from pathlib import Path
+
+import numpy as np
+import open3d
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.viewing.cubes import exposed_faces
+from scenedino_ros.viewing.voxel_files import read_npz
+
+_SIZE = (1280, 800)  # width and height of the window, pixels
+
+
+def mesh_of_file(path: Path) -> open3d.geometry.TriangleMesh:
+    """Return the coloured surface of the voxels in a file.
+
+    Args:
+        path: ``.npz`` or ``.ply`` as 'scenedino predict' writes them.
+
+    Raises:
+        InputError: If the file cannot be read or holds no voxels.
+    """
+    if path.suffix == ".npz":
+        mesh = _mesh_of_npz(path)
+    else:
+        with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
+            mesh = open3d.io.read_triangle_mesh(str(path))
+    if not mesh.has_triangles():
+        raise InputError(f"{path} holds no voxels")
+    mesh.compute_triangle_normals()
+    return mesh
+
+
+def show_mesh(mesh: open3d.geometry.TriangleMesh, *, title: str) -> bool:
+    """Show a mesh until its window is closed, and return whether a window could be opened."""
+    window = open3d.visualization.Visualizer()
+    if not window.create_window(title, *_SIZE):
+        return False
+    window.add_geometry(mesh)
+    window.get_render_option().mesh_show_back_face = True
+    window.run()
+    window.destroy_window()
+    return True
+
+
+def _mesh_of_npz(path: Path) -> open3d.geometry.TriangleMesh:
+    voxels = read_npz(path)
+    with np.load(path, allow_pickle=False) as data:
+        colors = np.zeros((256, 3))
+        colors[: len(data["class_colors"])] = data["class_colors"] / 255.0
+    faces = exposed_faces(voxels)
+    corners = faces.corners.reshape(-1, 3).astype(np.float64)
+    first = 4 * np.arange(len(faces))[:, None, None]
+    triangles = (first + np.array([[0, 1, 2], [0, 2, 3]])).reshape(-1, 3)
+    mesh = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(corners), open3d.utility.Vector3iVector(triangles)
+    )
+    shades = np.repeat(colors[voxels.label[faces.owner]], 4, axis=0)
+    mesh.vertex_colors = open3d.utility.Vector3dVector(shades)
+    return mesh

@@ -1,0 +1,242 @@
+"""Times variants of a stage-1 step in turns on the same items, and asks processes for memory."""
+
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.memory import peak_resident_memory, resident_memory
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.device import choose_device, device_memory
+from scenedino_ros.recordings.frame_store import StoredCamera
+from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from train.field.batch import FieldBatch
+from train.field.data import FieldData
+from train.field.feature_cache import encoder_key
+from train.field.model import FieldTraining, load_encoder, target_encoder
+from train.field.plain_step import PlainTraining
+from train.field.settings import FieldSettings
+from train.runs.settings import read_settings, write_settings
+
+PLAIN, FAST, FAST_BFLOAT16 = "plain float32", "fast float32", "fast bfloat16"
+_PUBLISHED_FRAMES, _NEARBY_FRAMES = 48, 8  # of the made-up drive
+_SMALL = 1e-6  # below it, losses are compared absolutely
+
+
+def variants(settings: FieldSettings) -> tuple[str, ...]:
+    """Return what is timed for a run: its own precision, and float32."""
+    mixed = settings.run.precision == "bf16-mixed"
+    return (PLAIN, FAST, FAST_BFLOAT16) if mixed else (PLAIN, FAST)
+
+
+def build(settings: FieldSettings, variant: str) -> FieldTraining:
+    """Return the training module of a variant; the same weights for each."""
+    precision = "bf16-mixed" if variant == FAST_BFLOAT16 else "float32"
+    settings = replace(settings, run=replace(settings.run, precision=precision))
+    torch.manual_seed(settings.run.seed)
+    training = (PlainTraining if variant == PLAIN else FieldTraining)(settings, None)
+    load_encoder(training, settings)
+    if settings.encoder.trainable or variant == PLAIN:
+        torch.manual_seed(settings.run.seed)
+        training.target = target_encoder(settings)
+        if not settings.encoder.trainable:  # its own features are the targets
+            training.target.encoders[0].load_state_dict(training.network.encoder.state_dict())
+    return training.to(choose_device(settings.run.device))
+
+
+def resolve(settings: FieldSettings, folder: Path) -> FieldSettings:
+    """Return settings of which nothing is left open: a made-up drive if none is named, a cache.
+
+    Images are at their finest and not mirrored: of others, cached targets are only nearly what
+    the backbone would say itself, or it cannot take them at all.
+    """
+    if not settings.data.stores:
+        write_noise_drive(folder / "noise", settings)
+        data = replace(settings.data, stores=(str(folder / "noise"),), shares=(), every=(1,))
+        settings = replace(settings, data=data)
+    cache = settings.encoder.cache or str(folder / "cache")
+    encoder = replace(settings.encoder, cache=cache)
+    rays = replace(settings.rays, levels=(1,), level_shares=(1.0,) * len(settings.rays.phases))
+    return replace(settings, encoder=encoder, rays=rays, mirror=False)
+
+
+def open_data(settings: FieldSettings, training: FieldTraining) -> FieldData:
+    """Open the drives of resolved settings; a frozen encoder's features are cached as in a run."""
+    if settings.encoder.trainable:
+        return FieldData(settings, settings.data.stores, None)
+    encoder, model = training.network.encoder, settings.model
+    key = encoder_key(model.backbone, model.image_size, encoder.state_dict())
+    data = FieldData(settings, settings.data.stores, (Path(settings.encoder.cache), key))
+    device = encoder.mean.device
+    with torch.no_grad():
+        for _ in data.fill_caches(lambda images: encoder(images.to(device))):
+            pass
+    return data
+
+
+def load(data: FieldData, settings: FieldSettings, number: int) -> FieldBatch:
+    """Return the items of a step late in the run."""
+    step = settings.run.steps - 1 - number
+    places = range(settings.run.batch_size)
+    return FieldBatch([data.item(step, place) for place in places], data.phase(step))
+
+
+def run_step(training: FieldTraining, batch: FieldBatch) -> dict[str, float]:
+    """Run one forward and backward pass; return wall and processor seconds, and the losses."""
+    device = training.network.encoder.mean.device
+    batch = batch.to(device)
+    training.zero_grad(set_to_none=True)
+    _synchronise(device)
+    wall, processor = time.perf_counter(), time.process_time()
+    losses = training(batch)
+    losses["total"].backward()
+    _synchronise(device)
+    times = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
+    return {**times, **{name: float(value.detach()) for name, value in losses.items()}}
+
+
+def measure(settings: FieldSettings, repeats: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Time the variants of a step in turns.
+
+    Args:
+        settings: The run whose step is timed.
+        repeats: Steps, after one that is not counted.
+        tell: Told in words what is going on.
+
+    Returns:
+        Plain values: machine and run; per variant the p50 and p95 of a step in milliseconds, the
+        p50 of processor time, peak memory of a process that does one step in MiB and the step's
+        part of it, and, but for the plain one, the largest relative difference of each loss; p50
+        and p95 of loading a step's items.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = resolve(settings, Path(folder))
+        names = variants(settings)
+        tell("building the networks")
+        trained = {name: build(settings, name) for name in names}
+        tell("opening the drives")
+        data = open_data(settings, trained[PLAIN])
+        steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        loading = []
+        for number in range(repeats + 1):
+            start = time.perf_counter()
+            batch = load(data, settings, number)
+            loading.append(time.perf_counter() - start)
+            for name in names:  # in turns, so that a busy moment hits all
+                tell(f"step {number} of {repeats}, {name}")
+                steps[name].append(run_step(trained[name], batch))
+        results = {name: _summary(steps[name][1:]) for name in names}
+        device = str(choose_device(settings.run.device))
+        trained.clear()
+        for name in names:
+            tell(f"memory of {name}")
+            results[name] |= _memory(settings, name, Path(folder))
+            if name != PLAIN:
+                results[name]["differences"] = _differences(steps[PLAIN], steps[name])
+    return {
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "device": device,
+            "torch": torch.__version__,
+        },
+        "backbone": settings.model.backbone,
+        "image size": list(settings.model.image_size),
+        "items per step": settings.run.batch_size,
+        "repeats": repeats,
+        "results": results,
+        "loading": _percentiles(loading[1:]),
+    }
+
+
+def _summary(steps: list[dict[str, float]]) -> dict[str, Any]:
+    processor = [1000 * step["processor"] for step in steps]
+    wall = _percentiles([step["wall"] for step in steps])
+    return {**wall, "processor p50 [ms]": statistics.median(processor)}
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    milliseconds = [1000 * value for value in seconds]
+    return {
+        "p50 [ms]": statistics.median(milliseconds),
+        "p95 [ms]": float(np.percentile(milliseconds, 95)),
+    }
+
+
+def _differences(plain: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, float]:
+    """Return the largest difference of each loss, relative to the plain one's."""
+    return {
+        name: max(
+            abs(b[name] - a[name]) / max(abs(a[name]), _SMALL)
+            for a, b in zip(plain, other, strict=True)
+        )
+        for name in plain[0]
+        if name not in ("wall", "processor")
+    }
+
+
+def _memory(settings: FieldSettings, variant: str, folder: Path) -> dict[str, float]:
+    """Return the peak memory of one step in a process of its own, where nothing else counts."""
+    config = folder / "settings.yaml"
+    write_settings(config, settings)
+    command = [sys.executable, "-m", "train.field.bench", str(config), variant]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        last = (run.stderr.strip().splitlines() or ["no output"])[-1]
+        raise SceneDinoError(f"the process that measures memory failed: {last}")
+    peak, before = (float(word) for word in run.stdout.split())
+    return {"peak memory [MiB]": peak, "memory of the step [MiB]": peak - before}
+
+
+def _measure_own_memory(config: Path, variant: str) -> None:
+    """Print the peak of memory, resident or on the GPU, and how much of it was there before."""
+    settings = read_settings(FieldSettings(), config, [])
+    device = choose_device(settings.run.device)
+    training = build(settings, variant)
+    batch = load(open_data(settings, training), settings, 0)
+    before = device_memory(device).get("allocated", resident_memory())
+    run_step(training, batch)
+    sys.stdout.write(f"{device_memory(device).get('peak', peak_resident_memory())} {before}\n")
+
+
+def write_noise_drive(path: Path, settings: FieldSettings) -> None:
+    """Write a drive of the whole rig with pictures of noise, as long as one item needs."""
+    height, width = settings.model.image_size
+    K_norm = ssc.CAMERA.K_norm
+    forward = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    left = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    right = np.array([[-1.0, 0, 0, 0], [0, 0, -1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    mounted = {"camera_00": forward, "camera_01": forward.copy()}
+    mounted |= {"camera_02": left, "camera_03": right}
+    mounted["camera_01"][1, 3] = -0.6
+    cameras = {name: StoredCamera(name, K_norm, T) for name, T in mounted.items()}
+    n_frames = _PUBLISHED_FRAMES if settings.data.views == "published" else _NEARBY_FRAMES
+    rng = np.random.default_rng(0)
+    source = {"noise": True}
+    with FrameStoreWriter(path, (height, width), cameras, n_frames, source) as writer:
+        for frame in range(n_frames):
+            T = np.eye(4)
+            T[0, 3] = 0.8 * frame
+            writer.frame(frame, frame * 100_000_000, T)
+            for name in cameras:
+                picture = rng.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+                writer.put("image", name, frame, picture.repeat(4, 0).repeat(4, 1))
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    _measure_own_memory(Path(sys.argv[1]), sys.argv[2])

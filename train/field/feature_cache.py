@@ -1,0 +1,94 @@
+"""What a frozen encoder says about the frames of a drive, computed once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scenedino_ros.network.encoder import backbone_spec, patch_grid
+from scenedino_ros.recordings.frame_store import FrameStore
+from train.field.frame_arrays import FrameArray, array_name, drive_key
+from train.field.items import View
+
+Encode = Callable[[torch.Tensor], list[torch.Tensor]]
+BATCH = 4
+_TAPS = 4
+
+
+class FeatureCache:
+    """The four taps of every frame that was asked for, as half-precision files."""
+
+    def __init__(self, folder: Path, store: FrameStore, encoder_key: str, width: int) -> None:
+        """Open or begin the cache of one drive and encoder.
+
+        Args:
+            folder: Holds the caches of all drives and encoders.
+            store: The drive.
+            encoder_key: Tells encoders apart, from `encoder_key`.
+            width: Channels C of the taps.
+        """
+        self.width = width
+        self._folder = Path(folder) / f"{encoder_key}_{drive_key(store)}"
+        self._store = store
+        self._arrays: dict[tuple[str, bool], FrameArray] = {}
+
+    def has(self, view: View, mirrored: bool = False) -> bool:
+        """Return whether the taps of a view are there."""
+        return self._array(view, mirrored).has(view.frame)
+
+    def taps(self, view: View, mirrored: bool = False) -> torch.Tensor:
+        """Return the (4, C, rows, columns) half-precision taps of a view."""
+        return torch.from_numpy(self._array(view, mirrored).read(view.frame))
+
+    def missing(self, views: Iterable[View], mirrored: bool = False) -> list[View]:
+        """Return the views whose taps are not there yet."""
+        return [view for view in views if not self.has(view, mirrored)]
+
+    def fill(self, views: list[View], mirrored: bool, encode: Encode) -> Iterable[int]:
+        """Compute the taps of views that are missing; yields how many after each batch."""
+        for start in range(0, len(views), BATCH):
+            batch = views[start : start + BATCH]
+            taps = self.taps_of(batch, mirrored, encode)
+            for view, values in zip(batch, taps, strict=True):
+                self._array(view, mirrored).write(view.frame, values)
+            yield len(batch)
+
+    def taps_of(self, views: list[View], mirrored: bool, encode: Encode) -> np.ndarray:
+        """Return the (N, 4, C, rows, columns) float16 taps of views without keeping them."""
+        images = np.stack([self._store.image(v.camera, v.frame) for v in views])
+        tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        if mirrored:
+            tensor = tensor.flip(-1)
+        return torch.stack(encode(tensor), dim=1).half().cpu().numpy()
+
+    def _array(self, view: View, mirrored: bool) -> FrameArray:
+        key = (view.camera, mirrored)
+        if key not in self._arrays:
+            name = array_name(view.camera, "_mirrored" if mirrored else "")
+            self._arrays[key] = FrameArray(self._folder, name, len(self._store))
+        return self._arrays[key]
+
+
+def cache_bytes(backbone: str, image_size: tuple[int, int], n_images: int) -> int:
+    """Return how many bytes the taps of some images take.
+
+    Args:
+        backbone: The encoder's.
+        image_size: (height, width) of the images, pixels.
+        n_images: Number of images, mirrored ones counted on their own.
+    """
+    rows, columns = patch_grid(backbone, image_size)
+    per_image = _TAPS * backbone_spec(backbone).width * rows * columns
+    return per_image * np.dtype(np.float16).itemsize * n_images
+
+
+def encoder_key(backbone: str, image_size: tuple[int, int], state: dict[str, torch.Tensor]) -> str:
+    """Return a name that differs for encoders that give different features."""
+    digest = hashlib.sha256(json.dumps([backbone, list(image_size)]).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return f"{backbone}_{digest.hexdigest()[:16]}"

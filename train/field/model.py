@@ -1,0 +1,362 @@
+"""What stage 1 trains: the network up to its full features, and what only training needs."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
+from scenedino_ros.checkpoints.hub import locate_backbone
+from scenedino_ros.checkpoints.pretrained import RANDOM, TargetEncoder, load_backbone
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.network.encoder import patch_grid
+from scenedino_ros.network.field import sample_map
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.render import sample_distances
+from train.field.batch import FieldBatch, GroupTensors, ItemTensors
+from train.field.downsampler import PatchSalience
+from train.field.fast_step import render_patches_fast, training_map
+from train.field.losses import (
+    depth_roughness,
+    feature_loss,
+    feature_roughness,
+    filling_behind,
+    hint_error,
+    mean_photometric_loss,
+    photometric_loss,
+)
+from train.field.rays import (
+    RayPatches,
+    patch_colors,
+    patch_rays,
+    sample_distances_log,
+    shift_image,
+)
+from train.field.settings import FieldSettings
+from train.field.step import EncoderView, RenderedPatches, SourceViews
+
+_PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
+_PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
+_SPACING = {"inverse": sample_distances, "logarithmic": sample_distances_log}
+
+
+@dataclass(frozen=True)
+class PatchBatch:
+    """Rendered patches of a batch with what the loss views show.
+
+    Attributes:
+        rendered: P patches.
+        colors: (P, p, p, 3) colours.
+        target: (P, C) target features of the patches, unit vectors; NaN where unknown.
+        token: (P, 2) row and column of each target token; meaningless unless aligned.
+        hint_error: (P,) from `losses.hint_error`; 0 without hints.
+        behind: (P,) from `filling_behind`; 0 without hints.
+    """
+
+    rendered: RenderedPatches
+    colors: torch.Tensor
+    target: torch.Tensor
+    token: torch.Tensor
+    hint_error: torch.Tensor
+    behind: torch.Tensor
+
+
+class FieldTraining(nn.Module):
+    """Items in, losses out.
+
+    Attributes:
+        network: The network without a semantic head.
+    """
+
+    def __init__(self, settings: FieldSettings, target: nn.Module | None) -> None:
+        """Build with random weights; the encoder's are loaded by the caller.
+
+        Args:
+            settings: Model, losses and rays.
+            target: Frozen backbone from (B, 3, H, W) images in [-1, 1] to unit tokens; None where
+                the items bring cached ones.
+        """
+        super().__init__()
+        self.settings = settings
+        self.network = SceneDino(replace(settings.model, n_classes=0, n_clusters=0))
+        self.network.encoder.requires_grad_(settings.encoder.trainable)
+        with torch.no_grad():
+            self.network.field.lin_out.bias[0] = settings.optimiser.density_bias
+        self.target = target
+        width = self.network.expansion.linear_out.out_features
+        if settings.losses.downsampler == "salience":
+            self.downsampler = PatchSalience(width, settings.rays.patch)
+        if settings.losses.artifacts:
+            grid = patch_grid(settings.target_backbone, settings.model.image_size)
+            self.artifact = nn.Parameter(0.001 * torch.randn(width, *grid))
+
+    def forward(self, batch: FieldBatch) -> dict[str, torch.Tensor]:
+        """Return the scalar losses of a batch; ``total`` is minimised.
+
+        Only encoder, decoder and point MLP compute in the run's precision; autocast around a
+        projection would move points by pixels.
+        """
+        with torch.autocast(batch.items[0].image.device.type, enabled=False):
+            return self.losses(self.render(batch.items), batch.phase)
+
+    def render(self, items: list[ItemTensors]) -> PatchBatch:
+        """Encode the items and render their patches."""
+        maps = self.maps(items)
+        parts = [
+            self._render_group(feature_map[None], item, group)
+            for feature_map, item in zip(maps, items, strict=True)
+            for group in item.groups
+        ]
+        return PatchBatch(
+            rendered=concatenate([part.rendered for part in parts]),
+            colors=torch.cat([part.colors for part in parts]),
+            target=torch.cat([part.target for part in parts]),
+            token=torch.cat([part.token for part in parts]),
+            hint_error=torch.cat([part.hint_error for part in parts]),
+            behind=torch.cat([part.behind for part in parts]),
+        )
+
+    def maps(self, items: list[ItemTensors]) -> torch.Tensor:
+        """Return the (B, C, h, w) maps of the items that `render_rays` reads."""
+        flipped = torch.stack([item.flipped for item in items])[:, None, None, None]
+        with torch.autocast(
+            items[0].image.device.type,
+            torch.bfloat16,
+            enabled=self.settings.run.precision == "bf16-mixed",
+        ):
+            return training_map(self.network, self._taps(items, flipped))
+
+    def plain_map(self, item: ItemTensors) -> torch.Tensor:
+        """Return the (1, D, H', W') map of an item as `SceneDino.query` reads it, in float32."""
+        flipped = item.flipped.view(1, 1, 1, 1)
+        maps: torch.Tensor = self.network.decoder(self._taps([item], flipped))
+        return torch.where(flipped, maps.flip(-1), maps)
+
+    def _taps(self, items: list[ItemTensors], flipped: torch.Tensor) -> list[torch.Tensor]:
+        """Return the four scaled taps of what the encoder sees, cached or computed."""
+        if items[0].taps.numel():
+            taps = list(torch.stack([item.taps.float() for item in items]).unbind(1))
+        else:
+            images = torch.stack([item.image for item in items])
+            taps = self.network.encoder(torch.where(flipped, images.flip(-1), images))
+        scales = self.settings.encoder.tap_scales
+        return [
+            (tap * scale).contiguous(memory_format=torch.channels_last)
+            for tap, scale in zip(taps, scales, strict=True)
+        ]
+
+    def _render_group(
+        self, feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors
+    ) -> PatchBatch:
+        loss, patch = group.loss, self.settings.rays.patch
+        shift = (int(item.shift[0]), int(item.shift[1]))
+        aligned = self.settings.rays.aligned
+        height, width = loss.images.shape[-2:]
+        rays = patch_rays(
+            group.draws,
+            loss.K_norm,
+            loss.T_item_cam,
+            (height, width),
+            patch,
+            shift,
+            aligned=aligned,
+        )
+        rendered = self.render_rays(feature_map, item, group, rays)
+        tokens = self.tokens(group, shift)
+        if aligned:
+            rows, columns = rays.token.unbind(-1)
+            target = tokens[rays.view, :, rows, columns]
+        else:
+            target = _patch_mean(tokens, rays)
+        colors = patch_colors(loss.images, rays)
+        against_hints = self._against_hints(rendered, group, rays)
+        return PatchBatch(rendered, colors, target, rays.token, *against_hints)
+
+    def _against_hints(
+        self, rendered: RenderedPatches, group: GroupTensors, rays: RayPatches
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (P,) errors against the hints of a group, and what is filled behind them."""
+        if not group.hints.numel():
+            nothing = rendered.distance.new_zeros(len(rendered.distance))
+            return nothing, nothing
+        hint = patch_colors(group.hints.unsqueeze(1), rays).squeeze(-1)
+        distances = self.distances(group.jitter)
+        return (
+            hint_error(rendered.weights, distances, hint),
+            filling_behind(rendered.filled, distances, hint),
+        )
+
+    def render_rays(
+        self, feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors, rays: RayPatches
+    ) -> RenderedPatches:
+        """Render patches of a group, given its item's (1, C, h, w) map."""
+        views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
+        distances = self.distances(group.jitter)
+        return render_patches_fast(self.network, *views, rays, distances, item.flipped)
+
+    def distances(self, jitter: torch.Tensor) -> torch.Tensor:
+        """Return the (..., K) distances, metres, of samples at places in their intervals."""
+        spacing = _SPACING[self.settings.rays.spacing]
+        return spacing(*self.network.code.depth_range, jitter.shape[-1], jitter)
+
+    def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
+        """Return the (L, C, rows, columns) target tokens of a group's loss views."""
+        if group.targets.numel():
+            return group.targets
+        return self.computed_tokens(group.loss.images, shift)
+
+    def computed_tokens(self, images: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
+        """Run the target backbone on (L, 3, H, W) images in [0, 1] under a grid shift."""
+        if self.target is None:
+            raise RuntimeError("items without cached targets need a target backbone")
+        with torch.no_grad():
+            tokens: torch.Tensor = self.target(2 * shift_image(images, shift) - 1)
+        return tokens
+
+    def losses(self, batch: PatchBatch, phase: int) -> dict[str, torch.Tensor]:
+        """Compare rendered patches with what was seen, in float32."""
+        weights, rendered = self.settings.losses, batch.rendered
+        feature_weight = weights.feature[phase % len(weights.feature)]
+        photometric = _PHOTOMETRIC[weights.photometric]
+        terms = {"photometric": photometric(rendered.colors, batch.colors, rendered.unseen)}
+        total = terms["photometric"]
+        full = self.network.expansion(rendered.feature).float()
+        terms["feature"] = feature_loss(self._prediction(full, batch.token), batch.target)
+        total = total + feature_weight * terms["feature"]
+        if weights.hint:
+            terms["hint"] = batch.hint_error.mean()
+            total = total + weights.hint * terms["hint"]
+        if weights.behind:
+            terms["behind"] = batch.behind.mean()
+            total = total + weights.behind * terms["behind"]
+        if weights.depth_roughness:
+            terms["depth_roughness"] = depth_roughness(rendered.distance, batch.colors)
+            total = total + weights.depth_roughness * terms["depth_roughness"]
+        if weights.feature_roughness:
+            terms["feature_roughness"] = feature_roughness(full, batch.colors)
+            total = total + weights.feature_roughness * terms["feature_roughness"]
+        filled_weight = weights.filled[phase % len(weights.filled)]
+        if filled_weight:
+            terms["filled"] = rendered.filled.mean()
+            total = total + filled_weight * terms["filled"]
+        return {"total": total, **terms}
+
+    def _prediction(self, full: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+        """Return the (P, C) features predicted for the patches' tokens."""
+        if self.settings.losses.downsampler == "mean":
+            return full.mean(dim=(1, 2))
+        predicted: torch.Tensor = self.downsampler(full)
+        if self.settings.losses.artifacts:
+            rows, columns = token.unbind(-1)
+            predicted = predicted + self.artifact[:, rows, columns].T
+        return predicted
+
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Take over a trained decoder, point network and expansion; the encoder stays as it is.
+
+        Args:
+            checkpoint: Its network must be that of the run, but for semantic head and image size.
+
+        Raises:
+            InputError: If it is not.
+        """
+        expected = self.network.config
+        found = replace(
+            checkpoint.config, n_classes=0, n_clusters=0, image_size=expected.image_size
+        )
+        names = (item.name for item in fields(found))
+        for name, wanted, got in ((n, getattr(expected, n), getattr(found, n)) for n in names):
+            if wanted != got:
+                raise InputError(f"start must have the run's model.{name}, {wanted}, got {got}")
+        state = {
+            name: tensor.float()
+            for name, tensor in checkpoint.state.items()
+            if name.startswith(("decoder.", "field.", "expansion."))
+        }
+        for i, scale in enumerate(self.settings.encoder.tap_scales):
+            state[_PROJECTION.format(i)] /= scale
+        self.network.load_state_dict({**self.network.state_dict(), **state})
+
+    def checkpoint(self, provenance: dict[str, str]) -> Checkpoint:
+        """Return the network alone, scales of the taps multiplied into the decoder."""
+        state = {
+            name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
+        }
+        for i, scale in enumerate(self.settings.encoder.tap_scales):
+            state[_PROJECTION.format(i)] *= scale
+        return Checkpoint(self.network.config, CITYSCAPES19, state, provenance)
+
+
+def rendered_views(
+    feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors, min_depth: float
+) -> tuple[EncoderView, SourceViews]:
+    """Return the views of a group in the frame of the item's encoded camera."""
+    T_cam_item = torch.linalg.inv(group.sources.T_item_cam)
+    identity = torch.eye(4, device=feature_map.device)
+    return (
+        EncoderView(feature_map, item.K_norm, identity, min_depth),
+        SourceViews(group.sources.images, group.sources.K_norm, T_cam_item),
+    )
+
+
+def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
+    """Join patches whose numbers of source views differ; missing sources see nothing."""
+    most = max(part.colors.shape[-2] for part in parts)
+    padded = [
+        replace(
+            part,
+            colors=functional.pad(part.colors, (0, 0, 0, most - part.colors.shape[-2])),
+            unseen=functional.pad(part.unseen, (0, most - part.unseen.shape[-1]), value=1.0),
+        )
+        for part in parts
+    ]
+    names = [item.name for item in fields(RenderedPatches)]
+    return RenderedPatches(*(torch.cat([getattr(p, name) for p in padded]) for name in names))
+
+
+def _patch_mean(tokens: torch.Tensor, rays: RayPatches) -> torch.Tensor:
+    """Return the (P, C) mean over each patch of tokens looked up at its pixels, unit vectors."""
+    means = sample_map(tokens[rays.view], rays.uv_norm.flatten(1, 2)).mean(dim=1)
+    return functional.normalize(means, dim=-1)
+
+
+def load_encoder(training: FieldTraining, settings: FieldSettings) -> None:
+    """Fill the encoder with the weights that a run starts from."""
+    load_backbone(training.network.encoder, locate_backbone(settings.encoder.weights))
+
+
+def target_encoder(settings: FieldSettings, *, stored: bool = False) -> TargetEncoder:
+    """Return the frozen backbone of a run's targets, in the run's precision.
+
+    Args:
+        settings: The run.
+        stored: Its weights will come from the run's state.
+    """
+    precision = torch.bfloat16 if settings.run.precision == "bf16-mixed" else torch.float32
+    names = settings.encoder.target_weights or (settings.encoder.weights,)
+    sources = [RANDOM if stored else locate_backbone(name) for name in names]
+    return TargetEncoder(settings.target_backbone, settings.model.image_size, sources, precision)
+
+
+def learning_groups(training: FieldTraining) -> list[dict[str, object]]:
+    """Return parameter groups with their learning rates, the encoder's apart."""
+    settings = training.settings
+    encoder = [p for p in training.network.encoder.parameters() if p.requires_grad]
+    known = {id(p) for p in training.network.encoder.parameters()}
+    others = [p for p in training.parameters() if id(p) not in known and p.requires_grad]
+    groups: list[dict[str, object]] = [{"params": others, "lr": settings.optimiser.learning_rate}]
+    if encoder:
+        groups.append({"params": encoder, "lr": settings.encoder.learning_rate})
+    return groups
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the learning rates of the groups of `learning_groups`, by name."""
+    names = ("learning_rate", "learning_rate_encoder")
+    # A frozen encoder has no group, so there may be fewer groups than names.
+    return {
+        name: float(group["lr"])
+        for name, group in zip(names, optimizer.param_groups, strict=False)
+    }

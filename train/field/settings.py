@@ -1,0 +1,255 @@
+"""Everything that decides a run of stage 1. The defaults are the published configuration."""
+
+from dataclasses import dataclass, field
+
+from scenedino_ros.core.config import ModelConfig, setting
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.network.encoder import backbone_spec, patch_grid
+from train.runs.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which drives are learned from."""
+
+    stores: tuple[str, ...] = setting((), "Frame stores to learn from; patterns with * are fine")
+    shares: tuple[float, ...] = setting(
+        (), "Share of the items that comes from each entry of stores; empty: by their frames"
+    )
+    validation: tuple[str, ...] = setting((), "Frame stores that are looked at only")
+    validation_items: int = setting(
+        128, "Items a validation looks at; the same number for every process", low=1, live=True
+    )
+    encoder_cameras: tuple[str, ...] = setting(
+        (),
+        "Cameras whose images are encoded, where a drive has them; empty: those that look within "
+        "45 degrees of where the drive goes, or all where none does",
+    )
+    every: tuple[int, ...] = setting(
+        (1,), "Encode every n-th frame: one number for all, or one for each entry of stores", low=1
+    )
+    views: str = setting(
+        "published",
+        "Views of an item: the eight of a KITTI-360 item, or whatever is nearby, for any rig",
+        choices=("published", "nearby"),
+    )
+    loss_views: int = setting(4, "Rendered views of a nearby item", low=1)
+    sources: int = setting(3, "Most views that explain one rendered view, of a nearby item", low=1)
+    ahead: float = setting(
+        9.0,
+        "How far ahead of the encoded view a nearby item's views in its direction may be; from "
+        "there one sees what is far from the encoded view, or hidden",
+        unit="m",
+        low=0.0,
+    )
+    hints: str = setting("", "Folder of depth hints; empty: in the run's folder", live=True)
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """The image encoder, and the frozen backbone that gives the targets."""
+
+    weights: str = setting(
+        "timm",
+        "Weights the encoder starts from: timm, fit3d, a file (a checkpoint of this package, or "
+        "weights alone), default or a published name for that checkpoint's, or random",
+    )
+    trainable: bool = setting(
+        True, "Whether the encoder learns; if not, its output is computed once and cached"
+    )
+    learning_rate: float = setting(1e-5, "Learning rate of the encoder", low=0.0)
+    target: str = setting("", "Backbone of the targets; empty: the encoder's")
+    target_weights: tuple[str, ...] = setting(
+        (), "Weights of the targets' backbone; several stand side by side; empty: as the encoder"
+    )
+    tap_scales: tuple[float, float, float, float] = setting(
+        (1.0, 1.0, 1.0, 1.0),
+        "Factors on the taps before the decoder; saved models have them in its weights",
+    )
+    cache: str = setting("", "Folder of cached features; empty: in the run's folder", live=True)
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """Which rays are rendered."""
+
+    patches: int = setting(32, "Patches per item", low=1)
+    patch: int = setting(8, "Edge of a patch", unit="px", low=2)
+    samples: tuple[int, ...] = setting(
+        (32,), "Samples per ray: one number, or one for each phase", low=2
+    )
+    spacing: str = setting(
+        "inverse",
+        "Samples are equally spaced in inverse distance, or in its logarithm: finer beyond 10 m",
+        choices=("inverse", "logarithmic"),
+    )
+    min_depth: float = setting(
+        1e-3,
+        "Points nearer to the encoded camera's plane, or behind it, count as this far ahead; the "
+        "depth code of the published 1 mm is in the thousands and makes gradients explode",
+        unit="m",
+        low=1e-3,
+    )
+    aligned: bool = setting(
+        True, "Patches lie on the grid of target tokens, shifted with them; else anywhere"
+    )
+    levels: tuple[int, ...] = setting((1,), "Factors of the image pyramid patches come from")
+    phases: tuple[float, ...] = setting((1.0,), "Ends of the run's phases, as fractions of it")
+    level_shares: tuple[float, ...] = setting(
+        (1.0,), "Share of each level, for one phase after the other"
+    )
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the losses, and how they are taken."""
+
+    photometric: str = setting(
+        "minimum",
+        "Colour error against the best source view, or the mean over those that hold a pixel",
+        choices=("minimum", "mean"),
+    )
+    feature: tuple[float, ...] = setting(
+        (0.2,), "Weight of the feature cosine: one number, or one for each phase", low=0.0
+    )
+    hint: float = setting(
+        0.0,
+        "Weight of the distance from depth hints, which a drive's own images are matched for",
+        low=0.0,
+    )
+    behind: float = setting(
+        0.0,
+        "Weight of how filled space is from 4 m behind the surfaces of depth hints on; where "
+        "another view sees a surface, that view's losses stand against it",
+        low=0.0,
+    )
+    depth_roughness: float = setting(0.001, "Weight of rough inverse distance", low=0.0)
+    feature_roughness: float = setting(0.25, "Weight of rough features", low=0.0)
+    filled: tuple[float, ...] = setting(
+        (0.0,),
+        "Weight of how filled space is, one number or one for each phase; what no view shows is "
+        "then left empty",
+        low=0.0,
+    )
+    downsampler: str = setting(
+        "salience", "How a patch becomes a token", choices=("salience", "mean")
+    )
+    artifacts: bool = setting(True, "Learn the artefacts of the backbone apart from the field")
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """How weights are updated."""
+
+    learning_rate: float = setting(1e-4, "Of everything but the encoder", low=0.0)
+    warmup: int = setting(0, "Steps over which the rate rises", low=0)
+    drops: tuple[float, ...] = setting(
+        (50_000, 100_000, 150_000), "Steps at which the rate falls; below 1: fractions of the run"
+    )
+    factor: float = setting(0.1, "What the rate is multiplied with at a drop", low=0.0, high=1.0)
+    clip: float = setting(0.0, "Largest norm of the gradient; 0: any", low=0.0)
+    density_bias: float = setting(0.0, "Where the density's bias starts")
+
+
+@dataclass(frozen=True)
+class FieldSettings:
+    """A run of stage 1."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataSettings = field(default_factory=DataSettings)
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    rays: RaySettings = field(default_factory=RaySettings)
+    losses: LossSettings = field(default_factory=LossSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    start: str = setting(
+        "",
+        "Checkpoint whose decoder and point network the run starts from, a file or a name such as "
+        "default; empty: random weights",
+    )
+    flip: bool = setting(True, "Mirror what the encoder sees, and its map back, half of the time")
+    mirror: bool = setting(False, "Mirror whole items, poses included, half of the time")
+    validate_every: int = setting(5000, "Steps between validations", low=1, live=True)
+    best: str = setting(
+        "feature",
+        "Loss that chooses the best validation",
+        choices=("feature", "photometric", "total"),
+        live=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            InputError: Naming the settings, what was expected and what came.
+        """
+        rays = self.rays
+        patch_grid(self.target_backbone, self.model.image_size)
+        token = backbone_spec(self.target_backbone).external_patch
+        if rays.aligned and rays.patch != token:
+            raise InputError(
+                f"rays.patch must be the edge of a target token, {token} px for "
+                f"{self.target_backbone}, got {rays.patch}"
+            )
+        if rays.aligned and rays.levels != (1,):
+            raise InputError(f"aligned rays need rays.levels [1], got {list(rays.levels)}")
+        if not rays.aligned and (self.losses.downsampler != "mean" or self.losses.artifacts):
+            raise InputError(
+                "rays that are not aligned need losses.downsampler mean and losses.artifacts "
+                f"false, got {self.losses.downsampler} and {self.losses.artifacts}"
+            )
+        expected = len(rays.levels) * len(rays.phases)
+        if len(rays.level_shares) != expected:
+            raise InputError(
+                f"rays.level_shares must have {expected} numbers, one for each of "
+                f"{len(rays.levels)} levels in {len(rays.phases)} phases, "
+                f"got {len(rays.level_shares)}"
+            )
+        phased = {
+            "rays.samples": rays.samples,
+            "losses.feature": self.losses.feature,
+            "losses.filled": self.losses.filled,
+        }
+        for name, values in phased.items():
+            if len(values) not in (1, len(rays.phases)):
+                raise InputError(
+                    f"{name} must have one number, or one for each of {len(rays.phases)} phases, "
+                    f"got {len(values)}"
+                )
+        data = self.data
+        if data.shares and len(data.shares) != len(data.stores):
+            raise InputError(
+                f"data.shares must have one number for each of {len(data.stores)} entries of "
+                f"data.stores, got {len(data.shares)}"
+            )
+        if len(data.every) not in (1, len(data.stores)):
+            raise InputError(
+                f"data.every must have one number, or one for each of {len(data.stores)} entries "
+                f"of data.stores, got {len(data.every)}"
+            )
+        encoder = self.encoder
+        if not encoder.trainable and self.flip:
+            raise InputError("flip needs an encoder that is trained, got encoder.trainable false")
+        if not encoder.trainable and (encoder.target or encoder.target_weights):
+            raise InputError(
+                "encoder.target and encoder.target_weights need an encoder that is trained; a "
+                "frozen one gives the targets itself"
+            )
+
+    @property
+    def target_backbone(self) -> str:
+        """Name of the backbone that gives the targets."""
+        return self.encoder.target or self.model.backbone
+
+    def phase(self, step: int) -> int:
+        """Return the number of the phase a step belongs to."""
+        ends = [end * self.run.steps for end in self.rays.phases]
+        return next((i for i, end in enumerate(ends) if step < end), len(ends) - 1)
+
+    def rate(self, step: int) -> float:
+        """Return the factor on all learning rates at a step."""
+        rate = min(1.0, (step + 1) / self.optimiser.warmup) if self.optimiser.warmup else 1.0
+        for drop in self.optimiser.drops:
+            if step >= (drop * self.run.steps if drop < 1 else drop):
+                rate *= self.optimiser.factor
+        return rate

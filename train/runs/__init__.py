@@ -1,0 +1,1 @@
+"""Runs of training: settings, folders, states, records."""

@@ -1,0 +1,126 @@
+"""Pixels that stay the same throughout a run: clusters are found, named, scored and shown on them.
+
+The field is frozen, so they are rendered once; what changes is how their features are classified.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.frame_store import FrameStore
+from train.field.items import View
+from train.semantics.data import NO_CLASS, Views, read_image, read_intrinsics, read_label
+from train.semantics.frozen_field import FieldView, FrozenField, grid_positions
+from train.semantics.settings import SemanticsSettings
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rendered pixels of n images.
+
+    Attributes:
+        size: (rows, columns) of the pixels of each image; random ones stand in one row.
+        feature: (n, pixels, F) rendered features.
+        label: (n, pixels) int64 classes, -1 where unknown.
+        drive: (n,) numbers of the drives the images belong to.
+        picture: (n, pixels, 3) uint8 RGB.
+    """
+
+    size: tuple[int, int]
+    feature: torch.Tensor
+    label: torch.Tensor
+    drive: torch.Tensor
+    picture: torch.Tensor
+
+
+def choose_views(views: Views, number: int, generator: torch.Generator) -> Views:
+    """Return some views, drawn without repetition; all of them if there are no more."""
+    chosen = torch.randperm(len(views), generator=generator)[:number]
+    return tuple(views[i] for i in sorted(chosen.tolist()))
+
+
+def regular_panel(
+    field: FrozenField,
+    views: Views,
+    settings: SemanticsSettings,
+    device: torch.device,
+    tell: Callable[[int], None],
+) -> Panel:
+    """Render every n-th pixel of images, n being ``naming.stride``.
+
+    Args:
+        field: The frozen field.
+        views: Drives and views, at least one.
+        settings: The run.
+        device: Where the network is and the features shall be.
+        tell: Told how many images are done.
+
+    Raises:
+        InputError: If features are not finite: the network has come to nothing.
+    """
+    stride = settings.naming.stride
+    height, width = views[0][0].image_size
+    rows, columns = (torch.arange(stride // 2, edge, stride) for edge in (height, width))
+    pixel = (rows[:, None] * width + columns).flatten()
+    size = (len(rows), len(columns))
+    return _panel(field, views, [pixel] * len(views), size, settings, device, tell)
+
+
+def random_panel(
+    field: FrozenField,
+    views: Views,
+    settings: SemanticsSettings,
+    device: torch.device,
+    tell: Callable[[int], None],
+) -> Panel:
+    """Render random pixels of images, ``sample.pixels`` together; arguments as above."""
+    generator = torch.Generator().manual_seed(settings.run.seed)
+    height, width = views[0][0].image_size
+    each = max(1, settings.sample.pixels // len(views))
+    pixels = [torch.randint(height * width, (each,), generator=generator) for _ in views]
+    return _panel(field, views, pixels, (1, each), settings, device, tell)
+
+
+def _panel(
+    field: FrozenField,
+    views: Views,
+    pixels: list[torch.Tensor],
+    size: tuple[int, int],
+    settings: SemanticsSettings,
+    device: torch.device,
+    tell: Callable[[int], None],
+) -> Panel:
+    generator = torch.Generator().manual_seed(settings.run.seed)
+    drives = list(dict.fromkeys(store.path for store, _ in views))
+    features, labels, pictures = [], [], []
+    for (store, view), pixel in zip(views, pixels, strict=True):
+        image, label = read_image(store, view), read_label(store, view)
+        shown = _view(field, store, view, image, device)
+        position = grid_positions(*store.image_size)[pixel].to(device)
+        jitter = torch.rand(len(pixel), settings.crops.samples, generator=generator)
+        features.append(shown.rendered(position, jitter.to(device))[1])
+        unknown = torch.full_like(pixel, NO_CLASS)
+        labels.append(unknown if label is None else label.flatten()[pixel])
+        rgb = np.array(store.image(view.camera, view.frame)).reshape(-1, 3)
+        pictures.append(torch.from_numpy(rgb)[pixel])
+        tell(len(features))
+    feature = torch.stack(features)
+    if not feature.isfinite().all():
+        raise InputError(f"features of the field must be finite, got others in {drives[0]}")
+    return Panel(
+        size,
+        feature,
+        torch.stack(labels),
+        torch.tensor([drives.index(store.path) for store, _ in views]),
+        torch.stack(pictures),
+    )
+
+
+def _view(
+    field: FrozenField, store: FrameStore, view: View, image: torch.Tensor, device: torch.device
+) -> FieldView:
+    key = (str(store.path), view.camera, view.frame)
+    return field.view(key, image.to(device), read_intrinsics(store, view).to(device))

@@ -1,0 +1,149 @@
+"""The field of stage 1 as stage 2 looks at it: frozen, from the encoded image's own camera.
+
+Every sample of a ray through a pixel projects to that pixel, so the feature map is looked up once
+per ray, not once per sample; the rest of the work is cut as `core.folded` does.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+from torch.nn import functional
+
+from scenedino_ros.network.field import project
+from scenedino_ros.network.folded import FoldedSceneDino, bilinear_taps
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.render import composite, ray_directions, sample_distances
+
+_CHUNK_SAMPLES = 1 << 18  # points whose hidden layer is in memory at one time
+_ENCODE_MODE = "direct_kmeans"  # of no consequence: no head is folded
+
+
+class FrozenField:
+    """Encodes images, remembering the maps of the latest, and hands out their fields."""
+
+    def __init__(self, model: SceneDino, cache_mb: int) -> None:
+        """Fold a network; it must not be trained afterwards.
+
+        Args:
+            model: Network on the device it shall run on; its semantic head is not used.
+            cache_mb: Memory for maps of images that may come again, on the device, MiB.
+        """
+        self._network = FoldedSceneDino(model, _ENCODE_MODE).eval()
+        self._budget = cache_mb << 20
+        self._maps: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+
+    @torch.no_grad()
+    def view(self, key: Hashable, image: torch.Tensor, K_norm: torch.Tensor) -> "FieldView":
+        """Return the field of an image.
+
+        Args:
+            key: The same for the same image.
+            image: (3, H, W) RGB in [-1, 1].
+            K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
+        """
+        found = self._maps.pop(key, None)
+        if found is None:
+            found = self._network.hidden_map(image[None])[0]
+            if self._budget:
+                found = found.half()
+        self._remember(key, found)
+        return FieldView(self._network, found.float(), K_norm)
+
+    def _remember(self, key: Hashable, hidden_map: torch.Tensor) -> None:
+        """Put a map among the latest and drop the oldest that no longer fit."""
+        self._maps[key] = hidden_map
+        size = hidden_map.numel() * hidden_map.element_size()
+        while self._maps and len(self._maps) * size > self._budget:
+            self._maps.popitem(last=False)
+
+
+class FieldView:
+    """The field of one image, seen from its camera; all points in its optical frame, metres."""
+
+    def __init__(
+        self, network: FoldedSceneDino, hidden_map: torch.Tensor, K_norm: torch.Tensor
+    ) -> None:
+        """Hold on to an encoded image.
+
+        Args:
+            network: The folded network.
+            hidden_map: (H', W', hidden) float32 map from `FoldedSceneDino.hidden_map`.
+            K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
+        """
+        self._network, self.K_norm = network, K_norm
+        self._map_size = hidden_map.shape[:2]
+        self._rows = hidden_map.flatten(0, 1)
+
+    def rays(self, uv_norm: torch.Tensor) -> torch.Tensor:
+        """Return the (R, 3) unit directions of the rays through (R, 2) positions in [-1, 1]."""
+        return ray_directions(self.K_norm, uv_norm)
+
+    @torch.no_grad()
+    def points(self, points_cam: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) densities, 1/m, and (N, F) features of (N, 3) points."""
+        found = project(points_cam[None], self.K_norm[None])
+        uv_norm, depth = found.uv_norm[0], found.depth[0]
+        code = self._network.plain.code(uv_norm, depth)
+        taps = bilinear_taps(uv_norm, *self._map_size)
+        hidden = self._network.hidden(self._rows, *taps, code)
+        return self._network.density(hidden), self._network.feature(hidden)
+
+    def distances(self, uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
+        """Return the (R,) rendered distances along rays; arguments as for `rendered`."""
+        return self._render(uv_norm, jitter, wants_feature=False)[:, 0]
+
+    def rendered(
+        self, uv_norm: torch.Tensor, jitter: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Render rays through pixels.
+
+        Args:
+            uv_norm: (R, 2) positions in the image, in [-1, 1].
+            jitter: (R, K) position of each sample in its interval, in [0, 1).
+
+        Returns:
+            (R,) distances along the rays, metres, and (R, F) rendered features.
+        """
+        result = self._render(uv_norm, jitter, wants_feature=True)
+        return result[:, 0], result[:, 1:]
+
+    @torch.no_grad()
+    def _render(
+        self, uv_norm: torch.Tensor, jitter: torch.Tensor, *, wants_feature: bool
+    ) -> torch.Tensor:
+        def part(uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
+            return self._render_part(uv_norm, jitter, wants_feature=wants_feature)
+
+        return in_chunks(part, max(1, _CHUNK_SAMPLES // jitter.shape[-1]), uv_norm, jitter)
+
+    def _render_part(
+        self, uv_norm: torch.Tensor, jitter: torch.Tensor, *, wants_feature: bool
+    ) -> torch.Tensor:
+        network, samples = self._network, jitter.shape[-1]
+        distances = sample_distances(*network.plain.code.depth_range, samples, jitter)
+        depth = distances * self.rays(uv_norm)[:, 2:]
+        index, weight = bilinear_taps(uv_norm, *self._map_size)
+        pixel = functional.embedding_bag(index, self._rows, per_sample_weights=weight, mode="sum")
+        code = network.plain.code(uv_norm[:, None].expand(-1, samples, -1), depth)  # (R, K, n)
+        hidden = torch.relu_((code @ network.code_weight).add_(pixel[:, None]))
+        ray = composite(network.density(hidden), distances, opaque_end=True)
+        if not wants_feature:
+            return ray.distance[:, None]
+        feature = network.feature(ray.blend(hidden), ray.weights.sum(dim=-1))
+        return torch.cat([ray.distance[:, None], feature], dim=1)
+
+
+def in_chunks(
+    compute: Callable[..., torch.Tensor], size: int, *arguments: torch.Tensor
+) -> torch.Tensor:
+    """Return `compute` of long arguments, called on parts of at most `size` rows."""
+    parts = zip(*(argument.split(size) for argument in arguments), strict=True)
+    return torch.cat([compute(*part) for part in parts])
+
+
+def grid_positions(height: int, width: int) -> torch.Tensor:
+    """Return the (height * width, 2) centres of a grid's cells over an image, in [-1, 1]."""
+    y = -1 + (2 * torch.arange(height) + 1) / height
+    x = -1 + (2 * torch.arange(width) + 1) / width
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).view(-1, 2)

@@ -1,0 +1,137 @@
+"""Finds, names and scores the clusters of a semantic head in the middle of a run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.metrics import class_iou, merge_clusters
+from scenedino_ros.network.semantics import ClusterHead, SemanticHead
+from train.semantics.cluster_panel import Panel
+from train.semantics.clustering import (
+    cluster_offsets,
+    count_clusters,
+    name_clusters,
+    name_unseen,
+    spherical_kmeans,
+)
+from train.semantics.settings import NamingSettings
+
+_N_CLASSES = len(CITYSCAPES19)
+# How much each class counts when checkpoints are compared, as published.
+_WEIGHTS = np.array([4, 2, 2, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1])
+# The classifiers of a semantic head: what they read, by the names of their parts.
+_SOURCES = ("direct", "stego")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a head is worth.
+
+    Attributes:
+        scores: Scores by name, 0 to 1.
+        classes: (images, pixels) int64 classes by clusters of codes.
+    """
+
+    scores: dict[str, float]
+    classes: torch.Tensor
+
+    @property
+    def best(self) -> float:
+        """Weighted mean IoU of the code's clusters, by which the published model was chosen."""
+        return self.scores["code_clusters/weighted_miou"]
+
+
+@torch.no_grad()
+def find_clusters(
+    head: SemanticHead, sample: Panel, expansion: nn.Module, generator: torch.Generator
+) -> None:
+    """Set the centres of both cluster heads by spherical k-means on a sample of pixels."""
+    for source in _SOURCES:
+        clusters = _clusters(head, source)
+        vectors = _vectors(head, source, sample, expansion)
+        n_clusters = len(clusters.cluster_centers)
+        clusters.cluster_centers.copy_(spherical_kmeans(vectors, n_clusters, generator))
+
+
+@torch.no_grad()
+def name_and_score(
+    head: SemanticHead,
+    panel: Panel,
+    sample: Panel | None,
+    expansion: nn.Module,
+    settings: NamingSettings,
+) -> Scored:
+    """Name the clusters of a head after labels, and score clusters and probes.
+
+    Args:
+        head: Its assignments are set.
+        panel: Labelled images.
+        sample: Pixels of the drives that are learned from, where unseen clusters are named.
+        expansion: From rendered to full features.
+        settings: How clusters get their names.
+    """
+    scores: dict[str, float] = {}
+    label = panel.label.flatten().numpy()
+    classes = torch.zeros(0)
+    for source, told in zip(_SOURCES, ("direct", "code"), strict=True):
+        clusters = _clusters(head, source)
+        vectors = _vectors(head, source, panel, expansion)
+        winner = clusters(vectors).argmax(dim=-1)
+        counts = count_clusters(
+            winner.cpu().numpy(), label, len(clusters.cluster_centers), _N_CLASSES
+        )
+        names = name_clusters(counts, settings.cover)
+        if settings.unseen and sample is not None:
+            others = _vectors(head, source, sample, expansion)
+            names = name_unseen(
+                names,
+                counts,
+                _offsets(clusters, vectors, panel),
+                _offsets(clusters, others, sample),
+            )
+        clusters.pseudo_assignment.copy_(torch.from_numpy(names))
+        scores |= _scores(f"{told}_clusters", merge_clusters(counts, names))
+        probe = getattr(head, f"{source}_linear_head")(vectors).argmax(dim=-1).cpu().numpy()
+        scores |= _scores(f"{told}_probe", count_clusters(probe, label, _N_CLASSES, _N_CLASSES))
+        classes = clusters.pseudo_assignment[winner].view(panel.label.shape).cpu()
+    return Scored(scores, classes)
+
+
+@torch.no_grad()
+def full_features(panel: Panel, expansion: nn.Module) -> torch.Tensor:
+    """Return the (images * pixels, C) unit features of a panel."""
+    return torch.cat([expansion(rendered) for rendered in panel.feature])
+
+
+def _clusters(head: SemanticHead, source: str) -> ClusterHead:
+    clusters: ClusterHead = getattr(head, f"{source}_cluster_head")
+    return clusters
+
+
+def _vectors(head: SemanticHead, source: str, panel: Panel, expansion: nn.Module) -> torch.Tensor:
+    """Return the (images * pixels, D) unit vectors that a source's classifiers read."""
+    features = (expansion(rendered) for rendered in panel.feature)
+    read = head.stego_head if source == "stego" else nn.Identity()
+    return torch.cat([read(feature) for feature in features])
+
+
+def _offsets(clusters: ClusterHead, vectors: torch.Tensor, panel: Panel) -> np.ndarray:
+    drive = panel.drive.repeat_interleave(panel.label.shape[1]).to(vectors.device)
+    winner = clusters(vectors).argmax(dim=-1)
+    return cluster_offsets(vectors, winner, drive, len(clusters.cluster_centers))
+
+
+def _scores(name: str, confusion: np.ndarray) -> dict[str, float]:
+    """Return the scores of an (L, L) confusion, row = label: of every class that occurs, too."""
+    iou = class_iou(confusion)
+    present = np.flatnonzero(confusion.sum(axis=1))
+    per_class = {f"{name}/iou_{CITYSCAPES19.names[i]}": float(iou[i]) for i in present}
+    return {
+        f"{name}/accuracy": float(np.trace(confusion) / max(confusion.sum(), 1)),
+        f"{name}/miou": float(iou.mean()),
+        f"{name}/weighted_miou": float((iou * _WEIGHTS / _WEIGHTS.mean()).mean()),
+        **per_class,
+    }
