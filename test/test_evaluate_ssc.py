@@ -16,7 +16,6 @@ from scenedino_ros.checkpoints.checkpoint import build_model, save_checkpoint
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import read_result
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
@@ -25,6 +24,7 @@ from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
 from scenedino_ros.evaluation.ssc.sscbench import SscBench
 from scenedino_ros.inference.grid_view import camera_points
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 

@@ -24,7 +24,6 @@ from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, s
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.consistency.pair_data import DrivePairs, RealEstatePairs, StorePairs
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
@@ -37,6 +36,7 @@ from scenedino_ros.evaluation.segmentation.labelled_sets import (
     Kitti360Images,
 )
 from scenedino_ros.evaluation.speed import ItemTime
+from scenedino_ros.inference.network_choice import NetworkChoice
 
 SIZE = TINY.image_size
 FRAMES = (4, 7, 8, 9, 12)

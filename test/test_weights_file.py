@@ -18,7 +18,7 @@ from scenedino_ros.checkpoints.weights_file import PYTORCH, SAFETENSORS, weights
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.config import ModelSettings, NodeSettings
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.evaluation.network import NetworkChoice
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.network.folded_head import FoldedHead
 from scenedino_ros.node.processor import load_predictor

@@ -22,10 +22,10 @@ from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import count
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.network import NetworkChoice
     from scenedino_ros.evaluation.result import RunResult
     from scenedino_ros.evaluation.run_folder import Counts, RunFolder
     from scenedino_ros.evaluation.speed import Stopwatch
+    from scenedino_ros.inference.network_choice import NetworkChoice
 
 _PRINTED = 2  # tables shown in the terminal; all are in the report
 
@@ -100,7 +100,7 @@ def network_from(options: argparse.Namespace) -> "NetworkChoice":
         InputError: If the engine is to be measured by many processes, each for itself.
     """
     with telling("loading PyTorch"):
-        from scenedino_ros.evaluation.network import NetworkChoice
+        from scenedino_ros.inference.network_choice import NetworkChoice
 
     network = NetworkChoice(
         checkpoint=options.checkpoint,

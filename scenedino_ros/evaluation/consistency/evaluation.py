@@ -28,12 +28,12 @@ from scenedino_ros.evaluation.consistency.feature_sources import (
 )
 from scenedino_ros.evaluation.consistency.flow import FlowChoice, exact_flow
 from scenedino_ros.evaluation.consistency.pair_data import PairData
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.published_images import CONSISTENCY
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import color_scale, save_plot, spread, tile_rows, write_panels
+from scenedino_ros.inference.network_choice import NetworkChoice
 
 _MEAN_FRAMES = 8  # frames that the common mean is taken from
 _CENTRED = ", common mean removed"

@@ -13,11 +13,11 @@ from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.evaluation.depth.data import DepthData
 from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road, pixel_directions
 from scenedino_ros.evaluation.depth.scores import DEPTH_MEASURES, SCALINGS, depth_scores
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import color_scale, save_plot, spread, tile_rows, write_panels
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.viewing.pictures import color_depth
 

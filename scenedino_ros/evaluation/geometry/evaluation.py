@@ -16,7 +16,6 @@ from scenedino_ros.evaluation.geometry.counts import (
     range_confusions,
 )
 from scenedino_ros.evaluation.geometry.occupancy_drive import OccupancyDrive
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import Figure, RunResult, Table
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
@@ -24,6 +23,7 @@ from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import Frequency, RoadPlane, fit_road, mean_road
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.evaluation.voxel_panel import occupied_voxels, voxel_panel
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.viewing.pictures import write_png
 from scenedino_ros.viewing.plots import bar_plot

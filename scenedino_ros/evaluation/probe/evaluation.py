@@ -11,7 +11,6 @@ import torch
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.metrics import class_iou
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, ProbeSamples, probe_inputs
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
@@ -24,6 +23,7 @@ from scenedino_ros.evaluation.segmentation.scores import pixel_confusion, segmen
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import tile_rows, write_panels
 from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.viewing.pictures import color_labels
 from scenedino_ros.viewing.plots import class_figures
 

@@ -11,7 +11,6 @@ import numpy as np
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.metrics import assign_clusters, class_iou, merge_clusters
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.published_images import SEGMENTATION
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
@@ -25,6 +24,7 @@ from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData, mi
 from scenedino_ros.evaluation.segmentation.scores import pixel_confusion, segmentation_scores
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import tile_rows, write_panels
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.viewing.pictures import color_labels
 from scenedino_ros.viewing.plots import class_figures
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.network import NetworkChoice
 from scenedino_ros.evaluation.result import RunResult
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
@@ -18,6 +17,7 @@ from scenedino_ros.evaluation.ssc.counts import count_frame, semantic_counts
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
 from scenedino_ros.evaluation.ssc.report import ssc_result
 from scenedino_ros.evaluation.ssc.sscbench import SscBench
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 
 _BASELINE_FRAMES = 200  # most frames that the constant grid is made of
