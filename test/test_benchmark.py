@@ -24,6 +24,7 @@ from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.recording import Measurements
 from scenedino_ros.demo.settings import PlayResult
 from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 from scenedino_ros.recordings.rosbag2.bag import BagReader
 
@@ -36,19 +37,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def a_job(checkpoint: str, **changed) -> BenchmarkJob:
-    values = {
-        "checkpoint": checkpoint,
-        "backbone": "",
-        "image_size": None,
-        "grid": "camera",
-        "voxel_size": 1.6,
-        "mode": "stego_kmeans",
-        "device": "cpu",
-        "precision": "float32",
-        "share": 0.05,
-        "repeats": 1,
-    }
-    return BenchmarkJob(**{**values, **changed})
+    values = {"backbone": "", "grid": "camera", "voxel_size": 1.6, "share": 0.05, "repeats": 1}
+    network = NetworkChoice(checkpoint, device="cpu")
+    return BenchmarkJob(network, **{**values, **changed})
 
 
 def is_picture(path: Path) -> bool:

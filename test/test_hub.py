@@ -15,10 +15,11 @@ from official_files import small_state, training_config, write_folder
 
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.checkpoints.download import content_checksum, fetch_files
-from scenedino_ros.checkpoints.hub import fetch_published, load_named_or_path, locate
+from scenedino_ros.checkpoints.hub import fetch_published, locate
 from scenedino_ros.checkpoints.official import file_sha256
 from scenedino_ros.checkpoints.published import PUBLISHED, cache_folder, cached_file
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.inference.network_choice import NetworkChoice
 
 NAME = "ssc-kitti-360-dinov2"
 FOLDER = "seg-best-dinov2"
@@ -77,7 +78,7 @@ def test_second_use_needs_no_network(hub: LoopbackHub):
     fetch_published(NAME, endpoint=hub.endpoint)
     asked = len(hub.requests)
     again = fetch_published(NAME, endpoint=closed_port())
-    assert load_named_or_path(NAME).config.image_size == (32, 64)
+    assert NetworkChoice(NAME).load().config.image_size == (32, 64)
     assert locate(NAME, fetch=False) == again
     assert len(hub.requests) == asked
 
@@ -161,15 +162,15 @@ def test_a_damaged_cache_is_named(hub: LoopbackHub):
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(CheckpointError, match=f"{path} is damaged: its SHA-256 must be"):
-        load_named_or_path(NAME)
+        NetworkChoice(NAME).load()
     path.write_bytes(bytes(content[:-1]))
     with pytest.raises(CheckpointError, match=r"got not computed \(\d+ bytes\); delete it"):
-        load_named_or_path(NAME)
+        NetworkChoice(NAME).load()
     path.unlink()
     assert fetch_published(NAME, endpoint=hub.endpoint).is_file()
     path.with_suffix(".json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"\.json is damaged; delete it"):
-        load_named_or_path(NAME)
+        NetworkChoice(NAME).load()
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch, hub: LoopbackHub):
@@ -238,15 +239,15 @@ def test_checksums_are_those_of_git_and_sha256(tmp_path: Path):
 
 
 def test_paths_names_and_nothing(tmp_path: Path):
-    untrained = load_named_or_path("untrained")
+    untrained = NetworkChoice("untrained").load()
     assert "untrained" in untrained.provenance["weights"]
     save_checkpoint(tmp_path / "mine.safetensors", untrained)
-    loaded = load_named_or_path(str(tmp_path / "mine.safetensors"))
+    loaded = NetworkChoice(str(tmp_path / "mine.safetensors")).load()
     assert loaded.config == untrained.config
     with pytest.raises(CheckpointError, match="neither a file nor a name.*default, untrained,"):
-        load_named_or_path("ssc-kitti")
+        NetworkChoice("ssc-kitti").load()
     with pytest.raises(CheckpointError, match="is a folder; 'scenedino convert'"):
-        load_named_or_path(str(tmp_path))
+        NetworkChoice(str(tmp_path)).load()
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path):

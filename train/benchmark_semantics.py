@@ -23,9 +23,11 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.table import Table
 
-from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, untrained_checkpoint
+from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.checkpoints.published import UNTRAINED
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.memory import MIB
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import ray_directions, render_rays, sample_distances
@@ -150,11 +152,7 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as folder:
         fabric = launch(settings.run)
-        stage1 = without_head(
-            load_checkpoint(Path(settings.checkpoint))
-            if settings.checkpoint
-            else untrained_checkpoint()
-        )
+        stage1 = without_head(NetworkChoice(settings.checkpoint or UNTRAINED).load())
         if not settings.data.stores:
             patch = backbone_spec(stage1.config.backbone).external_patch
             drive = FieldSettings(model=stage1.config, rays=RaySettings(patch=patch))

@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
-from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.encoder import Encoder
 from train.field.batch import FieldBatch
 from train.field.caches import fill_features, fill_hints
@@ -109,7 +109,7 @@ def _build(settings: FieldSettings, *, stored: bool) -> FieldTraining:
         return training
     load_encoder(training, settings)
     if settings.start:
-        training.start_from(load_named_or_path(settings.start))
+        training.start_from(NetworkChoice(settings.start).load())
     return training
 
 

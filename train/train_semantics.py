@@ -27,10 +27,10 @@ from scenedino_ros.checkpoints.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.terminal.progress import counting
 from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
@@ -128,7 +128,7 @@ def _stage1(run: RunFolder, settings: SemanticsSettings) -> Checkpoint:
         return load_checkpoint(run.path / _STAGE1)
     if not settings.checkpoint:
         raise InputError("--checkpoint must name the network of stage 1, got none")
-    return load_named_or_path(settings.checkpoint)
+    return NetworkChoice(settings.checkpoint).load()
 
 
 def learning_groups(

@@ -1,7 +1,7 @@
 """The plain and the folded network on the same image and grid, run in turns."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,12 @@ from scenedino_ros.benchmark.plain import PlainPredictor
 from scenedino_ros.benchmark.stages import VARIANTS
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
+from scenedino_ros.checkpoints.hub import Report
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.evaluation.ssc import rules as ssc
-from scenedino_ros.inference.engines.opening import engine_maker
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.query import VoxelQuery
 
 _VIEW = RenderSettings()
 
@@ -35,23 +35,16 @@ class Bench:
         occupied: How many of them there are.
     """
 
-    def __init__(
-        self, job: BenchmarkJob, checkpoint: Checkpoint, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, job: BenchmarkJob, checkpoint: Checkpoint, report: Report) -> None:
         """Build the predictors and settle the density threshold."""
         self.predictors: dict[str, Any] = {}
         self.answers: dict[str, np.ndarray] = {}
         self.occupied: dict[str, int] = {}
         if "folded" in job.variants:
-            self.predictors["folded"] = Predictor(
-                checkpoint,
-                device=job.device,
-                precision=job.precision,
-                mode=job.mode,
-                make_engine=engine_maker(job.engine, tell),
-            )
+            self.predictors["folded"] = job.network.predictor(checkpoint, report)
         if "plain" in job.variants:
-            self.predictors["plain"] = PlainPredictor(checkpoint, job.device, job.mode)
+            network = job.network
+            self.predictors["plain"] = PlainPredictor(checkpoint, network.device, network.mode)
         self._job = job
         self._rgb = picture_of(job)
         height, width = self._rgb.shape[:2]

@@ -44,11 +44,11 @@ def measure_curves(job: CurvesJob, tell: Callable[[str], None]) -> dict[str, Any
     tell("building the networks")
     checkpoint = load(job.base, tell)
     return {
-        "machine": machine_facts(job.base.device),
+        "machine": machine_facts(job.base.network.device),
         "backbone": checkpoint.config.backbone,
         "image size": list(checkpoint.config.image_size),
-        "weights": checkpoint.provenance.get("weights", "weights of unknown origin"),
-        "job": asdict(job),
+        "weights": checkpoint.weights,
+        "job": {**asdict(job), "base": job.base.record()},
         "over voxels": _over_voxels(job, checkpoint, tell),
         "over image size": _over_image_sizes(job, checkpoint, tell),
     }

@@ -2,8 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from scenedino_ros.checkpoints.checkpoint import (
     resize_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.checkpoints.hub import load_named_or_path
+from scenedino_ros.checkpoints.hub import Report
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.network_choice import NetworkChoice
 
 
 @dataclass(frozen=True)
@@ -29,42 +29,39 @@ class BenchmarkJob:
     """What is measured.
 
     Attributes:
-        checkpoint: Name or path; empty: the package's model.
-        backbone: Backbone of untrained weights as published; empty: the checkpoint's.
-        image_size: (height, width) of the network's picture, or None: the checkpoint's own.
+        network: The folded network; the plain one has its checkpoint, mode and device, and is
+            float32.
+        backbone: Backbone of untrained weights of the published architecture, which then replace
+            the checkpoint; empty: the checkpoint.
         grid: A key of ``GRID_PRESETS``, which gives the extent.
         voxel_size: Edge length of its voxels, metres.
-        mode: Which head names the classes.
-        device: auto, cpu or cuda.
-        precision: Of the folded network's encoder and decoder; the plain one is float32.
         share: Share of the voxels in view that is occupied; the density threshold is set to
             reach it, since that share decides how much there is to classify.
         repeats: Frames timed, after one that is not.
-        engine: What runs the folded network, as the node's parameter names it.
         image: Picture as KITTI-360's cameras take it; empty: noise of that size.
         render: Also render what the node shows: depth and classes.
         variants: Any of ``VARIANTS``.
         threshold: Density threshold, 1/m, where it is known already; None: found from the share.
     """
 
-    checkpoint: str
+    network: NetworkChoice
     backbone: str
-    image_size: tuple[int, int] | None
     grid: str
     voxel_size: float
-    mode: str
-    device: str
-    precision: str
     share: float
     repeats: int
-    engine: str = "torch"
     image: str = ""
     render: bool = True
     variants: tuple[str, ...] = VARIANTS
     threshold: float | None = None
 
+    def record(self) -> dict[str, Any]:
+        """Return the job as plain values, those of the network among the others."""
+        values = asdict(self)
+        return {**values.pop("network"), **values}
 
-def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
+
+def load(job: BenchmarkJob, report: Report) -> Checkpoint:
     """Return the checkpoint of a job, for its image size.
 
     Raises:
@@ -72,14 +69,12 @@ def load(job: BenchmarkJob, tell: Callable[[str], None]) -> Checkpoint:
             for the mode.
         CheckpointError: If the weights are missing, damaged or cannot be fetched.
     """
-    if job.backbone:
-        checkpoint = untrained(job.backbone)
-    else:
-        checkpoint = load_named_or_path(job.checkpoint, tell)
+    network = job.network
+    checkpoint = untrained(job.backbone) if job.backbone else network.load(report)
     if not checkpoint.config.has_semantics:
         raise InputError("a benchmark needs a checkpoint with a semantic head, got one without")
-    checkpoint.config.check_mode(job.mode)
-    return resize_checkpoint(checkpoint, job.image_size) if job.image_size else checkpoint
+    checkpoint.config.check_mode(network.mode)
+    return resize_checkpoint(checkpoint, network.image_size) if network.image_size else checkpoint
 
 
 def untrained(backbone: str) -> Checkpoint:

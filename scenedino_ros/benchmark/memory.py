@@ -7,9 +7,11 @@ from dataclasses import asdict
 
 from scenedino_ros.benchmark.bench import Bench
 from scenedino_ros.benchmark.job import BenchmarkJob, load
+from scenedino_ros.checkpoints.hub import silent
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import peak_resident_memory
 from scenedino_ros.inference.device import choose_device, device_memory
+from scenedino_ros.inference.network_choice import NetworkChoice
 
 
 def peak_memory(job: BenchmarkJob) -> dict[str, float]:
@@ -34,13 +36,12 @@ def peak_memory(job: BenchmarkJob) -> dict[str, float]:
 def _measure_this_process() -> None:
     imported = peak_resident_memory()
     values = json.loads(sys.stdin.read())
-    for name in ("variants", "image_size"):
-        values[name] = tuple(values[name]) if values[name] else None
-    job = BenchmarkJob(**values)
-    bench = Bench(job, load(job, lambda _: None), lambda _: None)
+    network = NetworkChoice(**values.pop("network"))
+    job = BenchmarkJob(network, **values)
+    bench = Bench(job, load(job, silent), silent)
     for _ in range(2):  # the second has caches beside it
         bench.frame(job.variants[0])
-    device = device_memory(choose_device(job.device))
+    device = device_memory(choose_device(job.network.device))
     if device:
         sys.stdout.write(f"{device['peak']} 0\n")
     else:

@@ -1,7 +1,7 @@
 """Times the stages of a frame for both networks, in turns, and asks processes for memory."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from scenedino_ros.benchmark.bench import Bench, percentiles
@@ -45,13 +45,13 @@ def measure_network(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str,
         results[variant].update(peak_memory(alone))
     folded = bench.predictors["folded"]
     return {
-        "machine": machine_facts(job.device),
+        "machine": machine_facts(job.network.device),
         "engine": folded.engine,
         "folded against plain": bench.agreement(),
         "weights": folded.weights,
         "grid": list(bench.grid.shape),
         "image size": list(checkpoint.config.image_size),
         "backbone": checkpoint.config.backbone,
-        "job": asdict(job),
+        "job": job.record(),
         "results": results,
     }

@@ -44,6 +44,16 @@ class CheckpointCard:
     density_threshold: float
     tensors: dict[str, tuple[tuple[int, ...], str]]
 
+    @property
+    def weights(self) -> str:
+        """One sentence on the weights."""
+        return describe_weights(self.provenance)
+
+
+def describe_weights(provenance: dict[str, str]) -> str:
+    """Return the sentence that a provenance has on the weights."""
+    return provenance.get("weights", "weights of unknown origin")
+
 
 def read_card(path: Path) -> CheckpointCard:
     """Read what a checkpoint says about itself, without loading its tensors.

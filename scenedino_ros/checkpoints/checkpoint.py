@@ -15,7 +15,9 @@ from torch.nn import functional
 from scenedino_ros.checkpoints.card import (
     DENSITY_THRESHOLD,
     FORMAT,
+    CheckpointCard,
     check_density_threshold,
+    describe_weights,
     parse_metadata,
 )
 from scenedino_ros.checkpoints.weights_file import require_safetensors
@@ -33,6 +35,7 @@ SMALL_CONFIG = ModelConfig(
     n_classes=len(CITYSCAPES19),
     n_clusters=len(CITYSCAPES19),
 )
+_UNTRAINED_SEED = 0
 _UNTRAINED_SCALE = 6.0
 _UNTRAINED_LOGIT = -4.0  # of the density
 
@@ -59,6 +62,11 @@ class Checkpoint:
     def __post_init__(self) -> None:
         """Refuse a threshold that is no density."""
         check_density_threshold(self.density_threshold)
+
+    @property
+    def weights(self) -> str:
+        """One sentence on the weights."""
+        return describe_weights(self.provenance)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -190,7 +198,9 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
     )
 
 
-def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> Checkpoint:
+def untrained_checkpoint(
+    config: ModelConfig = SMALL_CONFIG, seed: int = _UNTRAINED_SEED
+) -> Checkpoint:
     """Return random weights, for trying the machinery where no trained ones are at hand.
 
     A freshly initialised field is almost the same everywhere, so every voxel would be occupied,
@@ -207,8 +217,18 @@ def untrained_checkpoint(config: ModelConfig = SMALL_CONFIG, seed: int = 0) -> C
     for layer in ("lin_in", "lin_out"):
         state[f"field.{layer}.weight"] *= _UNTRAINED_SCALE
     state["field.lin_out.bias"][0] = _UNTRAINED_LOGIT
-    provenance = {
+    return Checkpoint(config, CITYSCAPES19, state, _untrained_provenance(seed))
+
+
+def untrained_card() -> CheckpointCard:
+    """Return what `untrained_checkpoint` says about itself, without its tensors."""
+    return CheckpointCard(
+        SMALL_CONFIG, CITYSCAPES19, _untrained_provenance(_UNTRAINED_SEED), DENSITY_THRESHOLD, {}
+    )
+
+
+def _untrained_provenance(seed: int) -> dict[str, str]:
+    return {
         "weights": f"untrained weights, seed {seed}: shapes and classes mean nothing",
         "source": "random initialisation",
     }
-    return Checkpoint(config, CITYSCAPES19, state, provenance)

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -32,36 +31,19 @@ from scenedino_ros.checkpoints.published import (
 )
 from scenedino_ros.core.errors import CheckpointError, InputError
 
-if TYPE_CHECKING:
-    from scenedino_ros.checkpoints.checkpoint import Checkpoint
-
-Progress = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def load_named_or_path(text: str, progress: Progress = lambda _: None) -> "Checkpoint":
-    """Load a checkpoint the way users name it.
-
-    Args:
-        text: As for `locate`, or ``untrained`` for random weights of the small architecture.
-        progress: Told in a few words what is going on, when it takes long.
-
-    Raises:
-        CheckpointError: If there is no such name or file, it cannot be fetched, or it is damaged.
-    """
-    # Imported here, as below: finding a file or showing its card need not wait for torch.
-    from scenedino_ros.checkpoints.checkpoint import load_checkpoint, untrained_checkpoint
-
-    if text == UNTRAINED:
-        return untrained_checkpoint()
-    return load_checkpoint(locate(text, progress))
+def silent(text: str) -> None:
+    """Report nothing."""
 
 
-def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True) -> Path:
+def locate(text: str, report: Report = silent, *, fetch: bool = True) -> Path:
     """Return the ``.safetensors`` file that a name or path stands for.
 
     Args:
         text: Empty or ``default`` for the model of this package, a key of `PUBLISHED`, or a file.
-        progress: Told what is going on.
+        report: Receives a few words on each long step.
         fetch: Whether a published checkpoint that is not on disk may be downloaded.
 
     Raises:
@@ -72,7 +54,7 @@ def locate(text: str, progress: Progress = lambda _: None, *, fetch: bool = True
             raise CheckpointError(f"the package's own model is missing: no file {DEFAULT_FILE}")
         return DEFAULT_FILE
     if text in PUBLISHED:
-        return fetch_published(text, progress) if fetch else _cached(text)
+        return fetch_published(text, report) if fetch else _cached(text)
     path = Path(os.path.expanduser(text))  # which leaves ~ alone where nobody knows the home
     if path.is_file():
         return path
@@ -103,16 +85,14 @@ def locate_backbone(text: str) -> str:
     return str(locate(text)) if text == DEFAULT or text in PUBLISHED else text
 
 
-def fetch_published(
-    name: str, progress: Progress = lambda _: None, *, endpoint: str | None = None
-) -> Path:
+def fetch_published(name: str, report: Report = silent, *, endpoint: str | None = None) -> Path:
     """Return the converted file of a published checkpoint, fetching it on first use.
 
     Several processes may ask at once: one fetches, the others wait for it.
 
     Args:
         name: A key of `PUBLISHED`.
-        progress: Told what is going on.
+        report: Receives a few words on each long step.
         endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
 
     Raises:
@@ -127,9 +107,9 @@ def fetch_published(
     except InputError as error:
         raise CheckpointError(str(error)) from error
     try:
-        with _locked(target.with_suffix(".lock"), name, progress):
+        with _locked(target.with_suffix(".lock"), name, report):
             if not (_sidecar(target).is_file() and target.is_file()):
-                _fetch_and_convert(name, target, progress, endpoint)
+                _fetch_and_convert(name, target, report, endpoint)
     except OSError as error:
         raise CheckpointError(
             f"the cache {target.parent} cannot be written: {error}; set SCENEDINO_CACHE to "
@@ -138,8 +118,9 @@ def fetch_published(
     return _cached(name)
 
 
-def _fetch_and_convert(name: str, target: Path, progress: Progress, endpoint: str | None) -> None:
+def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | None) -> None:
     """Fetch the official files, convert them, and drop them once the converted file stands."""
+    # Imported here: finding a file or showing its card does not wait for torch.
     from scenedino_ros.checkpoints.checkpoint import save_checkpoint
     from scenedino_ros.checkpoints.official import convert_official
 
@@ -148,7 +129,7 @@ def _fetch_and_convert(name: str, target: Path, progress: Progress, endpoint: st
     files = [f"{published.folder}/{file}" for file in (CHECKPOINT_FILE, CONFIG_FILE)]
     _sidecar(target).unlink(missing_ok=True)  # of a file that is gone
     try:
-        weights, config = fetch_files(REPO_ID, files, folder, progress=progress, endpoint=endpoint)
+        weights, config = fetch_files(REPO_ID, files, folder, progress=report, endpoint=endpoint)
     except CheckpointError as error:
         raise CheckpointError(
             f"checkpoint '{name}' is not on this machine and was not downloaded: {error}; to do "
@@ -163,9 +144,9 @@ def _fetch_and_convert(name: str, target: Path, progress: Progress, endpoint: st
             "source": f"https://huggingface.co/{REPO_ID}, {files[0]}, commit {weights.commit}",
             "source_sha256": weights.checksum,
         },
-        progress=progress,
+        progress=report,
     )
-    progress(f"writing {target}")
+    report(f"writing {target}")
     save_checkpoint(target, checkpoint)
     record = {
         "sha256": file_sha256(target),
@@ -203,13 +184,13 @@ def _sidecar(target: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path, name: str, progress: Progress) -> Iterator[None]:
+def _locked(path: Path, name: str, report: Report) -> Iterator[None]:
     """Hold a lock between processes, telling so if another one has it."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0.5)
     except Timeout:
-        progress(f"waiting for another process that fetches {name}")
+        report(f"waiting for another process that fetches {name}")
         lock.acquire()
     try:
         yield

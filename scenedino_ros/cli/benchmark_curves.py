@@ -71,10 +71,9 @@ def run(options: argparse.Namespace) -> int:
     with telling("loading PyTorch") as tell:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.benchmark.curves import CurvesJob, measure_curves
-        from scenedino_ros.benchmark.job import BenchmarkJob
         from scenedino_ros.benchmark.plots import plot_curves
 
-        base = BenchmarkJob(**network_job(options, render=False))
+        base = network_job(options, render=False)
         job = CurvesJob(base, options.voxel_sizes, options.image_sizes, options.plain_up_to)
         figures = measure_curves(job, tell)
     for curve in _CURVES:

@@ -58,12 +58,10 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print a table, and save the figures where asked."""
     with telling("loading PyTorch") as tell:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
-        from scenedino_ros.benchmark.job import BenchmarkJob
         from scenedino_ros.benchmark.network import measure_network
         from scenedino_ros.benchmark.plots import plot_network
 
-        job = BenchmarkJob(**network_job(options, render=options.render))
-        figures = measure_network(job, tell)
+        figures = measure_network(network_job(options, render=options.render), tell)
     Console().print(_table(figures))
     save(options.output, figures, plot_network)
     return 0

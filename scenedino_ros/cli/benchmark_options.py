@@ -4,14 +4,22 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.voxels import GRID_PRESETS
-from scenedino_ros.terminal.network_arguments import add_checkpoint, add_image_size, add_runtime
+from scenedino_ros.terminal.network_arguments import (
+    add_checkpoint,
+    add_image_size,
+    add_runtime,
+    network_values,
+)
 from scenedino_ros.terminal.values import count, positive
+
+if TYPE_CHECKING:
+    from scenedino_ros.benchmark.job import BenchmarkJob
 
 Value = TypeVar("Value")
 
@@ -92,11 +100,14 @@ def several(parse: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]
     return parse_all
 
 
-def network_job(options: argparse.Namespace, *, render: bool) -> dict[str, Any]:
-    """Return the arguments of a `BenchmarkJob`, which needs PyTorch to be imported."""
-    names = "checkpoint backbone image_size grid voxel_size mode device".split()
-    names += "precision share repeats engine image".split()
-    return {**{name: getattr(options, name) for name in names}, "render": render}
+def network_job(options: argparse.Namespace, *, render: bool) -> "BenchmarkJob":
+    """Return what is measured of a network."""
+    from scenedino_ros.benchmark.job import BenchmarkJob
+    from scenedino_ros.inference.network_choice import NetworkChoice
+
+    names = ("backbone", "grid", "voxel_size", "share", "repeats", "image")
+    values = {name: getattr(options, name) for name in names}
+    return BenchmarkJob(NetworkChoice(**network_values(options)), **values, render=render)
 
 
 def save(

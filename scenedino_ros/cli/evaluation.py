@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scenedino_ros.core.config import InputSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.network_arguments import (
     add_checkpoint,
+    add_fit,
     add_image_size,
     add_runtime,
-    choices,
+    network_values,
 )
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import count
@@ -73,12 +73,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(group)
     add_image_size(group)
     add_runtime(group)
-    group.add_argument(
-        "--fit",
-        choices=choices(InputSettings, "fit"),
-        default="stretch",
-        help="how images of another aspect ratio fill the network's (default: %(default)s)",
-    )
+    add_fit(group, "stretch")
 
 
 def add_panel_argument(parser: argparse.ArgumentParser) -> None:
@@ -102,16 +97,7 @@ def network_from(options: argparse.Namespace) -> "NetworkChoice":
     with telling("loading PyTorch"):
         from scenedino_ros.inference.network_choice import NetworkChoice
 
-    network = NetworkChoice(
-        checkpoint=options.checkpoint,
-        mode=options.mode,
-        image_size=options.image_size,
-        precision=options.precision,
-        device=options.device,
-        fit=options.fit,
-        engine=options.engine,
-    )
-    return _settled(network, options.output)
+    return _settled(NetworkChoice(**network_values(options)), options.output)
 
 
 def _settled(network: "NetworkChoice", output: Path) -> "NetworkChoice":

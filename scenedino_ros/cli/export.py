@@ -14,10 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scenedino_ros.core.config import PREDICTION_MODES, ModelSettings
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.network_arguments import add_image_size, add_mode, network_values
 from scenedino_ros.terminal.progress import telling
-from scenedino_ros.terminal.values import image_size
 
 _EPILOG = """\
 examples:
@@ -38,18 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: the model of this package",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: the cache")
-    parser.add_argument(
-        "--mode",
-        choices=PREDICTION_MODES,
-        default=ModelSettings.mode,
-        help="which head names the classes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--image-size",
-        type=image_size,
-        metavar="HEIGHTxWIDTH",
-        help="of the network's picture, pixels; default: the checkpoint's own",
-    )
+    add_mode(parser)
+    add_image_size(parser)
     parser.add_argument("--force", action="store_true", help="replace an earlier export")
 
 
@@ -57,8 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Export, and print what was written."""
     with telling("loading PyTorch") as tell:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
-        from scenedino_ros.checkpoints.checkpoint import build_model, resize_checkpoint
-        from scenedino_ros.checkpoints.hub import load_named_or_path
+        from scenedino_ros.checkpoints.checkpoint import build_model
         from scenedino_ros.inference.engines.exported import (
             CARD,
             cached_folder,
@@ -66,12 +54,12 @@ def run(options: argparse.Namespace) -> int:
             fingerprint,
         )
         from scenedino_ros.inference.engines.tensorrt_graph import build_where_possible
+        from scenedino_ros.inference.network_choice import NetworkChoice
 
-        checkpoint = load_named_or_path(options.checkpoint, tell)
-        checkpoint.config.check_mode(options.mode)
-        if options.image_size:
-            checkpoint = resize_checkpoint(checkpoint, options.image_size)
-        model = build_model(checkpoint)
+        network = NetworkChoice(**network_values(options))
+        network.find(tell)
+        network.check_mode()
+        model = build_model(network.load(tell))
         folder = options.output or cached_folder(fingerprint(model, options.mode))
         if folder.exists() and not options.force:
             raise InputError(f"{folder} exists; --force replaces it")

@@ -19,15 +19,15 @@ import argparse
 from pathlib import Path
 
 from scenedino_ros.cameras.image_folder import image_files
-from scenedino_ros.core.config import InputSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.recordings.transforms import matrix_from_numbers
 from scenedino_ros.terminal.network_arguments import (
     add_checkpoint,
+    add_fit,
     add_image_size,
     add_runtime,
-    choices,
+    network_values,
 )
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import counts, densities, not_negative, numbers, positive
@@ -65,12 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     camera.add_argument(
         "--rectified", action="store_true", help="the images are rectified: use P, not K and D"
     )
-    camera.add_argument(
-        "--fit",
-        choices=choices(InputSettings, "fit"),
-        default=InputSettings.fit,
-        help="how images of another aspect ratio fill the network's (default: %(default)s)",
-    )
+    add_fit(camera)
     network = parser.add_argument_group("network")
     add_checkpoint(network)
     add_image_size(network)
@@ -122,6 +117,7 @@ def run(options: argparse.Namespace) -> int:
     with telling("loading PyTorch"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.cli.prediction import Job, run_job
+        from scenedino_ros.inference.network_choice import NetworkChoice
 
     job = Job(
         images=images,
@@ -129,13 +125,7 @@ def run(options: argparse.Namespace) -> int:
         intrinsics=options.intrinsics,
         camera_info=options.camera_info,
         rectified=options.rectified,
-        checkpoint=options.checkpoint,
-        image_size=options.image_size,
-        device=options.device,
-        precision=options.precision,
-        engine=options.engine,
-        mode=options.mode,
-        fit=options.fit,
+        network=NetworkChoice(**network_values(options)),
         grid=grid,
         T_grid_cam=T_grid_cam,
         threshold=options.threshold,

@@ -17,13 +17,6 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
 from scenedino_ros.cameras.plausibility import camera_doubts, camera_from_intrinsics
-from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD, CheckpointCard, read_card
-from scenedino_ros.checkpoints.checkpoint import (
-    load_checkpoint,
-    resize_checkpoint,
-    untrained_checkpoint,
-)
-from scenedino_ros.checkpoints.hub import locate
 from scenedino_ros.checkpoints.published import UNTRAINED
 from scenedino_ros.cli.results import (
     Prediction,
@@ -36,7 +29,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import SKY
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.empty_grid import why_empty
-from scenedino_ros.inference.engines.opening import engine_maker
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.viewing.threshold_panel import threshold_panel
@@ -54,13 +47,7 @@ class Job:
         intrinsics: (fx, fy, cx, cy) in pixels of undistorted images, or None.
         camera_info: Calibration file, where there are no intrinsics.
         rectified: Whether to take P of the calibration file.
-        checkpoint: Name or path; empty: the package's model.
-        image_size: Height and width of the network's picture, None: the checkpoint's own.
-        device: Device of the network.
-        precision: Arithmetic of the network.
-        engine: What runs the network.
-        mode: Which head names the classes.
-        fit: How images of another aspect ratio are fitted.
+        network: The network.
         grid: Where to look for voxels.
         T_grid_cam: (4, 4) camera pose in the grid's frame, None: the grid is the camera's.
         threshold: A voxel is occupied at this density or more, 1/m; None: the checkpoint's.
@@ -74,13 +61,7 @@ class Job:
     intrinsics: tuple[float, ...] | None
     camera_info: Path | None
     rectified: bool
-    checkpoint: str
-    image_size: tuple[int, ...] | None
-    device: str
-    precision: str
-    engine: str
-    mode: str
-    fit: str
+    network: NetworkChoice
     grid: VoxelGrid
     T_grid_cam: np.ndarray | None
     threshold: float | None
@@ -105,28 +86,16 @@ def run_job(job: Job, *, keep_going: bool) -> int:
     """
     with telling("looking at the checkpoint") as tell:
         camera = _camera(job)
-        checkpoint = None if job.checkpoint == UNTRAINED else locate(job.checkpoint, tell)
-        card = read_card(checkpoint) if checkpoint else None
-        if card:
-            card.config.check_mode(job.mode)
-        query = _query(job, card)
-        settings = _settings(job, camera, card, query)
+        job.network.find(tell)
+        job.network.check_mode()
+        query = _query(job)
+        settings = _settings(job, camera, query)
         todo, failed = _unfinished(job, settings, keep_going=keep_going)
         if not todo:
             print(f"nothing to do: {len(job.images) - failed} finished, {failed} not")
             return 1 if failed else 0
         tell("building the network")
-        weights = load_checkpoint(checkpoint) if checkpoint else untrained_checkpoint()
-        if job.image_size:
-            weights = resize_checkpoint(weights, job.image_size)
-        predictor = Predictor(
-            weights,
-            device=job.device,
-            precision=job.precision,
-            mode=job.mode,
-            fit=job.fit,
-            make_engine=engine_maker(job.engine, tell),
-        )
+        predictor = job.network.predictor(report=tell)
     print(f"weights: {predictor.weights}; device: {predictor.device}, {predictor.engine}")
     # Where results go to a pipe, rich must not draw them among its bars.
     told: set[str] = set()
@@ -226,18 +195,14 @@ def _predict(
     return voxels
 
 
-def _query(job: Job, card: CheckpointCard | None) -> VoxelQuery:
-    threshold = job.threshold
-    if threshold is None:
-        threshold = card.density_threshold if card else DENSITY_THRESHOLD
+def _query(job: Job) -> VoxelQuery:
+    threshold = job.network.density_threshold if job.threshold is None else job.threshold
     return VoxelQuery(threshold, job.grow)
 
 
-def _settings(
-    job: Job, camera: CalibratedCamera, card: CheckpointCard | None, query: VoxelQuery
-) -> dict[str, Any]:
+def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str, Any]:
     """Return what the result of an image depends on, besides the image, as plain values."""
-    pinhole = camera.pinhole
+    pinhole, network = camera.pinhole, job.network
     return {
         "camera": {
             "K": camera.K.tolist(),
@@ -245,12 +210,12 @@ def _settings(
             "distortion_model": camera.distortion_model,
             "D": camera.D.tolist(),
         },
-        "checkpoint": card.provenance if card else UNTRAINED,
-        "image_size": job.image_size and list(job.image_size),
-        "precision": job.precision,
-        "engine": job.engine,
-        "mode": job.mode,
-        "fit": job.fit,
+        "checkpoint": network.card.provenance if network.find() else UNTRAINED,
+        "image_size": network.image_size and list(network.image_size),
+        "precision": network.precision,
+        "engine": network.engine,
+        "mode": network.mode,
+        "fit": network.fit,
         "grid": dataclasses.asdict(job.grid),
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
         "query": dataclasses.asdict(query),

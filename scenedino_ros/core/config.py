@@ -9,6 +9,9 @@ from scenedino_ros.core.errors import InputError
 
 ENGINES = ("torch", "compiled", "onnx", "tensorrt", "auto")
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
+# What commands and Python take unless told otherwise: others can reproduce the numbers. The node
+# measures which precision is faster.
+REPRODUCIBLE_PRECISION = "float32"
 
 
 def setting(

@@ -76,7 +76,7 @@ class Predictor:
         self.classes = checkpoint.classes
         self.density_threshold = checkpoint.density_threshold
         self.image_size = checkpoint.config.image_size
-        self.weights = checkpoint.provenance.get("weights", "weights of unknown origin")
+        self.weights = checkpoint.weights
         self.mode = mode
         self.training_rig = training_rig(checkpoint.provenance)
         self._preprocess = ImagePreprocessor(self.image_size, fit)

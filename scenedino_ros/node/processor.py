@@ -11,14 +11,12 @@ from std_msgs.msg import Header
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed
 from scenedino_ros.cameras.plausibility import camera_doubts
-from scenedino_ros.checkpoints.checkpoint import resize_checkpoint
-from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.inference.empty_grid import why_empty
-from scenedino_ros.inference.engines.opening import engine_maker
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import EncodedImage, Predictor, VoxelQuery
 from scenedino_ros.node.image_reader import ImageReader
 from scenedino_ros.node.marker_cdr import MarkerSerializer
@@ -51,23 +49,15 @@ def load_predictor(
 
     Raises:
         CheckpointError: If the weights are missing, damaged or cannot be fetched.
-        InputError: If the device is not there.
+        SceneDinoError: If the checkpoint has no head for the mode, or the device is not there.
         DeviceMemoryError: If the network does not fit into the device's memory.
     """
-    model = settings.model
-    checkpoint = load_named_or_path(model.checkpoint, tell)
+    network = NetworkChoice.from_settings(settings)
+    network.find(tell)
+    network.check_mode()
+    checkpoint = network.load(tell)
     mark("weights")
-    if model.image_size:
-        checkpoint = resize_checkpoint(checkpoint, model.image_size)
-    predictor = Predictor(
-        checkpoint,
-        device=model.device,
-        precision=model.precision,
-        mode=model.mode,
-        fit=settings.input.fit,
-        memory_budget=model.memory_budget,
-        make_engine=engine_maker(model.engine, tell, warn),
-    )
+    predictor = network.predictor(checkpoint, tell, warn)
     mark("engine and precision")
     tell(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
     predictor.warm_up()

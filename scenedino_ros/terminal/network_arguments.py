@@ -2,8 +2,9 @@
 
 import argparse
 from dataclasses import fields
+from typing import Any
 
-from scenedino_ros.core.config import ModelSettings
+from scenedino_ros.core.config import REPRODUCIBLE_PRECISION, InputSettings, ModelSettings
 from scenedino_ros.terminal.values import image_size
 
 
@@ -34,7 +35,19 @@ def add_image_size(group: argparse._ActionsContainer) -> None:
     )
 
 
-def add_runtime(group: argparse._ActionsContainer, precision: str = "float32") -> None:
+def add_mode(group: argparse._ActionsContainer) -> None:
+    """Declare which head names the classes."""
+    group.add_argument(
+        "--mode",
+        choices=choices(ModelSettings, "mode"),
+        default=ModelSettings.mode,
+        help="which head names the classes (default: %(default)s)",
+    )
+
+
+def add_runtime(
+    group: argparse._ActionsContainer, precision: str = REPRODUCIBLE_PRECISION
+) -> None:
     """Declare head, device, arithmetic and engine, as the node's parameters name them.
 
     Args:
@@ -42,12 +55,7 @@ def add_runtime(group: argparse._ActionsContainer, precision: str = "float32") -
         precision: The default. For the node speed decides; figures that others are to reproduce
             are float32.
     """
-    group.add_argument(
-        "--mode",
-        choices=choices(ModelSettings, "mode"),
-        default=ModelSettings.mode,
-        help="which head names the classes (default: %(default)s)",
-    )
+    add_mode(group)
     group.add_argument(
         "--device", choices=choices(ModelSettings, "device"), default=ModelSettings.device
     )
@@ -65,3 +73,22 @@ def add_runtime(group: argparse._ActionsContainer, precision: str = "float32") -
         help="what runs the network; auto: the faster of torch and onnx, measured at the start "
         "(default: %(default)s)",
     )
+
+
+def add_fit(group: argparse._ActionsContainer, default: str = InputSettings.fit) -> None:
+    """Declare how images of another aspect ratio are fitted."""
+    group.add_argument(
+        "--fit",
+        choices=choices(InputSettings, "fit"),
+        default=default,
+        help="how images of another aspect ratio fill the network's (default: %(default)s)",
+    )
+
+
+def network_values(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the arguments above say, as arguments of `NetworkChoice`.
+
+    The choice itself needs PyTorch, which a command imports when it really runs.
+    """
+    names = ("checkpoint", "mode", "image_size", "precision", "engine", "device", "fit")
+    return {name: value for name, value in vars(options).items() if name in names}

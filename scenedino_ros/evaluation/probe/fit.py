@@ -181,9 +181,11 @@ def _with_probes(
     for name in PROBES:
         for key, value in probes[name].state_dict().items():
             state[f"semantics.{name}_linear_head.{key}"] = value.detach()
-    weights = checkpoint.provenance.get("weights", "weights of unknown origin")
     kind = "MLP" if settings.hidden else "linear"
-    provenance = {**checkpoint.provenance, "weights": f"{weights}; {kind} probes fitted to labels"}
+    provenance = {
+        **checkpoint.provenance,
+        "weights": f"{checkpoint.weights}; {kind} probes fitted to labels",
+    }
     provenance["probe_images"] = str(n_images)
     heads = {*checkpoint.config.heads, *(f"{name}_linear" for name in PROBES)}
     config = replace(
