@@ -22,7 +22,7 @@ from scenedino_ros.checkpoints.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.checkpoints.published import file_sha256
+from scenedino_ros.checkpoints.names import file_sha256
 from scenedino_ros.cli.main import SUBCOMMANDS, build_parser, main
 from scenedino_ros.cli.results import result_folders
 from scenedino_ros.cli.view import has_display

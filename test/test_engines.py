@@ -18,13 +18,18 @@ from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoErro
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.result import read_result
 from scenedino_ros.inference import engine as core_engine
-from scenedino_ros.inference.engine import Points, TorchEngine
 from scenedino_ros.inference.engines import exported, opening, packages, parity
-from scenedino_ros.inference.engines.compiled import CompiledEngine
-from scenedino_ros.inference.engines.exported import CARD, check_exported, fingerprint, onnx_engine
+from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
 from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
-from scenedino_ros.inference.engines.opening import engine_maker, fastest_engine
+from scenedino_ros.inference.engines.graph_folder import (
+    CARD,
+    check_exported,
+    fingerprint,
+    onnx_engine,
+)
 from scenedino_ros.inference.engines.parity import Deviation, compare
+from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine
+from scenedino_ros.inference.engines.torch_engine import Points, TorchEngine
 from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.viewing.pictures import write_png

@@ -19,10 +19,10 @@ from official_files import (
 )
 
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
-from scenedino_ros.checkpoints.official import convert_official, rename_state
-from scenedino_ros.checkpoints.official_config import OfficialConfig
-from scenedino_ros.checkpoints.official_file import read_official_state
-from scenedino_ros.checkpoints.official_shapes import config_from_state
+from scenedino_ros.checkpoints.official.conversion import convert_official, rename_state
+from scenedino_ros.checkpoints.official.file import read_official_state
+from scenedino_ros.checkpoints.official.shapes import config_from_state
+from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 

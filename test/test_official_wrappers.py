@@ -13,10 +13,10 @@ from official_files import HEAD, VIT, small_state, training_config, write_folder
 from safetensors.torch import save_file
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
-from scenedino_ros.checkpoints.left_out import describe_left_out
-from scenedino_ros.checkpoints.official import convert_official, rename_state
-from scenedino_ros.checkpoints.official_config import OfficialConfig
-from scenedino_ros.checkpoints.official_shapes import config_from_state
+from scenedino_ros.checkpoints.official.conversion import convert_official, rename_state
+from scenedino_ros.checkpoints.official.left_out import describe_left_out
+from scenedino_ros.checkpoints.official.shapes import config_from_state
+from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19

@@ -22,8 +22,8 @@ from scenedino_ros.checkpoints.checkpoint import (
     untrained_checkpoint,
 )
 from scenedino_ros.checkpoints.hub import locate_backbone
+from scenedino_ros.checkpoints.names import DEFAULT_FILE
 from scenedino_ros.checkpoints.pretrained import TargetEncoder, load_backbone, read_weights
-from scenedino_ros.checkpoints.published import DEFAULT_FILE
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.network.encoder import BACKBONES, Encoder
 

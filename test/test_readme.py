@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scenedino_ros.checkpoints.published import PUBLISHED
+from scenedino_ros.checkpoints.names import PUBLISHED
 from scenedino_ros.cli.main import SUBCOMMANDS
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.parameter_tree import Setting, walk_settings

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.checkpoints.checkpoint import build_model
-from scenedino_ros.checkpoints.published import UNTRAINED
+from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.memory import MIB
 from scenedino_ros.inference.network_choice import NetworkChoice

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from scenedino_ros.checkpoints.download import fetch_files
-from scenedino_ros.checkpoints.published import (
+from scenedino_ros.checkpoints.names import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
     DEFAULT,
@@ -122,7 +122,7 @@ def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | 
     """Fetch the official files, convert them, and drop them once the converted file stands."""
     # Imported here: finding a file or showing its card does not wait for torch.
     from scenedino_ros.checkpoints.checkpoint import save_checkpoint
-    from scenedino_ros.checkpoints.official import convert_official
+    from scenedino_ros.checkpoints.official.conversion import convert_official
 
     published = PUBLISHED[name]
     folder = target.parent / "download" / name

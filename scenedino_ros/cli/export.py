@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     with telling("loading PyTorch") as tell:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.checkpoints.checkpoint import build_model
-        from scenedino_ros.inference.engines.exported import (
+        from scenedino_ros.inference.engines.graph_folder import (
             CARD,
             cached_folder,
             export_graphs,

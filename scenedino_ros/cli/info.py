@@ -7,7 +7,7 @@ a checkpoint, the published names are listed, and whether they are on this machi
 import argparse
 import json
 
-from scenedino_ros.checkpoints.published import PUBLISHED, cached_file
+from scenedino_ros.checkpoints.names import PUBLISHED, cached_file
 from scenedino_ros.terminal.progress import telling
 
 _EPILOG = """\
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         # Imported here: the list and the help do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.hub import locate
-        from scenedino_ros.checkpoints.published import file_sha256
+        from scenedino_ros.checkpoints.names import file_sha256
         from scenedino_ros.cli.card import card_json, card_values, print_card
 
         progress(f"reading {options.checkpoint}")

@@ -17,7 +17,7 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
 from scenedino_ros.cameras.plausibility import camera_doubts, camera_from_intrinsics
-from scenedino_ros.checkpoints.published import UNTRAINED
+from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.cli.results import (
     Prediction,
     result_folders,

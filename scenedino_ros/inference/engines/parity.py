@@ -6,7 +6,7 @@ import torch
 
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.inference.engine import Engine, Points, TorchEngine
+from scenedino_ros.inference.engines.torch_engine import Engine, Points, TorchEngine
 from scenedino_ros.network.field import PositionalCode
 from scenedino_ros.network.folded import bilinear_taps
 

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import torch
 from filelock import FileLock
 
-from scenedino_ros.checkpoints.published import make_cache_folder
+from scenedino_ros.checkpoints.names import make_cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.inference.engine import Engine, MakeEngine, TorchEngine
-from scenedino_ros.inference.engines.compiled import CompiledEngine
-from scenedino_ros.inference.engines.exported import (
+from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
+from scenedino_ros.inference.engines.graph_folder import (
     cached_folder,
     check_exported,
     export_graphs,
@@ -22,6 +21,7 @@ from scenedino_ros.inference.engines.exported import (
     onnx_engine,
     tensorrt_engine,
 )
+from scenedino_ros.inference.engines.torch_engine import Engine, MakeEngine, TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 Tell = Callable[[str], None]

@@ -6,7 +6,7 @@ import torch
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.inference.engine import TorchEngine
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 _POINTS = 64  # named once while compiling; how many there are may change

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from scenedino_ros.checkpoints.official_config import OfficialConfig
+from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
-from scenedino_ros.checkpoints.left_out import describe_left_out
-from scenedino_ros.checkpoints.official_config import OfficialConfig
-from scenedino_ros.checkpoints.official_file import State, read_official_state
-from scenedino_ros.checkpoints.official_shapes import (
+from scenedino_ros.checkpoints.names import CHECKPOINT_FILE, CONFIG_FILE, file_sha256
+from scenedino_ros.checkpoints.official.file import State, read_official_state
+from scenedino_ros.checkpoints.official.left_out import describe_left_out
+from scenedino_ros.checkpoints.official.shapes import (
     DECODER,
     EXPANSION,
     FIELD,
@@ -22,7 +22,7 @@ from scenedino_ros.checkpoints.official_shapes import (
     VIT,
     config_from_state,
 )
-from scenedino_ros.checkpoints.published import CHECKPOINT_FILE, CONFIG_FILE, file_sha256
+from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable

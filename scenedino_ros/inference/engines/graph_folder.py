@@ -11,15 +11,21 @@ from typing import Any
 
 import torch
 
-from scenedino_ros.checkpoints.published import cache_folder, file_sha256
+from scenedino_ros.checkpoints.names import cache_folder, file_sha256
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
-from scenedino_ros.inference.engine import TorchEngine
 from scenedino_ros.inference.engines.graph_engine import GraphEngine
-from scenedino_ros.inference.engines.graphs import CLASSES, IMAGE, POINTS, map_size, write_graphs
+from scenedino_ros.inference.engines.graph_export import (
+    CLASSES,
+    IMAGE,
+    POINTS,
+    map_size,
+    write_graphs,
+)
 from scenedino_ros.inference.engines.onnx_graph import OnnxGraph, onnxruntime_version
 from scenedino_ros.inference.engines.parity import compare
 from scenedino_ros.inference.engines.tensorrt_graph import TensorRtGraph, build, engine_path
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 CARD = "card.json"

@@ -1,0 +1,1 @@
+"""Checkpoints of the published code, and of training runs with it, turned into our format."""
