@@ -316,7 +316,7 @@ def test_depth_against_a_scan_beside_baselines(
     data: Path, checkpoint: str, tmp_path: Path
 ) -> None:
     drive = data / "kitti360" / "data_2d_raw" / DRIVE
-    more = ("--checkpoint", checkpoint, "--train-frames", "4:8", "--above", "0.1")
+    more = ("--checkpoint", checkpoint, "--train-frames", "4-8", "--above", "0.1")
     result = evaluate("depth", drive, tmp_path, *more)
     # Every scan is the same wall: the mean of the training frames is right everywhere.
     (table,) = [

@@ -240,7 +240,7 @@ def test_gaps_are_told(official, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "23 images of frames 3-8" in told
     assert "1 of 6 frames have no image of image_03: 6" in told
-    assert "4 of 6 frames have no class map of image_00: 3, 6-8" in told
+    assert "4 of 6 frames have no class map of image_00: 3,6-8" in told
     assert "5 of 6 frames have no scan: 3-7" in told
     assert "1 of 6 frames have no pose: 5" in told
     assert f"data_poses/{DRIVE}/poses.txt" in told
@@ -277,13 +277,13 @@ def test_drives_are_chosen_by_name_or_number_and_done_ones_skipped(tmp_path, cap
     write_official(root)
     (root / "orb_slam_poses/0000").rename(root / "orb_slam_poses/away")
     shutil.copytree(root / "data_2d_raw" / DRIVE, root / "data_2d_raw" / other)
-    assert convert(root, tmp_path / "bags", "--drive", "0002") == 0
+    assert convert(root, tmp_path / "bags", "--drive", "2-2") == 0
     assert [path.name for path in (tmp_path / "bags").iterdir()] == [other]
     assert "none, so there will be no map -> base_link" in capsys.readouterr().out
     assert convert(root, tmp_path / "bags") == 0
     assert f"{other} is complete already" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "bags").iterdir()) == [DRIVE, other]
-    assert convert(root, tmp_path / "bags", "--drive", "0003") == 2
+    assert convert(root, tmp_path / "bags", "--drive", "0,2-3") == 2
     told = capsys.readouterr().err
     assert f"--drive must name one of {DRIVE}, {other}, got '0003'" in told
     assert convert(root, tmp_path / "bags", "--no-scans") == 2

@@ -336,9 +336,10 @@ def test_the_command_makes_drives_and_says_how_fast(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        (["--seeds", "3-"], "must be seeds such as 0-9,12"),
-        (["--seeds", "3,2-4"], "must be different seeds"),
-        (["--seeds", "4-2"], "must be different seeds"),
+        (["--seeds", "3-"], "must be different numbers and ranges such as 0-9,90,91, got '3-'"),
+        (["--seeds", "3,2-4"], "must be different numbers and ranges"),
+        (["--seeds", "4-2"], "must be different numbers and ranges"),
+        (["--seeds", "0-999999999"], "must be different numbers and ranges"),
         (["--frames", "0"], "must be a count >= 1"),
         (["--rays", "3"], "invalid choice"),
         (["--cameras", "camera_07"], "invalid choice"),

@@ -19,10 +19,9 @@ from scenedino_ros.cli.benchmark_options import (
     add_repeats,
     network_job,
     save,
-    several,
 )
 from scenedino_ros.terminal.progress import telling
-from scenedino_ros.terminal.values import count, image_size, positive
+from scenedino_ros.terminal.values import count, image_size, positive, several
 
 _EPILOG = """\
 examples:

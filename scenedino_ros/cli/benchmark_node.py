@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.benchmark.grids import grid_of
-from scenedino_ros.cli.benchmark_options import add_grid, add_network, add_output, save, several
+from scenedino_ros.cli.benchmark_options import add_grid, add_network, add_output, save
 from scenedino_ros.core.config import VoxelSettings
 from scenedino_ros.demo.arguments import add_drive
 from scenedino_ros.terminal.progress import telling
-from scenedino_ros.terminal.values import positive
+from scenedino_ros.terminal.values import positive, several
 
 _EPILOG = """\
 examples:

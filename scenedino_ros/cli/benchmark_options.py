@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -20,8 +20,6 @@ from scenedino_ros.terminal.values import count, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.benchmark.job import BenchmarkJob
-
-Value = TypeVar("Value")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -86,18 +84,6 @@ def add_picture(parser: argparse.ArgumentParser) -> None:
         default=0.05,
         help="of the voxels in view that are occupied (default: %(default)s)",
     )
-
-
-def several(parse: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
-    """Return a type for different values separated by commas, each of some type."""
-
-    def parse_all(text: str) -> tuple[Value, ...]:
-        values = tuple(parse(part) for part in text.split(","))
-        if len(set(values)) != len(values):
-            raise argparse.ArgumentTypeError(f"must be different values, got '{text}'")
-        return values
-
-    return parse_all
 
 
 def network_job(options: argparse.Namespace, *, render: bool) -> "BenchmarkJob":

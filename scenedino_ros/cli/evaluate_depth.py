@@ -19,7 +19,7 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
 )
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.terminal.values import numbers, positive
+from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, numbers, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--train-frames",
-        type=_frame_range,
-        metavar="FIRST:LAST",
+        type=number_ranges,
+        metavar=NUMBER_RANGES,
         help="frames that training may have used: scored apart, and the mean of their true depth "
         "images becomes a baseline",
     )
@@ -83,10 +83,3 @@ def run(options: argparse.Namespace) -> int:
         data, network, options.train_frames, road, options.above, panels=options.panels
     )
     return run_evaluation(evaluation, options)
-
-
-def _frame_range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    if not (first.isdigit() and last.isdigit() and int(first) <= int(last)):
-        raise argparse.ArgumentTypeError(f"must be FIRST:LAST such as 3000:3024, got '{text}'")
-    return int(first), int(last)

@@ -17,7 +17,7 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
-from scenedino_ros.terminal.values import densities, numbered
+from scenedino_ros.terminal.values import NUMBER_RANGES, densities, number_ranges
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--frames",
-        type=numbered,
+        type=number_ranges,
         default=(),
-        metavar="N,...",
+        metavar=NUMBER_RANGES,
         help="score these only; the grids of all serve the averages (default: all)",
     )
     add_run_arguments(parser)

@@ -28,7 +28,7 @@ from scenedino_ros.cli.evaluation import (
 )
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.progress import telling
-from scenedino_ros.terminal.values import count, numbered
+from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.probe.evaluation import ProbeEvaluation
@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument(
         "--train-drives",
-        type=numbered,
-        metavar="N,...",
+        type=number_ranges,
+        metavar=NUMBER_RANGES,
         help="of KITTI-360 (default: the training drives of SSCBench); of a set that names its "
         "own drives, those that are scored are then the others",
     )

@@ -25,7 +25,7 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
 )
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.terminal.values import count, numbered
+from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
@@ -69,8 +69,8 @@ def add_labelled_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--drive",
-        type=numbered,
-        metavar="N,...",
+        type=number_ranges,
+        metavar=NUMBER_RANGES,
         help="of KITTI-360 (default: 9; all, where a dataset.json names other drives)",
     )
     group.add_argument(

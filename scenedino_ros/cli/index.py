@@ -22,7 +22,15 @@ from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_byte
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead, telling
 from scenedino_ros.terminal.tables import print_whole
-from scenedino_ros.terminal.values import image_size, not_negative, numbers, positive
+from scenedino_ros.terminal.values import (
+    NUMBER_RANGES,
+    count,
+    image_size,
+    not_negative,
+    number_ranges,
+    numbers,
+    positive,
+)
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.frame_store import FrameStore
@@ -90,13 +98,13 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--frames",
-        type=_range,
-        metavar="FIRST-LAST",
+        type=number_ranges,
+        metavar=NUMBER_RANGES,
         help="store these only, numbered from 0 (default: all)",
     )
     group.add_argument(
         "--workers",
-        type=_count,
+        type=count,
         default=os.cpu_count() or 1,
         metavar="N",
         help="threads that decode (default: one per core)",
@@ -266,7 +274,7 @@ def _index(
         problems += motion_problems(recording, cameras[0].name, frames)
         print("\n".join(f"problem: {problem}" for problem in problems) or "no problems")
         if options.frames:
-            frames = frames.part(*options.frames)
+            frames = frames.part(options.frames)
         needed = planned_bytes(cameras, len(frames), options.image_size)
         to_do, seconds, free = 0, 0.0, ""
         if output is not None:
@@ -357,16 +365,3 @@ def _print_store(store: "FrameStore") -> None:
         f"{store.travelled()[-1]:.1f} m, {breaks} breaks, {size}"
     )
     print("".join(f"dropped: {reason}\n" for reason in store.source["dropped"]), end="")
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, dash, last = text.partition("-")
-    if not (dash and first.isdigit() and last.isdigit()):
-        raise argparse.ArgumentTypeError(f"must be two numbers such as 0-23, got '{text}'")
-    return int(first), int(last)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
-    return int(text)

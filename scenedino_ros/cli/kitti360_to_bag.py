@@ -9,11 +9,11 @@ interrupted conversion is taken up by the same command.
 
 import argparse
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,9 @@ from scenedino_ros.core.disk_space import (
     free_bytes,
 )
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.number_ranges import ranges_text
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead
-from scenedino_ros.terminal.values import positive
+from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive
@@ -49,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, help="folder that gets <drive>, a recording"
     )
     parser.add_argument(
-        "--drive", default="", metavar="A,B", help="names or numbers of drives (default: all)"
+        "--drive",
+        type=_drives,
+        default=(),
+        metavar=f"{NUMBER_RANGES}|NAME,...",
+        help="numbers or names of drives (default: all)",
     )
     parser.add_argument(
         "--cameras", default="", metavar="00,02", help="default: those that have images"
@@ -170,10 +175,17 @@ def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:
     print(f"  written to {path}")
 
 
-def _chosen(folders: list[Path], names: str) -> list[Path]:
-    """Return the drives that are named, in whole or by number; all if none is."""
+def _drives(text: str) -> tuple[str, ...]:
+    """Parse names of drives separated by commas, or their numbers, which become four digits."""
+    if re.fullmatch("[0-9,-]+", text):
+        return tuple(f"{number:04d}" for number in number_ranges(text))
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def _chosen(folders: list[Path], names: Sequence[str]) -> list[Path]:
+    """Return the drives of these names or numbers; all if there are none."""
     chosen = []
-    for name in filter(None, (name.strip() for name in names.split(","))):
+    for name in names:
         found = [f for f in folders if name == f.name or f"_{name}_" in f.name]
         if len(found) != 1:
             known = ", ".join(f.name for f in folders)
@@ -185,17 +197,15 @@ def _chosen(folders: list[Path], names: str) -> list[Path]:
 def _tell_drive(drive: "Kitti360Drive") -> None:
     """Say what will be recorded, and what some frames lack."""
     frames, total = drive.frames, sum(map(len, drive.camera_images.values()))
-    print(f"{drive.name}: {total} images of frames {_ranges(frames)}")
+    print(f"{drive.name}: {total} images of frames {_short(frames)}")
     print(f"  poses: {drive.pose_file or 'none, so there will be no map -> base_link'}")
     for what, lacking in drive.lacking().items():
         count = f"{len(lacking)} of {len(frames)} frames"
-        print(f"  {count} have no {what}: {_ranges(lacking)}", flush=True)
+        print(f"  {count} have no {what}: {_short(lacking)}", flush=True)
 
 
-def _ranges(numbers: list[int]) -> str:
-    """Return ascending numbers as '0-4, 7', cut off where there are many gaps."""
-    starts = [numbers[0], *(b for a, b in pairwise(numbers) if b > a + 1)]
-    ends = [*(a for a, b in pairwise(numbers) if b > a + 1), numbers[-1]]
-    words = [f"{a}-{b}" if b > a else str(a) for a, b in zip(starts, ends, strict=True)]
-    rest = len(words) - _SHOWN_RANGES
-    return ", ".join(words[:_SHOWN_RANGES]) + (f" and {rest} more ranges" if rest > 0 else "")
+def _short(numbers: list[int]) -> str:
+    """Return the ranges of numbers, cut off where there are many gaps."""
+    ranges = ranges_text(numbers).split(",")
+    rest = len(ranges) - _SHOWN_RANGES
+    return ",".join(ranges[:_SHOWN_RANGES]) + (f" and {rest} more ranges" if rest > 0 else "")

@@ -40,7 +40,8 @@ examples:
   scenedino convert seg-best-dino -o dino.safetensors
   scenedino info dino.safetensors
 
-'scenedino SUBCOMMAND --help' tells more.
+Several frames, seeds or drives are given as numbers and ranges, both ends included: 0-9,90,91.
+'scenedino SUBCOMMAND --help' describes a subcommand.
 """
 _NEGATIVE = re.compile(r"-[0-9.][-+0-9.,eE]*")
 

@@ -10,7 +10,6 @@ goes on where it was stopped.
 import argparse
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
 from scenedino_ros.terminal.progress import about, seconds_ahead, time_in_words
-from scenedino_ros.terminal.values import positive
+from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.streets.dataset import SyntheticDataset
@@ -44,10 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("output", type=Path, help="folder of the drives; taken up if begun")
     parser.add_argument(
-        "--seeds", type=_seeds, default=(0,), metavar="N,N-N", help="which streets (default: 0)"
+        "--seeds",
+        type=number_ranges,
+        default=(0,),
+        metavar=NUMBER_RANGES,
+        help="which streets (default: 0)",
     )
     parser.add_argument(
-        "--frames", type=_count, default=100, metavar="N", help="per drive (default: %(default)s)"
+        "--frames", type=count, default=100, metavar="N", help="per drive (default: %(default)s)"
     )
     parser.add_argument(
         "--rate", type=positive, default=10.0, metavar="HZ", help="default: %(default)s"
@@ -71,14 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--width",
-        type=_count,
+        type=count,
         default=704,
         metavar="PX",
         help="columns of the rectified images; KITTI-360 has 1408 (default: %(default)s)",
     )
     group.add_argument(
         "--fisheye-width",
-        type=_count,
+        type=count,
         default=700,
         metavar="PX",
         help="columns and rows of the fisheye images; KITTI-360 has 1400 (default: %(default)s)",
@@ -97,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="processes (default: one per core, at most 4)",
@@ -159,14 +162,14 @@ def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Names
 
     # More processes than cores are not faster.
     at_once = min(arguments.workers or usual_workers(), os.cpu_count() or 1)
-    count, seed = math.ceil(frames / at_once), arguments.seeds[0]
-    if count < _WORTH_TRYING:
+    share, seed = math.ceil(frames / at_once), arguments.seeds[0]
+    if share < _WORTH_TRYING:
         return 0.0
     seconds = seconds_ahead(
-        count, lambda numbers: dataset.render_some(seed, numbers, arguments.write)
+        share, lambda numbers: dataset.render_some(seed, numbers, arguments.write)
     )
     if "folders" in arguments.write and not arguments.no_voxels:
-        grids = count // VOXEL_STRIDE
+        grids = share // VOXEL_STRIDE
         seconds += seconds_ahead(grids, lambda numbers: dataset.fill_some(seed, numbers))
     return seconds
 
@@ -192,22 +195,3 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
             console.print(f"frame {done}/{total}, {time_in_words(left)} left", highlight=False)
 
     yield tell
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    """Parse numbers and ranges separated by commas, such as 0-9,12."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch("([0-9]+)(?:-([0-9]+))?", part)
-        if not match:
-            raise argparse.ArgumentTypeError(f"must be seeds such as 0-9,12, got '{text}'")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise argparse.ArgumentTypeError(f"must be different seeds such as 0-9,12, got '{text}'")
-    return tuple(seeds)
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]*", text):
-        raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
-    return int(text)

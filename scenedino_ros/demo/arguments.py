@@ -6,7 +6,7 @@ from pathlib import Path
 from scenedino_ros.core.config import ModelSettings, VoxelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_runtime
-from scenedino_ros.terminal.values import numbers, positive
+from scenedino_ros.terminal.values import count, numbers, positive
 
 _DESCRIPTION = """\
 Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),
@@ -114,10 +114,10 @@ def _add_play(group: argparse._ArgumentGroup) -> None:
         help="images per second (default: as recorded; image folders: 10)",
     )
     group.add_argument(
-        "--frames", type=_count, default=0, metavar="N", help="play only so many images"
+        "--frames", type=count, default=0, metavar="N", help="play only so many images"
     )
     group.add_argument(
-        "--loop", type=_count, default=1, metavar="N", help="play the drive so many times"
+        "--loop", type=count, default=1, metavar="N", help="play the drive so many times"
     )
     group.add_argument(
         "--realtime",
@@ -148,10 +148,3 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
         metavar="DENSITY",
         help="voxels are occupied from this density on, 1/m (default: that of the checkpoint)",
     )
-
-
-def _count(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
-    return value

@@ -1,7 +1,7 @@
 """Turns a recording into a frame store: cameras together in time, poses, network's pictures."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from scenedino_ros.cameras.fisheye import PUBLISHED_ROTATION_DEG
 from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.number_ranges import flat_ranges
 from scenedino_ros.recordings.bag_index import Progress
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import (
@@ -46,7 +47,7 @@ def build_frame_store(
     tolerance_s: float | None = None,
     fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
     fit: str = "auto",
-    part: tuple[int, int] | None = None,
+    part: Collection[int] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> FrameStore:
@@ -68,8 +69,8 @@ def build_frame_store(
             about y.
         fit: How images that have not the pictures' aspect ratio are fitted, as for
             `ImagePreprocessor`.
-        part: Numbers of the first and the last frame to store, from 0; None: all. What is held
-            out of training is left out here.
+        part: Numbers of the frames to store, from 0; None: all. What is held out of training is
+            left out here.
         workers: Threads that decode.
         progress: Called with the number of frames done and their number in all.
 
@@ -85,7 +86,7 @@ def build_frame_store(
     track, origin = find_poses(recording, poses or PoseSource(), body_frame)
     frames = common_frames(chosen, track, tolerance_s)
     if part is not None:
-        frames = frames.part(*part)
+        frames = frames.part(part)
     mounted = _mounted(recording, chosen, body_frame)
     pictures = _pictures(chosen, mounted, image_size, fit, fisheye_rotation_deg)
     stored = {
@@ -97,7 +98,7 @@ def build_frame_store(
         **_state_of(recording.path),
         "poses": origin,
         "body_frame": body_frame,
-        "part": part and list(part),
+        "part": None if part is None else flat_ranges(part),
         "left_out": frames.left_out,
         "problems": [*recording.problems, *motion_problems(recording, chosen[0].name, frames)],
     }
@@ -173,7 +174,7 @@ def expected_store(
     path: Path,
     image_size: tuple[int, int] = IMAGE_SIZE,
     cameras: Sequence[str] = (),
-    part: tuple[int, int] | None = None,
+    part: Collection[int] | None = None,
 ) -> tuple[int, int]:
     """Return how many frames and bytes a recording's store has at most, without reading it.
 
@@ -181,7 +182,7 @@ def expected_store(
         path: The recording.
         image_size: (height, width) of the pictures, pixels.
         cameras: Cameras to take; empty: all.
-        part: Numbers of the first and the last frame to store; None: all.
+        part: Numbers of the frames to store; None: all.
 
     Raises:
         BagError: If the recording cannot be opened.
@@ -191,7 +192,7 @@ def expected_store(
         chosen = [c for name, c in found.items() if c.info and (not cameras or name in cameras)]
         frames = min((reader.topics[camera.image].count for camera in chosen), default=0)
     if part is not None:
-        frames = max(min(frames, part[1] + 1) - part[0], 0)
+        frames = sum(number < frames for number in part)
     labels, depths = sum(bool(c.label) for c in chosen), sum(bool(c.depth) for c in chosen)
     return frames, store_bytes(image_size, frames, len(chosen), labels, depths)
 
@@ -200,7 +201,7 @@ def is_store_of(
     path: Path,
     recording: Path,
     image_size: tuple[int, int],
-    part: tuple[int, int] | None,
+    part: Collection[int] | None,
     body_frame: str,
     cameras: Sequence[str],
 ) -> bool:
@@ -210,7 +211,7 @@ def is_store_of(
         path: Folder of the store.
         recording: The recording.
         image_size: (height, width) of the pictures, pixels.
-        part: Numbers of the first and the last frame; None: all.
+        part: Numbers of its frames; None: all.
         body_frame: Frame of the vehicle.
         cameras: Its cameras; empty: any.
     """
@@ -221,7 +222,7 @@ def is_store_of(
     wanted = {
         "recording": recording.name,
         **_state_of(recording),
-        "part": part and list(part),
+        "part": None if part is None else flat_ranges(part),
         "body_frame": body_frame,
     }
     same = all(store.source.get(key) == value for key, value in wanted.items())

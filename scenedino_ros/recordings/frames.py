@@ -1,12 +1,13 @@
 """Which images of several cameras make up one frame, and where the body was then."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.number_ranges import ranges_text
 from scenedino_ros.recordings.poses import PoseTrack
 from scenedino_ros.recordings.recording import BagCamera
 
@@ -32,17 +33,17 @@ class FrameList:
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
-    def part(self, first: int, last: int) -> "FrameList":
-        """Return the frames from the first to the last, both included, counted from 0.
+    def part(self, numbers: Collection[int]) -> "FrameList":
+        """Return the frames of these numbers, counted from 0, in the order of time.
 
         Raises:
             InputError: If there are no such frames.
         """
-        if not 0 <= first <= last < len(self):
+        chosen = sorted(set(numbers))
+        if not chosen or chosen[0] < 0 or chosen[-1] >= len(self):
             raise InputError(
-                f"frames must lie between 0 and {len(self) - 1}, got {first} to {last}"
+                f"frames must lie between 0 and {len(self) - 1}, got {ranges_text(numbers)}"
             )
-        chosen = slice(first, last + 1)
         return FrameList(
             self.stamps_ns[chosen],
             {name: images[chosen] for name, images in self.images.items()},

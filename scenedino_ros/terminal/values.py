@@ -1,9 +1,18 @@
-"""Types of command-line values that argparse does not have: lists of numbers and sizes."""
+"""Types of command-line values that argparse does not have: lists of numbers and sizes.
+
+Wherever a command takes several frames, seeds or drives by their numbers, it takes numbers and
+ranges separated by commas, both ends included: ``0-9,90,91``. `number_ranges` parses them.
+"""
 
 import argparse
 import math
 import re
 from collections.abc import Callable
+from typing import TypeVar
+
+Value = TypeVar("Value")
+NUMBER_RANGES = "N,N-N"  # how help shows what `number_ranges` parses
+_MOST_NUMBERS = 1_000_000  # that a range may stand for
 
 
 def numbers(names: str) -> Callable[[str], tuple[float, ...]]:
@@ -68,20 +77,37 @@ def image_size(text: str) -> tuple[int, int]:
 
 def densities(text: str) -> tuple[float, ...]:
     """Parse numbers >= 0, all different, separated by commas."""
-    values = tuple(not_negative(part) for part in text.split(","))
-    if len(set(values)) != len(values):
-        raise argparse.ArgumentTypeError(f"must be different numbers, got '{text}'")
-    return values
+    return several(not_negative)(text)
 
 
 def count(text: str) -> int:
     """Parse a whole number >= 1."""
-    (value,) = counts("n")(text)
-    return value
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
+    return int(text)
 
 
-def numbered(text: str) -> tuple[int, ...]:
-    """Parse whole numbers >= 0 separated by commas."""
-    if not re.fullmatch("[0-9]+(,[0-9]+)*", text):
-        raise argparse.ArgumentTypeError(f"must be numbers separated by commas, got '{text}'")
-    return tuple(map(int, text.split(",")))
+def several(parse: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+    """Return a type for different values separated by commas, each of some type."""
+
+    def parse_all(text: str) -> tuple[Value, ...]:
+        values = tuple(parse(part) for part in text.split(","))
+        if len(set(values)) != len(values):
+            raise argparse.ArgumentTypeError(f"must be different values, got '{text}'")
+        return values
+
+    return parse_all
+
+
+def number_ranges(text: str) -> tuple[int, ...]:
+    """Parse different whole numbers and ranges of them, such as 0-9,90,91, in their order."""
+    matches = [re.fullmatch("([0-9]{1,18})(?:-([0-9]{1,18}))?", part) for part in text.split(",")]
+    bounds = [(int(m[1]), int(m[2] or m[1])) for m in matches if m]
+    sizes = [last - first + 1 for first, last in bounds]
+    if len(bounds) == len(matches) and min(sizes) >= 1 and sum(sizes) <= _MOST_NUMBERS:
+        found = tuple(n for first, last in bounds for n in range(first, last + 1))
+        if len(set(found)) == len(found):
+            return found
+    raise argparse.ArgumentTypeError(
+        f"must be different numbers and ranges such as 0-9,90,91, got '{text}'"
+    )

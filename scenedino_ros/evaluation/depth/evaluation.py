@@ -1,6 +1,6 @@
 """Depth rendered from one image against true depth, beside guesses that look at no image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Plot
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.core.number_ranges import flat_ranges
 from scenedino_ros.evaluation.depth.data import DepthData
 from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road, pixel_directions
 from scenedino_ros.evaluation.depth.scores import DEPTH_MEASURES, SCALINGS, depth_scores
@@ -36,8 +37,8 @@ class DepthEvaluation:
     Attributes:
         data: Images with true depth.
         network: The network.
-        training: First and last number of the frames that training may have used; the mean depth
-            image is made of their true depth. None: there is no such baseline.
+        training: Numbers of the frames that training may have used; the mean depth image is made
+            of their true depth. None: there is no such baseline.
         road: The plane of the road.
         above: Pixels that are this much higher than the road are scored by themselves, metres.
         n_samples: Samples along each ray.
@@ -46,7 +47,7 @@ class DepthEvaluation:
 
     data: DepthData
     network: NetworkChoice
-    training: tuple[int, int] | None = None
+    training: Collection[int] | None = None
     road: Road = KITTI360_ROAD
     above: float = 0.4
     n_samples: int = 32
@@ -59,7 +60,7 @@ class DepthEvaluation:
         return {
             "data": self.data.settings(),
             "network": self.network.settings(),
-            "training": self.training,
+            "training": None if self.training is None else flat_ranges(self.training),
             "road": asdict(self.road),
             "above": self.above,
             "n_samples": self.n_samples,
@@ -75,8 +76,7 @@ class DepthEvaluation:
 
     def is_training(self, item: str) -> bool:
         """Return whether a frame is among those that training may have used."""
-        first, last = self.training or (0, -1)
-        return first <= int(item) <= last
+        return int(item) in (self.training or ())
 
     def summarise(self, folder: RunFolder, tell: Callable[[str], None]) -> RunResult:
         """Return tables of the means over frames, a plot over distance and panels."""
