@@ -239,6 +239,29 @@ def test_the_time_left_is_told_after_the_first_few(monkeypatch, capsys):
     assert lines[0] == "things 20 of 200, about 2 s left"
 
 
+def test_stages_are_counted_one_after_the_other(capsys):
+    with progress.counting_stages("starting", "images") as report:
+        report("waiting", 0, 0)
+        report("waiting", 0, 0)
+        for done in (1, 2):
+            report("playing", done, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting",
+        "playing 1 of 2 images",
+        "playing 2 of 2 images",
+    ]
+
+
+def test_a_terminal_shows_a_bar(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then writes as to a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    with progress.counting("frames [new]") as count:
+        count(3, 7)
+    err = capsys.readouterr().err
+    assert "frames [new]" in err
+    assert "3/7" in err
+
+
 # Commands
 
 

@@ -10,8 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.camera_file import camera_from_yaml
@@ -31,7 +29,7 @@ from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor, VoxelQuery
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import counting, telling
 from scenedino_ros.viewing.threshold_panel import threshold_panel
 
 _DOWNSCALE = 2  # of the rendered pictures against the network's
@@ -97,13 +95,9 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         tell("building the network")
         predictor = job.network.predictor(report=tell)
     print(f"weights: {predictor.weights}; device: {predictor.device}, {predictor.engine}")
-    # Where results go to a pipe, rich must not draw them among its bars.
     told: set[str] = set()
-    bars = Progress(
-        console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
-    )
-    with bars:
-        for image, folder in bars.track(todo.items(), description="predicting"):
+    with counting("predicting", "images") as progress:
+        for done, (image, folder) in enumerate(todo.items(), start=1):
             start = time.perf_counter()
             try:
                 voxels = _predict(job, query, camera, predictor, settings, image, folder, told)
@@ -117,6 +111,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
                 threshold = query.threshold(predictor.density_threshold)
                 why = "" if len(voxels) else f": {why_empty(voxels, threshold, job.T_grid_cam)}"
                 print(f"{folder}: {len(voxels)} voxels in {seconds:.1f} s{why}")
+            progress(done, len(todo))
     if failed:
         print(f"{failed} of {len(job.images)} images failed", file=sys.stderr)
     return 1 if failed else 0

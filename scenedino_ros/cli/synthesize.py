@@ -11,16 +11,11 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
-from scenedino_ros.terminal.progress import about, seconds_ahead, time_in_words
+from scenedino_ros.terminal.progress import about, counting, seconds_ahead
 from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges, positive
 
 if TYPE_CHECKING:
@@ -32,9 +27,7 @@ examples:
   scenedino synthesize streets --seeds 0-9 --fisheye-crop --rays 2
   scenedino synthesize streets --seeds 900-903 --frames 50 --write bags folders
 """
-_TELL_SECONDS = 30.0  # between lines where there is no terminal
 _WORTH_TRYING = 100  # frames per process, to render two of them only to see how long it takes
-_FIRST_FEW = 5  # frames, after which the time left is told if it is minutes
 _CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
 
 
@@ -118,15 +111,14 @@ def run(arguments: argparse.Namespace) -> int:
     settings = DatasetSettings(arguments.frames, arguments.rate, arguments.speed, render)
     dataset = SyntheticDataset(arguments.output, settings)
     _check_disk(dataset, arguments)
-    total = len(arguments.seeds) * arguments.frames
     start = time.perf_counter()
-    with _progress(total) as tell:
+    with counting("rendering", "frames") as progress:
         rendered = dataset.make(
             arguments.seeds,
             arguments.write,
             voxels=not arguments.no_voxels,
             workers=arguments.workers,
-            progress=tell,
+            progress=progress,
         )
     seconds = time.perf_counter() - start
     print(f"{len(arguments.seeds)} drives of {arguments.frames} frames in {arguments.output}")
@@ -172,26 +164,3 @@ def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Names
         grids = share // VOXEL_STRIDE
         seconds += seconds_ahead(grids, lambda numbers: dataset.fill_some(seed, numbers))
     return seconds
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
-    """Show how many frames are done and how long the rest takes: a bar, or lines to a file."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-            task = bars.add_task("rendering", total=total)
-            yield lambda done, before: bars.update(task, completed=done)
-        return
-    start = told = time.perf_counter()
-
-    def tell(done: int, before: int) -> None:
-        nonlocal told
-        now = time.perf_counter()
-        few = done - before == _FIRST_FEW and (now - start) * (total - done) > 60 * _FIRST_FEW
-        if done == total or few or now - told > _TELL_SECONDS:
-            told, left = now, (now - start) * (total - done) / (done - before)
-            console.print(f"frame {done}/{total}, {time_in_words(left)} left", highlight=False)
-
-    yield tell

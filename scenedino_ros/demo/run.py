@@ -4,10 +4,8 @@ import argparse
 import os
 import platform
 import shutil
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scenedino_ros.core.config import GridSettings
 from scenedino_ros.core.voxels import VoxelGrid
@@ -27,6 +25,7 @@ from scenedino_ros.demo.sources import (
 )
 from scenedino_ros.node.interrupt import Interrupt
 from scenedino_ros.node.placement import GridPlacement
+from scenedino_ros.terminal.progress import counting, counting_stages
 
 LAYOUT = "foxglove_layout.json"
 _LAYOUT_IMAGE_TOPIC = "/camera_00/image_rect/compressed"  # replaced by the drive's own
@@ -84,14 +83,7 @@ class Run:
         """Make the drive and check everything that can be checked before a process starts."""
         args = self._args
         self._checkpoint = checkpoint_argument(args.checkpoint)
-        with self._bar() as bar:
-            tasks: dict[str, Any] = {}
-
-            def progress(what: str, done: int, total: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bar.add_task(what, total=total)
-                bar.update(tasks[what], completed=done)
-
+        with counting_stages("preparing the drive") as progress:
             self._drive = make_drive(args, self._folder, progress)
         self._grid_frame = grid_frame(args.grid, args.grid_frame, self._drive)
         placement = GridPlacement(GridSettings(preset=args.grid, frame=self._grid_frame))
@@ -120,16 +112,9 @@ class Run:
             wait=not args.realtime,
         )
         self._playing = Play(plan)
-        with self._bar() as bar:
-            task = bar.add_task("starting", total=None)
-
-            def show(what: str, done: int, total: int) -> None:
-                bar.update(task, description=what)
-                if total:
-                    bar.update(task, completed=done, total=total)
-
+        with counting_stages("starting") as progress:
             try:
-                self._playing.run(show, lambda: self._interrupt.requested)
+                self._playing.run(progress, lambda: self._interrupt.requested)
             except ProcessError as error:
                 return error
         return None
@@ -145,8 +130,7 @@ class Run:
             problems.append("the run was interrupted")
         shown = Shown((), None, None, ())
         if self._args.pictures and not self._interrupt.requested:
-            with self._bar() as bar:
-                task = bar.add_task("drawing", total=None)
+            with counting("drawing", "pictures") as progress:
                 shown = draw_run(
                     self._folder,
                     self._recording,
@@ -154,7 +138,7 @@ class Run:
                     measured,
                     self._grid,
                     self._args.pictures,
-                    lambda done, total: bar.update(task, completed=done, total=total),
+                    progress,
                 )
         return Report(
             facts=self._facts(measured),
@@ -210,12 +194,3 @@ class Run:
         files["the same for programs"] = "report.json"
         files["what the processes said"] = "logs"
         return files
-
-    def _bar(self) -> Progress:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        return Progress(*columns, console=self._console, transient=True)

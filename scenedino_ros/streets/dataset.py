@@ -32,7 +32,7 @@ from scenedino_ros.streets.voxels import SceneVoxels
 SETTINGS_FILE = "synthesis.json"
 VERSION = 1  # raise when the same settings give other drives
 BAGS, FOLDERS = "bags", "folders"
-Progress = Callable[[int, int], None]  # frames done, and how many of them were before
+Progress = Callable[[int, int], None]  # frames done, frames in all
 Job = tuple[StreetDrive, int]
 
 
@@ -120,7 +120,8 @@ class SyntheticDataset:
             outputs: What they become: ``bags``, ``folders`` or both.
             voxels: Fill the benchmark's grid at every 5th frame, for the folders.
             workers: Processes; 0: one per core, at most four.
-            progress: Told how many frames are done, and how many of them were before.
+            progress: Called with the number of frames done, earlier ones too, and their number in
+                all.
 
         Raises:
             BagError: If an unfinished recording is damaged, or written by another process.
@@ -128,9 +129,9 @@ class SyntheticDataset:
         drives = [self.settings.drive(seed) for seed in seeds]
         voxels = voxels and FOLDERS in outputs
         todo = {d: range(self._done(d, outputs, voxels), d.frames) for d in drives}
-        before = sum(numbers.start for numbers in todo.values())
-        done = itertools.count(before + 1)
         jobs = [(drive, number) for drive in drives for number in todo[drive]]
+        total = sum(drive.frames for drive in drives)
+        done = itertools.count(total - len(jobs) + 1)
         work = functools.partial(_render, self.settings.render, FOLDERS in outputs, voxels)
         with contextlib.closing(in_processes(work, jobs, workers)) as truths:
             for drive, numbers in todo.items():
@@ -138,7 +139,7 @@ class SyntheticDataset:
                     for number in numbers:
                         write(number, next(truths))
                         if progress:
-                            progress(next(done), before)
+                            progress(next(done), total)
         return len(jobs)
 
     def missing(

@@ -1,5 +1,9 @@
-"""Tells on standard error what a long step is doing, so that standard output stays usable."""
+"""Reports on standard error what a long step is doing, so that standard output stays usable.
 
+Every command takes its progress bar and its estimates of time from here.
+"""
+
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,21 +52,60 @@ def counting(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
     Yields:
         A function that is told how many are done, and how many there are in all.
     """
+    with counting_stages(what, unit) as report:
+        yield lambda done, total: report(what, done, total)
+
+
+@contextmanager
+def counting_stages(first: str, unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
+    """Show what `counting` shows, of work whose stages are counted one after the other.
+
+    Args:
+        first: Shown on a terminal until a stage is reported.
+        unit: What is counted, named after the numbers.
+
+    Yields:
+        A function that takes the stage, how many are done, and how many there are in all; 0 in
+        all: the stage cannot be counted.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        lines = _CountedLines(what, unit)
+        stages: dict[str, _CountedLines] = {}
 
-        def count_line(done: int, total: int) -> None:
-            line = lines.line(done, total)
+        def print_line(what: str, done: int, total: int) -> None:
+            line = stages.setdefault(what, _CountedLines(what, unit)).line(done, total)
             if line:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        yield count_line
+        yield print_line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
-        task = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    with progress_bar(console) as bars:
+        task = bars.add_task(first, total=None)
+
+        def update(what: str, done: int, total: int) -> None:
+            if what != bars.tasks[0].description:
+                bars.reset(task, description=what, total=None)
+            bars.update(task, completed=done, total=total or None)
+
+        yield update
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return the bar that `counting` shows; it has no task yet.
+
+    Args:
+        console: Of standard error. Lines on standard output appear above the bar, unless they go
+            to a file or a pipe.
+    """
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    )
 
 
 def seconds_ahead(count: int, attempt: Callable[[range], object], *, few: int = 1) -> float:
@@ -109,9 +152,13 @@ class _CountedLines:
         self._first: tuple[int, float] | None = None  # how many were done, and when
         self._told = 0  # tenths
         self._estimated = False
+        self._named = False
 
     def line(self, done: int, total: int) -> str:
-        """Return what to tell now; empty: nothing."""
+        """Return what to report now; empty: nothing."""
+        if total == 0:
+            named, self._named = self._named, True
+            return "" if named else self._what
         now = time.monotonic()
         if self._first is None:
             self._first = (done, now)
