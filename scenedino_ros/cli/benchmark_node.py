@@ -17,8 +17,8 @@ from rich.table import Table
 
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.cli.benchmark_options import add_grid, add_network, add_output, save
-from scenedino_ros.core.config import VoxelSettings
 from scenedino_ros.demo.arguments import add_drive
+from scenedino_ros.terminal.arguments import add_node_voxels
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import positive, several
 
@@ -67,19 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_network(parser)
     add_grid(parser, "camera", 0.2)
-    parser.add_argument(
-        "--grid-frame",
-        default="",
-        metavar="FRAME",
-        help="frame of the grid (default: the camera's; for the others the drive's body frame)",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=positive,
-        default=VoxelSettings.density_threshold,
-        metavar="DENSITY",
-        help="voxels are occupied from this density on, 1/m (default: that of the checkpoint)",
-    )
+    add_node_voxels(parser)
     add_drive(parser, "made-up pictures of KITTI-360's size")
 
 

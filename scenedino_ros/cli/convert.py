@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.terminal.arguments import add_force, add_output
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import image_size
 
@@ -25,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("source", type=Path, help="official folder, or its checkpoint.pt")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="file to write, *.safetensors"
-    )
+    add_output(parser, "file to write, *.safetensors")
     parser.add_argument(
         "--classes", type=Path, help="YAML class table; default: the 19 Cityscapes classes"
     )
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image size of the network in pixels, where neither configuration nor tensors tell",
     )
     parser.add_argument("--license", help="licence of the weights, written into the file")
-    parser.add_argument("--force", action="store_true", help="replace an existing output file")
+    add_force(parser, "replace an existing output file")
 
 
 def run(options: argparse.Namespace) -> int:

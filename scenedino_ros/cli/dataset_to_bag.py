@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.progress import counting
 
 _EPILOG = """\
@@ -23,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("kind", choices=("dgp", "argoverse"), help="what the folder holds")
     parser.add_argument("source", type=Path, help="folder of the scene or pair")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the recording; must not exist"
-    )
+    add_output(parser, "the recording; must not exist")
     parser.add_argument(
         "--cameras", default="", metavar="A,B", help="of a DGP scene (default: all)"
     )

@@ -20,6 +20,7 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
 )
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_every, add_store_camera
 from scenedino_ros.terminal.values import count
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("data", type=Path, metavar="DATA", help="drive, store or RealEstate10K")
-    parser.add_argument(
-        "--camera", default="camera_00", help="of a frame store (default: %(default)s)"
-    )
+    add_store_camera(parser)
     parser.add_argument(
         "--stride",
         type=count,
@@ -48,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames from the first of a pair to the second (default: %(default)s)",
     )
-    parser.add_argument(
-        "--every", type=count, default=1, metavar="N", help="only every n-th pair (default: all)"
-    )
+    add_every(parser, "pair")
     parser.add_argument(
         "--features",
         action="append",

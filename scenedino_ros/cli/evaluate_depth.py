@@ -19,15 +19,14 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
 )
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_store_camera
 from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, numbers, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("data", type=Path, metavar="DATA", help="drive or frame store")
-    parser.add_argument(
-        "--camera", default="camera_00", help="of a frame store (default: %(default)s)"
-    )
+    add_store_camera(parser)
     parser.add_argument(
         "--limits",
         type=numbers("near,far"),

@@ -17,6 +17,7 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
+from scenedino_ros.terminal.arguments import add_grow
 from scenedino_ros.terminal.values import NUMBER_RANGES, densities, number_ranges
 
 
@@ -30,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a voxel is occupied at this density or more, 1/m; each is scored (default: the "
         "checkpoint's)",
     )
-    parser.add_argument(
-        "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
-    )
+    add_grow(parser)
     parser.add_argument(
         "--frames",
         type=number_ranges,

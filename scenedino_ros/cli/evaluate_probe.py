@@ -27,6 +27,7 @@ from scenedino_ros.cli.evaluation import (
     work_on,
 )
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_every
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
@@ -63,9 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of KITTI-360 (default: the training drives of SSCBench); of a set that names its "
         "own drives, those that are scored are then the others",
     )
-    training.add_argument(
-        "--train-every", type=count, default=1, metavar="N", help="only every n-th training image"
-    )
+    add_every(training, "training image", "--train-every")
     training.add_argument("--hidden", action="store_true", help="a hidden layer: an MLP probe")
     training.add_argument(
         "--epochs", type=count, default=10, metavar="N", help="passes (default: %(default)s)"

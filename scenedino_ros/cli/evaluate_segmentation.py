@@ -25,7 +25,8 @@ from scenedino_ros.cli.evaluation import (
     run_evaluation,
 )
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
+from scenedino_ros.terminal.arguments import add_every, add_store_camera
+from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
@@ -64,9 +65,7 @@ def add_labelled_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which images are scored."""
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of the data set")
     group = parser.add_argument_group("data")
-    group.add_argument(
-        "--camera", default="camera_00", help="of a frame store (default: %(default)s)"
-    )
+    add_store_camera(group)
     group.add_argument(
         "--drive",
         type=number_ranges,
@@ -85,9 +84,7 @@ def add_labelled_arguments(parser: argparse.ArgumentParser) -> None:
         help="take Cityscapes' intrinsics; the published evaluation takes those of a pyramid of "
         "90 degrees both ways",
     )
-    group.add_argument(
-        "--every", type=count, default=1, metavar="N", help="score only every n-th image"
-    )
+    add_every(group, "image")
 
 
 def labelled_data(options: argparse.Namespace) -> "LabelledData":

@@ -19,6 +19,7 @@ from scenedino_ros.cli.evaluation import (
     network_from,
     run_evaluation,
 )
+from scenedino_ros.terminal.arguments import add_every
 from scenedino_ros.terminal.values import count, densities
 
 _EPILOG = """\
@@ -49,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="take the images from KITTI-360 itself, by the rows of its pose files",
     )
-    data.add_argument(
-        "--every", type=count, default=1, metavar="N", help="score only every Nth labelled frame"
-    )
+    add_every(data, "labelled frame")
     data.add_argument(
         "--baseline",
         choices=("train", "val", "test"),

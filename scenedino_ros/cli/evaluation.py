@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_output, add_workers
 from scenedino_ros.terminal.network_arguments import (
     add_checkpoint,
     add_fit,
@@ -19,7 +20,6 @@ from scenedino_ros.terminal.network_arguments import (
     network_values,
 )
 from scenedino_ros.terminal.progress import telling
-from scenedino_ros.terminal.values import count
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.result import RunResult
@@ -56,14 +56,10 @@ class Evaluation(Protocol):
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare where a run lies and how it is worked on."""
     group = parser.add_argument_group("run")
-    group.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder of the run; taken up if begun"
-    )
-    group.add_argument(
-        "--workers",
-        type=count,
-        metavar="N",
-        help="processes (default: one per GPU, else per core; torchrun's ranks if it starts them)",
+    add_output(group, "folder of the run; taken up if begun")
+    add_workers(
+        group,
+        "processes (default: one per GPU, else per core; torchrun's ranks if it starts them)",
     )
 
 

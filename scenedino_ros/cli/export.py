@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_force, add_output
 from scenedino_ros.terminal.network_arguments import add_image_size, add_mode, network_values
 from scenedino_ros.terminal.progress import telling
 
@@ -36,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         help="default: the model of this package",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: the cache")
+    add_output(parser, "default: the cache", required=False)
     add_mode(parser)
     add_image_size(parser)
-    parser.add_argument("--force", action="store_true", help="replace an earlier export")
+    add_force(parser, "replace an earlier export")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -20,11 +20,12 @@ from rich.table import Table
 
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.terminal.arguments import add_workers
+from scenedino_ros.terminal.network_arguments import add_fit
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead, telling
 from scenedino_ros.terminal.tables import print_whole
 from scenedino_ros.terminal.values import (
     NUMBER_RANGES,
-    count,
     image_size,
     not_negative,
     number_ranges,
@@ -82,7 +83,7 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HEIGHTxWIDTH",
         help="of the network's pictures, pixels (default: 192x640)",
     )
-    group.add_argument("--fit", choices=("auto", "stretch", "crop"), default="auto")
+    add_fit(group)
     group.add_argument(
         "--fisheye-rotation",
         type=numbers("y,x"),
@@ -102,13 +103,7 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=NUMBER_RANGES,
         help="store these only, numbered from 0 (default: all)",
     )
-    group.add_argument(
-        "--workers",
-        type=count,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="threads that decode (default: one per core)",
-    )
+    add_workers(group, "threads that decode (default: one per core)", default=os.cpu_count() or 1)
 
 
 def _add_pose_arguments(parser: argparse.ArgumentParser) -> None:

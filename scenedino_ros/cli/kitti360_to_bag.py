@@ -26,6 +26,7 @@ from scenedino_ros.core.disk_space import (
 )
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.number_ranges import ranges_text
+from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead
 from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, positive
 
@@ -46,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("source", type=Path, help="folder with data_2d_raw, or of one drive")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder that gets <drive>, a recording"
-    )
+    add_output(parser, "folder that gets <drive>, a recording")
     parser.add_argument(
         "--drive",
         type=_drives,

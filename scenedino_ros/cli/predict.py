@@ -22,6 +22,12 @@ from scenedino_ros.cameras.image_folder import image_files
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.recordings.transforms import matrix_from_numbers
+from scenedino_ros.terminal.arguments import (
+    add_calibration,
+    add_force,
+    add_grow,
+    add_output,
+)
 from scenedino_ros.terminal.network_arguments import (
     add_checkpoint,
     add_fit,
@@ -46,22 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("images", type=Path, help="image file, or folder of image files")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--force", action="store_true", help="do finished images again")
+    add_output(parser, "folder for the results")
+    add_force(parser, "do finished images again")
     camera = parser.add_argument_group("camera (one of the first two is needed)")
-    source = camera.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--intrinsics",
-        type=numbers("fx,fy,cx,cy"),
-        metavar="fx,fy,cx,cy",
-        help="of undistorted images, in pixels of the images as they are",
-    )
-    source.add_argument(
-        "--camera-info",
-        type=Path,
-        metavar="FILE",
-        help="calibration file of ROS, OpenCV or Kalibr",
-    )
+    add_calibration(camera, required=True)
     camera.add_argument(
         "--rectified", action="store_true", help="the images are rectified: use P, not K and D"
     )
@@ -103,9 +97,7 @@ def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="DENSITY,...",
         help="also draw the voxels at each of these densities, 1/m, into one picture",
     )
-    group.add_argument(
-        "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
-    )
+    add_grow(group)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.arguments import add_output
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.result import RunResult
@@ -30,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="HTML", help="file to write"
-    )
+    add_output(parser, "page to write, HTML")
     parser.add_argument("--title", default="Evaluation of scenedino_ros", help="of the page")
 
 

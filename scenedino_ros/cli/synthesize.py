@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
+from scenedino_ros.terminal.arguments import add_workers
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead
 from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges, positive
 
@@ -91,13 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=4,
         help="per pixel; fewer are faster, and edges rougher (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers",
-        type=count,
-        default=0,
-        metavar="N",
-        help="processes (default: one per core, at most 4)",
-    )
+    add_workers(parser, "processes (default: one per core, at most 4)", default=0)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from scenedino_ros.core.config import ModelSettings, VoxelSettings
+from scenedino_ros.core.config import ModelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
+from scenedino_ros.terminal.arguments import add_calibration, add_node_voxels
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_runtime
-from scenedino_ros.terminal.values import count, numbers, positive
+from scenedino_ros.terminal.values import count, positive
 
 _DESCRIPTION = """\
 Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),
@@ -85,19 +86,7 @@ def add_drive(parser: argparse.ArgumentParser, default: str) -> None:
     group.add_argument("--camera", default="CAMERA_01", help="camera of the DGP scene")
     group.add_argument("--image-topic", default="", metavar="TOPIC", help="images in the bag")
     group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="their CameraInfo")
-    calibration = group.add_mutually_exclusive_group()
-    calibration.add_argument(
-        "--intrinsics",
-        type=numbers("fx,fy,cx,cy"),
-        metavar="fx,fy,cx,cy",
-        help="of undistorted images, in pixels of the images as they are",
-    )
-    calibration.add_argument(
-        "--camera-info",
-        type=Path,
-        metavar="FILE",
-        help="calibration file of ROS, OpenCV or Kalibr",
-    )
+    add_calibration(group)
     group.add_argument(
         "--rectified",
         action=argparse.BooleanOptionalAction,
@@ -135,16 +124,4 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
         default="camera",
         help="preset of the voxel grid (default: %(default)s)",
     )
-    group.add_argument(
-        "--grid-frame",
-        default="",
-        metavar="FRAME",
-        help="frame of the grid (default: the camera's; for the others the drive's body frame)",
-    )
-    group.add_argument(
-        "--threshold",
-        type=positive,
-        default=VoxelSettings.density_threshold,
-        metavar="DENSITY",
-        help="voxels are occupied from this density on, 1/m (default: that of the checkpoint)",
-    )
+    add_node_voxels(group)

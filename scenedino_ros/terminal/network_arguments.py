@@ -81,7 +81,7 @@ def add_fit(group: argparse._ActionsContainer, default: str = InputSettings.fit)
         "--fit",
         choices=choices(InputSettings, "fit"),
         default=default,
-        help="how images of another aspect ratio fill the network's (default: %(default)s)",
+        help="how images of another aspect ratio fill the network input (default: %(default)s)",
     )
 
 
