@@ -141,7 +141,7 @@ def compare(
 ) -> torch.Tensor:
     """Compare the features of two frames.
 
-    Per valid pixel, with d = f1 - f2 at the end of the flow: the sum of |d| over channels, the
+    Per valid pixel, with d = f1 - f2 at the end of the flow: the sum of abs(d) over channels, the
     root of the sum of d², and the cosine.
 
     Args:
