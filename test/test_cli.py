@@ -22,12 +22,12 @@ from scenedino_ros.checkpoints.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.checkpoints.names import file_sha256
 from scenedino_ros.cli.main import SUBCOMMANDS, build_parser, main
 from scenedino_ros.cli.results import result_folders
 from scenedino_ros.cli.view import has_display
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 from scenedino_ros.viewing.voxel_files import read_npz

@@ -20,6 +20,7 @@ from scenedino_ros.evaluation.result import read_result
 from scenedino_ros.inference import engine as core_engine
 from scenedino_ros.inference.engines import exported, opening, packages, parity
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
+from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
 from scenedino_ros.inference.engines.graph_folder import (
     CARD,
@@ -29,7 +30,7 @@ from scenedino_ros.inference.engines.graph_folder import (
 )
 from scenedino_ros.inference.engines.parity import Deviation, compare
 from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine
-from scenedino_ros.inference.engines.torch_engine import Points, TorchEngine
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.predictor import Predictor, VoxelQuery
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.viewing.pictures import write_png

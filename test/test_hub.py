@@ -16,9 +16,10 @@ from official_files import small_state, training_config, write_folder
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.checkpoints.download import content_checksum, fetch_files
 from scenedino_ros.checkpoints.hub import fetch_published, locate
-from scenedino_ros.checkpoints.names import PUBLISHED, cache_folder, cached_file
-from scenedino_ros.checkpoints.official.conversion import file_sha256
+from scenedino_ros.checkpoints.names import PUBLISHED, cached_file
+from scenedino_ros.core.cache_folder import cache_folder
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.inference.network_choice import NetworkChoice
 
 NAME = "ssc-kitti-360-dinov2"

@@ -26,10 +26,10 @@ from scenedino_ros.checkpoints.names import (
     REPO_ID,
     UNTRAINED,
     cached_file,
-    file_sha256,
-    make_cache_folder,
 )
+from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.files import file_sha256
 
 Report = Callable[[str], None]
 

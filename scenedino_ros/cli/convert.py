@@ -51,9 +51,9 @@ def run(options: argparse.Namespace) -> int:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.checkpoint import save_checkpoint
-        from scenedino_ros.checkpoints.names import file_sha256
         from scenedino_ros.checkpoints.official.conversion import convert_official
         from scenedino_ros.cli.card import card_values, print_card
+        from scenedino_ros.core.files import file_sha256
 
         checkpoint = convert_official(
             options.source,

@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
         # Imported here: the list and the help do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.hub import locate
-        from scenedino_ros.checkpoints.names import file_sha256
         from scenedino_ros.cli.card import card_json, card_values, print_card
+        from scenedino_ros.core.files import file_sha256
 
         progress(f"reading {options.checkpoint}")
         path = locate(options.checkpoint, progress, fetch=options.download)

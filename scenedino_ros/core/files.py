@@ -1,5 +1,6 @@
-"""Files that are written whole: under another name first, then renamed."""
+"""Files written whole, under another name first and then renamed; and their checksums."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,3 +16,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial = partial_path(path)
     partial.write_bytes(content)
     os.replace(partial, path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

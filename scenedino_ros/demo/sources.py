@@ -15,7 +15,8 @@ from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
 from scenedino_ros.cameras.image_folder import ImageFolder, read_image_folder
 from scenedino_ros.cameras.plausibility import camera_from_intrinsics
-from scenedino_ros.checkpoints.names import PUBLISHED, cache_folder, make_cache_folder
+from scenedino_ros.checkpoints.names import PUBLISHED
+from scenedino_ros.core.cache_folder import cache_folder, make_cache_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
 from scenedino_ros.demo.drives import Drive, find_drive

@@ -15,7 +15,7 @@ from scenedino_ros.checkpoints.checkpoint import (
     untrained_checkpoint,
 )
 from scenedino_ros.checkpoints.hub import Report, locate, silent
-from scenedino_ros.checkpoints.names import UNTRAINED, file_sha256
+from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.core.config import (
     REPRODUCIBLE_PRECISION,
     InputSettings,
@@ -24,6 +24,7 @@ from scenedino_ros.core.config import (
     NodeSettings,
 )
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine

@@ -15,7 +15,8 @@ from scenedino_ros.core.labels import IGNORE, SKY
 from scenedino_ros.core.memory import MIB, return_freed_memory
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import Chunks, choose_device, device_memory
-from scenedino_ros.inference.engines.torch_engine import MakeEngine, Points, TorchEngine
+from scenedino_ros.inference.engines.engine import MakeEngine, Points
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.feature_colors import FeatureColors
 from scenedino_ros.inference.grid_view import (
     GridView,

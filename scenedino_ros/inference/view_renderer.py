@@ -7,7 +7,7 @@ import torch
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.inference.device import Chunks
-from scenedino_ros.inference.engines.torch_engine import Engine
+from scenedino_ros.inference.engines.engine import Engine
 from scenedino_ros.inference.grid_view import bytes_per_point, points_at
 from scenedino_ros.inference.query import EncodedImage
 from scenedino_ros.network.field import PositionalCode, project

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
-from scenedino_ros.checkpoints.names import CHECKPOINT_FILE, CONFIG_FILE, file_sha256
+from scenedino_ros.checkpoints.names import CHECKPOINT_FILE, CONFIG_FILE
 from scenedino_ros.checkpoints.official.file import State, read_official_state
 from scenedino_ros.checkpoints.official.left_out import describe_left_out
 from scenedino_ros.checkpoints.official.shapes import (
@@ -25,6 +25,7 @@ from scenedino_ros.checkpoints.official.shapes import (
 from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.network.model import SceneDino
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Plot
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image import ImagePreprocessor, ModelImage
-from scenedino_ros.checkpoints.names import file_sha256
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.evaluation.consistency.alignment import (
     CONSISTENCY_MEASURES,
     Features,

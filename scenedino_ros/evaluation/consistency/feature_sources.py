@@ -12,9 +12,9 @@ from torch.nn import functional
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.hub import locate_backbone
-from scenedino_ros.checkpoints.names import file_sha256
 from scenedino_ros.checkpoints.pretrained import FIT3D, TIMM, load_backbone
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.evaluation.consistency.alignment import Features, token_features
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.predictor import Predictor

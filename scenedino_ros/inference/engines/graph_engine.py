@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.inference.engines.torch_engine import Points
+from scenedino_ros.inference.engines.engine import Points
 
 # Points that a graph is given at a time.
 MOST_POINTS = 1 << 15

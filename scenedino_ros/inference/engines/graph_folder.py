@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from scenedino_ros.checkpoints.names import cache_folder, file_sha256
+from scenedino_ros.core.cache_folder import cache_folder
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.inference.engines.graph_engine import GraphEngine
 from scenedino_ros.inference.engines.graph_export import (
     CLASSES,

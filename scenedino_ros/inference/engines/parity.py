@@ -6,7 +6,8 @@ import torch
 
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.inference.engines.torch_engine import Engine, Points, TorchEngine
+from scenedino_ros.inference.engines.engine import Engine, Points
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.field import PositionalCode
 from scenedino_ros.network.folded import bilinear_taps
 

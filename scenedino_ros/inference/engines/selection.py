@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from filelock import FileLock
 
-from scenedino_ros.checkpoints.names import make_cache_folder
+from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
+from scenedino_ros.inference.engines.engine import Engine, MakeEngine
 from scenedino_ros.inference.engines.graph_folder import (
     cached_folder,
     check_exported,
@@ -21,7 +22,7 @@ from scenedino_ros.inference.engines.graph_folder import (
     onnx_engine,
     tensorrt_engine,
 )
-from scenedino_ros.inference.engines.torch_engine import Engine, MakeEngine, TorchEngine
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 Tell = Callable[[str], None]

@@ -1,68 +1,17 @@
-"""What runs the network: one interface for its image part and its point part, and PyTorch's."""
-
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+"""The folded network run by PyTorch."""
 
 import torch
 from timm.layers import Attention
 from torch import nn
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.network.encoder import patch_grid
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
 
 PRECISIONS = ("float32", "bfloat16")
 _SCORE_BYTES = 1 << 24  # of float32 scores of all heads, up to which they are few
-
-
-class Points(NamedTuple):
-    """N points, by where they fall in the map of an image and by their positional code.
-
-    Attributes:
-        index: (N, 4) int32 rows of the map, the four neighbours of each point.
-        weight: (N, 4) their bilinear weights.
-        code: (N, K) positional code.
-    """
-
-    index: torch.Tensor
-    weight: torch.Tensor
-    code: torch.Tensor
-
-
-class Engine(Protocol):
-    """A network on a device, for one prediction mode. All tensors are on that device.
-
-    Images, codes, weights and answers are float32; maps and what `samples` returns to be blended
-    have the type the engine likes.
-    """
-
-    def describe(self) -> str:
-        """Return a few words on what runs the network."""
-
-    def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
-
-    def density(self, rows: torch.Tensor, points: Points) -> torch.Tensor:
-        """Return the (N,) densities, 1/m, of points in a (H' * W', hidden) map."""
-
-    def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (N,) densities and what is linear in the features, (N, P): it may be blended."""
-
-    def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
-        """Return (..., F) features of what `samples` returned, blended or not.
-
-        Args:
-            blended: (..., P) second answer of `samples`.
-            total: (...) sums of the blending weights; None where nothing was blended.
-        """
-
-    def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
-
-
-# Network, device, precision, mode: what it takes to make an engine.
-MakeEngine = Callable[[SceneDino, torch.device, str, str], Engine]
 
 
 class TorchEngine:
