@@ -9,12 +9,13 @@ LIMIT_MIB = 4096
 # In a process of its own: what other tests have loaded must not count, nor hide anything.
 PROGRAM = """
 import numpy as np
-from scenedino_ros.core import ssc
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.checkpoints.checkpoint import untrained_checkpoint
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.memory import peak_resident_memory
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 
 config = ModelConfig(backbone="dino_vitb8", n_classes=19, n_clusters=19)
 predictor = Predictor(untrained_checkpoint(config), device="cpu")

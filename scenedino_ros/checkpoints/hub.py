@@ -74,7 +74,7 @@ def _last(best: Path) -> str:
 
 
 def locate_backbone(text: str) -> str:
-    """Return what `core.pretrained.load_backbone` takes for the weights a user names.
+    """Return what `pretrained.load_backbone` takes for the weights a user names.
 
     Args:
         text: ``default`` or a published name for the encoder of that checkpoint; all else stays.

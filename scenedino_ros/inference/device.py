@@ -34,8 +34,19 @@ def device_memory(device: torch.device) -> dict[str, float]:
     }
 
 
+def return_unused_memory(device: torch.device) -> None:
+    """Give a GPU's memory that PyTorch holds, but no tensor uses, back to the driver."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 class Chunks:
-    """Compute long tensors piece by piece within a memory budget."""
+    """Compute long tensors piece by piece within a memory budget.
+
+    Attributes:
+        device: Where results live.
+        budget: Working memory, bytes.
+    """
 
     def __init__(self, device: torch.device, budget: int) -> None:
         """Set the budget.
@@ -44,8 +55,8 @@ class Chunks:
             device: Where results live.
             budget: Working memory, bytes.
         """
-        self._device = device
-        self._budget = budget
+        self.device = device
+        self.budget = budget
 
     def fill(
         self,
@@ -68,8 +79,8 @@ class Chunks:
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
         shape = (count, columns) if columns else (count,)
-        result = torch.empty(shape, device=self._device)
-        chunk = max(_MIN_CHUNK, self._budget // (8 * bytes_each))
+        result = torch.empty(shape, device=self.device)
+        chunk = max(_MIN_CHUNK, self.budget // (8 * bytes_each))
         start = 0
         while start < count:
             part = slice(start, min(start + chunk, count))

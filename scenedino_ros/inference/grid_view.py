@@ -11,6 +11,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.engine import Points
+from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.network.field import MIN_DEPTH, PositionalCode, project
 from scenedino_ros.network.folded import bilinear_taps
 
@@ -172,6 +173,11 @@ def bytes_per_point(config: ModelConfig) -> int:
     """Return how much working memory it takes to evaluate a point."""
     # Positional code, sampled map and hidden layer, each with one temporary copy.
     return 8 * (3 + 6 * config.n_frequencies + 2 * config.hidden_dim)
+
+
+def bytes_per_class(config: ModelConfig) -> int:
+    """Return how much working memory it takes to classify a feature."""
+    return 16 * backbone_spec(config.backbone).width
 
 
 def encode_positions(

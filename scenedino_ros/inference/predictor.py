@@ -12,24 +12,21 @@ from scenedino_ros.cameras.plausibility import training_rig
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
-from scenedino_ros.core.memory import MIB, return_freed_memory
+from scenedino_ros.core.memory import MIB
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.inference.device import Chunks, choose_device, device_memory
-from scenedino_ros.inference.engines.engine import MakeEngine, Points
+from scenedino_ros.inference.device import (
+    Chunks,
+    choose_device,
+    device_memory,
+    return_unused_memory,
+)
+from scenedino_ros.inference.engines.engine import MakeEngine
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.feature_colors import FeatureColors
-from scenedino_ros.inference.grid_view import (
-    GridView,
-    ViewRequest,
-    bytes_per_point,
-    max_3x3x3,
-    points_at,
-    view_grid,
-)
+from scenedino_ros.inference.grid_view import bytes_per_class
+from scenedino_ros.inference.point_queries import PointQueries
 from scenedino_ros.inference.query import EncodedImage, RenderedView, VoxelQuery
 from scenedino_ros.inference.view_renderer import Sampling, ViewRenderer
-from scenedino_ros.network.encoder import backbone_spec
-from scenedino_ros.network.field import project
 
 # A ray of which less than half is stopped within the depth range meets no surface there.
 _LEAST_OPACITY = 0.5
@@ -71,7 +68,6 @@ class Predictor:
             if not torch.isfinite(value).all():
                 raise CheckpointError(f"the weights of {name} are not all finite numbers")
         self._engine = make_engine(model, self._device, precision, mode)
-        self._code = model.code.to(self._device)
         self.expansion = model.expansion.to(self._device)  # from rendered to full features
         self.config = checkpoint.config
         self.classes = checkpoint.classes
@@ -81,11 +77,9 @@ class Predictor:
         self.mode = mode
         self.training_rig = training_rig(checkpoint.provenance)
         self._preprocess = ImagePreprocessor(self.image_size, fit)
-        self._budget = memory_budget * MIB
-        self._chunks = Chunks(self._device, self._budget)
-        self._renderer = ViewRenderer(self._engine, self._code, self.config, self._chunks)
-        self._view_key: tuple[object, ...] | None = None
-        self._view: GridView | None = None
+        self._chunks = Chunks(self._device, memory_budget * MIB)
+        field = self._engine, model.code.to(self._device), self.config, self._chunks
+        self._queries, self._renderer = PointQueries(*field), ViewRenderer(*field)
         self._feature_colors: FeatureColors | None = None
 
     @property
@@ -150,43 +144,10 @@ class Predictor:
             InputError: If the pose is not a rigid transform.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
+        query = query or VoxelQuery()
+        threshold = query.threshold(self.density_threshold)
         with self._memory_errors("querying voxels"):
-            return self._voxels(encoded, grid, T_grid_cam, query or VoxelQuery())
-
-    def _voxels(
-        self,
-        encoded: EncodedImage,
-        grid: VoxelGrid,
-        T_grid_cam: np.ndarray | None,
-        query: VoxelQuery,
-    ) -> SemanticVoxels:
-        T_grid_cam = np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)
-        view = self._grid_view(encoded, grid, T_grid_cam, query)
-        density = self._chunks.fill(
-            len(view),
-            bytes_per_point(self.config),
-            lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
-        )
-        grown = density
-        if query.grow:
-            grown = self._grow(density, view, grid.shape)
-        occupied = grown >= query.threshold(self.density_threshold)
-        if view.visible is not None:
-            occupied &= view.visible
-        chosen = occupied.nonzero().squeeze(1)
-        label, confidence = self._classify(encoded, view, chosen)
-        if query.grow:
-            label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
-        index = chosen if view.index is None else view.index[chosen]
-        # On a GPU this is the second and last time to wait; the first was to count the occupied.
-        columns = [part.cpu().numpy() for part in (index, label, confidence, grown[chosen])]
-        keep = ~np.isin(columns[1], query.hidden)
-        highest = None
-        if not keep.any():
-            in_view = grown if view.visible is None else grown[view.visible]
-            highest = in_view.max().item() if in_view.numel() else None
-        index, label, confidence, found = (column[keep] for column in columns)
-        return SemanticVoxels(grid, index, label, confidence, found, highest)
+            return self._queries.voxels(encoded, grid, _pose(T_grid_cam), query, threshold)
 
     @torch.inference_mode()
     def densities(
@@ -208,15 +169,8 @@ class Predictor:
             InputError: If the pose is not a rigid transform.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
-        T_grid_cam = np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)
         with self._memory_errors("querying densities"):
-            view = self._grid_view(encoded, grid, T_grid_cam, VoxelQuery(out_of_view=True))
-            density = self._chunks.fill(
-                len(view),
-                bytes_per_point(self.config),
-                lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
-            )
-        return density.view(grid.shape).cpu().numpy()
+            return self._queries.densities(encoded, grid, _pose(T_grid_cam))
 
     @torch.inference_mode()
     def at_points(
@@ -235,86 +189,8 @@ class Predictor:
         Raises:
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
-        points = torch.from_numpy(points_cam).to(self._device)
-        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(self._device).unsqueeze(0)
-
-        def query(part: slice) -> torch.Tensor:
-            found = project(points[part].unsqueeze(0), K_norm)
-            uv_norm, depth = found.uv_norm[0], found.depth[0]
-            where = points_at(uv_norm, depth, encoded.map_size, self._code)
-            density, blended = self._engine.samples(encoded.rows, where)
-            label = torch.full_like(depth, IGNORE)
-            if self.config.has_semantics:
-                label, _ = self._engine.classify(self._engine.feature(blended))
-            return torch.stack([density, label.float()], dim=-1)
-
-        bytes_each = self._bytes_per_class() + bytes_per_point(self.config)
         with self._memory_errors("querying points"):
-            both = self._chunks.fill(len(points), bytes_each, query, 2)
-        return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
-
-    def _grow(
-        self, density: torch.Tensor, view: GridView, shape: tuple[int, int, int]
-    ) -> torch.Tensor:
-        if view.index is None:
-            return max_3x3x3(density, shape)
-        full = density.new_zeros(int(np.prod(shape)))
-        full[view.index] = density
-        return max_3x3x3(full, shape)[view.index]
-
-    def _grid_view(
-        self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray, query: VoxelQuery
-    ) -> GridView:
-        camera = encoded.camera
-        key = (
-            camera.K.tobytes(),
-            grid,
-            T_grid_cam.tobytes(),
-            query.out_of_view,
-            query.grow,
-            encoded.map_size,
-        )
-        if key != self._view_key or self._view is None:
-            self._view = self._view_key = None  # frees the old one before the new one is made
-            self._view = view_grid(
-                grid,
-                T_grid_cam,
-                camera,
-                encoded.map_size,
-                ViewRequest(query.out_of_view, query.grow),
-                self._code,
-                device=self._device,
-                budget=self._budget,
-            )
-            self._view_key = key
-            return_freed_memory()
-        return self._view
-
-    def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:
-        if view.points is not None:
-            return Points(*(column[part] for column in view.points))
-        return points_at(view.uv_norm[part], view.depth[part], encoded.map_size, self._code)
-
-    def _classify(
-        self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.config.has_semantics:
-            label = torch.full_like(chosen, IGNORE, dtype=torch.uint8)
-            return label, torch.zeros_like(chosen, dtype=torch.float32)
-
-        def classify(part: slice) -> torch.Tensor:
-            _, blended = self._engine.samples(
-                encoded.rows, self._points(encoded, view, chosen[part])
-            )
-            label, confidence = self._engine.classify(self._engine.feature(blended))
-            return torch.stack([label.float(), confidence], dim=-1)
-
-        bytes_each = self._bytes_per_class() + bytes_per_point(self.config)
-        both = self._chunks.fill(len(chosen), bytes_each, classify, 2)
-        return both[:, 0].to(torch.uint8), both[:, 1]
-
-    def _bytes_per_class(self) -> int:
-        return 16 * backbone_spec(self.config.backbone).width
+            return self._queries.at_points(encoded, points_cam)
 
     @torch.inference_mode()
     def render(
@@ -362,7 +238,7 @@ class Predictor:
         if wants_class:
             columns = self._chunks.fill(
                 len(feature),
-                self._bytes_per_class(),
+                bytes_per_class(self.config),
                 lambda part: self._engine.classify(feature[part])[0].float(),
             )
             label = columns.to(torch.uint8).view(shape).cpu().numpy()
@@ -433,12 +309,16 @@ class Predictor:
         return device_memory(self._device)
 
     def _drop_caches(self) -> None:
-        self._view = self._view_key = None
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._queries.forget()
+        return_unused_memory(self._device)
 
     def close(self) -> None:
         """Free the device; the predictor cannot be used afterwards."""
-        del self._engine, self._renderer
+        del self._engine, self._queries, self._renderer
         self._feature_colors = None
-        self._drop_caches()
+        return_unused_memory(self._device)
+
+
+def _pose(T_grid_cam: np.ndarray | None) -> np.ndarray:
+    """Return the (4, 4) camera pose in the grid frame; without one, the grid is the camera's."""
+    return np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)

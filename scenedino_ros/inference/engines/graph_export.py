@@ -35,7 +35,7 @@ class ImagePart(nn.Module):
 class PointPart(nn.Module):
     """Points to ``density`` (N,), 1/m, and ``feature`` (N, F).
 
-    Inputs are ``rows`` (H' * W', hidden), the image part's map, and what `core.engine.Points`
+    Inputs are ``rows`` (H' * W', hidden), the image part's map, and what `engine.Points`
     holds: ``index`` (N, 4) int32, ``weight`` (N, 4) and ``code`` (N, K).
     """
 

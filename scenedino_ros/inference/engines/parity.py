@@ -92,8 +92,9 @@ def compare(
     their_density, their_blended = other.samples(rows, points)
     their_feature = other.feature(their_blended)
     differing = 0
-    if config.has_semantics:
-        best = reference.network.head.scores(feature).topk(2, dim=-1).values
+    head = reference.network.head
+    if head is not None:
+        best = head.scores(feature).topk(2, dim=-1).values
         clear = best[:, 0] - best[:, 1] > _CLEAR
         changed = reference.classify(feature)[0] != other.classify(their_feature)[0]
         differing = int((clear & changed).sum())

@@ -1,0 +1,180 @@
+"""Densities and classes of the field at points: at the voxels of a grid, or anywhere."""
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.core.memory import return_freed_memory
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.inference.device import Chunks
+from scenedino_ros.inference.engines.engine import Engine, Points
+from scenedino_ros.inference.grid_view import (
+    GridView,
+    ViewRequest,
+    bytes_per_class,
+    bytes_per_point,
+    max_3x3x3,
+    points_at,
+    view_grid,
+)
+from scenedino_ros.inference.query import EncodedImage, VoxelQuery
+from scenedino_ros.network.field import PositionalCode, project
+
+
+class PointQueries:
+    """Asks the field at points; remembers where the voxels of the last grid fall in the image."""
+
+    def __init__(
+        self, engine: Engine, code: PositionalCode, config: ModelConfig, chunks: Chunks
+    ) -> None:
+        """Choose what is asked, and in how much memory.
+
+        Args:
+            engine: The network.
+            code: Its positional code.
+            config: Its configuration.
+            chunks: Cuts the points so that they fit.
+        """
+        self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
+        self._view_key: tuple[object, ...] | None = None
+        self._view: GridView | None = None
+
+    def voxels(
+        self,
+        encoded: EncodedImage,
+        grid: VoxelGrid,
+        T_grid_cam: np.ndarray,
+        query: VoxelQuery,
+        threshold: float,
+    ) -> SemanticVoxels:
+        """Find the occupied voxels of a grid and their classes.
+
+        Args:
+            encoded: The encoded image.
+            grid: Where to look.
+            T_grid_cam: (4, 4) float64 camera pose in the grid frame, metres.
+            query: Which voxels are wanted.
+            threshold: Density from which on a voxel is occupied, 1/m.
+        """
+        view = self._grid_view(encoded, grid, T_grid_cam, query)
+        density = self._densities(encoded, view)
+        grown = self._grow(density, view, grid.shape) if query.grow else density
+        occupied = grown >= threshold
+        if view.visible is not None:
+            occupied &= view.visible
+        chosen = occupied.nonzero().squeeze(1)
+        label, confidence = self._classify(encoded, view, chosen)
+        if query.grow:
+            label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
+        index = chosen if view.index is None else view.index[chosen]
+        # On a GPU this is the second and last time to wait; the first was to count the occupied.
+        columns = [part.cpu().numpy() for part in (index, label, confidence, grown[chosen])]
+        keep = ~np.isin(columns[1], query.hidden)
+        highest = None
+        if not keep.any():
+            in_view = grown if view.visible is None else grown[view.visible]
+            highest = in_view.max().item() if in_view.numel() else None
+        index, label, confidence, found = (column[keep] for column in columns)
+        return SemanticVoxels(grid, index, label, confidence, found, highest)
+
+    def densities(
+        self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray
+    ) -> np.ndarray:
+        """Return the (X, Y, Z) float32 densities of a grid, 1/m; arguments as for `voxels`."""
+        view = self._grid_view(encoded, grid, T_grid_cam, VoxelQuery(out_of_view=True))
+        return self._densities(encoded, view).view(grid.shape).cpu().numpy()
+
+    def at_points(
+        self, encoded: EncodedImage, points_cam: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (N,) densities, 1/m, and (N,) classes at (N, 3) points in the optical frame."""
+        device = encoded.rows.device
+        points = torch.from_numpy(points_cam).to(device)
+        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(device).unsqueeze(0)
+
+        def query(part: slice) -> torch.Tensor:
+            found = project(points[part].unsqueeze(0), K_norm)
+            uv_norm, depth = found.uv_norm[0], found.depth[0]
+            where = points_at(uv_norm, depth, encoded.map_size, self._code)
+            density, blended = self._engine.samples(encoded.rows, where)
+            label = torch.full_like(depth, IGNORE)
+            if self._config.has_semantics:
+                label, _ = self._engine.classify(self._engine.feature(blended))
+            return torch.stack([density, label.float()], dim=-1)
+
+        both = self._chunks.fill(len(points), self._bytes_per_classified(), query, 2)
+        return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
+
+    def forget(self) -> None:
+        """Free what is remembered of the last grid."""
+        self._view = self._view_key = None
+
+    def _densities(self, encoded: EncodedImage, view: GridView) -> torch.Tensor:
+        return self._chunks.fill(
+            len(view),
+            bytes_per_point(self._config),
+            lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
+        )
+
+    def _grow(
+        self, density: torch.Tensor, view: GridView, shape: tuple[int, int, int]
+    ) -> torch.Tensor:
+        if view.index is None:
+            return max_3x3x3(density, shape)
+        full = density.new_zeros(int(np.prod(shape)))
+        full[view.index] = density
+        return max_3x3x3(full, shape)[view.index]
+
+    def _grid_view(
+        self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray, query: VoxelQuery
+    ) -> GridView:
+        camera = encoded.camera
+        key = (
+            camera.K.tobytes(),
+            grid,
+            T_grid_cam.tobytes(),
+            query.out_of_view,
+            query.grow,
+            encoded.map_size,
+        )
+        if key != self._view_key or self._view is None:
+            self._view = self._view_key = None  # frees the old one before the new one is made
+            self._view = view_grid(
+                grid,
+                T_grid_cam,
+                camera,
+                encoded.map_size,
+                ViewRequest(query.out_of_view, query.grow),
+                self._code,
+                device=self._chunks.device,
+                budget=self._chunks.budget,
+            )
+            self._view_key = key
+            return_freed_memory()
+        return self._view
+
+    def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:
+        if view.points is not None:
+            return Points(*(column[part] for column in view.points))
+        return points_at(view.uv_norm[part], view.depth[part], encoded.map_size, self._code)
+
+    def _classify(
+        self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self._config.has_semantics:
+            label = torch.full_like(chosen, IGNORE, dtype=torch.uint8)
+            return label, torch.zeros_like(chosen, dtype=torch.float32)
+
+        def classify(part: slice) -> torch.Tensor:
+            _, blended = self._engine.samples(
+                encoded.rows, self._points(encoded, view, chosen[part])
+            )
+            label, confidence = self._engine.classify(self._engine.feature(blended))
+            return torch.stack([label.float(), confidence], dim=-1)
+
+        both = self._chunks.fill(len(chosen), self._bytes_per_classified(), classify, 2)
+        return both[:, 0].to(torch.uint8), both[:, 1]
+
+    def _bytes_per_classified(self) -> int:
+        return bytes_per_class(self._config) + bytes_per_point(self._config)
