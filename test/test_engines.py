@@ -17,8 +17,7 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.result import read_result
-from scenedino_ros.inference import engine as core_engine
-from scenedino_ros.inference.engines import exported, opening, packages, parity
+from scenedino_ros.inference.engines import graph_folder, packages, parity, selection, torch_engine
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
@@ -199,7 +198,7 @@ def test_auto_does_without_an_engine_that_breaks_down(
     def break_down(*_: object) -> None:
         raise KeyError("of the library's own")
 
-    monkeypatch.setattr(opening, "onnx_engine", break_down)
+    monkeypatch.setattr(selection, "onnx_engine", break_down)
     warned: list[str] = []
     model = build_model(checkpoint())
     found = fastest_engine("auto", model, CPU, "float32", MODE, lambda _: None, warned.append)
@@ -250,7 +249,7 @@ def test_of_several_processes_one_exports(
             pass
 
     monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path))
-    monkeypatch.setattr(opening, "FileLock", Waited)
+    monkeypatch.setattr(selection, "FileLock", Waited)
     engine_maker("onnx", told.append)(build_model(checkpoint()), CPU, "float32", MODE)
     assert told == []
     assert folder.is_dir()
@@ -287,12 +286,12 @@ def test_damaged_graphs_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_export_that_differs_is_not_kept(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(exported, "write_graphs", lambda network, folder: None)
+    monkeypatch.setattr(graph_folder, "write_graphs", lambda network, folder: None)
     wrong = TorchEngine(build_model(lively_checkpoint(CONFIG, seed=1)), CPU, "float32", MODE)
-    monkeypatch.setattr(exported, "onnx_engine", lambda folder, config, device: wrong)
-    monkeypatch.setattr(exported, "onnxruntime_version", lambda: "1")
+    monkeypatch.setattr(graph_folder, "onnx_engine", lambda folder, config, device: wrong)
+    monkeypatch.setattr(graph_folder, "onnxruntime_version", lambda: "1")
     with pytest.raises(SceneDinoError, match=r"the map must be within 1e-04 of PyTorch's, got"):
-        exported.export_graphs(
+        graph_folder.export_graphs(
             build_model(checkpoint()), MODE, tmp_path / "graphs", lambda text: None
         )
     assert list(tmp_path.iterdir()) == []
@@ -313,7 +312,7 @@ def test_a_network_deviates_from_another_one_and_not_from_itself() -> None:
 
 
 def test_weights_rounded_in_advance_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_engine, "_SCORE_BYTES", 0)  # the same attention for both
+    monkeypatch.setattr(torch_engine, "_SCORE_BYTES", 0)  # the same attention for both
     image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
     full = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE)
     low = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
@@ -332,8 +331,8 @@ def test_attention_of_few_tokens_is_close_to_the_fused_one(
 ) -> None:
     image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
     maps = {}
-    for limit in (0, core_engine._SCORE_BYTES):
-        monkeypatch.setattr(core_engine, "_SCORE_BYTES", limit)
+    for limit in (0, torch_engine._SCORE_BYTES):
+        monkeypatch.setattr(torch_engine, "_SCORE_BYTES", limit)
         opened = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
         blocks = opened.network.plain.encoder.vit.blocks
         assert all(block.attn.fused_attn == (limit == 0) for block in blocks)
@@ -377,4 +376,4 @@ def test_refusals(without_packages: None) -> None:
     with pytest.raises(
         InputError, match="engine onnx needs the Python package onnxruntime, which cannot be imp"
     ):
-        exported.onnxruntime_version()
+        graph_folder.onnxruntime_version()

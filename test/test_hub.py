@@ -152,9 +152,7 @@ def test_a_hub_that_refuses_is_reported(hub: LoopbackHub, status: int, word: str
 
 def test_a_file_that_the_repository_does_not_have(hub: LoopbackHub, tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"nothing\.pt does not exist"):
-        fetch_files(
-            "a/b", ["nothing.pt"], tmp_path, progress=lambda _: None, endpoint=hub.endpoint
-        )
+        fetch_files("a/b", ["nothing.pt"], tmp_path, report=lambda _: None, endpoint=hub.endpoint)
 
 
 def test_a_damaged_cache_is_named(hub: LoopbackHub):

@@ -210,7 +210,7 @@ def test_what_is_left_out_is_one_line(small, tmp_path: Path):
     extra |= {f"strange.{i}": torch.zeros(()) for i in range(7)}
     told: list[str] = []
     write_folder(tmp_path, {**small, **extra}, training_config((32, 96)))
-    checkpoint = convert_official(tmp_path, progress=told.append)
+    checkpoint = convert_official(tmp_path, report=told.append)
     check_same(checkpoint, small)
     (line,) = [text for text in told if "left out" in text]
     assert "\n" not in line

@@ -12,6 +12,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.report import Report
 
 # Which HTTP library huggingface_hub stands on changes between its versions; the root of that
 # library's errors is a base of its own one. hf_xet, its fast transfer, raises RuntimeError.
@@ -19,8 +20,6 @@ _TRANSFER_ERRORS = (OSError, RuntimeError, *HfHubHTTPError.__bases__)
 _ATTEMPTS = 3
 _REPORT_EVERY = 2.0  # seconds between progress messages
 _METADATA_TIMEOUT = 15.0  # seconds
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def fetch_files(
     names: list[str],
     folder: Path,
     *,
-    progress: Progress,
+    report: Report,
     endpoint: str | None = None,
 ) -> list[RemoteFile]:
     """Fetch files of one repository, all of the same commit, and verify each of them.
@@ -55,7 +54,7 @@ def fetch_files(
         repo_id: Repository on the hub.
         names: Paths inside the repository.
         folder: Where huggingface_hub keeps what it fetches.
-        progress: Told how far the transfer is.
+        report: Told how far the transfer is.
         endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
 
     Raises:
@@ -65,7 +64,7 @@ def fetch_files(
     fetched: list[RemoteFile] = []
     for name in names:
         revision = fetched[0].commit if fetched else None
-        fetched.append(_fetch(repo_id, name, revision, folder, progress, endpoint))
+        fetched.append(_fetch(repo_id, name, revision, folder, report, endpoint))
     return fetched
 
 
@@ -92,7 +91,7 @@ def _fetch(
     name: str,
     revision: str | None,
     folder: Path,
-    progress: Progress,
+    report: Report,
     endpoint: str | None,
 ) -> RemoteFile:
     url = hf_hub_url(repo_id, name, revision=revision, endpoint=endpoint)
@@ -102,31 +101,31 @@ def _fetch(
         if commit is None or not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", stated):
             raise CheckpointError(f"{url} states no commit and checksum, so it is not trusted")
         path = _transfer(
-            repo_id, name, progress, revision=commit, cache_dir=folder, endpoint=endpoint
+            repo_id, name, report, revision=commit, cache_dir=folder, endpoint=endpoint
         )
     except (EntryNotFoundError, RepositoryNotFoundError) as error:
         raise CheckpointError(f"{url} does not exist") from error
     except _TRANSFER_ERRORS as error:
         raise CheckpointError(f"{url} cannot be fetched: {_reason(error)}") from error
-    progress(f"checksum of {name}")
+    report(f"checksum of {name}")
     _verify(path, name, metadata.size, stated)
     return RemoteFile(path, commit, stated)
 
 
-def _transfer(repo_id: str, name: str, progress: Progress, **options: Any) -> Path:
+def _transfer(repo_id: str, name: str, report: Report, **options: Any) -> Path:
     """Fetch a file, going on where a transfer broke.
 
     Newer versions of huggingface_hub resume by themselves inside one call, older ones when they
     are called again.
     """
-    reporter = _reporter(name, progress)
+    reporter = _reporter(name, report)
     for _ in range(_ATTEMPTS - 1):
         try:
             return Path(hf_hub_download(repo_id, name, tqdm_class=reporter, **options))
         except (EntryNotFoundError, RepositoryNotFoundError):
             raise
         except _TRANSFER_ERRORS as error:
-            progress(f"the transfer of {name} broke and is resumed: {_reason(error)}")
+            report(f"the transfer of {name} broke and is resumed: {_reason(error)}")
     return Path(hf_hub_download(repo_id, name, tqdm_class=reporter, **options))
 
 
@@ -147,8 +146,8 @@ def _verify(path: Path, name: str, size: int | None, stated: str) -> None:
     )
 
 
-def _reporter(name: str, progress: Progress) -> type:
-    """Return a stand-in for tqdm that tells ``progress`` in words how far a transfer is."""
+def _reporter(name: str, report: Report) -> type:
+    """Return a stand-in for tqdm that tells ``report`` in words how far a transfer is."""
 
     class Reporter:
         def __init__(self, **options: Any) -> None:
@@ -156,14 +155,14 @@ def _reporter(name: str, progress: Progress) -> type:
             self.n = options.get("initial", 0)
             self.reported = time.monotonic()
             of = f" of {self.total / 1e6:.0f} MB" if self.total else ""
-            progress(f"downloading {name}{of}")
+            report(f"downloading {name}{of}")
 
         def update(self, count: float = 1) -> None:
             self.n += count
             if time.monotonic() - self.reported >= _REPORT_EVERY:
                 self.reported = time.monotonic()
                 share = f" ({100 * self.n / self.total:.0f} %)" if self.total else ""
-                progress(f"downloading {name}: {self.n / 1e6:.0f} MB{share}")
+                report(f"downloading {name}: {self.n / 1e6:.0f} MB{share}")
 
         def __enter__(self) -> "Reporter":
             return self

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,12 +30,7 @@ from scenedino_ros.checkpoints.names import (
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.files import file_sha256
-
-Report = Callable[[str], None]
-
-
-def silent(text: str) -> None:
-    """Report nothing."""
+from scenedino_ros.core.report import Report, silent
 
 
 def locate(text: str, report: Report = silent, *, fetch: bool = True) -> Path:
@@ -129,7 +124,7 @@ def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | 
     files = [f"{published.folder}/{file}" for file in (CHECKPOINT_FILE, CONFIG_FILE)]
     _sidecar(target).unlink(missing_ok=True)  # of a file that is gone
     try:
-        weights, config = fetch_files(REPO_ID, files, folder, progress=report, endpoint=endpoint)
+        weights, config = fetch_files(REPO_ID, files, folder, report=report, endpoint=endpoint)
     except CheckpointError as error:
         raise CheckpointError(
             f"checkpoint '{name}' is not on this machine and was not downloaded: {error}; to do "
@@ -144,7 +139,7 @@ def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | 
             "source": f"https://huggingface.co/{REPO_ID}, {files[0]}, commit {weights.commit}",
             "source_sha256": weights.checksum,
         },
-        progress=report,
+        report=report,
     )
     report(f"writing {target}")
     save_checkpoint(target, checkpoint)

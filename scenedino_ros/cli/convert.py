@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output.exists() and not options.force:
         raise InputError(f"{options.output} exists; --force replaces it")
     classes = ClassTable.from_yaml(options.classes) if options.classes else None
-    with telling("loading PyTorch") as progress:
+    with telling("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.checkpoint import save_checkpoint
@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> int:
             classes=classes,
             image_size=options.image_size,
             provenance={"license": options.license} if options.license else None,
-            progress=progress,
+            report=report,
         )
-        progress(f"writing {options.output}")
+        report(f"writing {options.output}")
         save_checkpoint(options.output, checkpoint)
         sha256 = file_sha256(options.output)
     print_card(card_values(options.output, read_card(options.output), sha256))

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, and print what was written."""
-    with telling("loading PyTorch") as tell:
+    with telling("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.checkpoints.checkpoint import build_model
         from scenedino_ros.inference.engines.graph_folder import (
@@ -58,16 +58,16 @@ def run(options: argparse.Namespace) -> int:
         from scenedino_ros.inference.network_choice import NetworkChoice
 
         network = NetworkChoice(**network_values(options))
-        network.find(tell)
+        network.find(report)
         network.check_mode()
-        model = build_model(network.load(tell))
+        model = build_model(network.load(report))
         folder = options.output or cached_folder(fingerprint(model, options.mode))
         if folder.exists() and not options.force:
             raise InputError(f"{folder} exists; --force replaces it")
         if folder.exists() and not (folder / CARD).is_file():
             raise InputError(f"{folder} is not an earlier export and is not replaced")
-        card = export_graphs(model, options.mode, folder, tell)
-        built = build_where_possible(folder, tell)
+        card = export_graphs(model, options.mode, folder, report)
+        built = build_where_possible(folder, report)
     _print(folder, card, built)
     return 0
 

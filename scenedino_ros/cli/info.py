@@ -33,15 +33,15 @@ def run(options: argparse.Namespace) -> int:
     """Print the card of a checkpoint, or the list of published names."""
     if options.checkpoint is None:
         return _list_published(as_json=options.json)
-    with telling("reading the checkpoint") as progress:
+    with telling("reading the checkpoint") as report:
         # Imported here: the list and the help do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.hub import locate
         from scenedino_ros.cli.card import card_json, card_values, print_card
         from scenedino_ros.core.files import file_sha256
 
-        progress(f"reading {options.checkpoint}")
-        path = locate(options.checkpoint, progress, fetch=options.download)
+        report(f"reading {options.checkpoint}")
+        path = locate(options.checkpoint, report, fetch=options.download)
         values = card_values(path, read_card(path), file_sha256(path))
     if options.json:
         print(card_json(values))

@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 
 from scenedino_ros.cameras.image_folder import image_files
+from scenedino_ros.core.config import GridSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.recordings.transforms import matrix_from_numbers
@@ -71,7 +72,7 @@ def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--grid",
         choices=tuple(GRID_PRESETS),
-        default="camera",
+        default=GridSettings.preset,
         help="preset that the next three replace parts of (default: %(default)s)",
     )
     group.add_argument(

@@ -82,9 +82,9 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         SceneDinoError: If nothing can be done at all, or an image fails and `keep_going` is not
             set.
     """
-    with telling("looking at the checkpoint") as tell:
+    with telling("looking at the checkpoint") as report:
         camera = _camera(job)
-        job.network.find(tell)
+        job.network.find(report)
         job.network.check_mode()
         query = _query(job)
         settings = _settings(job, camera, query)
@@ -92,8 +92,8 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         if not todo:
             print(f"nothing to do: {len(job.images) - failed} finished, {failed} not")
             return 1 if failed else 0
-        tell("building the network")
-        predictor = job.network.predictor(report=tell)
+        report("building the network")
+        predictor = job.network.predictor(report=report)
     print(f"weights: {predictor.weights}; device: {predictor.device}, {predictor.engine}")
     told: set[str] = set()
     with counting("predicting", "images") as progress:

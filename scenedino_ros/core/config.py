@@ -7,6 +7,8 @@ from typing import Any
 
 from scenedino_ros.core.errors import InputError
 
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "bfloat16")
 ENGINES = ("torch", "compiled", "onnx", "tensorrt", "auto")
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
 # What commands and Python take unless told otherwise: others can reproduce the numbers. The node
@@ -183,13 +185,13 @@ class ModelSettings:
     device: str = setting(
         "auto",
         "Device of the network; auto takes the GPU where there is one",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
     )
     precision: str = setting(
         "auto",
         "Arithmetic of the network, auto takes the faster one here; positions, densities and the "
         "scores of classes stay float32",
-        choices=("auto", "float32", "bfloat16"),
+        choices=("auto", *PRECISIONS),
     )
     engine: str = setting(
         "torch",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from scenedino_ros.core.config import DEVICES
 from scenedino_ros.core.errors import DeviceMemoryError, InputError
 from scenedino_ros.core.memory import MIB
 
@@ -16,7 +17,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         InputError: If a GPU is asked for and there is none.
     """
-    if name not in ("auto", "cpu", "cuda"):
+    if name not in DEVICES:
         raise InputError(f"device must be auto, cpu or cuda, got '{name}'")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:

@@ -14,7 +14,7 @@ from scenedino_ros.checkpoints.checkpoint import (
     untrained_card,
     untrained_checkpoint,
 )
-from scenedino_ros.checkpoints.hub import Report, locate, silent
+from scenedino_ros.checkpoints.hub import locate
 from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.core.config import (
     REPRODUCIBLE_PRECISION,
@@ -26,6 +26,7 @@ from scenedino_ros.core.config import (
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.report import Report, silent
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine
 from scenedino_ros.inference.predictor import Predictor

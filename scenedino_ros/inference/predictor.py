@@ -10,6 +10,12 @@ from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image import ImagePreprocessor, image_tensor
 from scenedino_ros.cameras.plausibility import training_rig
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.config import (
+    REPRODUCIBLE_PRECISION,
+    InputSettings,
+    ModelSettings,
+    RenderSettings,
+)
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
 from scenedino_ros.core.memory import MIB
@@ -39,11 +45,11 @@ class Predictor:
         self,
         checkpoint: Checkpoint,
         *,
-        device: str = "auto",
-        precision: str = "float32",
-        mode: str = "stego_kmeans",
-        fit: str = "auto",
-        memory_budget: int = 128,
+        device: str = ModelSettings.device,
+        precision: str = REPRODUCIBLE_PRECISION,
+        mode: str = ModelSettings.mode,
+        fit: str = InputSettings.fit,
+        memory_budget: int = ModelSettings.memory_budget,
         make_engine: MakeEngine = TorchEngine,
     ) -> None:
         """Build the network and move it to its device.
@@ -197,8 +203,8 @@ class Predictor:
         self,
         encoded: EncodedImage,
         *,
-        downscale: int = 4,
-        n_samples: int = 32,
+        downscale: int = RenderSettings.downscale,
+        n_samples: int = RenderSettings.n_samples,
         depth: bool = True,
         unbounded: bool = False,
         semantic: bool = False,
@@ -263,7 +269,7 @@ class Predictor:
         encoded: EncodedImage,
         *,
         downscale: int = 1,
-        n_samples: int = 32,
+        n_samples: int = RenderSettings.n_samples,
         jitter_seed: int | None = None,
     ) -> torch.Tensor:
         """Return the (h, w, F) rendered features of a view; arguments as for `render`.

@@ -4,7 +4,6 @@ An official checkpoint is a folder with ``checkpoint.pt`` and ``training_config.
 network looks like is read off the tensors' shapes; the configuration only has to agree.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.report import Report, silent
 from scenedino_ros.network.model import SceneDino
 
 _PREFIXES = (
@@ -40,8 +40,6 @@ _PREFIXES = (
 _MLP_LAYERS = ((".linear1.", ".linear.0."), (".linear2.", ".linear.2."))
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _LISTED = 20  # most keys of one kind in one message
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def convert_official(
     classes: ClassTable | None = None,
     image_size: tuple[int, int] | None = None,
     provenance: dict[str, str] | None = None,
-    progress: Progress = lambda _: None,
+    report: Report = silent,
 ) -> Checkpoint:
     """Read an official checkpoint as one of ours.
 
@@ -90,7 +88,7 @@ def convert_official(
         classes: Class table; None stands for the 19 Cityscapes classes of the published models.
         image_size: (height, width) of the network's image in pixels, where nothing else tells.
         provenance: Added to what the files themselves tell about the origin.
-        progress: Told in a few words what is going on.
+        report: Told in a few words what is going on.
 
     Raises:
         CheckpointError: If a file cannot be read, configuration and tensors disagree, or tensors
@@ -98,15 +96,15 @@ def convert_official(
     """
     files = find_official_files(source)
     config_file = OfficialConfig.read(files.config)
-    progress(f"reading {files.checkpoint}")
+    report(f"reading {files.checkpoint}")
     found = read_official_state(files.checkpoint)
     config = config_from_state(found.tensors, config_file, image_size)
     converted, left_out = rename_state(found.tensors, config)
     line = describe_left_out([*left_out, *found.others])
     if line:
-        progress(f"left out {line}")
+        report(f"left out {line}")
     table = _class_table(classes, config)
-    progress(f"checksum of {files.checkpoint}")
+    report(f"checksum of {files.checkpoint}")
     folder = files.checkpoint.absolute().parent.name
     origin = {
         "weights": f"SceneDINO weights converted from {folder}/{files.checkpoint.name}",

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from scenedino_ros.core.cache_folder import cache_folder
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.report import Report
 from scenedino_ros.inference.engines.graph_engine import GraphEngine
 from scenedino_ros.inference.engines.graph_export import (
     CLASSES,
@@ -56,16 +56,14 @@ def cached_folder(identity: str) -> Path:
     return cache_folder() / "graphs" / identity[:16]
 
 
-def export_graphs(
-    model: SceneDino, mode: str, folder: Path, tell: Callable[[str], None]
-) -> dict[str, Any]:
+def export_graphs(model: SceneDino, mode: str, folder: Path, report: Report) -> dict[str, Any]:
     """Write the graphs of a network, and hold them to PyTorch in ONNX Runtime.
 
     Args:
         model: The network, on the CPU.
         mode: Which head names the classes.
         folder: Folder to make; one that is there is replaced.
-        tell: Told in words what is going on.
+        report: Told in words what is going on.
 
     Returns:
         The card that is written beside the graphs.
@@ -80,9 +78,9 @@ def export_graphs(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        tell("writing the ONNX graphs")
+        report("writing the ONNX graphs")
         write_graphs(reference.network, partial)
-        tell("holding the ONNX graphs to PyTorch")
+        report("holding the ONNX graphs to PyTorch")
         engine = onnx_engine(partial, model.config, _CPU)
         deviation = compare(reference, engine, model.config, model.code)
         deviation.check(LIMIT)
@@ -102,7 +100,7 @@ def export_graphs(
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    tell(f"{folder}: {deviation.describe()}")
+    report(f"{folder}: {deviation.describe()}")
     return card
 
 
@@ -123,7 +121,7 @@ def onnx_engine(folder: Path, config: ModelConfig, device: torch.device) -> Grap
 
 
 def tensorrt_engine(
-    folder: Path, config: ModelConfig, device: torch.device, tell: Callable[[str], None]
+    folder: Path, config: ModelConfig, device: torch.device, report: Report
 ) -> GraphEngine:
     """Return the engine that runs exported graphs in TensorRT, built on first use.
 
@@ -131,7 +129,7 @@ def tensorrt_engine(
         folder: Holds the graphs, and the built engines.
         config: Architecture of their network.
         device: The GPU.
-        tell: Told in words what is going on.
+        report: Told in words what is going on.
 
     Raises:
         InputError: If TensorRT is not installed.
@@ -140,7 +138,7 @@ def tensorrt_engine(
     files = _graph_files(folder, config)
     for path in files:
         if not engine_path(path).exists():
-            tell(f"building the TensorRT engine of {path}; this takes minutes, once")
+            report(f"building the TensorRT engine of {path}; this takes minutes, once")
             build(path)
     graphs = [TensorRtGraph(path, device) for path in files]
     return GraphEngine(graphs, config, map_size(config), device, "TensorRT")

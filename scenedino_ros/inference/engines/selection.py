@@ -2,7 +2,6 @@
 
 import copy
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from filelock import FileLock
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.report import Report, silent
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
 from scenedino_ros.inference.engines.engine import Engine, MakeEngine
 from scenedino_ros.inference.engines.graph_folder import (
@@ -24,8 +24,6 @@ from scenedino_ros.inference.engines.graph_folder import (
 )
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
-
-Tell = Callable[[str], None]
 
 # Pictures timed with each engine, after one that is not; fewer where they take long, in seconds.
 _ROUNDS = 3
@@ -57,13 +55,13 @@ class Opened(NamedTuple):
     engine: Engine
 
 
-def engine_maker(name: str, tell: Tell = lambda _: None, warn: Tell | None = None) -> MakeEngine:
+def engine_maker(name: str, report: Report = silent, warn: Report | None = None) -> MakeEngine:
     """Return what makes an engine; where it or the precision is ``auto``, the fastest is taken.
 
     Args:
         name: One of ``config.ENGINES``.
-        tell: Told in words what is going on.
-        warn: Told what cannot be used; by default, ``tell``.
+        report: Told in words what is going on.
+        warn: Told what cannot be used; by default, ``report``.
 
     Raises:
         InputError: If there is no engine of that name.
@@ -72,7 +70,7 @@ def engine_maker(name: str, tell: Tell = lambda _: None, warn: Tell | None = Non
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, got '{name}'")
 
     def make(model: SceneDino, device: torch.device, precision: str, mode: str) -> Engine:
-        return fastest_engine(name, model, device, precision, mode, tell, warn).engine
+        return fastest_engine(name, model, device, precision, mode, report, warn).engine
 
     return make
 
@@ -83,8 +81,8 @@ def fastest_engine(
     device: torch.device,
     precision: str,
     mode: str,
-    tell: Tell,
-    warn: Tell | None = None,
+    report: Report,
+    warn: Report | None = None,
 ) -> Opened:
     """Open the engine that encodes a picture fastest here, of those that fit the settings.
 
@@ -94,30 +92,30 @@ def fastest_engine(
         device: Where it is to run.
         precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
         mode: Which head names the classes.
-        tell: Told in words what is going on, and what was measured.
-        warn: Told which engine cannot be used, and why; by default, ``tell``.
+        report: Told in words what is going on, and what was measured.
+        warn: Told which engine cannot be used, and why; by default, ``report``.
 
     Raises:
         InputError: If engine and precision are named and do not fit each other or the device.
     """
     candidates = _candidates(name, precision)
     if len(candidates) == 1:
-        return _open(candidates[0], model, device, mode, tell)
+        return _open(candidates[0], model, device, mode, report)
     timed: list[tuple[float, Opened]] = []
     for candidate in candidates:
         # An engine may change the weights it is made of.
         own = model if candidate == candidates[-1] else copy.deepcopy(model)
         words = "engine {} in {}".format(*candidate)
         try:
-            opened = _open(candidate, own, device, mode, tell)
+            opened = _open(candidate, own, device, mode, report)
             seconds = _encoding_time(opened.engine, model, device)
         except Exception as error:
             # What an optional library raises is its own affair: PyTorch remains.
             if candidate[0] == "torch" and not isinstance(error, InputError):
                 raise
-            (warn or tell)(f"{words} is left out: {error}")
+            (warn or report)(f"{words} is left out: {error}")
             continue
-        tell(f"{words} takes {1000 * seconds:.0f} ms for a picture")
+        report(f"{words} takes {1000 * seconds:.0f} ms for a picture")
         timed = [min([*timed, (seconds, opened)], key=lambda entry: entry[0])]  # frees the slower
     return timed[0][1]
 
@@ -134,7 +132,7 @@ def _candidates(name: str, precision: str) -> list[tuple[str, str]]:
 
 
 def _open(
-    candidate: tuple[str, str], model: SceneDino, device: torch.device, mode: str, tell: Tell
+    candidate: tuple[str, str], model: SceneDino, device: torch.device, mode: str, report: Report
 ) -> Opened:
     name, precision = candidate
     if name == "torch":
@@ -144,22 +142,22 @@ def _open(
     elif precision != "float32":
         raise InputError(f"engine {name} runs in precision float32, got '{precision}'")
     elif name == "onnx":
-        engine = onnx_engine(_exported(model, mode, tell), model.config, device)
+        engine = onnx_engine(_exported(model, mode, report), model.config, device)
     elif device.type != "cuda":
         raise InputError(f"engine tensorrt needs a GPU, but the device is {device.type}")
     else:
-        engine = tensorrt_engine(_exported(model, mode, tell), model.config, device, tell)
+        engine = tensorrt_engine(_exported(model, mode, report), model.config, device, report)
     return Opened(name, precision, engine)
 
 
-def _exported(model: SceneDino, mode: str, tell: Tell) -> Path:
+def _exported(model: SceneDino, mode: str, report: Report) -> Path:
     """Return the folder of a network's graphs, written now if it is not there."""
     identity = fingerprint(model, mode)
     folder = cached_folder(identity)
     if not folder.exists():
         with FileLock(make_cache_folder() / "graphs.lock"):  # of many workers one exports
             if not folder.exists():
-                export_graphs(model, mode, folder, tell)
+                export_graphs(model, mode, folder, report)
     check_exported(folder, identity)
     return folder
 

@@ -6,13 +6,13 @@ versions 10 and 11 share.
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.report import Report
 from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
 from scenedino_ros.inference.engines.packages import require
 
@@ -68,12 +68,12 @@ def build(onnx: Path) -> None:
     os.replace(partial, path)
 
 
-def build_where_possible(folder: Path, tell: Callable[[str], None]) -> str:
+def build_where_possible(folder: Path, report: Report) -> str:
     """Build the engines of all ONNX files of a folder where TensorRT and a GPU are at hand.
 
     Args:
         folder: Holds the graphs.
-        tell: Told in words what is going on.
+        report: Told in words what is going on.
 
     Returns:
         What was built, or why nothing was.
@@ -87,7 +87,7 @@ def build_where_possible(folder: Path, tell: Callable[[str], None]) -> str:
     except InputError as error:
         return f"not built: {error}"
     for path in files:
-        tell(f"building the TensorRT engine of {path.name}; this takes minutes")
+        report(f"building the TensorRT engine of {path.name}; this takes minutes")
         build(path)
     return ", ".join(names)
 
