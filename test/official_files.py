@@ -10,7 +10,7 @@ import torch
 import yaml
 from golden_weights import OFFICIAL_PREFIXES, recipe
 
-from scenedino_ros.network.encoder import BACKBONES, patch_grid
+from scenedino_ros.core.backbones import BACKBONES, patch_grid
 
 KEY_LISTS = Path(__file__).parent / "golden"
 VARIANTS = ("dino_vits8", "dino_vitb8", "dinov2_vits14", "dinov2_vitb14", "dinov2reg_vitb14")

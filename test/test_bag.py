@@ -41,8 +41,12 @@ from rosbags.typesys import Stores, get_typestore  # noqa: E402
 
 from scenedino_ros.cameras.from_msg import rgb_from_image, stamp_ns  # noqa: E402
 from scenedino_ros.core.errors import BagError  # noqa: E402
-from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter, TopicQos  # noqa: E402
-from scenedino_ros.recordings.rosbag2.metadata import parse_qos, qos_text  # noqa: E402
+from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
+from scenedino_ros.recordings.rosbag2.metadata import (  # noqa: E402
+    TopicQos,  # noqa: E402
+    parse_qos,
+    qos_text,
+)
 from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter  # noqa: E402
 
 STORE = get_typestore(Stores.ROS2_JAZZY)

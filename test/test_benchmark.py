@@ -25,7 +25,8 @@ from scenedino_ros.demo.recording import Measurements
 from scenedino_ros.demo.settings import PlayResult
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.network_choice import NetworkChoice
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.recordings.rosbag2.bag import BagReader
 
 

@@ -23,10 +23,10 @@ from scenedino_ros.checkpoints.checkpoint import (
     save_checkpoint,
     untrained_checkpoint,
 )
+from scenedino_ros.core.backbones import BACKBONES, patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.network.encoder import BACKBONES, patch_grid
 from train import release
 
 

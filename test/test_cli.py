@@ -29,7 +29,8 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.viewing.voxel_files import read_npz
 from scenedino_ros.viewing.voxel_view import draw_voxels
 

@@ -30,7 +30,8 @@ from scenedino_ros.inference.engines.graph_folder import (
 from scenedino_ros.inference.engines.parity import Deviation, compare
 from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.viewing.pictures import write_png
 

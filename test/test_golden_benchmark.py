@@ -17,7 +17,8 @@ from scenedino_ros.core.metrics import confusion_matrix, hungarian_columns
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.grid_view import camera_points
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.network.model import SceneDino
 
 pytestmark = pytest.mark.parity

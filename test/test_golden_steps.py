@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn import functional
 
 import train.field.sparse_map
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import kitti360_train_ids
-from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.network.semantics import SemanticHead
 from train.field.batch import FieldBatch, GroupTensors, ItemTensors, Views
 from train.field.fast_step import is_wide

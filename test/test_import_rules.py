@@ -70,6 +70,7 @@ EXCEPTIONS = {("scenedino_ros.recordings.transforms", "tf_transformations")}
 ONLY = {
     "scenedino_ros": (),
     "scenedino_ros.core.errors": (),
+    "scenedino_ros.core.backbones": (),
     "scenedino_ros.core.config": (),
     "scenedino_ros.core.labels": ("numpy", "yaml", "core.voxels", "core.metrics"),
     "scenedino_ros.core.voxels": ("numpy", "core.labels", "core.metrics"),
@@ -89,7 +90,7 @@ ONLY = {
         *("numpy", "cv2", "cameras.camera", "cameras.image_file", "cameras.plausibility"),
         "cameras.encodings",
     ),
-    "scenedino_ros.network.encoder": ("torch", "timm"),
+    "scenedino_ros.network.encoder": ("torch", "timm", "core.backbones"),
     "scenedino_ros.network.decoder": ("torch",),
     "scenedino_ros.network.semantics": ("torch",),
     "scenedino_ros.network.field": ("torch", "numpy"),

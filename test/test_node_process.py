@@ -43,7 +43,8 @@ from scenedino_ros.cameras.from_msg import camera_from_info  # noqa: E402
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.voxels import VoxelGrid  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery  # noqa: E402
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery  # noqa: E402
 from scenedino_ros.node.main import main  # noqa: E402
 from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 

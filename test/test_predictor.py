@@ -17,7 +17,8 @@ from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference import grid_view
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.grid_view import camera_points, encode_positions
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.network.field import PositionalCode
 from scenedino_ros.network.render import pixel_rays, render_rays, sample_distances
 

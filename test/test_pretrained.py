@@ -24,8 +24,9 @@ from scenedino_ros.checkpoints.checkpoint import (
 from scenedino_ros.checkpoints.hub import locate_backbone
 from scenedino_ros.checkpoints.names import DEFAULT_FILE
 from scenedino_ros.checkpoints.pretrained import TargetEncoder, load_backbone, read_weights
+from scenedino_ros.core.backbones import BACKBONES
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.network.encoder import BACKBONES, Encoder
+from scenedino_ros.network.encoder import Encoder
 
 SIZE = (32, 64)  # 2 x 4 patches
 

@@ -23,10 +23,10 @@ from small_fields import NEARBY, with_store, write_drives
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scenedino_ros.checkpoints.checkpoint import load_checkpoint
-from scenedino_ros.core import disk_space
+from scenedino_ros.core import backbones, disk_space
+from scenedino_ros.core.backbones import BackboneSpec
 from scenedino_ros.inference.predictor import Predictor
-from scenedino_ros.network import encoder
-from scenedino_ros.network.encoder import BackboneSpec, Encoder
+from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store import FrameStore
 from train import benchmark_field, train_field
 from train.field import bench as field_bench
@@ -51,7 +51,7 @@ FORKS.set_forkserver_preload(["train.train_field"])
 @pytest.fixture(scope="module", autouse=True)
 def _backbone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "BACKBONES", {**encoder.BACKBONES, **TINY_BACKBONE})
+        patch.setattr(backbones, "BACKBONES", {**backbones.BACKBONES, **TINY_BACKBONE})
         yield
 
 
@@ -80,7 +80,7 @@ def run_main(words: list[str], log: Path, environment: dict[str, str]) -> None:
     os.dup2(descriptor, 2)
     os.environ.update(environment)
     torch.set_num_threads(1)
-    encoder.BACKBONES.update(TINY_BACKBONE)
+    backbones.BACKBONES.update(TINY_BACKBONE)
     raise SystemExit(train_field.main(words))
 
 

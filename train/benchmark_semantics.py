@@ -25,10 +25,10 @@ from rich.table import Table
 
 from scenedino_ros.checkpoints.checkpoint import build_model
 from scenedino_ros.checkpoints.names import UNTRAINED
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.memory import MIB
 from scenedino_ros.inference.network_choice import NetworkChoice
-from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import ray_directions, render_rays, sample_distances
 from scenedino_ros.terminal.progress import telling

@@ -21,10 +21,10 @@ from scenedino_ros.checkpoints.card import (
     parse_metadata,
 )
 from scenedino_ros.checkpoints.weights_file import require_safetensors
+from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.network.encoder import backbone_spec, patch_grid
 from scenedino_ros.network.model import SceneDino
 
 # Small and quick: what a processor without GPU can run; the architecture of the default model.

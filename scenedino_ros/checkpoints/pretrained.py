@@ -17,8 +17,9 @@ from torch.nn import functional
 from scenedino_ros.checkpoints.card import FORMAT
 from scenedino_ros.checkpoints.checkpoint import load_checkpoint, resize_checkpoint
 from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
+from scenedino_ros.core.backbones import BackboneSpec, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.network.encoder import BackboneSpec, Encoder, backbone_spec
+from scenedino_ros.network.encoder import Encoder
 
 # Where weights can be fetched from by one word instead of a file.
 TIMM, FIT3D = "timm", "fit3d"
@@ -130,7 +131,7 @@ class TargetEncoder(nn.Module):
         """Build and fill the backbone.
 
         Args:
-            backbone: A key of ``encoder.BACKBONES``.
+            backbone: A key of ``backbones.BACKBONES``.
             image_size: (height, width) of the images, pixels; a whole patch grid.
             sources: What `load_backbone` takes. Of several sources the unit tokens stand side by
                 side: ``("timm", "fit3d")`` is FiT3D's concatenation with what it was tuned from.

@@ -28,7 +28,8 @@ from scenedino_ros.core.labels import SKY
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
-from scenedino_ros.inference.predictor import Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.terminal.progress import counting, telling
 from scenedino_ros.viewing.threshold_panel import threshold_panel
 

@@ -14,7 +14,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.voxels import SemanticVoxels
-from scenedino_ros.inference.predictor import EncodedImage, RenderedView
+from scenedino_ros.inference.query import EncodedImage, RenderedView
 from scenedino_ros.viewing.pictures import color_depth, color_labels, panel, write_png
 from scenedino_ros.viewing.voxel_files import OPTICAL_AXES, write_npz, write_ply
 

@@ -83,7 +83,7 @@ class ModelConfig:
     Source: the published configuration of SceneDINO (Jevtic, Reich et al., ICCV 2025).
     """
 
-    backbone: str = "dino_vitb8"  # a key of encoder.BACKBONES
+    backbone: str = "dino_vitb8"  # a key of backbones.BACKBONES
     image_size: tuple[int, int] = (192, 640)  # (height, width) the network sees, pixels
     decoder_width: int = 256  # channels of the decoder and of its feature map
     reassemble_channels: tuple[int, int, int, int] = (64, 64, 128, 256)  # clipped to the width

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.engine import Points
-from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.network.field import MIN_DEPTH, PositionalCode, project
 from scenedino_ros.network.folded import bilinear_taps
 

@@ -17,7 +17,8 @@ from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
-from scenedino_ros.inference.predictor import EncodedImage, Predictor, VoxelQuery
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import EncodedImage, VoxelQuery
 from scenedino_ros.node.image_reader import ImageReader
 from scenedino_ros.node.marker_cdr import MarkerSerializer
 from scenedino_ros.node.outputs import Outputs, Wanted

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.network.encoder import backbone_spec, patch_grid
 from scenedino_ros.recordings.frame_store import FrameStore
 from train.field.batch import ItemTensors, draw_detail, load_item
 from train.field.depth_hints import DepthHints

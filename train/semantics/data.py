@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.recordings.frame_store import NO_LABEL, FrameStore
 from train.field.items import View
 from train.runs.randomness import item_generator

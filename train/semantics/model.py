@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.network.encoder import backbone_spec
 from scenedino_ros.network.semantics import SemanticHead
 from train.semantics.distillation import (
     CropMemory,

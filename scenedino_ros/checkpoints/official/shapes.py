@@ -5,10 +5,10 @@ from typing import Any
 import torch
 
 from scenedino_ros.checkpoints.official.training_config import OfficialConfig
+from scenedino_ros.core.backbones import BACKBONES
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.network.encoder import BACKBONES
 
 VIT = "renderer.net.encoder.encoder.model.vit."
 DECODER = "renderer.net.encoder.decoder."

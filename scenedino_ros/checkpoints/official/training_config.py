@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from scenedino_ros.checkpoints.weights_file import why_no_text
+from scenedino_ros.core.backbones import BACKBONES
 from scenedino_ros.core.errors import CheckpointError
-from scenedino_ros.network.encoder import BACKBONES
 
 _TAPS = [3, 6, 9]
 # Settings of the published model that change what it computes but leave no trace in the tensors:

@@ -13,12 +13,13 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.hub import locate_backbone
 from scenedino_ros.checkpoints.pretrained import FIT3D, TIMM, load_backbone
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.evaluation.consistency.alignment import Features, token_features
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.predictor import Predictor
-from scenedino_ros.network.encoder import Encoder, backbone_spec
+from scenedino_ros.network.encoder import Encoder
 
 _MEAN_DOWNSCALE = 4  # of the rendered views that the common mean is taken from
 
@@ -28,7 +29,7 @@ class TokenChoice:
     """A frozen 2D backbone.
 
     Attributes:
-        backbone: A key of ``encoder.BACKBONES``.
+        backbone: A key of ``backbones.BACKBONES``.
         weights: Sources that `load_backbone` takes; of several the features stand side by side.
     """
 

@@ -15,7 +15,8 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import partial_path, write_atomically
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.ssc import rules as ssc
-from scenedino_ros.inference.predictor import EncodedImage, Predictor
+from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import EncodedImage
 
 LOWEST_DENSITY = 1e-3  # 1/m; anything below is stored as 0
 _SETTINGS = "predictions.json"

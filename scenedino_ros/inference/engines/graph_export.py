@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from scenedino_ros.core.backbones import patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.inference.engines.packages import require
-from scenedino_ros.network.encoder import patch_grid
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.folded_head import FoldedHead
 

@@ -4,10 +4,10 @@ import torch
 from timm.layers import Attention
 from torch import nn
 
+from scenedino_ros.core.backbones import patch_grid
 from scenedino_ros.core.config import PRECISIONS
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.inference.engines.engine import Points
-from scenedino_ros.network.encoder import patch_grid
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
 
