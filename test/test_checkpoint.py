@@ -27,6 +27,7 @@ from scenedino_ros.core.backbones import BACKBONES, patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.network.encoder import Encoder
 from train import release
 
 
@@ -181,6 +182,25 @@ def test_every_backbone_can_be_built(backbone: str) -> None:
     assert ("encoder.vit.blocks.0.ls1.gamma" in state) == spec.layer_scale
     assert ("encoder.vit.reg_token" in state) == (spec.register_tokens > 0)
     assert model.encoder.vit.blocks[0].attn.num_heads == spec.heads
+    assert model.encoder.vit.num_prefix_tokens == spec.prefix_tokens
+
+
+def test_the_decoder_reads_the_blocks_of_the_backbones_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = BACKBONES["dinov2_vits14"]
+    encoder = Encoder("dinov2_vits14", (32, 64))
+    image = torch.zeros(1, 3, 32, 64)
+    monkeypatch.setitem(
+        BACKBONES, "dinov2_vits14", dataclasses.replace(row, tapped_blocks=(1, 6, 10))
+    )
+    other = Encoder("dinov2_vits14", (32, 64))
+    other.load_state_dict(encoder.state_dict())
+    with torch.inference_mode():
+        before, after = encoder(image), other(image)
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [
+        *(False, True, False, True)
+    ]
 
 
 @pytest.mark.parametrize("backbone", ["dino_vits8", "dinov2_vits14", "dinov2reg_vits14"])

@@ -71,7 +71,7 @@ ONLY = {
     "scenedino_ros": (),
     "scenedino_ros.core.errors": (),
     "scenedino_ros.core.backbones": (),
-    "scenedino_ros.core.config": (),
+    "scenedino_ros.core.config": ("core.backbones",),
     "scenedino_ros.core.labels": ("numpy", "yaml", "core.voxels", "core.metrics"),
     "scenedino_ros.core.voxels": ("numpy", "core.labels", "core.metrics"),
     "scenedino_ros.core.metrics": ("numpy", "scipy", "core.labels", "core.voxels"),

@@ -30,6 +30,7 @@ class Rays:
 class Settings:
     rate: float = setting(1e-4, "Learning rate", low=0.0)
     flip: bool = setting(True, "Mirror the image")
+    note: str = setting("", "Words on the run")
     rays: Rays = field(default_factory=Rays)
     model: ModelConfig = field(default_factory=ModelConfig)
     run: RunSettings = field(default_factory=RunSettings)
@@ -85,12 +86,12 @@ def test_there_must_be_something_to_resume_or_to_begin(tmp_path):
 
 def test_words_become_values_of_the_right_type():
     words = "--rate 1 --flip false --rays.offsets=[3,4] --model.image_size 96,320"
-    settings = parse(*words.split(), "--model.backbone", "123")
+    settings = parse(*words.split(), "--note", "123")
     assert (settings.rate, type(settings.rate)) == (1.0, float)
     assert settings.flip is False
     assert settings.rays.offsets == (3, 4)
     assert settings.model.image_size == (96, 320)
-    assert settings.model.backbone == "123"
+    assert settings.note == "123"
     assert parse("--rays.offsets", "[]").rays.offsets == ()
 
 

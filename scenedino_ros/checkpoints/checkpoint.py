@@ -180,7 +180,7 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
         return checkpoint
     key = "encoder.vit.pos_embed"
     embedding = checkpoint.state[key].float()
-    prefix = 0 if backbone_spec(config.backbone).register_tokens else 1
+    prefix = backbone_spec(config.backbone).prefix_positions
     expected = prefix + old_grid[0] * old_grid[1]
     if embedding.shape[1] != expected:
         raise CheckpointError(

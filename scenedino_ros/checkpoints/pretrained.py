@@ -17,7 +17,7 @@ from torch.nn import functional
 from scenedino_ros.checkpoints.card import FORMAT
 from scenedino_ros.checkpoints.checkpoint import load_checkpoint, resize_checkpoint
 from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
-from scenedino_ros.core.backbones import BackboneSpec, backbone_spec
+from scenedino_ros.core.backbones import BACKBONES, BackboneSpec, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.network.encoder import Encoder
 
@@ -26,11 +26,6 @@ TIMM, FIT3D = "timm", "fit3d"
 RANDOM = "random"  # leaves an encoder as it is, for tests and benchmarks
 _VIT = "encoder.vit."  # the transformer's tensors in a checkpoint of ours
 _FIT3D_REPO = "yuanwenyue/FiT3D"
-_FIT3D_FILES = {
-    "vit_small_patch14_dinov2.lvd142m": "dinov2_small_finetuned.pth",
-    "vit_base_patch14_dinov2.lvd142m": "dinov2_base_finetuned.pth",
-    "vit_small_patch14_reg4_dinov2.lvd142m": "dinov2_reg_small_finetuned.pth",
-}
 # Which HTTP library the hub's client stands on changes; its errors are a base of the client's.
 _DOWNLOAD_ERRORS = (OSError, RuntimeError, *HfHubHTTPError.__bases__)
 
@@ -191,9 +186,10 @@ def _from_timm(name: str) -> Weights:
 
 
 def _fetch_fit3d(spec: BackboneSpec) -> Path:
-    name = _FIT3D_FILES.get(spec.timm_name)
-    if name is None:
-        raise InputError(f"FiT3D is published for {', '.join(_FIT3D_FILES)}, got {spec.timm_name}")
+    name = spec.fit3d_file
+    if not name:
+        published = [row.timm_name for row in BACKBONES.values() if row.fit3d_file]
+        raise InputError(f"FiT3D is published for {', '.join(published)}, got {spec.timm_name}")
     try:
         return Path(hf_hub_download(_FIT3D_REPO, name))
     except _DOWNLOAD_ERRORS as error:
@@ -217,7 +213,7 @@ def _resample_positions(weights: Weights, spec: BackboneSpec, grid: tuple[int, i
 
     Pretrained embeddings are square; another count is taken as that of the grid itself.
     """
-    prefix = 0 if spec.register_tokens else 1
+    prefix = spec.prefix_positions
     positions = weights.get("pos_embed")
     if positions is None or positions.ndim != 3:
         return  # refused with everything else that does not fit

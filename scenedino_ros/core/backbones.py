@@ -1,4 +1,4 @@
-"""The vision transformers SceneDINO can be built on."""
+"""The vision transformers SceneDINO can be built on; what differs between them is in the rows."""
 
 from dataclasses import dataclass
 
@@ -18,6 +18,11 @@ class BackboneSpec:
             transformers see an image scaled by 14/16.
         register_tokens: Extra tokens besides the class token.
         layer_scale: Whether blocks scale their output per channel.
+        tapped_blocks: Blocks, counted from 0, whose output the decoder reads beside the final
+            tokens: three, in ascending order.
+        official_version: ``version`` of the backbone in configurations of the published code.
+        official_size: ``backbone`` in the same configurations.
+        fit3d_file: File of its weights fine-tuned with 3D features (FiT3D); empty: not published.
     """
 
     timm_name: str
@@ -27,24 +32,106 @@ class BackboneSpec:
     external_patch: int
     register_tokens: int = 0
     layer_scale: bool = False
+    tapped_blocks: tuple[int, int, int] = (3, 6, 9)
+    official_version: str = ""
+    official_size: str = ""
+    fit3d_file: str = ""
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens before those of the patches: the class token, then the register tokens."""
+        return 1 + self.register_tokens
+
+    @property
+    def prefix_positions(self) -> int:
+        """Entries of the position embedding before those of the patches.
+
+        That of the class token, which transformers with register tokens do not have in timm.
+        """
+        return 0 if self.register_tokens else 1
 
 
 BACKBONES = {
-    "dino_vits8": BackboneSpec("vit_small_patch8_224.dino", 384, 6, 8, 8),
-    "dino_vitb8": BackboneSpec("vit_base_patch8_224.dino", 768, 12, 8, 8),
-    "dino_vits16": BackboneSpec("vit_small_patch16_224.dino", 384, 6, 16, 16),
-    "dino_vitb16": BackboneSpec("vit_base_patch16_224.dino", 768, 12, 16, 16),
+    "dino_vits8": BackboneSpec(
+        timm_name="vit_small_patch8_224.dino",
+        width=384,
+        heads=6,
+        patch=8,
+        external_patch=8,
+        official_version="v1",
+        official_size="vit-s",
+    ),
+    "dino_vitb8": BackboneSpec(
+        timm_name="vit_base_patch8_224.dino",
+        width=768,
+        heads=12,
+        patch=8,
+        external_patch=8,
+        official_version="v1",
+        official_size="vit-b",
+    ),
+    "dino_vits16": BackboneSpec(
+        timm_name="vit_small_patch16_224.dino",
+        width=384,
+        heads=6,
+        patch=16,
+        external_patch=16,
+        official_version="v1",
+        official_size="vit-s",
+    ),
+    "dino_vitb16": BackboneSpec(
+        timm_name="vit_base_patch16_224.dino",
+        width=768,
+        heads=12,
+        patch=16,
+        external_patch=16,
+        official_version="v1",
+        official_size="vit-b",
+    ),
     "dinov2_vits14": BackboneSpec(
-        "vit_small_patch14_dinov2.lvd142m", 384, 6, 14, 16, layer_scale=True
+        timm_name="vit_small_patch14_dinov2.lvd142m",
+        width=384,
+        heads=6,
+        patch=14,
+        external_patch=16,
+        layer_scale=True,
+        official_version="v2",
+        official_size="vit-s",
+        fit3d_file="dinov2_small_finetuned.pth",
     ),
     "dinov2_vitb14": BackboneSpec(
-        "vit_base_patch14_dinov2.lvd142m", 768, 12, 14, 16, layer_scale=True
+        timm_name="vit_base_patch14_dinov2.lvd142m",
+        width=768,
+        heads=12,
+        patch=14,
+        external_patch=16,
+        layer_scale=True,
+        official_version="v2",
+        official_size="vit-b",
+        fit3d_file="dinov2_base_finetuned.pth",
     ),
     "dinov2reg_vits14": BackboneSpec(
-        "vit_small_patch14_reg4_dinov2.lvd142m", 384, 6, 14, 16, 4, layer_scale=True
+        timm_name="vit_small_patch14_reg4_dinov2.lvd142m",
+        width=384,
+        heads=6,
+        patch=14,
+        external_patch=16,
+        register_tokens=4,
+        layer_scale=True,
+        official_version="reg",
+        official_size="vit-s",
+        fit3d_file="dinov2_reg_small_finetuned.pth",
     ),
     "dinov2reg_vitb14": BackboneSpec(
-        "vit_base_patch14_reg4_dinov2.lvd142m", 768, 12, 14, 16, 4, layer_scale=True
+        timm_name="vit_base_patch14_reg4_dinov2.lvd142m",
+        width=768,
+        heads=12,
+        patch=14,
+        external_patch=16,
+        register_tokens=4,
+        layer_scale=True,
+        official_version="reg",
+        official_size="vit-b",
     ),
 }
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -83,7 +84,7 @@ class ModelConfig:
     Source: the published configuration of SceneDINO (Jevtic, Reich et al., ICCV 2025).
     """
 
-    backbone: str = "dino_vitb8"  # a key of backbones.BACKBONES
+    backbone: str = "dino_vitb8"  # a key of BACKBONES
     image_size: tuple[int, int] = (192, 640)  # (height, width) the network sees, pixels
     decoder_width: int = 256  # channels of the decoder and of its feature map
     reassemble_channels: tuple[int, int, int, int] = (64, 64, 128, 256)  # clipped to the width
@@ -101,7 +102,8 @@ class ModelConfig:
     heads: tuple[str, ...] = PREDICTION_MODES  # those the semantic head has, by prediction mode
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no network can have."""
+        """Refuse an unknown backbone, and sizes that no network can have."""
+        backbone_spec(self.backbone)
         counts = (
             "decoder_width",
             "hidden_dim",

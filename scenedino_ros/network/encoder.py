@@ -11,11 +11,10 @@ from scenedino_ros.core.errors import InputError
 # Statistics of ImageNet, the normalisation DINO was trained with.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-_TAPPED_BLOCKS = [3, 6, 9]
 
 
 class Encoder(nn.Module):
-    """Vision transformer that returns the tokens of blocks 3, 6, 9 and of its end."""
+    """Vision transformer that returns the tokens of its tapped blocks and of its end."""
 
     def __init__(self, backbone: str, image_size: tuple[int, int]) -> None:
         """Build the transformer without weights.
@@ -60,8 +59,8 @@ class Encoder(nn.Module):
             image: (B, 3, H, W) RGB in [-1, 1] of exactly `image_size`.
 
         Returns:
-            Four (B, C, rows, columns) maps: the residual stream after blocks 3, 6 and 9, and the
-            final normalised tokens with unit length.
+            Four (B, C, rows, columns) maps: the residual stream after each of the three tapped
+            blocks, and the final normalised tokens with unit length.
 
         Raises:
             InputError: If the image has another size.
@@ -72,8 +71,11 @@ class Encoder(nn.Module):
                 f"got {image.shape[-2]} x {image.shape[-1]}"
             )
         final, taps = self.vit.forward_intermediates(
-            self.normalise(image), indices=_TAPPED_BLOCKS, norm=False, output_fmt="NCHW"
+            self.normalise(image),
+            indices=list(self.spec.tapped_blocks),
+            norm=False,
+            output_fmt="NCHW",
         )
-        tokens = final[:, self.vit.num_prefix_tokens :].transpose(1, 2)  # (B, C, N)
+        tokens = final[:, self.spec.prefix_tokens :].transpose(1, 2)  # (B, C, N)
         last = functional.normalize(tokens, dim=1, eps=1e-12).unflatten(2, taps[0].shape[-2:])
         return [*taps, last]

@@ -22,7 +22,7 @@ class SceneDino(nn.Module):
         """Build the network with random weights.
 
         Raises:
-            InputError: If the backbone is unknown or the image is not a whole patch grid.
+            InputError: If the image is not a whole patch grid.
         """
         super().__init__()
         self.config = config

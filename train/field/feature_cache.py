@@ -15,7 +15,6 @@ from train.field.items import View
 
 Encode = Callable[[torch.Tensor], list[torch.Tensor]]
 BATCH = 4
-_TAPS = 4
 
 
 class FeatureCache:
@@ -81,7 +80,9 @@ def cache_bytes(backbone: str, image_size: tuple[int, int], n_images: int) -> in
         n_images: Number of images, mirrored ones counted on their own.
     """
     rows, columns = patch_grid(backbone, image_size)
-    per_image = _TAPS * backbone_spec(backbone).width * rows * columns
+    spec = backbone_spec(backbone)
+    n_taps = len(spec.tapped_blocks) + 1  # and the final tokens
+    per_image = n_taps * spec.width * rows * columns
     return per_image * np.dtype(np.float16).itemsize * n_images
 
 

@@ -114,7 +114,7 @@ def _image_size(
 ) -> tuple[int, int]:
     """Return the one (height, width) that everything agrees on which states it."""
     spec = BACKBONES[backbone]
-    prefix = 0 if spec.register_tokens else 1  # entries of the class token
+    prefix = spec.prefix_positions
     n_patches = _size(state, VIT + "pos_embed", 3, 1, prefix) - prefix
     stated = list(config_file.image_sizes())
     rows, columns = (_size(state, ARTIFACT_FIELD, 3, axis, 0) for axis in (1, 2))

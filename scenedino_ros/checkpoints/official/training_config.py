@@ -12,7 +12,6 @@ from scenedino_ros.checkpoints.weights_file import why_no_text
 from scenedino_ros.core.backbones import BACKBONES
 from scenedino_ros.core.errors import CheckpointError
 
-_TAPS = [3, 6, 9]
 # Settings of the published model that change what it computes but leave no trace in the tensors:
 # section, key, the only value our network implements.
 _FIXED = (
@@ -21,7 +20,6 @@ _FIXED = (
     ("model", "code_mode", "z"),
     ("model", "key_features", False),
 )
-_FAMILIES = {"v1": "dino_", "v2": "dinov2_", "reg": "dinov2reg_"}
 _PYTHON = "tag:yaml.org,2002:python/"
 # Tags of Python values that plain YAML has as well.
 _PLAIN_TAGS = {
@@ -184,25 +182,26 @@ class OfficialConfig:
                         f"{self.path} says {place} {value}; only {expected} is supported"
                     )
         self._check_backbone(backbone)
+        tapped = list(BACKBONES[backbone].tapped_blocks)
         for place, value in _walk(self.values.get("model"), "model"):
             taps = "intermediate" in place.rsplit(".", 1)[-1] and isinstance(value, list)
-            if taps and value != _TAPS:
+            if taps and value != tapped:
                 raise CheckpointError(
-                    f"{self.path} says {place} {value}; only {_TAPS} is supported"
+                    f"{self.path} says {place} {value}; only {tapped} is supported"
                 )
 
     def _check_backbone(self, backbone: str) -> None:
+        spec = BACKBONES[backbone]
         for place, value in self.find("model", "version"):
-            family = _FAMILIES.get(str(value).split("_")[0])
-            if family is not None and not backbone.startswith(family):
+            version = str(value).split("_")[0]
+            known = any(version == row.official_version for row in BACKBONES.values())
+            if known and version != spec.official_version:
                 raise CheckpointError(
                     f"{self.path} says {place} {value}, but the tensors are those of {backbone}"
                 )
         for place, value in self.find("model", "backbone"):
-            size = str(value).removeprefix("vit-")
-            known = size in ("s", "b") and str(value).startswith("vit-")
-            expected = "b" if BACKBONES[backbone].width == 768 else "s"
-            if known and size != expected:
+            known = any(value == row.official_size for row in BACKBONES.values())
+            if known and value != spec.official_size:
                 raise CheckpointError(
                     f"{self.path} says {place} {value}, but the tensors are those of {backbone}"
                 )

@@ -155,7 +155,7 @@ class TokenSource:
         tokens = []
         for encoder in self._encoders:
             final = encoder.vit.forward_features(encoder.normalise(image))[0]
-            patches = final[encoder.vit.num_prefix_tokens :].T  # (C, N)
+            patches = final[encoder.spec.prefix_tokens :].T  # (C, N)
             rows = self._size[0] // encoder.spec.external_patch
             tokens.append(patches.unflatten(1, (rows, -1)))
         return tokens

@@ -96,10 +96,13 @@ def _use_small_attention(model: SceneDino) -> None:
 
     PyTorch's fused attention multiplies bfloat16 on a CPU at the speed of float32.
     """
+    spec = model.encoder.spec
     rows, columns = patch_grid(model.config.backbone, model.config.image_size)
-    tokens = rows * columns + 1
+    tokens = spec.prefix_tokens + rows * columns
+    if 4 * spec.heads * tokens**2 > _SCORE_BYTES:
+        return
     for layer in model.encoder.modules():
-        if isinstance(layer, Attention) and 4 * layer.num_heads * tokens**2 <= _SCORE_BYTES:
+        if isinstance(layer, Attention):
             layer.fused_attn = False
 
 
