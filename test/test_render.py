@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from scenedino_ros.network.render import composite, pixel_rays, render_rays, sample_distances
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.network.render import (
+    composite,
+    opacity_up_to,
+    pixel_rays,
+    render_rays,
+    sample_distances,
+)
 
 
 def test_a_slab_of_constant_density_has_the_closed_form_opacity() -> None:
@@ -26,7 +33,7 @@ def test_an_opaque_wall_is_seen_at_its_distance() -> None:
 def test_an_opaque_end_makes_weights_sum_to_one() -> None:
     distances = sample_distances(3.0, 80.0, 16)
     density = torch.rand(50, 16, generator=torch.Generator().manual_seed(0)) * 0.1
-    weights = composite(density, distances.expand(50, -1), opaque_end=True).weights
+    weights = composite(density, distances, opaque_end=True).weights
     np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
 
 
@@ -48,6 +55,52 @@ def test_gradients_reach_density_and_feature() -> None:
     (result.distance.sum() + result.blend(feature).sum()).backward()
     assert (density.grad != 0).any()
     assert (feature.grad != 0).all()
+
+
+@pytest.mark.parametrize("opaque_end", [False, True])
+def test_gradients_are_those_of_the_product_of_transmittances(opaque_end: bool) -> None:
+    draws = torch.Generator().manual_seed(0)
+    distances = sample_distances(3.0, 80.0, 32, torch.rand(20, 32, generator=draws)).double()
+    density = torch.rand(20, 32, generator=draws).double().requires_grad_()
+    towards = torch.randn(20, 32, generator=draws).double()
+
+    ray = composite(density, distances, opaque_end=opaque_end)
+    (found,) = torch.autograd.grad((ray.weights * towards).sum() + ray.distance.sum(), density)
+
+    length = torch.diff(distances, append=distances.new_full((20, 1), 1e10))
+    alpha = 1 - torch.exp(-length * density)
+    if opaque_end:
+        alpha = torch.cat([alpha[:, :-1], torch.ones(20, 1)], dim=-1)
+    through = torch.cat([torch.ones(20, 1), (1 - alpha)[:, :-1]], dim=-1).cumprod(dim=-1)
+    weights = alpha * through
+    loss = (weights * towards).sum() + (weights * distances).sum()
+    (expected,) = torch.autograd.grad(loss, density)
+    torch.testing.assert_close(ray.weights, weights, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_many_thin_samples_still_let_light_through() -> None:
+    # Each segment absorbs 1e-8 of the light, which 1 - alpha loses in float32.
+    distances = torch.linspace(0.0, 10.0, 100_001)
+    density = torch.full((100_001,), 1e-4)
+    density[-1] = 0.0
+    total = composite(density, distances).weights.double().sum()
+    assert float(total) == pytest.approx(1 - math.exp(-1e-3), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 8)])
+def test_negative_densities_and_unsorted_distances_are_refused(shape: tuple[int, ...]) -> None:
+    distances = sample_distances(3.0, 80.0, 8)
+    density = torch.ones(shape)
+    density.view(-1)[-2] = -0.5
+    for function in (composite, lambda *a: opacity_up_to(*a, 80.0)):
+        with pytest.raises(InputError, match="density must be >= 0 1/m, got -0.5"):
+            function(density, distances)
+        with pytest.raises(InputError, match="must ascend up to .* m, got a step of -2"):
+            function(density.abs(), torch.tensor([1.0, 2, 3, 4, 5, 6, 4, 8]))
+    with pytest.raises(InputError, match="up to 20 m, got a step of -"):
+        opacity_up_to(density.abs(), distances, 20.0)
+    assert composite(density.abs(), torch.ones(8)).distance.isfinite().all()  # empty segments
 
 
 def test_the_middle_ray_looks_along_the_axis() -> None:

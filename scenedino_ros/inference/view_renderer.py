@@ -95,7 +95,7 @@ class ViewRenderer:
         else:
             density = self._engine.density(encoded.rows, where)
         shape = points.shape[:2]
-        ray = composite(density.view(shape), distances.expand(shape))
+        ray = composite(density.view(shape), distances)
         opacity = opacity_up_to(density.view(shape), distances, self._config.depth_range[1])
         seen = torch.stack([ray.distance * rays[:, 2], opacity], dim=1)
         if not wants_feature:

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
+
+from scenedino_ros.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class Composite:
     """What a ray sees.
 
     Attributes:
-        weights: (..., S) share of each sample.
+        weights: (..., S) weight of each sample.
         alpha: (..., S) opacity of each segment.
         distance: (...) expected distance along the ray, metres.
     """
@@ -85,45 +88,66 @@ def composite(
 ) -> Composite:
     """Composite samples front to back.
 
+    With the optical depth d of a segment (its length times its density), opacity is 1 - exp(-d),
+    and the light that reaches a segment is exp(-sum of d before it). The sum stays exact where
+    the product of many small transmittances underflows.
+
     Args:
-        density: (..., S) volume density, 1/m.
-        distances: (..., S) distances of the samples, metres, ascending.
+        density: (..., S) volume density, 1/m, not negative.
+        distances: (S,) or (..., S) distances of the samples, metres, ascending.
         opaque_end: Force the last sample to be opaque, so that weights always sum to one.
 
     Returns:
-        Weights, opacities and expected distance. Without `opaque_end` the last segment is 1e10 m
-        long, which is opaque for any density above about 1e-9.
+        Weights, opacities and expected distance. Without `opaque_end` the last segment ends at
+        1e10 m, which is opaque for any density above about 1e-9.
+
+    Raises:
+        InputError: If a density is negative, or distances descend. Only tensors on the CPU are
+            checked: reading the answer of another device would hold up every chunk of rays.
 
     Source: Max, Optical Models for Direct Volume Rendering, 1995, in the published discretisation.
     """
-    delta = torch.diff(distances, dim=-1)
-    delta = torch.cat([delta, torch.full_like(distances[..., :1], 1e10)], dim=-1)
-    alpha = 1 - torch.exp(-delta.abs() * torch.relu(density))
+    depth = _optical_depth(density, distances, 1e10)
+    alpha = -torch.expm1(-depth)
     if opaque_end:
-        alpha = torch.cat([alpha[..., :-1], torch.ones_like(alpha[..., :1])], dim=-1)
-    through = torch.cumprod(1 - alpha + 1e-10, dim=-1)
-    through = torch.cat([torch.ones_like(through[..., :1]), through[..., :-1]], dim=-1)
-    weights = alpha * through
+        alpha = functional.pad(alpha[..., :-1], (0, 1), value=1.0)
+    before = functional.pad(depth[..., :-1].cumsum(dim=-1), (1, 0))
+    weights = alpha * torch.exp(-before)
     return Composite(weights, alpha, (weights * distances).sum(dim=-1))
 
 
 def opacity_up_to(density: torch.Tensor, distances: torch.Tensor, far: float) -> torch.Tensor:
-    """Return how much of each ray's light is stopped before a distance.
+    """Return the fraction of each ray's light that is absorbed before a distance.
 
     Unlike the weights of `composite`, whose last segment has no end, it is small where a ray meets
-    nothing: what lies behind the distance does not count.
+    nothing: what lies beyond the distance does not count.
 
     Args:
-        density: (..., S) volume density, 1/m.
-        distances: (..., S) distances of the samples, metres, ascending.
+        density: (..., S) volume density, 1/m, not negative.
+        distances: (S,) or (..., S) distances of the samples, metres, ascending.
         far: Distance at which the last segment ends, metres.
 
     Returns:
         (...) opacity in [0, 1].
+
+    Raises:
+        InputError: As `composite`, and if a sample lies beyond ``far``.
     """
-    end = torch.full_like(distances[..., :1], far)
-    delta = torch.diff(distances, dim=-1, append=end)
-    return 1 - torch.exp(-(delta.clamp(min=0) * torch.relu(density)).sum(dim=-1))
+    return -torch.expm1(-_optical_depth(density, distances, far).sum(dim=-1))
+
+
+def _optical_depth(density: torch.Tensor, distances: torch.Tensor, end: float) -> torch.Tensor:
+    """Return the (..., S) optical depths of the segments from each sample to the next."""
+    length = torch.diff(distances, dim=-1, append=torch.full_like(distances[..., :1], end))
+    if density.device.type == "cpu":
+        if (length < 0).any():
+            raise InputError(
+                f"distances along a ray must ascend up to {end:g} m, got a step of "
+                f"{float(length.min()):g} m"
+            )
+        if (density < 0).any():
+            raise InputError(f"density must be >= 0 1/m, got {float(density.min()):g}")
+    return length * density
 
 
 def render_rays(
@@ -149,5 +173,5 @@ def render_rays(
     points = origins[..., None, :] + directions.unsqueeze(-2) * distances.unsqueeze(-1)
     density, feature = field(points.reshape(-1, 3))
     shape = points.shape[:-1]
-    result = composite(density.view(shape), distances.expand(shape), opaque_end=opaque_end)
+    result = composite(density.view(shape), distances, opaque_end=opaque_end)
     return result, result.blend(feature.view(*shape, -1))
