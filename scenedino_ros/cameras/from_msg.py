@@ -144,7 +144,7 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
             f"got {binning_x} x {binning_y}"
         )
     skew, K[0, 1] = K[0, 1], 0.0
-    model, D = ("", ()) if rectified else (str(info.distortion_model), info.d)
+    model, D = ("", np.zeros(0)) if rectified else (str(info.distortion_model), info.d)
     refuse_impossible(PinholeCamera(K, int(info.width), int(info.height)), model, D)
     K[0, 2] -= x
     K[1, 2] -= y

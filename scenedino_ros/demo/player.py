@@ -75,8 +75,8 @@ class Listener(Node):
         for publisher in (self.images, self.infos, self.transforms, self.static):
             if not self._subscribes(RECORDER, publisher.topic_name):
                 return "the recorder"
-        outputs = dict(self.get_publisher_names_and_types_by_node(NODE, "/"))
-        outputs = [topic for topic in outputs if topic.startswith(f"/{NODE}/")]
+        published = self.get_publisher_names_and_types_by_node(NODE, "/")
+        outputs = [topic for topic, _ in published if topic.startswith(f"/{NODE}/")]
         if self._done_topic not in outputs:
             return "the node's topics"
         if not all(self._subscribes(RECORDER, topic) for topic in self._recorded or outputs):

@@ -135,7 +135,9 @@ class SceneRenderer:
         color = albedo * self._irradiance(points, normals, self._foliage[triangle], occluder)
         color += self._reflection(direction, normals, facing, gloss)
         haze = 1 - np.exp(distance / np.float32(-self._scene.lighting.haze_distance))[:, None]
-        light[seen] = color * (1 - haze) + np.float32(self._scene.lighting.horizon) * haze
+        light[seen] = (
+            color * (1 - haze) + np.array(self._scene.lighting.horizon, np.float32) * haze
+        )
         return light
 
     def _albedo(
@@ -168,7 +170,7 @@ class SceneRenderer:
         self, points: np.ndarray, normals: np.ndarray, foliage: np.ndarray, occluder: np.ndarray
     ) -> np.ndarray:
         lighting = self._scene.lighting
-        sun = np.float32(lighting.sun_direction)
+        sun = np.array(lighting.sun_direction, np.float32)
         start = points + np.float32(_SURFACE_OFFSET) * normals
         facing_sun = normals @ sun
         lit = np.where(foliage, 0.30 + 0.45 * np.abs(facing_sun), np.maximum(facing_sun, 0))
@@ -180,9 +182,11 @@ class SceneRenderer:
         open_sky = np.where(hidden, np.float32(0.35), np.float32(1.0))
         upward = 0.5 + 0.5 * normals[:, 2]
         ambient = (0.16 + 0.34 * upward) * open_sky
-        sky = 0.55 * np.float32(lighting.zenith) + 0.45 * np.float32(lighting.horizon)
-        bounce = np.float32((0.16, 0.15, 0.13)) * ((1 - upward) * open_sky)[:, None]
-        return np.float32(lighting.sun) * lit[:, None] + sky * ambient[:, None] + bounce
+        sky = 0.55 * np.array(lighting.zenith, np.float32) + 0.45 * np.array(
+            lighting.horizon, np.float32
+        )
+        bounce = np.array((0.16, 0.15, 0.13), np.float32) * ((1 - upward) * open_sky)[:, None]
+        return np.array(lighting.sun, np.float32) * lit[:, None] + sky * ambient[:, None] + bounce
 
     def _occluded(self, start: np.ndarray, direction: np.ndarray, reach: float) -> np.ndarray:
         rays = np.empty((len(start), 6), dtype=np.float32)
@@ -194,9 +198,12 @@ class SceneRenderer:
         lighting = self._scene.lighting
         up = np.maximum(direction[:, 2], 0.0)
         blend = (1 - np.exp(-3.2 * up))[:, None].astype(np.float32)
-        color = np.float32(lighting.horizon) * (1 - blend) + np.float32(lighting.zenith) * blend
-        glow = np.maximum(direction @ np.float32(lighting.sun_direction), 0) ** 24
-        return color + 0.4 * glow[:, None] * np.float32(lighting.sun)
+        color = (
+            np.array(lighting.horizon, np.float32) * (1 - blend)
+            + np.array(lighting.zenith, np.float32) * blend
+        )
+        glow = np.maximum(direction @ np.array(lighting.sun_direction, np.float32), 0) ** 24
+        return color + 0.4 * glow[:, None] * np.array(lighting.sun, np.float32)
 
     def _clouded_sky(self, direction: np.ndarray) -> np.ndarray:
         color = self._sky_light(direction)

@@ -118,7 +118,9 @@ class SceneVoxels:
         """Return the (N,) flat index of the voxels of points on surfaces, and their (N,) class."""
         T_grid_world = np.linalg.inv(T_world_grid).astype(np.float32)
         points = self._points @ T_grid_world[:3, :3].T + T_grid_world[:3, 3]
-        voxel = np.floor((points - np.float32(grid.origin)) / np.float32(grid.voxel_size))
+        voxel = np.floor(
+            (points - np.array(grid.origin, np.float32)) / np.float32(grid.voxel_size)
+        )
         inside = ((voxel >= 0) & (voxel < grid.shape)).all(axis=1)
         index = np.ravel_multi_index(tuple(voxel[inside].astype(np.int64).T), grid.shape)
         return index, self._point_label[inside]

@@ -60,11 +60,11 @@ def exposed_faces(voxels: SemanticVoxels) -> CubeFaces:
     padded[1:-1, 1:-1, 1:-1] = voxels.occupied()
     ijk = np.stack(np.unravel_index(voxels.index, grid.shape), axis=-1)  # (M, 3)
     owners, sides, covers = [], [], []
-    for side, normal in enumerate(NORMALS):
+    for number, normal in enumerate(NORMALS):
         front = ijk + 1 + normal
         owner = np.flatnonzero(~padded[tuple(front.T)])
         owners.append(owner)
-        sides.append(np.full(len(owner), side, dtype=np.int64))
+        sides.append(np.full(len(owner), number, dtype=np.int64))
         covers.append(_cover(padded, front[owner], normal))
     owner = np.concatenate(owners)
     side = np.concatenate(sides)

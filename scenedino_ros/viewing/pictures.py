@@ -34,9 +34,17 @@ WARNING = (190, 30, 30)
 class RenderedImages(Protocol):
     """What was rendered into a camera; any part may be missing (None)."""
 
-    depth: np.ndarray | None
-    label: np.ndarray | None
-    camera: PinholeCamera | None
+    @property
+    def depth(self) -> np.ndarray | None:
+        """(h, w) depth, metres."""
+
+    @property
+    def label(self) -> np.ndarray | None:
+        """(h, w) class ids."""
+
+    @property
+    def camera(self) -> PinholeCamera | None:
+        """Camera of the images."""
 
 
 def depth_palette() -> np.ndarray:
@@ -214,7 +222,7 @@ def class_legend(
 ) -> None:
     """Draw names and colours of classes into a canvas from a corner on, in at most two lines."""
     draw = ImageDraw.Draw(canvas)
-    x, y = corner
+    x, y = float(corner[0]), corner[1]
     end = canvas.width - MARGIN
     for class_id in shown:
         name, color = classes.names[class_id], classes.colors[class_id]
