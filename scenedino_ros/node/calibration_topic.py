@@ -39,7 +39,7 @@ class CalibrationTopic:
             QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=INPUT_QOS_OVERRIDES,
         )
-        self._kept = None
+        self._kept: Subscription | None = None
         self._heard = False
         self._latching: set[tuple[int, ...]] = set()
         self._timer = None
@@ -74,7 +74,7 @@ class CalibrationTopic:
         elif self._heard or not self._latching:
             self._close_kept()
 
-    def _open_kept(self):
+    def _open_kept(self) -> Subscription:
         return self._node.create_subscription(
             CameraInfo,
             _TOPIC,

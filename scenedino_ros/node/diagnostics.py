@@ -18,7 +18,7 @@ class DiagnosticsReporter:
         self,
         node: Node,
         period: float,
-        situation: Callable[[Snapshot], Situation],
+        situation: Callable[[Snapshot | None], Situation],
         facts: Callable[[], dict[str, str]],
     ) -> None:
         """Start to report.
@@ -26,7 +26,7 @@ class DiagnosticsReporter:
         Args:
             node: The node; its name is in front of every entry.
             period: Time between reports, seconds of wall-clock time.
-            situation: Asked for each report, given the statistics of the last one.
+            situation: Asked for each report, given the statistics of the last one, if any.
             facts: Asked for what is known about the network.
         """
         self._node = node

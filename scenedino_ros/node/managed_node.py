@@ -208,6 +208,7 @@ class SceneDinoNode(LifecycleNode):
         if placement.needs_transforms:
             self._transforms = TransformSource(self, timeout=settings.grid.tf_timeout)
         self._outputs.open()
+        assert self._new_processor is not None
         processor = self._new_processor(
             live=self._live,
             placement=placement,
@@ -264,6 +265,7 @@ class SceneDinoNode(LifecycleNode):
     def _on_image(self, message: Any) -> None:
         arrival, stamp = self._statistics.image_arrived(), stamp_ns(message.header)
         self._statistics.missed(self._gaps.add_image(stamp))
+        assert self._pairing is not None
         self._handle(self._pairing.add_image(stamp, message, arrival))
 
     def _on_info(self, message: CameraInfo) -> None:
@@ -271,6 +273,7 @@ class SceneDinoNode(LifecycleNode):
         self._calibration = message
         stamp = stamp_ns(message.header)
         self._gaps.add_info(stamp)
+        assert self._pairing is not None
         self._handle(self._pairing.add_info(stamp, message))
 
     def _handle(self, paired: Paired) -> None:
@@ -279,6 +282,9 @@ class SceneDinoNode(LifecycleNode):
         if paired.jumped_back and self._transforms is not None:
             self._transforms.clear()
         if paired.frame is not None:
+            assert self._placement
+            assert self._view_frame
+            assert self._worker
             camera_frame = paired.frame.image.header.frame_id
             parent = self._placement.frame(camera_frame)
             self._view_frame.attach(parent, optical=parent == camera_frame)
@@ -292,8 +298,9 @@ class SceneDinoNode(LifecycleNode):
 
     def _situation(self, before: Snapshot | None) -> Situation:
         now = self._statistics.snapshot()
-        if now.first_done is not None and not self._start:
-            self._start = self._start_times.answered(now.first_image, now.first_done)
+        first, done = now.first_image, now.first_done
+        if first is not None and done is not None and not self._start:
+            self._start = self._start_times.answered(first, done)
             self.get_logger().info(f"first answer {self._start}")
         _, topic = _IMAGE_TOPICS[self.settings.input.transport]
         image_topic = self.resolve_topic_name(topic)
@@ -318,7 +325,7 @@ class SceneDinoNode(LifecycleNode):
 
     def _hints(self) -> tuple[str, str]:
         """Return what the topics around tell about images and calibrations that do not come."""
-        if self._image_subscription is None:
+        if self._image_subscription is None or self._calibration_topic is None:
             return "", ""
         transport = self.settings.input.transport
         info = self._calibration_topic.subscription

@@ -1,6 +1,6 @@
 """Where the grid is for one image: its geometry, its frame, and the camera's pose in it."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -32,9 +32,9 @@ class GridPlacement:
             InputError: If the settings contradict each other.
         """
         preset = GRID_PRESETS[settings.preset]
-        self.grid = VoxelGrid(
-            settings.origin or preset.origin,
-            settings.shape or preset.shape,
+        self.grid = VoxelGrid(  # which refuses other lengths than three
+            cast("tuple[float, float, float]", settings.origin or preset.origin),
+            cast("tuple[int, int, int]", settings.shape or preset.shape),
             settings.voxel_size or preset.voxel_size,
         )
         self._frame = settings.frame
@@ -75,4 +75,5 @@ class GridPlacement:
         """
         if not self.needs_transforms:
             return self._T_grid_cam
+        assert transforms is not None
         return transforms.lookup(self._frame, header.frame_id, header.stamp)

@@ -187,7 +187,7 @@ def _type_support() -> tuple[int, list[Any]]:
 
 def _borrowed(message_class: type, identifier: bytes) -> int:
     """Return the address of an installed type's support for one middleware interface."""
-    metaclass = type(message_class)
+    metaclass: Any = type(message_class)
     if metaclass._TYPE_SUPPORT is None:
         metaclass.__import_type_support__()
     pointer = ctypes.PyDLL(None).PyCapsule_GetPointer
@@ -204,13 +204,13 @@ def _borrowed(message_class: type, identifier: bytes) -> int:
     return found
 
 
-def _copied(address: int, structure: type) -> Any:
+def _copied(address: int | None, structure: type[ctypes.Structure]) -> Any:
     return structure.from_buffer_copy(
         ctypes.string_at(_readable(address, structure), ctypes.sizeof(structure))
     )
 
 
-def _readable(address: int | None, structure: type) -> int:
+def _readable(address: int | None, structure: type[ctypes.Structure]) -> int:
     """Return the address, having made sure that a whole structure can be read there.
 
     For memory that is not there the kernel returns an error; a pointer would end the process.

@@ -68,11 +68,11 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
     fields = [
         PointField(
             name=name,
-            offset=POINT_DTYPE.fields[name][1],
+            offset=place[1],
             datatype=PointField.UINT32 if name == "label" else PointField.FLOAT32,
             count=1,
         )
-        for name in POINT_DTYPE.names
+        for name, place in (POINT_DTYPE.fields or {}).items()
     ]
     return PointCloud2(
         header=header,
@@ -252,7 +252,7 @@ def label_info_from_classes(classes: ClassTable, header: Header, threshold: floa
 def _bytes(values: np.ndarray) -> array.array:
     """Return an array's bytes as array.array, the one type message fields take without a loop."""
     data = array.array("B")
-    data.frombytes(memoryview(values.reshape(-1).view(np.uint8)))
+    data.frombytes(values.reshape(-1).view(np.uint8).data)
     return data
 
 
