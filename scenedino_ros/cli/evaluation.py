@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _PRINTED = 2  # tables shown in the terminal; all are in the report
 
 
-class Evaluation(Protocol):
-    """One evaluation, as plain values that worker processes can be told."""
+class Work(Protocol):
+    """Items that are counted one by one, as plain values that worker processes can be told."""
 
     @property
     def kind(self) -> str:
@@ -48,6 +48,10 @@ class Evaluation(Protocol):
 
         It tells the stopwatch what of it is prediction.
         """
+
+
+class Evaluation(Work, Protocol):
+    """One evaluation: work that ends in a result."""
 
     def summarise(self, folder: "RunFolder", tell: Callable[[str], None]) -> "RunResult":
         """Return tables and figures of the items that are done; figures go into the folder."""
@@ -111,7 +115,12 @@ def _settled(network: "NetworkChoice", output: Path) -> "NetworkChoice":
     begun = begun_settings(output)
     if begun is not None:
         known = begun.get("network", begun)
-        return replace(network, **{name: str(known.get(name)) for name in open_names})
+        chosen = {name: str(known.get(name)) for name in open_names}
+        return replace(
+            network,
+            engine=chosen.get("engine", network.engine),
+            precision=chosen.get("precision", network.precision),
+        )
     with telling("measuring the engines") as tell, workers.one_thread():
         return network.settled(tell)
 
@@ -129,7 +138,7 @@ def run_evaluation(evaluation: Evaluation, options: argparse.Namespace) -> int:
         return 0 if workers.rank() else _conclude(evaluation, folder)
 
 
-def work_on(evaluation: Evaluation, path: Path, options: argparse.Namespace) -> "RunFolder":
+def work_on(evaluation: Work, path: Path, options: argparse.Namespace) -> "RunFolder":
     """Do what is left of a run, together with the other ranks, and return its folder."""
     from scenedino_ros.evaluation import workers
     from scenedino_ros.evaluation.run_folder import RunFolder

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from scenedino_ros.core.disk_space import (
     bytes_in_words,
@@ -103,7 +103,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parts(options: argparse.Namespace) -> dict[str, bool]:
+class _Parts(TypedDict):
+    labels: bool
+    scans: bool
+
+
+def _parts(options: argparse.Namespace) -> _Parts:
     return {"labels": not options.no_labels, "scans": not options.no_scans}
 
 

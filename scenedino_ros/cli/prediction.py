@@ -57,7 +57,7 @@ class Job:
 
     images: list[Path]
     output: Path
-    intrinsics: tuple[float, ...] | None
+    intrinsics: tuple[float, float, float, float] | None
     camera_info: Path | None
     rectified: bool
     network: NetworkChoice
@@ -230,6 +230,7 @@ def _camera(job: Job) -> CalibratedCamera:
         except InputError as error:
             if number == len(job.images):
                 raise InputError(f"image {image}: {error}") from error
+    assert job.intrinsics is not None
     return camera_from_intrinsics(job.intrinsics, width, height)
 
 

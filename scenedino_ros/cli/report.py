@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
                 print(f"left out: {folder} is no finished evaluation and no training run")
                 continue
             try:
+                result: RunResult
                 if is_training_run(folder):
                     result = training_result(folder, Path(tempfile.mkdtemp(dir=plots)))
                 else:

@@ -142,6 +142,8 @@ def _write_pictures(
     folder: Path, prediction: Prediction, classes: ClassTable, title: str, weights: str
 ) -> None:
     view, rgb, camera = prediction.view, prediction.rgb, prediction.camera.pinhole
+    assert view.depth is not None
+    assert view.label is not None
     if prediction.camera.is_distorted:  # the part that is seen has no straight outline in it
         rgb, camera = prediction.encoded.rgb, prediction.encoded.camera
     write_png(folder / "input.png", prediction.encoded.rgb)
@@ -165,6 +167,8 @@ def _write_pictures(
 def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:
     """Return what the NPZ file holds beside the voxels: cameras, pose and rendered images."""
     camera, view = prediction.camera, prediction.view
+    assert view.depth is not None
+    assert view.label is not None
     T_grid_cam = prediction.T_grid_cam
     return {
         "K": camera.K,

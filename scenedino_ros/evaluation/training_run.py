@@ -99,7 +99,7 @@ def training_result(folder: Path, plots: Path) -> TrainingResult:
 
 def _loss_table(metrics: Lines) -> Table:
     part = max(1, len(metrics) // 10)
-    rows = [
+    rows: list[list[str | float]] = [
         [name, _mean(metrics[:part], name), _mean(metrics[-part:], name)]
         for name in _names(metrics)
     ]

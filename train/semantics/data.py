@@ -260,7 +260,7 @@ def _moved(value: Any, device: torch.device) -> Any:
     """Return a dataclass of tensors, dataclasses and plain values, its tensors on a device."""
     if isinstance(value, torch.Tensor):
         return value.to(device, non_blocking=True)
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, type):
         return value
     names = [item.name for item in fields(value)]
     return type(value)(*(_moved(getattr(value, name), device) for name in names))
