@@ -52,6 +52,10 @@ def test_other_refusals_of_class_tables(tmp_path: Path) -> None:
         ClassTable.from_yaml(tmp_path / "none.yaml")
     with pytest.raises(InputError, match="unknown class 'dragon'; known: road"):
         CITYSCAPES19.ids(("car", "dragon"))
+    with pytest.raises(
+        InputError, match=r"unknown class 'vegitation'; did you mean 'vegetation'\?$"
+    ):
+        CITYSCAPES19.ids(("vegitation",))
     with pytest.raises(InputError, match="class names must differ"):
         ClassTable(("a", "a"), ((0, 0, 0),) * 2, (0, 0))
     with pytest.raises(InputError, match="got 1 names, 2 colours and 1 ids"):
@@ -61,8 +65,12 @@ def test_other_refusals_of_class_tables(tmp_path: Path) -> None:
 def test_model_config_round_trip_and_refusals() -> None:
     config = ModelConfig(backbone="dinov2_vits14", n_classes=19, n_clusters=27)
     assert ModelConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(InputError, match="unknown model config keys: widht"):
+    with pytest.raises(InputError, match="unknown model config key 'widht'; known: backbone, "):
         ModelConfig.from_dict({"widht": 3})
+    with pytest.raises(
+        InputError, match=r"unknown backbone 'dino_vitb9'; did you mean 'dino_vitb8'\?"
+    ):
+        ModelConfig(backbone="dino_vitb9")
     with pytest.raises(InputError, match="decoder_width must be >= 1, got 0"):
         ModelConfig(decoder_width=0)
     with pytest.raises(InputError, match="depth_range must be 0 < near < far"):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def backbone_spec(name: str) -> BackboneSpec:
         InputError: If there is no backbone of that name.
     """
     if name not in BACKBONES:
-        raise InputError(f"unknown backbone '{name}'; known: {', '.join(BACKBONES)}")
+        raise unknown_name("backbone", name, BACKBONES)
     return BACKBONES[name]
 
 

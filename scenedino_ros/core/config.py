@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.errors import InputError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
@@ -164,10 +164,10 @@ class ModelConfig:
         Raises:
             InputError: If a key is unknown; every known key may be left out.
         """
-        known = {item.name for item in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InputError(f"unknown model config keys: {', '.join(unknown)}")
+        known = [item.name for item in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown_name("model config key", name, known)
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()

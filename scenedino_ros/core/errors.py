@@ -1,5 +1,10 @@
 """The exceptions a user of the package may meet, each saying what was expected and what came."""
 
+import difflib
+from collections.abc import Iterable
+
+_LISTED = 20  # most known names in a message
+
 
 class SceneDinoError(Exception):
     """Base of every error this package raises on purpose."""
@@ -23,3 +28,21 @@ class BagError(SceneDinoError):
 
 class DeviceMemoryError(SceneDinoError):
     """The device has not enough memory even for the smallest piece of work."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error about a name that does not exist.
+
+    Args:
+        kind: What the name should name, such as ``parameter``.
+        name: The name that came.
+        known: The names that exist. The error proposes the closest one; without a close one it
+            lists them all, unless they are many.
+    """
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    if close:
+        hint = f"; did you mean '{close[0]}'?"
+    else:
+        hint = f"; known: {', '.join(names)}" if len(names) <= _LISTED else ""
+    return InputError(f"unknown {kind} '{name}'{hint}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.errors import InputError, unknown_name
 
 IGNORE = 255
 SKY = "sky"
@@ -141,7 +141,7 @@ class ClassTable:
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
-            raise InputError(f"unknown class '{unknown[0]}'; known: {', '.join(self.names)}")
+            raise unknown_name("class", unknown[0], self.names)
         return tuple(self.names.index(name) for name in names)
 
     def to_dict(self) -> dict[str, Any]:

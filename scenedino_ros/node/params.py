@@ -1,6 +1,5 @@
 """The settings of core/config as ROS parameters: declared, read, and changed while running."""
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from scenedino_ros.core.config import NodeSettings, check_value
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
 
@@ -125,9 +124,7 @@ def _refuse_unknown(node: Node, overrides: dict[str, Parameter], known: list[str
     for name in sorted(overrides):
         if name in known or node.has_parameter(name) or name.startswith(_QOS_PREFIX):
             continue
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise InputError(f"unknown parameter '{name}'{hint}")
+        raise unknown_name("parameter", name, known)
 
 
 def _value_from_override(setting: Setting, parameter: Parameter) -> Any:

@@ -1,7 +1,6 @@
 """Settings of a training run: a dataclass, a YAML file laid over it, and ``--key value``."""
 
 import argparse
-import difflib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import yaml
 
 from scenedino_ros.core.config import check_value, setting
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
 
@@ -146,9 +145,7 @@ def apply_settings(defaults: T, values: Mapping[str, Any]) -> T:
     converted = {}
     for name, value in values.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise InputError(f"unknown setting '{name}'{hint}")
+            raise unknown_name("setting", name, known)
         converted[name] = _convert(name, known[name].type, value)
     settings: T = replace_settings(defaults, converted)
     for item in walk_settings(settings):
