@@ -66,8 +66,8 @@ def distortion(model: str, coefficients: object) -> Distortion:
         )
     if key in _BROWN_NAMES:
         D = _sized(model, D, _BROWN_SIZES)
-        D = np.pad(D, (0, max(0, 5 - D.size)))
-        return Distortion(BROWN if D.size == 5 else RATIONAL, D)
+        padded = np.pad(D, (0, max(0, 5 - D.size)))
+        return Distortion(BROWN if padded.size == 5 else RATIONAL, padded)
     if key in _EQUIDISTANT_NAMES:
         return Distortion(EQUIDISTANT, _sized(model, D, (4,)))
     if key == MEI:

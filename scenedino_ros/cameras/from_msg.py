@@ -65,7 +65,7 @@ def rgb_from_image(msg: Any) -> np.ndarray:
         pixel_bytes = layout.channels * layout.item_bytes
         _check_size(msg, data, width * pixel_bytes, step, step * height)
         order = ">" if msg.is_bigendian else "<"
-        pixels = np.ndarray(
+        pixels: np.ndarray = np.ndarray(
             (height, width, layout.channels),
             np.uint8 if layout.item_bytes == 1 else np.dtype(f"{order}u2"),
             data,

@@ -60,8 +60,9 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
     points = np.empty(len(voxels), POINT_DTYPE)
     centers = voxels.centers()
     points["x"], points["y"], points["z"] = centers.T
-    red, green, blue = _palette(classes).astype(np.uint32).T
-    points["rgb"] = ((red << 16) | (green << 8) | blue)[voxels.label]
+    palette = _palette(classes).astype(np.uint32)
+    packed = (palette[:, 0] << 16) | (palette[:, 1] << 8) | palette[:, 2]
+    points["rgb"] = packed[voxels.label]
     points["label"] = voxels.label
     points["confidence"] = voxels.confidence
     points["density"] = voxels.density

@@ -98,5 +98,5 @@ def _plane(msg: Any) -> np.ndarray:
             f"{width * kind.itemsize} bytes, got {data.size} bytes with step {step}"
         )
     order = kind.newbyteorder(">" if msg.is_bigendian else "<")
-    plane = np.ndarray((height, width), order, data, strides=(step, kind.itemsize))
+    plane: np.ndarray = np.ndarray((height, width), order, data, strides=(step, kind.itemsize))
     return plane.astype(kind)

@@ -65,7 +65,7 @@ def pixel_rays(lens: Lens, per_pixel: int = 4, shown: np.ndarray | None = None) 
     if per_pixel not in RAYS_PER_PIXEL:
         raise InputError(f"rays per pixel must be one of {RAYS_PER_PIXEL}, got {per_pixel}")
     columns, rows = np.meshgrid(np.arange(lens.width), np.arange(lens.height))
-    uv = np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float64)
+    uv: np.ndarray = np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float64)
     centers, inside = unit_rays(lens, uv)
     if shown is not None:
         inside &= shown.reshape(-1)

@@ -100,8 +100,8 @@ class SceneVoxels:
             bottom; class; 1 where a solid begins, -1 where one ends.
         """
         x, y = (_column_positions(grid, axis) for axis in (0, 1))
-        starts = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
-        starts = np.column_stack([starts, np.full(len(starts), grid.origin[2] - _REACH)])
+        columns = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+        starts = np.column_stack([columns, np.full(len(columns), grid.origin[2] - _REACH)])
         rays = np.empty((len(starts), 6), dtype=np.float32)
         rays[:, :3] = starts @ T_world_grid[:3, :3].T + T_world_grid[:3, 3]
         rays[:, 3:] = T_world_grid[:3, 2]

@@ -130,7 +130,7 @@ def hall(rng: np.random.Generator, x: float, front: float, side: int) -> tuple[l
     rim = place.block((-0.15, place.width + 0.15), (-0.15, 0.1), (height - 0.4, height + 0.3))
     gates = [
         place.block((u, u + 3.4), (-0.03, 0.05), (0.0, 3.6))
-        for u in np.arange(1.5, place.width - 5, rng.uniform(5, 11))
+        for u in np.arange(1.5, place.width - 5, rng.uniform(5, 11)).tolist()
     ]
     band = place.block((1.0, place.width - 1.0), (-0.02, 0.05), (height - 1.7, height - 0.9))
     gate = Sheet(pick(rng, SHEET_COLORS), rib=0.25, contrast=0.5)
@@ -309,7 +309,7 @@ def _balcony(rng: np.random.Generator, place: Footprint, z: float) -> list[Part]
     slab = place.block((start, end), (-reach, 0.0), (z - 0.1, z + 0.1))
     bars = [
         place.block((u, u + 0.03), (-reach, 0.03 - reach), (z + 0.1, z + 1.05))
-        for u in np.arange(start, end - 0.03, 0.14)
+        for u in np.arange(start, end - 0.03, 0.14).tolist()
     ]
     rails = [
         place.block((start, end), (-reach - 0.02, 0.05 - reach), (z + 1.0, z + 1.06)),

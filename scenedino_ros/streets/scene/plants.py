@@ -121,7 +121,7 @@ def hedge(rng: np.random.Generator, length: float, height: float, depth: float) 
 def thicket(rng: np.random.Generator, width: float, height: float) -> list[Part]:
     """Return a coarse wood from the origin along x, to be seen from far away."""
     clumps = []
-    for x in np.arange(0.0, width, 0.35 * height):
+    for x in np.arange(0.0, width, 0.35 * height).tolist():
         size = height * rng.uniform(0.26, 0.42)
         place = (x, rng.uniform(-3, 3), height * rng.uniform(0.35, 0.6))
         clumps.append((place, (size, size, height - place[2])))

@@ -149,7 +149,7 @@ def _industry(
             break
         builder.add(parts, np.eye(4))
         z = plan.kerb_height
-        for u in np.arange(3.0, width - 4, 4.5):
+        for u in np.arange(3.0, width - 4, 4.5).tolist():
             if rng.random() < 0.35 and setback > 9:
                 vehicle = truck(rng) if rng.random() < 0.5 else car(rng)
                 T = placed(x + u, block.side * (plots + setback - 5), z, np.pi / 2)
@@ -169,7 +169,7 @@ def _green(
     z = plan.kerb_height - 0.02
     kind = rng.random()
     if kind < 0.35:
-        for x in np.arange(block.start, block.end - 8, 8.0):
+        for x in np.arange(block.start, block.end - 8, 8.0).tolist():
             border = fence(rng, 7.9) if kind < 0.22 else garden_wall(rng, 8.0)
             builder.add(border, placed(x, block.side * (plots + 0.4), z))
     elif kind < 0.6:
@@ -180,7 +180,7 @@ def _green(
             builder.add(hedge(rng, length, rng.uniform(0.8, 2.4), 1.0), placed(x, y, z))
             x += length + rng.uniform(0, 4)
     if rng.random() < 0.5:
-        for x in np.arange(block.start + 4, block.end - 3, rng.uniform(7, 13)):
+        for x in np.arange(block.start + 4, block.end - 3, rng.uniform(7, 13)).tolist():
             spot = (x, block.side * (plots + rng.uniform(2.5, 3.5)))
             builder.add(tree(rng, rng.uniform(6, 13)), placed(*spot, z, rng.uniform(0, 6)))
     _thickets(builder, rng, plan, block, planting)

@@ -63,12 +63,12 @@ def _set_posts(
     side, z = block.side, plan.kerb_height
     y = side * (plan.kerb(side) + 0.4)
     wired = plan.side(side).use != "town" and rng.random() < 0.2
-    for x in np.arange(block.start + rng.uniform(2, 14), block.end, rng.uniform(18, 32)):
+    for x in np.arange(block.start + rng.uniform(2, 14), block.end, rng.uniform(18, 32)).tolist():
         if wired:
             builder.add(wooden_pole(rng), placed(x, y, z))
         elif rng.random() < 0.8:
             builder.add(street_lamp(rng), placed(x, y, z, 0 if side < 0 else np.pi))
-    for x in np.arange(block.start + rng.uniform(1, 20), block.end, rng.uniform(14, 30)):
+    for x in np.arange(block.start + rng.uniform(1, 20), block.end, rng.uniform(14, 30)).tolist():
         yaw = (0.0 if side == RIGHT else np.pi) + rng.normal(0, 0.15)
         board = direction_sign(rng) if rng.random() < 0.1 else traffic_sign(rng)
         builder.add(board, placed(x, y + side * 0.1, z, yaw))
@@ -76,7 +76,7 @@ def _set_posts(
         builder.add(bollards(rng, rng.uniform(5, 20)), placed(block.start + 2, y, z))
     if plan.side(side).verge:
         y = side * (plan.kerb(side) + 0.14 + plan.side(side).verge / 2)
-        for x in np.arange(block.start + 5, block.end - 3, rng.uniform(8, 16)):
+        for x in np.arange(block.start + 5, block.end - 3, rng.uniform(8, 16)).tolist():
             parts = tree(rng, rng.uniform(5, 10))
             builder.add(parts, placed(x, y, z, rng.uniform(0, 6)))
 

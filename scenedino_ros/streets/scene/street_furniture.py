@@ -63,7 +63,8 @@ def bollards(rng: np.random.Generator, length: float) -> list[Part]:
     """Return a row of bollards from the origin along x."""
     height = rng.uniform(0.8, 1.0)
     posts = [
-        cylinder((x, 0, 0), (x, 0, height), 0.06, 0.055, 8) for x in np.arange(0, length, 1.6)
+        cylinder((x, 0, 0), (x, 0, height), 0.06, 0.055, 8)
+        for x in np.arange(0, length, 1.6).tolist()
     ]
     paint = WHITE_PAINT if rng.random() < 0.3 else IRON
     return [Part("pole", merged(posts), paint, solid=True)]
@@ -121,7 +122,7 @@ def direction_sign(rng: np.random.Generator) -> list[Part]:
              for y in (-0.35 * width, 0.35 * width)]  # fmt: skip
     board = box((-0.03, -width / 2, 2.1), (0.0, width / 2, 2.1 + height))
     lines = [box((-0.045, -0.4 * width, z), (-0.03, 0.25 * width, z + 0.12))
-             for z in np.arange(2.25, 2.0 + height, 0.3)]  # fmt: skip
+             for z in np.arange(2.25, 2.0 + height, 0.3).tolist()]  # fmt: skip
     paint = _YELLOW if rng.random() < 0.7 else _BLUE
     return [
         Part("pole", merged(posts), STEEL, solid=True),
@@ -191,7 +192,8 @@ def fence(rng: np.random.Generator, length: float) -> list[Part]:
         ]
     height = rng.uniform(1.2, 1.9)
     posts = [
-        box((x, 0.03, 0), (x + 0.09, 0.12, height + 0.1)) for x in np.arange(0, length - 0.1, 2)
+        box((x, 0.03, 0), (x + 0.09, 0.12, height + 0.1))
+        for x in np.arange(0, length - 0.1, 2).tolist()
     ]
     boards = box((0, 0, 0.05), (length, 0.03, height))
     paint = _wood(rng)
@@ -205,12 +207,12 @@ def fence(rng: np.random.Generator, length: float) -> list[Part]:
 def _pickets(height: float, length: float, width: float, step: float, depth: float) -> Mesh:
     pickets = [
         box((x, 0, 0.06), (x + width, depth, height))
-        for x in np.arange(0.0, max(length - width, step), step)
+        for x in np.arange(0.0, max(length - width, step), step).tolist()
     ]
     rails = [box((0, depth, z), (length, depth + 0.035, z + 0.06)) for z in (0.25, height - 0.2)]
     posts = [
         box((x, depth, 0), (x + 0.08, depth + 0.08, height + 0.05))
-        for x in np.arange(0, length, 2.5)
+        for x in np.arange(0, length, 2.5).tolist()
     ]
     return merged(pickets + rails + posts)
 

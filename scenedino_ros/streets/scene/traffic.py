@@ -33,7 +33,7 @@ def park(builder: SceneBuilder, rng: np.random.Generator, plan: StreetPlan, bloc
                 yaw = rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.03)
                 builder.add(car(rng), placed(x, y, z, yaw))
             elif kind < 0.08:
-                for u in np.arange(-1.8, 1.9, 0.9):
+                for u in np.arange(-1.8, 1.9, 0.9).tolist():
                     parts = motorcycle(rng) if rng.random() < 0.6 else bicycle(rng)
                     builder.add(parts, placed(x + u, y, 0.0, yaw + 1.2))
             elif kind < 0.10 and roadside.parking == "parallel":
@@ -141,11 +141,13 @@ def populate(
         builder.add(person(rng), placed(rng.uniform(block.start, block.end), y, 0.0, yaw))
     if roadside.bicycles:
         y = side * (plan.lanes_end(side) + roadside.bicycles / 2)
-        for x in np.arange(block.start + rng.uniform(0, 20), block.end, rng.uniform(12, 30)):
+        for x in np.arange(
+            block.start + rng.uniform(0, 20), block.end, rng.uniform(12, 30)
+        ).tolist():
             builder.add(cyclist(rng), placed(x, y, 0.0, 0.0 if side == RIGHT else np.pi))
     for _ in range(rng.poisson(length / 45)):
         x, y = rng.uniform(block.start, block.end), side * (high + 0.1)
-        for u in np.arange(0, 0.7 * rng.integers(1, 6), 0.7):
+        for u in np.arange(0, 0.7 * rng.integers(1, 6), 0.7).tolist():
             parts = bicycle(rng)
             yaw = rng.choice([0.0, np.pi]) + rng.normal(0, 0.1) + 0.6
             builder.add(parts, placed(x + u, y - side * 0.3, plan.kerb_height, yaw))

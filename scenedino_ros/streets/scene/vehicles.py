@@ -216,7 +216,7 @@ def bus(rng: np.random.Generator) -> list[Part]:
     )  # fmt: skip
     windows = [
         box((x, -side - 0.004, 1.25), (x + 1.3, side + 0.004, 2.45))
-        for x in np.arange(-half + 0.4, half - 1.7, 1.42)
+        for x in np.arange(-half + 0.4, half - 1.7, 1.42).tolist()
     ]
     ends = [
         box((half - 0.12, -side + 0.15, 1.15), (half + 0.012, side - 0.15, 2.55)),
