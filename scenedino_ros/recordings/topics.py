@@ -19,7 +19,7 @@ from scenedino_ros.recordings.rosbag2.metadata import BagTopic
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"
-TF, TF_STATIC = "/tf", "/tf_static"
+TF_STATIC = "/tf_static"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 
 _ROOT = "camera"  # name of a camera whose topics have no namespace
