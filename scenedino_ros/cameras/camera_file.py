@@ -45,7 +45,7 @@ class _Calibration(NamedTuple):
     """The fields of a file under their normal names, and the format they came in."""
 
     format: str
-    fields: dict[str, Any]
+    fields: dict[str, object]
 
 
 def camera_from_yaml(path: Path, *, rectified: bool) -> CalibratedCamera:
@@ -100,10 +100,10 @@ def _read(path: Path) -> _Calibration:
     return _Calibration(OPENCV if stored or text.startswith("%YAML") else ROS, named)
 
 
-def _storage_fields(text: str) -> dict[str, Any]:
+def _storage_fields(text: str) -> dict[str, object]:
     """Return the numbers, words, lists and matrices at the top of an OpenCV FileStorage."""
     storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for key in storage.root().keys():
         node = storage.getNode(key)
         if node.isMap():
@@ -117,7 +117,7 @@ def _storage_fields(text: str) -> dict[str, Any]:
     return fields
 
 
-def _named(fields: dict[str, Any]) -> dict[str, Any]:
+def _named(fields: dict[str, object]) -> dict[str, object]:
     """Return the fields that count under their normal names; others are passed over."""
     plain = {re.sub("[^a-z0-9]", "", str(key).lower()): value for key, value in fields.items()}
     return {
@@ -166,7 +166,7 @@ def _info(calibration: _Calibration, *, rectified: bool) -> SimpleNamespace:
     return info
 
 
-def _kalibr_fields(fields: dict[str, Any]) -> dict[str, Any]:
+def _kalibr_fields(fields: dict[str, object]) -> dict[str, object]:
     model = fields.get("camera_model")
     if model != "pinhole":
         raise InputError(f"camera_model must be pinhole, got {model}")
@@ -177,7 +177,7 @@ def _kalibr_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "k": [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]}
 
 
-def _numbers(fields: dict[str, Any], name: str) -> list[float]:
+def _numbers(fields: dict[str, object], name: str) -> list[float]:
     """Return a field as flat numbers: given so, in rows, or in the ``data`` of a matrix."""
     shown, value = _NAMES[name][0], _field(fields, name)
     if isinstance(value, dict):
@@ -191,7 +191,7 @@ def _numbers(fields: dict[str, Any], name: str) -> list[float]:
     return numbers
 
 
-def _whole(fields: dict[str, Any], name: str) -> int:
+def _whole(fields: dict[str, object], name: str) -> int:
     value = _field(fields, name)
     try:
         whole = int(value)
@@ -202,7 +202,7 @@ def _whole(fields: dict[str, Any], name: str) -> int:
     raise InputError(f"{_shown(name)} must be a whole number, got {value!r}")
 
 
-def _field(fields: dict[str, Any], name: str) -> Any:
+def _field(fields: dict[str, object], name: str) -> Any:
     if name not in fields:
         raise InputError(f"{_shown(name)} is missing")
     return fields[name]

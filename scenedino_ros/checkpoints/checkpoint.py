@@ -5,7 +5,6 @@ import os
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -138,7 +137,7 @@ def build_model(checkpoint: Checkpoint) -> SceneDino:
     return model.eval().requires_grad_(False)
 
 
-def check_state(model: SceneDino, state: dict[str, Any]) -> None:
+def check_state(model: SceneDino, state: dict[str, torch.Tensor]) -> None:
     """Compare tensors with what a network needs.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ REPRODUCIBLE_PRECISION = "float32"
 
 
 def setting(
-    default: Any,
+    default: object,
     doc: str,
     *,
     unit: str = "",
@@ -49,7 +50,7 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def check_value(name: str, value: Any, metadata: Any) -> None:
+def check_value(name: str, value: object, metadata: Mapping[str, Any]) -> None:
     """Refuse one value that is outside its declared range or set.
 
     Args:
@@ -150,7 +151,7 @@ class ModelConfig:
                 f"the checkpoint has no head for mode '{mode}'; it has {', '.join(self.heads)}"
             )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the fields as plain values that JSON and YAML can hold."""
         return {
             name: list(value) if isinstance(value, tuple) else value

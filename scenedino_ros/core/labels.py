@@ -144,7 +144,7 @@ class ClassTable:
             raise unknown_name("class", unknown[0], self.names)
         return tuple(self.names.index(name) for name in names)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the table as plain values that JSON and YAML can hold."""
         return {
             "classes": [

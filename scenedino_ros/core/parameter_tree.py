@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 
@@ -19,7 +19,7 @@ class Setting(NamedTuple):
     name: str
     type: Any
     value: Any
-    metadata: Any
+    metadata: Mapping[str, Any]
 
 
 def walk_settings(settings: Any, prefix: str = "") -> Iterator[Setting]:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -67,7 +66,7 @@ class Plan:
     folder: Path
     drive: Drive
     domain: int
-    parameters: dict[str, dict[str, Any]]
+    parameters: dict[str, dict[str, object]]
     info_file: str = ""
     outputs: tuple[str, ...] = ()
     rate_hz: float = 0.0
@@ -221,7 +220,7 @@ class Play:
     def _result_file(self) -> Path:
         return self.plan.folder / "logs" / "played.json"
 
-    def _settings_file(self, name: str, settings: Any) -> str:
+    def _settings_file(self, name: str, settings: object) -> str:
         path = self.plan.folder / "logs" / f"{name}.json"
         write_settings(path, settings)
         return str(path)

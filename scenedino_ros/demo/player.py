@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -293,7 +292,7 @@ def _tell(text: str) -> None:
     sys.stdout.flush()
 
 
-def _spin(executor: Any) -> None:
+def _spin(executor: SingleThreadedExecutor) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:

@@ -1,6 +1,7 @@
 """The table of a run: rates, drops and latencies, for people and for programs."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ def _markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _row(cells: Any) -> str:
+def _row(cells: Iterable[object]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -75,7 +75,7 @@ class FrameStoreWriter:
         image_size: tuple[int, int],
         cameras: Mapping[str, StoredCamera],
         n_frames: int,
-        source: dict[str, Any],
+        source: Mapping[str, object],
         *,
         labels: tuple[str, ...] = (),
         depths: tuple[str, ...] = (),

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -227,7 +226,7 @@ def _drive_voxels(drive: StreetDrive) -> SceneVoxels:
     return SceneVoxels(drive.scene, threads=1)
 
 
-def _refuse_other_settings(file: Path, ours: dict[str, Any]) -> None:
+def _refuse_other_settings(file: Path, ours: dict[str, object]) -> None:
     try:
         theirs = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -242,7 +241,7 @@ def _refuse_other_settings(file: Path, ours: dict[str, Any]) -> None:
         )
 
 
-def _leaves(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(values: object, name: str = "") -> Iterator[tuple[str, object]]:
     """Yield the plain values in nested settings with their names, as JSON writes them."""
     if isinstance(values, dict):
         for key, value in values.items():

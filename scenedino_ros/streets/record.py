@@ -5,7 +5,6 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +90,7 @@ def recorded_frames(path: Path, drive: StreetDrive, settings: RenderSettings) ->
     return bag.done
 
 
-def _source(drive: StreetDrive, settings: RenderSettings) -> dict[str, Any]:
+def _source(drive: StreetDrive, settings: RenderSettings) -> dict[str, object]:
     return {**dataclasses.asdict(drive), **dataclasses.asdict(settings)}
 
 

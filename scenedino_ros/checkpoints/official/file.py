@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -68,7 +67,7 @@ def read_official_state(path: Path) -> OfficialState:
         CheckpointError: If the file cannot be read, or holds no state dict.
     """
     if weights_format(path) == SAFETENSORS:
-        content = _read_safetensors(path)
+        content: object = _read_safetensors(path)
     else:
         content = _read_pickle(path)
     found = list(_state_dicts(content, "", _DEEPEST))
@@ -97,8 +96,8 @@ def _read_safetensors(path: Path) -> State:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
 
 
-def _read_pickle(path: Path) -> Any:
-    stand_ins: list[Any] = []
+def _read_pickle(path: Path) -> object:
+    stand_ins: list[object] = []
     try:
         if zipfile.is_zipfile(path):
             unknown = torch.serialization.get_unsafe_globals_in_checkpoint(path)
@@ -140,7 +139,9 @@ def _stand_in(name: str) -> type:
     return type(name.rsplit(".", 1)[-1], (base,), {"__slots__": ()})
 
 
-def _state_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _state_dicts(
+    content: object, place: str, depth: int
+) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Yield the place and content of each dictionary that holds tensors by name."""
     if not isinstance(content, Mapping) or depth == 0:
         return
@@ -154,7 +155,7 @@ def _bare(key: str) -> str:
     return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
 
 
-def _network_prefixes(values: Mapping[Any, Any]) -> list[str]:
+def _network_prefixes(values: Mapping[str, object]) -> list[str]:
     """Return what stands before the own names of each network among the tensors."""
     bare = [_bare(key) for key in values if isinstance(key, str)]
     for mark in _MARKS:
@@ -169,7 +170,7 @@ def _preferred(places: Iterable[str]) -> str:
     return min(places, key=lambda place: bool(_COPY.search(place)))  # the first of the best
 
 
-def _plain_names(path: Path, values: Mapping[Any, Any]) -> tuple[State, list[str]]:
+def _plain_names(path: Path, values: Mapping[str, object]) -> tuple[State, list[str]]:
     """Return the tensors by their plain names, and the names of what is no tensor."""
     prefixes = _network_prefixes(values)
     inner = _preferred(prefixes) if prefixes else NET
@@ -194,7 +195,7 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
 
 
-def _described(content: Any) -> str:
+def _described(content: object) -> str:
     if isinstance(content, Mapping):
         keys = ", ".join(str(key) for key in list(content)[:5])
         return f"a dictionary without tensors (keys: {keys or 'none'})"

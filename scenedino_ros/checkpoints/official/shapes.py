@@ -212,9 +212,9 @@ def _semantic_sizes(state: State) -> dict[str, Any]:
     }
 
 
-def _stated_sizes(state: State, head: dict[str, Any]) -> dict[tuple[str, str], Any]:
+def _stated_sizes(state: State, head: dict[str, Any]) -> dict[tuple[str, str], object]:
     """Return what the tensors say about the fields a configuration may state as well."""
-    sizes: dict[tuple[str, str], Any] = {
+    sizes: dict[tuple[str, str], object] = {
         ("model", "decoder_out_dim"): _size(state, DECODER + "project.weight", 4, 0, 0),
         ("model", "dino_pca_dim"): _size(state, FIELD + "lin_out.weight", 2, 0, 1) - 1,
     }

@@ -4,7 +4,6 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -44,7 +43,7 @@ class _PlainLoader(yaml.SafeLoader):
     is looked up and no function called.
     """
 
-    def construct_tagged(self, node: yaml.Node) -> Any:
+    def construct_tagged(self, node: yaml.Node) -> object:
         """Return the plain value of a node whose tag plain YAML does not have."""
         plain = _PLAIN_TAGS.get(node.tag)
         if isinstance(node, yaml.MappingNode):
@@ -76,7 +75,7 @@ class OfficialConfig:
     """
 
     path: Path | None
-    values: dict[str, Any]
+    values: dict[str, object]
 
     @classmethod
     def read(cls, path: Path | None) -> "OfficialConfig":
@@ -105,7 +104,7 @@ class OfficialConfig:
             )
         return cls(path, values)
 
-    def find(self, section: str, key: str) -> list[tuple[str, Any]]:
+    def find(self, section: str, key: str) -> list[tuple[str, object]]:
         """Return every (dotted place, value) of a key inside a section.
 
         Interpolations such as ``${dataset.image_size}`` are left out: they only repeat.
@@ -159,7 +158,7 @@ class OfficialConfig:
             )
         return bounds[0], bounds[1]
 
-    def check(self, backbone: str, widths: dict[tuple[str, str], Any]) -> None:
+    def check(self, backbone: str, widths: dict[tuple[str, str], object]) -> None:
         """Refuse a configuration that contradicts the tensors or asks for another computation.
 
         Args:
@@ -207,7 +206,7 @@ class OfficialConfig:
                 )
 
 
-def _walk(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+def _walk(node: object, place: str) -> Iterator[tuple[str, object]]:
     """Yield (dotted place, value) of everything below a node, lists included as a whole."""
     if isinstance(node, dict):
         for key, value in node.items():
@@ -218,5 +217,5 @@ def _walk(node: Any, place: str) -> Iterator[tuple[str, Any]]:
             yield from _walk(value, f"{place}.{i}")
 
 
-def _is_interpolation(value: Any) -> bool:
+def _is_interpolation(value: object) -> bool:
     return isinstance(value, str) and "${" in value

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -85,7 +84,7 @@ def bag_from_kitti360(
                 progress(done, len(frames))
 
 
-def kitti360_source(drive: Kitti360Drive, *, labels: bool, scans: bool) -> dict[str, Any]:
+def kitti360_source(drive: Kitti360Drive, *, labels: bool, scans: bool) -> dict[str, object]:
     """Return what makes one recording of a drive another one than the next, see `SplitBagWriter`.
 
     Args:

@@ -220,7 +220,7 @@ class DriveWriter:
                 f"got {image.shape[1]} x {image.shape[0]}"
             )
 
-    def _serialized(self, topic: str, type_name: str, ns: int, message: Any) -> None:
+    def _serialized(self, topic: str, type_name: str, ns: int, message: object) -> None:
         data = bytes(self._store.serialize_cdr(message, type_name))
         self._write(topic, type_name, ns, data, TopicQos())
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import yaml
 import zstandard
@@ -87,7 +86,7 @@ def is_recording_folder(path: Path) -> bool:
     return path.is_dir() and all(_RECORDING_NAME.fullmatch(f.name) for f in path.iterdir())
 
 
-def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+def write_metadata(folder: Path, metadata: dict[str, object]) -> None:
     """Write a recording's metadata.yaml, see `bag_metadata.metadata_map`."""
     text = yaml.safe_dump({"rosbag2_bagfile_information": metadata}, sort_keys=False)
     write_whole(folder / METADATA, text)
@@ -211,7 +210,7 @@ def _suffix(path: Path) -> str:
     return Path(path.stem).suffix.lower() if suffix == _COMPRESSED else suffix
 
 
-def _by_number(path: Path) -> list[Any]:
+def _by_number(path: Path) -> list[object]:
     """Return a sort key by which part_2 comes before part_10."""
     pieces = re.split(r"(\d+)", path.name)
     return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces]

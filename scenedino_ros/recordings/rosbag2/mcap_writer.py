@@ -9,7 +9,6 @@ import struct
 import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import yaml
 import zstandard
@@ -108,7 +107,7 @@ class McapWriter:
             self._end_chunk()
         self._file.flush()
 
-    def close(self, metadata: dict[str, Any]) -> None:
+    def close(self, metadata: dict[str, object]) -> None:
         """Write what is left, then the index, and close the file.
 
         Args:

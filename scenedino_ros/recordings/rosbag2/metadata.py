@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
@@ -108,7 +108,7 @@ class BagMetadata:
     topics: tuple[BagTopic, ...]
 
 
-def parse_qos(profiles: Any) -> TopicQos:
+def parse_qos(profiles: object) -> TopicQos:
     """Return the first of the offered QoS profiles.
 
     Args:
@@ -197,7 +197,7 @@ def metadata_map(
     files: Sequence[BagFile],
     topics: Sequence[BagTopic],
     custom: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what a metadata.yaml holds below its top key.
 
     Args:
@@ -239,7 +239,7 @@ def metadata_map(
     }
 
 
-def _extent(file: BagFile) -> dict[str, Any]:
+def _extent(file: BagFile) -> dict[str, object]:
     start = _NEVER_NS if file.start_ns is None else file.start_ns
     duration = 0 if file.start_ns is None else file.end_ns - file.start_ns
     return {

@@ -4,9 +4,9 @@ import fcntl
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -64,7 +64,7 @@ class SplitBagWriter:
     """
 
     def __init__(
-        self, path: Path | str, source: dict[str, Any], *, split_bytes: int = SPLIT_BYTES
+        self, path: Path | str, source: Mapping[str, object], *, split_bytes: int = SPLIT_BYTES
     ) -> None:
         """Begin a recording, or go on with one.
 
@@ -225,7 +225,7 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def is_recorded(path: Path, source: dict[str, Any]) -> bool:
+def is_recorded(path: Path, source: dict[str, object]) -> bool:
     """Return whether there is a finished recording of a source.
 
     Args:

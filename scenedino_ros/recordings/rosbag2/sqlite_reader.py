@@ -6,7 +6,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import yaml
@@ -256,7 +255,7 @@ class SqliteWriter:
         """Hand every message written so far to the operating system."""
         self._database.commit()
 
-    def close(self, metadata: dict[str, Any]) -> None:
+    def close(self, metadata: dict[str, object]) -> None:
         """Write rosbag2's metadata and close the file."""
         self._database.execute(
             "INSERT INTO metadata(metadata_version, metadata) VALUES (?, ?)",
