@@ -20,7 +20,6 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.demo.drives import RATE_SAMPLE
-from scenedino_ros.demo.message_types import message_class
 from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms
 from scenedino_ros.demo.settings import (
     NODE,
@@ -33,6 +32,7 @@ from scenedino_ros.demo.settings import (
 )
 from scenedino_ros.demo.stamps import header_stamp_ns, restamped
 from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.message_types import message_class
 from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.rosbag2.bag import BagReader
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr

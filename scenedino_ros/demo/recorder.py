@@ -15,9 +15,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.demo.message_types import message_class
 from scenedino_ros.demo.settings import RECORDER, RecorderSettings, read_settings
 from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.message_types import message_class
 from scenedino_ros.recordings.rosbag2.bag import BagWriter
 from scenedino_ros.recordings.rosbag2.metadata import TopicQos
 
