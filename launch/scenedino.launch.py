@@ -16,17 +16,10 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
+from scenedino_ros.core.outputs import NODE, OUTPUTS
 from scenedino_ros.node.shared_memory import PROFILE_VARIABLES, profile_name, profile_variable
 
 CONFIG = Path(__file__).parent.parent / "config"
-OUTPUTS = (
-    "voxels",
-    "markers",
-    "depth/image",
-    "depth/camera_info",
-    "semantic/image",
-    "features/image",
-)
 RESPAWN_DELAY = 2.0  # seconds
 
 AS_IN_FILE = "empty: as in params_file"
@@ -34,7 +27,7 @@ SWITCH = ["true", "false"]
 ARGUMENTS = (
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node"),
     DeclareLaunchArgument(
-        "node_name", default_value="scenedino", description="Name of the node, and of its topics"
+        "node_name", default_value=NODE, description="Name of the node, and of its topics"
     ),
     DeclareLaunchArgument(
         "params_file",
@@ -262,7 +255,7 @@ def rviz(given: dict[str, str], full_name: str, frame: str) -> Node:
     image = given["image_topic"]
     absolute = image if image.startswith("/") else f"{prefix.rpartition('/')[0]}/{image}"
     remappings = [("/image", absolute)]
-    remappings += [(f"/scenedino/{output}", f"{prefix}/{output}") for output in OUTPUTS]
+    remappings += [(output.topic(), output.topic(full_name)) for output in OUTPUTS]
     clock = use_sim_time(given)
     return Node(
         package="rviz2",

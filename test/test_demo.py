@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -291,20 +290,6 @@ def test_an_output_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be used"):
         new_run_folder(tmp_path / "file")
-
-
-def test_the_layout_is_shipped_and_names_topics_of_the_node():
-    layout = json.loads(shipped_file("foxglove_layout.json").read_text(encoding="utf-8"))
-    panels = set(re.findall(r"[A-Za-z0-9]+![a-z]+", json.dumps(layout["layout"])))
-    assert panels == set(layout["configById"])
-    topics = set(re.findall(r"/scenedino/[a-z_/]+", json.dumps(layout)))
-    assert topics <= {
-        "/scenedino/voxels",
-        "/scenedino/markers",
-        "/scenedino/depth/image",
-        "/scenedino/semantic/image",
-        "/scenedino/features/image",
-    }
 
 
 # --- recording and report -----------------------------------------------------------------------

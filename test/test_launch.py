@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from scenedino_ros.core.outputs import OUTPUTS
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "launch" / "scenedino.launch.py"
 PROMISED = {
@@ -254,7 +256,8 @@ def test_rviz_follows_name_namespace_and_clock_of_the_node(launch_file, tmp_path
     rviz = asked["Node"][0].kwargs
     remappings = dict(rviz["remappings"])
     assert remappings["/image"] == "/front/image_raw"
-    assert remappings["/scenedino/voxels"] == "/front/eye/voxels"
+    for output in OUTPUTS:
+        assert remappings[f"/scenedino/{output.name}"] == f"/front/eye/{output.name}"
     assert rviz["arguments"][-2:] == ["-f", "front/eye_view"]
     assert rviz["parameters"][1] == {"use_sim_time": True}
     asked = start(launch_file, **given, rviz_frame="odom")
@@ -282,31 +285,6 @@ def test_large_messages_get_a_transport_profile(launch_file, monkeypatch, distri
 def test_the_users_own_transport_profile_stays(launch_file, monkeypatch, name):
     monkeypatch.setenv(name, "/their/profile.xml")
     assert launch_file.profile_actions() == []
-
-
-# What the launch file points at.
-
-
-def test_the_rviz_configuration_shows_what_the_node_publishes(launch_file):
-    view = yaml.safe_load((ROOT / "config" / "scenedino.rviz").read_text())
-    manager = view["Visualization Manager"]
-    displays = manager["Displays"]
-    classes = [display["Class"].removeprefix("rviz_default_plugins/") for display in displays]
-    assert {"Grid", "TF", "Image", "PointCloud2", "MarkerArray"} <= set(classes)
-    topics = {d["Topic"]["Value"]: d for d in displays if "Topic" in d}
-    published = {f"/scenedino/{output}" for output in launch_file.OUTPUTS}
-    assert set(topics) <= published | {"/image"}
-    for output in ("voxels", "markers", "depth/image", "semantic/image"):
-        assert topics[f"/scenedino/{output}"]["Enabled"]
-        assert topics[f"/scenedino/{output}"]["Topic"]["Reliability Policy"] == "Reliable"
-    assert topics["/scenedino/voxels"]["Color Transformer"] == "RGB8"
-    assert topics["/image"]["Topic"]["Reliability Policy"] == "Best Effort"
-    assert manager["Global Options"]["Fixed Frame"]
-
-
-def test_the_launch_file_knows_the_outputs_of_the_node(launch_file):
-    outputs = pytest.importorskip("scenedino_ros.node.outputs", reason="needs ROS messages")
-    assert set(launch_file.OUTPUTS) == set(outputs.TYPES)
 
 
 # The real launch system, where it is installed.

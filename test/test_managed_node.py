@@ -1,5 +1,6 @@
 """The node and its worker inside this process: what must not get lost, and what must not stay."""
 
+import dataclasses
 import threading
 
 import pytest
@@ -21,6 +22,7 @@ from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
 from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
+from scenedino_ros.core.outputs import BY_NAME  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.node import inputs, managed_node, outputs, processor  # noqa: E402
 from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
@@ -256,7 +258,8 @@ def test_images_come_with_the_reliability_asked_for(make_node, reliable, expecte
 
 def test_the_class_table_is_latched_where_its_message_exists(make_node, context, monkeypatch):
     # vision_msgs is not everywhere; any message serves to see when and how it is published.
-    monkeypatch.setattr(outputs, "LabelInfo", String)
+    with_string = dataclasses.replace(BY_NAME["label_info"], type="std_msgs/msg/String")
+    monkeypatch.setattr(outputs, "OUTPUTS", (with_string, BY_NAME["voxels"]))
     monkeypatch.setattr(
         processor,
         "label_info_from_classes",
@@ -277,12 +280,17 @@ def test_the_class_table_is_latched_where_its_message_exists(make_node, context,
 
 
 def test_nothing_is_published_about_classes_without_the_message(make_node, monkeypatch):
-    monkeypatch.setattr(outputs, "LabelInfo", None)
+    absent = dataclasses.replace(BY_NAME["label_info"], type="absent_msgs/msg/LabelInfo")
+    monkeypatch.setattr(outputs, "OUTPUTS", (absent, BY_NAME["voxels"]))
     node = make_node()
     assert node.autostart()
     topics = [publisher.topic_name for publisher in node.publishers]
     assert "/scenedino/voxels" in topics
     assert "/scenedino/label_info" not in topics
+    assert node.trigger_deactivate() == SUCCESS
+    required = dataclasses.replace(absent, optional=False)
+    monkeypatch.setattr(outputs, "OUTPUTS", (required,))
+    assert node.trigger_activate() == FAILURE
 
 
 def spin(context, *nodes, until):

@@ -8,6 +8,7 @@ import pytest
 from scenedino_ros.checkpoints.names import PUBLISHED
 from scenedino_ros.cli.main import SUBCOMMANDS
 from scenedino_ros.core.config import NodeSettings
+from scenedino_ros.core.outputs import OUTPUTS, Output
 from scenedino_ros.core.parameter_tree import Setting, walk_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,21 +40,22 @@ def parameter_row(setting: Setting) -> list[str]:
     return [f"`{setting.name}`", shown(setting.value), metadata["unit"], live, metadata["doc"]]
 
 
+def output_row(output: Output) -> list[str]:
+    """Return the table's row of an output."""
+    kind = output.type.replace("/msg/", "/")
+    return [f"`~/{output.name}`", f"`{kind}`", "out", output.meaning]
+
+
 def test_parameters_table_is_that_of_the_code() -> None:
     expected = [parameter_row(setting) for setting in walk_settings(NodeSettings())]
     assert rows("### Parameters") == expected
 
 
 def test_topics_table_is_that_of_the_code() -> None:
-    pytest.importorskip("rclpy", reason="the topics are declared with message classes")
-    from scenedino_ros.node.outputs import TYPES
-
     table = {name.strip("`"): row for row in rows("### Topics") for name in row[0].split(", ")}
-    for name, message in TYPES.items():
-        package = message.__module__.split(".")[0]
-        assert table[f"~/{name}"][1:3] == [f"`{package}/{message.__name__}`", "out"]
-    published = {name for name, row in table.items() if row[2] == "out"}
-    assert published == {f"~/{name}" for name in TYPES} | {"~/label_info", "/diagnostics"}
+    published = {name: row for name, row in table.items() if row[2] == "out"}
+    assert published.pop("/diagnostics")
+    assert published == {f"~/{output.name}": output_row(output) for output in OUTPUTS}
     assert {"image", "camera_info", "/tf"} <= set(table)
 
 

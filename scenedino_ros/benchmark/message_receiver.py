@@ -12,16 +12,16 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, PointCloud2
-from visualization_msgs.msg import MarkerArray
 
 from scenedino_ros.core.files import write_atomically
-from scenedino_ros.demo.settings import NODE
+from scenedino_ros.core.outputs import BY_NAME
 from scenedino_ros.demo.stamps import header_stamp_ns
 from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.message_types import message_class
 
 # Best-effort topics, and what they carry.
 LARGE = {"/large/image": Image, "/large/cloud": PointCloud2}
-_RELIABLE = {f"/{NODE}/voxels": PointCloud2, f"/{NODE}/markers": MarkerArray}
+TIMED = ("voxels", "markers")  # outputs of the node
 _POLL = 0.1
 
 
@@ -32,8 +32,10 @@ def main() -> int:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node("scenedino_receiver")
     delays: dict[str, list[float]] = {topic: [] for topic in LARGE}
-    for topic, kind in _RELIABLE.items():
-        node.create_subscription(kind, topic, lambda _: None, 10, raw=True)
+    for name in TIMED:
+        output = BY_NAME[name]
+        kind = message_class(output.type)
+        node.create_subscription(kind, output.topic(), lambda _: None, 10, raw=True)
     quality = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     for topic, kind in LARGE.items():
         node.create_subscription(kind, topic, _noting(delays[topic]), quality, raw=True)

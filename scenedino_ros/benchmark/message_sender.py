@@ -15,12 +15,12 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from scenedino_ros.benchmark.message_cases import make_cases, some_voxels, time_case
-from scenedino_ros.benchmark.message_receiver import LARGE
+from scenedino_ros.benchmark.message_receiver import LARGE, TIMED
 from scenedino_ros.benchmark.messages import MessagesJob
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.demo.settings import NODE
+from scenedino_ros.core.outputs import NODE
 from scenedino_ros.node.interrupt import Interrupt
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.to_msg import cloud_from_voxels, image_from_array
@@ -58,7 +58,7 @@ def _messages(node: Node, job: MessagesJob) -> dict[str, Any]:
     outputs = Outputs(node)
     outputs.open()
     cases = make_cases(job, outputs.publish)
-    while not (outputs.wanted().voxels and outputs.wanted().markers):
+    while not set(TIMED) <= {output.name for output in outputs.wanted()}:
         time.sleep(_POLL)
     time.sleep(_SETTLE)
     return {"messages": [time_case(case, job.repeats) for case in cases]}

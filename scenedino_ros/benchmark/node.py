@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scenedino_ros.benchmark.stages import SUBSCRIBED
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.demo.domains import reserve_domain
 from scenedino_ros.demo.drives import Drive
-from scenedino_ros.demo.play import OUTPUTS, Plan, Play, Show
+from scenedino_ros.demo.play import Plan, Play, Show
 from scenedino_ros.demo.recording import measure
 from scenedino_ros.demo.report import Report, silence
-
-# What is subscribed to, by the word for it.
-SUBSCRIBED = {"voxels": ("voxels",), "grid": ("voxels", "markers"), "all": tuple(OUTPUTS)}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,12 @@
-"""Names of what is compared, and of the stages of a frame."""
+"""Names of what is compared, of the stages of a frame, and of the outputs to subscribe to."""
+
+from scenedino_ros.core.outputs import OUTPUTS, VOXELS
 
 VARIANTS = ("plain", "folded")
 STAGES = ("encode", "voxels", "render")
+# Values of --subscribe, and the outputs of the node that each one means.
+SUBSCRIBED = {
+    "voxels": ("voxels",),
+    "grid": tuple(output.name for output in OUTPUTS if output.needs == VOXELS),
+    "all": tuple(output.name for output in OUTPUTS if output.needs),
+}

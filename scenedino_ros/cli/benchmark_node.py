@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.benchmark.grids import grid_of
+from scenedino_ros.benchmark.stages import SUBSCRIBED
 from scenedino_ros.cli.benchmark_options import add_grid, add_network, add_output, save
 from scenedino_ros.demo.arguments import add_drive
 from scenedino_ros.terminal.arguments import add_node_voxels
@@ -30,7 +31,6 @@ examples:
   scenedino benchmark node --kitti360 data_2d_raw/2013_05_28_drive_0000_sync --seconds 30
   scenedino benchmark node --images dashcam/ --intrinsics 1450,1450,960,540 --transport compressed
 """
-_SUBSCRIBED = ("voxels", "grid", "all")
 _TOTAL = "stamp to publish"
 
 
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--subscribe",
-        choices=_SUBSCRIBED,
+        choices=tuple(SUBSCRIBED),
         default="all",
         help="what somebody listens to, and therefore is computed: the cloud, cloud and markers, "
         "or the rendered images too (default: %(default)s)",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
+from scenedino_ros.core.outputs import BY_NAME, NODE, OUTPUTS, Output
 from scenedino_ros.demo.drives import Drive
 from scenedino_ros.demo.folders import shipped_file
 from scenedino_ros.demo.processes import Child, child_environment
 from scenedino_ros.demo.settings import (
-    NODE,
     SAYS,
     PlayerSettings,
     PlayResult,
@@ -21,15 +21,6 @@ from scenedino_ros.demo.settings import (
 )
 from scenedino_ros.node.shared_memory import profile_name
 
-# What the node publishes and the types of its messages, in the order of publishing.
-OUTPUTS = {
-    "voxels": "sensor_msgs/msg/PointCloud2",
-    "markers": "visualization_msgs/msg/MarkerArray",
-    "depth/image": "sensor_msgs/msg/Image",
-    "semantic/image": "sensor_msgs/msg/Image",
-    "features/image": "sensor_msgs/msg/Image",
-}
-_WITHOUT_STAMP = ("markers",)  # cannot tell which image they belong to
 _MODULES = {
     "recorder": "scenedino_ros.demo.recorder",
     "node": "scenedino_ros.node.main",
@@ -55,8 +46,7 @@ class Plan:
         parameters: The node's parameters by group; those of the input and of the reports are
             those of the drive.
         info_file: File with a serialized CameraInfo that replaces the recorded ones, or empty.
-        outputs: Outputs of the node that are subscribed to, any of `OUTPUTS`; empty: everything
-            it publishes.
+        outputs: Names of the node's outputs that are subscribed to; empty: all of them.
         rate_hz: Images per second; 0: as recorded.
         frames: Images to play in all; 0: all.
         loops: How many times the drive is played.
@@ -177,7 +167,7 @@ class Play:
 
     def _player_arguments(self) -> list[str]:
         plan = self.plan
-        stamped = [name for name in plan.outputs or OUTPUTS if name not in _WITHOUT_STAMP]
+        last = _last_stamped(plan.outputs)
         settings = PlayerSettings(
             bag=str(plan.drive.bag),
             image_topic=plan.drive.image_topic,
@@ -188,8 +178,8 @@ class Play:
             frames=plan.frames,
             loops=plan.loops,
             wait=plan.wait,
-            done_topic=f"/{NODE}/{stamped[-1]}",  # the last one that is published
-            done_type=OUTPUTS[stamped[-1]],
+            done_topic=last.topic(),
+            done_type=last.type,
             recorded=_topics(plan.outputs),
             result=str(self._result_file),
         )
@@ -227,4 +217,10 @@ class Play:
 
 
 def _topics(outputs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"/{NODE}/{output}" for output in outputs)
+    return tuple(BY_NAME[name].topic() for name in outputs)
+
+
+def _last_stamped(names: tuple[str, ...]) -> Output:
+    """Return the output with a stamp that is published last for an image: it is then done."""
+    stamped = [output for output in OUTPUTS if output.needs and output.has_stamp]
+    return [output for output in stamped if not names or output.name in names][-1]

@@ -19,10 +19,10 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from scenedino_ros.core.outputs import NODE
 from scenedino_ros.demo.drives import RATE_SAMPLE
 from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms
 from scenedino_ros.demo.settings import (
-    NODE,
     PLAYER,
     RECORDER,
     PlayerSettings,

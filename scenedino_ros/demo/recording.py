@@ -16,22 +16,25 @@ from scenedino_ros.cameras.from_msg import (
 )
 from scenedino_ros.core.errors import BagError, InputError, SceneDinoError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.outputs import BY_NAME, NODE, OUTPUTS
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.demo.settings import NODE
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns
 from scenedino_ros.recordings.rosbag2.bag import BagMessage, BagReader
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTree
 
-VOXELS = f"/{NODE}/voxels"
-DEPTH = f"/{NODE}/depth/image"
-DEPTH_INFO = f"/{NODE}/depth/camera_info"
-SEMANTIC = f"/{NODE}/semantic/image"
+VOXELS = BY_NAME["voxels"].topic()
+DEPTH = BY_NAME["depth/image"].topic()
+DEPTH_INFO = BY_NAME["depth/camera_info"].topic()
+SEMANTIC = BY_NAME["semantic/image"].topic()
 DIAGNOSTICS = "/diagnostics"
 
 _OVERLAP = 4  # frames whose messages may be mixed in the recording
 _HORIZON = 1e9  # seconds: keep the transforms of the whole recording
-_WITHOUT_HEADER = ("/tf", "/tf_static", f"/{NODE}/markers", "/rosout")
+_WITHOUT_HEADER = (
+    *("/tf", "/tf_static", "/rosout"),
+    *(output.topic() for output in OUTPUTS if not output.has_stamp),
+)
 _NUMPY_TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 8: "<f8"}
 
 

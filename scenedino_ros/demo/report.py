@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.outputs import OUTPUTS
 from scenedino_ros.demo.recording import VOXELS, Measurements
-from scenedino_ros.demo.settings import NODE, PlayResult
+from scenedino_ros.demo.settings import PlayResult
 
 _UNIT = " [ms]"
 _LATENCY_NOTE = (
@@ -233,6 +234,7 @@ def _arrival_section(measured: Measurements) -> Section:
 
 
 def _arrival(measured: Measurements) -> dict[str, dict[str, float]]:
+    per_image = [output.topic() for output in OUTPUTS if output.needs]
     return {
         topic: {
             "p50": float(np.percentile(delays, 50)),
@@ -240,7 +242,7 @@ def _arrival(measured: Measurements) -> dict[str, dict[str, float]]:
             "max": max(delays),
         }
         for topic, delays in measured.arrival_ms.items()
-        if topic not in (f"/{NODE}/label_info", f"/{NODE}/transition_event")
+        if topic in per_image
     }
 
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from scenedino_ros.core.files import write_atomically
 
-NODE = "scenedino"
 RECORDER = "scenedino_recorder"
 PLAYER = "scenedino_player"
 SAYS = ("frame ", "waiting for ", "no answer ")  # how the player's lines for people begin

@@ -16,6 +16,7 @@ from scenedino_ros.cameras.from_msg import stamp_ns
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import resident_memory
+from scenedino_ros.core.outputs import NODE
 from scenedino_ros.inference.torch_cache import unloadable
 from scenedino_ros.node.calibration_topic import CalibrationTopic
 from scenedino_ros.node.diagnostics import DiagnosticsReporter
@@ -54,7 +55,7 @@ class SceneDinoNode(LifecycleNode):
         Raises:
             InputError: If a parameter is unknown or wrong.
         """
-        super().__init__("scenedino", **node_options)
+        super().__init__(NODE, **node_options)
         service = self._service_change_state
         service.callback = partial(self._change_state, service.callback)
         self._interruptible: type[AbstractContextManager[None]] = interruptible
@@ -305,7 +306,6 @@ class SceneDinoNode(LifecycleNode):
         _, topic = _IMAGE_TOPICS[self.settings.input.transport]
         image_topic = self.resolve_topic_name(topic)
         info_topic = self.resolve_topic_name("camera_info")
-        wanted = self._outputs.wanted()
         missing = before is not None and (now.images == before.images or now.infos == 0)
         image_hint, info_hint = self._hints() if missing else ("", "")
         return Situation(
@@ -317,7 +317,7 @@ class SceneDinoNode(LifecycleNode):
             info_topic=info_topic,
             image_publishers=self.count_publishers(image_topic),
             info_publishers=self.count_publishers(info_topic),
-            subscribed=wanted.grid or wanted.views,
+            subscribed=bool(self._outputs.wanted()),
             stale_after=self.settings.diagnostics.stale_after,
             image_hint=image_hint,
             info_hint=info_hint,

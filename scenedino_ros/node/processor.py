@@ -14,6 +14,7 @@ from scenedino_ros.cameras.plausibility import camera_doubts
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.memory import return_freed_memory
+from scenedino_ros.core.outputs import RENDERED, VOXELS, Output
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
@@ -21,7 +22,7 @@ from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage, VoxelQuery
 from scenedino_ros.node.image_reader import ImageReader
 from scenedino_ros.node.marker_cdr import MarkerSerializer
-from scenedino_ros.node.outputs import Outputs, Wanted
+from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import GridPlacement, Lookup
@@ -108,7 +109,7 @@ class FrameProcessor:
 
     def publish_classes(self) -> None:
         """Publish the class table, latched, where its message exists."""
-        if self._outputs.has_label_info:
+        if "label_info" in self._outputs:
             header = Header(stamp=self._clock.now().to_msg())
             # A voxel is published however sure its class is, so the smallest confidence is 0.
             message = label_info_from_classes(self._predictor.classes, header, threshold=0.0)
@@ -124,27 +125,29 @@ class FrameProcessor:
             FrameSkippedError: If the frame cannot be used.
         """
         wanted, settings = self._outputs.wanted(), self._live.current
-        if not (wanted.grid or wanted.views):
+        if not wanted:
             self._statistics.unwanted()
             return
+        of_grid = [output.name for output in wanted if output.needs == VOXELS]
+        views = [output for output in wanted if output.needs in RENDERED]
         T_grid_cam = None
-        if wanted.grid and self._placement.needs_transforms:
+        if of_grid and self._placement.needs_transforms:
             # Asked before the image is encoded: most of the work is saved where it is not known.
             with self._step(Stage.TRANSFORM, Reason.NO_TRANSFORM):
                 T_grid_cam = self._placement.T_grid_cam(frame.image.header, self._transforms)
-        elif wanted.grid:
+        elif of_grid:
             T_grid_cam = self._placement.T_grid_cam(frame.image.header, None)
         encoded = self._encode(frame, settings, T_grid_cam)
-        if wanted.grid:
+        if of_grid:
             with self._step(Stage.VOXELS, Reason.MISMATCH):
                 query = self._query(settings)
                 voxels = self._predictor.voxels(encoded, self._placement.grid, T_grid_cam, query)
             threshold = query.threshold(self._predictor.density_threshold)
             why = "" if len(voxels) else f"0 voxels: {why_empty(voxels, threshold, T_grid_cam)}"
             self._statistics.found_nothing(why)
-            self._publish_grid(voxels, frame, wanted, settings.voxels.max_cubes)
-        if wanted.views:
-            self._publish_views(encoded, frame, wanted, settings.render)
+            self._publish_grid(voxels, frame, of_grid, settings.voxels.max_cubes)
+        if views:
+            self._publish_views(encoded, frame, views, settings.render)
         since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
         self._statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
 
@@ -181,14 +184,14 @@ class FrameProcessor:
         return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden)
 
     def _publish_grid(
-        self, voxels: SemanticVoxels, frame: Frame, wanted: Wanted, max_cubes: int
+        self, voxels: SemanticVoxels, frame: Frame, names: list[str], max_cubes: int
     ) -> None:
         source, classes = frame.image.header, self._predictor.classes
         header = Header(stamp=source.stamp, frame_id=self._placement.frame(source.frame_id))
         with self._statistics.timed(Stage.GRID_MESSAGES):
-            if wanted.voxels:
+            if "voxels" in names:
                 self._publish("voxels", cloud_from_voxels(voxels, classes, header))
-            if wanted.markers:
+            if "markers" in names:
                 markers, left_out = self._markers.serialize(
                     voxels, classes, header, max_cubes=max_cubes
                 )
@@ -196,27 +199,26 @@ class FrameProcessor:
                 self._publish("markers", markers)
 
     def _publish_views(
-        self, encoded: EncodedImage, frame: Frame, wanted: Wanted, render: RenderSettings
+        self, encoded: EncodedImage, frame: Frame, views: list[Output], render: RenderSettings
     ) -> None:
+        needs = {output.needs for output in views}
         with self._step(Stage.RENDER, Reason.MISMATCH):
             view = self._predictor.render(
                 encoded,
                 downscale=render.downscale,
                 n_samples=render.n_samples,
-                depth=wanted.depth,
                 unbounded=True,
-                semantic=wanted.semantic,
-                features=wanted.features,
+                **{name: name in needs for name in RENDERED},
             )
         header = frame.image.header
         with self._statistics.timed(Stage.VIEW_MESSAGES):
-            if wanted.depth:
-                self._publish("depth/image", image_from_array(view.depth, "32FC1", header))
-                self._publish("depth/camera_info", camera_info_from_pinhole(view.camera, header))
-            if wanted.semantic:
-                self._publish("semantic/image", image_from_array(view.label, "mono8", header))
-            if wanted.features:
-                self._publish("features/image", image_from_array(view.colors, "rgb8", header))
+            for output in views:
+                message = (
+                    image_from_array(getattr(view, output.array), output.encoding, header)
+                    if output.array
+                    else camera_info_from_pinhole(view.camera, header)
+                )
+                self._publish(output.name, message)
 
     def _publish(self, name: str, message: object) -> None:
         self._outputs.publish(name, message)

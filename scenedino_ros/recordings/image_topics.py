@@ -10,6 +10,7 @@ import numpy as np
 
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.outputs import OUTPUTS
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
 from scenedino_ros.recordings.rosbag2.bag import BagReader
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic
@@ -21,10 +22,10 @@ _TRANSPORTS = ("compressed", "compressedDepth")
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 _SIXTEEN_BIT_OR_UNKNOWN = ("mono16", "png", "tiff", "")
 _TRIED = 10  # first messages, of which one must be a picture
-# Outputs of this package's node: `node/outputs.py`. One of its pictures beside another of its
+# Outputs of this package's node. One of its pictures beside another of its
 # topics is the network's answer, and neither a camera nor what a camera should see.
-_NODE_PICTURES = ("depth/image", "semantic/image", "features/image")
-_NODE_TOPICS = ("voxels", "markers", "label_info", "depth/camera_info", *_NODE_PICTURES)
+_NODE_PICTURES = tuple(output.name for output in OUTPUTS if output.array)
+_NODE_TOPICS = tuple(output.name for output in OUTPUTS)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""What the node publishes: one row for each topic, and everything that names an output reads it.
+
+The node makes its publishers from the table and computes only what subscribers need. The launch
+file, the demo and the benchmark take names and types from it. Tests compare it with the
+configurations of RViz and Foxglove and with the documented topics.
+
+To add an output: add its row here. If it is an image that `Predictor.render` can return, that is
+all; otherwise `FrameProcessor` (node/processor.py) also needs the function that makes its message.
+"""
+
+from dataclasses import dataclass
+
+NODE = "scenedino"  # the node's name unless the user gives another
+VOXELS = "voxels"  # value of `Output.needs` for what is made from the voxel grid
+_WITHOUT_HEADER = ("visualization_msgs/msg/MarkerArray",)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One topic that the node publishes.
+
+    Every output is reliable and has a short queue: the newest results matter most, and clouds are
+    large.
+
+    Attributes:
+        name: Topic, below the node's own name.
+        type: Message type, such as ``sensor_msgs/msg/Image``.
+        meaning: What the messages hold, for people.
+        needs: What has to be computed: `VOXELS`, or the argument of `Predictor.render` that asks
+            for a rendered image. Empty: nothing; the node publishes it once, when activated.
+        array: Attribute of `RenderedView` that an image is made from; empty: no rendered image.
+        encoding: Encoding of that image.
+        latched: Whether a late subscriber still gets the last message (transient local).
+        optional: Whether the node goes without it where the package of its type is not installed.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    needs: str = ""
+    array: str = ""
+    encoding: str = ""
+    latched: bool = False
+    optional: bool = False
+
+    @property
+    def depth(self) -> int:
+        """Length of the publisher's queue."""
+        return 1 if self.latched else 2
+
+    @property
+    def has_stamp(self) -> bool:
+        """Whether the message begins with a header, whose stamp tells which image it answers."""
+        return self.type not in _WITHOUT_HEADER
+
+    def topic(self, node: str = NODE) -> str:
+        """Return the full name of the topic for a node's full name without the first slash."""
+        return f"/{node}/{self.name}"
+
+
+# In the order in which the results of one image are published.
+OUTPUTS = (
+    Output(
+        "label_info",
+        "vision_msgs/msg/LabelInfo",
+        "class table, latched, where vision_msgs is installed",
+        latched=True,
+        optional=True,
+    ),
+    Output(
+        "voxels",
+        "sensor_msgs/msg/PointCloud2",
+        "a point per occupied voxel: x, y, z, rgb, label, confidence, density",
+        needs=VOXELS,
+    ),
+    Output(
+        "markers",
+        "visualization_msgs/msg/MarkerArray",
+        "the same as cubes, one `CUBE_LIST` per class",
+        needs=VOXELS,
+    ),
+    Output(
+        "depth/image",
+        "sensor_msgs/msg/Image",
+        "32FC1, metres along the optical axis, rendered from the field; +Inf where a ray meets no "
+        "surface, the sky above all (REP 117)",
+        needs="depth",
+        array="depth",
+        encoding="32FC1",
+    ),
+    Output(
+        "depth/camera_info",
+        "sensor_msgs/msg/CameraInfo",
+        "camera of the three rendered images",
+        needs="depth",
+    ),
+    Output(
+        "semantic/image",
+        "sensor_msgs/msg/Image",
+        "mono8, class ids",
+        needs="semantic",
+        array="label",
+        encoding="mono8",
+    ),
+    Output(
+        "features/image",
+        "sensor_msgs/msg/Image",
+        "rgb8, principal components of the features",
+        needs="features",
+        array="colors",
+        encoding="rgb8",
+    ),
+)
+BY_NAME = {output.name: output for output in OUTPUTS}
+# The arguments of `Predictor.render` that outputs ask for.
+RENDERED = tuple(dict.fromkeys(o.needs for o in OUTPUTS if o.needs not in ("", VOXELS)))
