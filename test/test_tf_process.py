@@ -15,8 +15,8 @@ from rclpy.node import Node  # noqa: E402
 
 from scenedino_ros.core.errors import TransformError  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
-from scenedino_ros.node import tf_message_type, transform_source  # noqa: E402
-from scenedino_ros.node.tf_message_type import (  # noqa: E402
+from scenedino_ros.node import tf_type_support, transform_source  # noqa: E402
+from scenedino_ros.node.tf_type_support import (  # noqa: E402
     TF_QOS,
     TF_STATIC_QOS,
     tf_message_class,
@@ -310,12 +310,12 @@ def test_remappings_of_the_process_hold(domain, store):
 
 @pytest.fixture
 def make_stand_in():
-    return tf_message_type._stand_in.__wrapped__  # without its cache, and also where tf2_msgs is
+    return tf_type_support._stand_in.__wrapped__  # without its cache, and also where tf2_msgs is
 
 
 def refusal() -> str:
     try:
-        tf_message_type._check_versions()
+        tf_type_support._check_versions()
     except TransformError as error:
         return str(error)
     return ""
@@ -323,7 +323,7 @@ def refusal() -> str:
 
 # Where tf2_msgs is installed, the stand-in is not needed and another middleware is fine.
 needs_layout = pytest.mark.skipif(
-    bool(refusal()) and tf_message_type.InstalledTFMessage is not None, reason=refusal()
+    bool(refusal()) and tf_type_support.InstalledTFMessage is not None, reason=refusal()
 )
 
 
@@ -374,7 +374,7 @@ def test_the_stand_in_has_no_instances(make_stand_in):
     ],
 )
 def test_an_unknown_installation_is_refused(make_stand_in, monkeypatch, name, value, message):
-    monkeypatch.setattr(tf_message_type, name, value)
+    monkeypatch.setattr(tf_type_support, name, value)
     with pytest.raises(TransformError, match=message) as caught:
         make_stand_in()
     assert "grid.static_transform" in str(caught.value)
@@ -384,7 +384,7 @@ def test_an_unknown_installation_is_refused(make_stand_in, monkeypatch, name, va
 def test_borrowed_parts_that_are_not_as_expected_are_refused(make_stand_in, monkeypatch):
     from geometry_msgs.msg import PoseArray
 
-    monkeypatch.setattr(tf_message_type, "Polygon", PoseArray)
+    monkeypatch.setattr(tf_type_support, "Polygon", PoseArray)
     with pytest.raises(TransformError, match="Polygon's name is b'PoseArray'"):
         make_stand_in()
 
@@ -392,9 +392,9 @@ def test_borrowed_parts_that_are_not_as_expected_are_refused(make_stand_in, monk
 @needs_layout
 def test_memory_that_is_not_there_is_an_error_and_no_crash(monkeypatch):
     with pytest.raises(OSError, match="error"):
-        tf_message_type._readable(4096, tf_message_type.TypeSupport)
+        tf_type_support._readable(4096, tf_type_support.TypeSupport)
     with pytest.raises(TransformError, match="there is no"):
-        tf_message_type._readable(None, tf_message_type.TypeSupport)
+        tf_type_support._readable(None, tf_type_support.TypeSupport)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.time import Time
 
 from scenedino_ros.core.errors import InputError, TransformError
-from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
+from scenedino_ros.node.tf_type_support import TF_QOS, TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree, seconds
 from scenedino_ros.recordings.transforms import frame_name, matrix_from_message, nanoseconds
