@@ -20,7 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from scenedino_ros.node.tf_type_support import TF_QOS, tf_message_class
+from scenedino_ros.node.tf_message_type import TF_QOS, tf_message_class
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms
 from scenedino_ros.recordings.transforms import StampedTransform
 

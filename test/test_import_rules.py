@@ -108,6 +108,8 @@ LATE_IMPORTS = (
     # Help, and a sentence on what is missing, where ROS is absent; Ctrl-C holds from the start.
     ("scenedino_ros.node.main", "rclpy"),
     ("scenedino_ros.node.main", "scenedino_ros.node.managed_node"),
+    # Type supports assembled through ctypes, which a ROS installation has no need of.
+    ("scenedino_ros.node.tf_message_type", "scenedino_ros.node.tf_type_support"),
     # A node that is not configured has no need of torch.
     ("scenedino_ros.node.managed_node", "scenedino_ros.node.processor"),
 )

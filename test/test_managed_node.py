@@ -33,7 +33,7 @@ from scenedino_ros.node.statistics import (  # noqa: E402
     Reason,
     Stage,
 )
-from scenedino_ros.node.tf_type_support import TF_STATIC_QOS, tf_message_class  # noqa: E402
+from scenedino_ros.node.tf_message_type import TF_STATIC_QOS, tf_message_class  # noqa: E402
 from scenedino_ros.node.view_frame import ViewFrame  # noqa: E402
 from scenedino_ros.node.worker import FrameWorker, SkipLog  # noqa: E402
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr  # noqa: E402

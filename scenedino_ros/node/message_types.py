@@ -3,7 +3,7 @@
 import importlib
 
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.node.tf_type_support import tf_message_class
+from scenedino_ros.node.tf_message_type import tf_message_class
 
 _TF = "tf2_msgs/msg/TFMessage"
 

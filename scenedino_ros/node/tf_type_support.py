@@ -1,17 +1,25 @@
-"""The message class for /tf and /tf_static, also where no package `tf2_msgs` is installed.
+"""A class for the messages of /tf and /tf_static where the package `tf2_msgs` is not installed.
+
+`tf_message_type` imports this module only there: it assembles C structures through ctypes, and an
+error in it could end the process. A ROS installation, which has `tf2_msgs`, never loads it.
 
 A publisher of bytes and a `raw` subscription never look inside a message. All that the middleware
 needs from the class `tf2_msgs/msg/TFMessage` is its C type support: a name, a hash, and a
-description of the fields. ROS 2 from Python wheels has everything except that one, so it is put
-together here out of two types that are installed:
+description of the fields. ROS 2 from Python wheels has everything except that one, so this module
+assembles it from two types that are installed:
 
     geometry_msgs/Polygon     `Point32[] points`: one unbounded list of messages, as TFMessage is
     geometry_msgs/TransformStamped     what TFMessage lists
 
 A copy of Polygon's type support, with other names and another element, is the type support of
-TFMessage. Everything borrowed is compared with what it must say before it is used, and ROS's own
-code computes the type's hash from the result, so an unknown layout ends in an error instead of a
-crash.
+TFMessage. The code compares everything it borrows with the expected value before it uses it, and
+ROS's own code computes the type's hash from the result, so an unknown layout ends in an error
+instead of a crash.
+
+The structures are those of rosidl_runtime_c (`message_type_support_struct.h`,
+`type_description/*__struct.h`), rosidl_typesupport_introspection_c (`message_introspection.h`) and
+rosidl_typesupport_fastrtps_cpp (`message_type_support.h`), which are equal in the distributions of
+`LAYOUT_VERSIONS`. What is only passed on is an untyped pointer here.
 """
 
 import ctypes
@@ -20,91 +28,179 @@ import importlib.metadata
 from typing import Any
 
 from geometry_msgs.msg import Polygon, TransformStamped
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from scenedino_ros.core.errors import TransformError
-from scenedino_ros.node.type_support_structs import (
-    FIND,
-    GET,
-    LAYOUT_VERSIONS,
-    POINTER,
-    Callbacks,
-    Description,
-    Field,
-    Individual,
-    Member,
-    Members,
-    Source,
-    Sources,
-    String,
-    TypeSupport,
-)
-
-try:
-    from tf2_msgs.msg import TFMessage as InstalledTFMessage
-except ImportError:
-    InstalledTFMessage = None
-
-# What tf2_ros uses, so that both ends match.
-TF_QOS = QoSProfile(depth=100)
-TF_STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 # REP 2016 hash of tf2_msgs/msg/TFMessage: version 1, then SHA-256 of its description.
 _TYPE_HASH = bytes.fromhex("01e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087")
 _FASTRTPS = b"rosidl_typesupport_fastrtps_c"
 _INTROSPECTION = b"rosidl_typesupport_introspection_c"
 _DYNAMIC = b"rosidl_dynamic_typesupport_c"
+# Private names of a message class, seen in rosidl_generator_py 0.24 (Kilted).
+_CONVERTERS = tuple(
+    f"_{name}"
+    for name in ("CREATE_ROS_MESSAGE", "CONVERT_FROM_PY", "CONVERT_TO_PY", "DESTROY_ROS_MESSAGE")
+)
 _NESTED_TYPE_LIST = 145  # FieldType.FIELD_TYPE_NESTED_TYPE_UNBOUNDED_SEQUENCE
+# Versions of the package rosidl_typesupport_fastrtps_c with this layout: Jazzy, Kilted.
+LAYOUT_VERSIONS = ("3.6", "3.8")
+POINTER = ctypes.c_void_p
 
 
-def tf_message_class() -> type:
-    """Return the class to make publishers and subscriptions of /tf and /tf_static with.
+class TypeSupport(ctypes.Structure):
+    """`rosidl_message_type_support_t`."""
 
-    It is `tf2_msgs.msg.TFMessage` where that is installed. Otherwise it is a stand-in with the
-    same name, type and hash on the wire, good for `create_subscription(..., raw=True)` and for
-    publishing bytes (see `recordings/tf_cdr.py`), and for nothing else: it has no fields and no
-    instances.
+    _fields_ = (
+        ("identifier", ctypes.c_char_p),
+        ("data", POINTER),
+        ("find", POINTER),
+        ("get_hash", POINTER),
+        ("get_description", POINTER),
+        ("get_sources", POINTER),
+    )
 
-    Returns:
-        The class; the same one at every call.
 
-    Raises:
-        TransformError: If there is no tf2_msgs, and the middleware or its version is not one the
-            stand-in is known to work with.
-    """
-    return InstalledTFMessage if InstalledTFMessage is not None else _stand_in()
+class Callbacks(ctypes.Structure):
+    """`message_type_support_callbacks_t` of the C++ header: names, then how to (de)serialize."""
+
+    _fields_ = (
+        ("namespace", ctypes.c_char_p),
+        ("name", ctypes.c_char_p),
+        ("cdr_serialize", POINTER),
+        ("cdr_deserialize", POINTER),
+        ("get_serialized_size", POINTER),
+        ("max_serialized_size", POINTER),
+        ("key_callbacks", POINTER),
+    )
+
+
+class Member(ctypes.Structure):
+    """`rosidl_typesupport_introspection_c__MessageMember`: one field of a message."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("type_id", ctypes.c_uint8),
+        ("string_upper_bound", ctypes.c_size_t),
+        ("members", POINTER),
+        ("is_key", ctypes.c_bool),
+        ("is_array", ctypes.c_bool),
+        ("array_size", ctypes.c_size_t),
+        ("is_upper_bound", ctypes.c_bool),
+        ("offset", ctypes.c_uint32),
+        ("default_value", POINTER),
+        ("functions", POINTER * 6),
+    )
+
+
+class Members(ctypes.Structure):
+    """`rosidl_typesupport_introspection_c__MessageMembers`: all fields of a message."""
+
+    _fields_ = (
+        ("namespace", ctypes.c_char_p),
+        ("name", ctypes.c_char_p),
+        ("count", ctypes.c_uint32),
+        ("size", ctypes.c_size_t),
+        ("has_key", ctypes.c_bool),
+        ("members", ctypes.POINTER(Member)),
+        ("init", POINTER),
+        ("fini", POINTER),
+    )
+
+
+class String(ctypes.Structure):
+    """`rosidl_runtime_c__String`."""
+
+    _fields_ = (
+        ("data", ctypes.c_char_p),
+        ("size", ctypes.c_size_t),
+        ("capacity", ctypes.c_size_t),
+    )
+
+
+class Field(ctypes.Structure):
+    """`rosidl_runtime_c__type_description__Field`, its `FieldType` included."""
+
+    _fields_ = (
+        ("name", String),
+        ("type_id", ctypes.c_uint8),
+        ("capacity", ctypes.c_uint64),
+        ("string_capacity", ctypes.c_uint64),
+        ("nested_type_name", String),
+        ("default_value", String),
+    )
+
+
+class Individual(ctypes.Structure):
+    """`rosidl_runtime_c__type_description__IndividualTypeDescription`."""
+
+    _fields_ = (
+        ("type_name", String),
+        ("fields", ctypes.POINTER(Field)),
+        ("size", ctypes.c_size_t),
+        ("capacity", ctypes.c_size_t),
+    )
+
+
+class Description(ctypes.Structure):
+    """`rosidl_runtime_c__type_description__TypeDescription`."""
+
+    _fields_ = (
+        ("main", Individual),
+        ("referenced", ctypes.POINTER(Individual)),
+        ("size", ctypes.c_size_t),
+        ("capacity", ctypes.c_size_t),
+    )
+
+
+class Source(ctypes.Structure):
+    """`rosidl_runtime_c__type_description__TypeSource`."""
+
+    _fields_ = (("type_name", String), ("encoding", String), ("contents", String))
+
+
+class Sources(ctypes.Structure):
+    """`rosidl_runtime_c__type_description__TypeSource__Sequence`."""
+
+    _fields_ = (
+        ("data", ctypes.POINTER(Source)),
+        ("size", ctypes.c_size_t),
+        ("capacity", ctypes.c_size_t),
+    )
+
+
+# `find` of a type support, and its three getters.
+FIND = ctypes.CFUNCTYPE(POINTER, POINTER, ctypes.c_char_p)
+GET = ctypes.CFUNCTYPE(POINTER, POINTER)
 
 
 @functools.cache
-def _stand_in() -> type:
+def assembled_message_class() -> type:
+    """Return a class with the name, type and hash of `tf2_msgs.msg.TFMessage`.
+
+    Raises:
+        TransformError: If this is not an installation for which the layout is known.
+    """
     _check_versions()
     try:
         handle, kept = _type_support()
-    except (OSError, AttributeError) as error:  # a library or a function of it is not there
+        borrowed = type(Polygon)
+        # rclpy reads these from the class's class, and refuses a class without converters. They
+        # are Polygon's, as the callbacks are, so that even a call stays inside a message's memory.
+        converters = {name: getattr(borrowed, name) for name in _CONVERTERS}
+    except (OSError, AttributeError) as error:  # a library or a name of it is not there
         raise _unsupported(str(error)) from error
     # The middleware keeps these addresses to the end of the process, after Python drops modules.
     ctypes.PyDLL(None).Py_IncRef(ctypes.py_object(kept))
-    borrowed = type(Polygon)
     capsule = ctypes.PyDLL(None).PyCapsule_New  # not pythonapi's, whose types others may have set
     capsule.restype = ctypes.py_object
     capsule.argtypes = (POINTER, ctypes.c_char_p, POINTER)
-    # rclpy reads these from the class's class, and refuses a class without converters. They are
-    # Polygon's, as the callbacks are, so that even a call would stay inside a message's memory.
-    metaclass = type(
-        "Metaclass_TFMessage",
-        (type,),
-        {
-            "_TYPE_SUPPORT": capsule(handle, None, None),
-            "_CREATE_ROS_MESSAGE": borrowed._CREATE_ROS_MESSAGE,
-            "_CONVERT_FROM_PY": borrowed._CONVERT_FROM_PY,
-            "_CONVERT_TO_PY": borrowed._CONVERT_TO_PY,
-            "_DESTROY_ROS_MESSAGE": borrowed._DESTROY_ROS_MESSAGE,
-        },
-    )
-    return metaclass(
+    support = {"_TYPE_SUPPORT": capsule(handle, None, None), **converters}
+    metaclass = type("Metaclass_TFMessage", (type,), support)
+    found: type = metaclass(
         "TFMessage", (), {"__slots__": (), "__new__": _refuse_instance, "__module__": __name__}
     )
+    return found
 
 
 def _refuse_instance(cls: type, *args: Any, **kwargs: Any) -> Any:

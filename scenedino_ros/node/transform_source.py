@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.time import Time
 
 from scenedino_ros.core.errors import InputError, TransformError
-from scenedino_ros.node.tf_type_support import TF_QOS, TF_STATIC_QOS, tf_message_class
+from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree, seconds
 from scenedino_ros.recordings.transforms import frame_name, matrix_from_message, nanoseconds
@@ -31,9 +31,6 @@ class TransformStore(Protocol):
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """Return (4, 4) T_target_source, or raise a `TransformError`."""
-
-    def frames(self) -> list[str]:
-        """Return the names of all frames."""
 
     def clear(self) -> None:
         """Forget the dynamic transforms."""
@@ -113,10 +110,6 @@ class TransformSource:
                 if time.monotonic() >= deadline or self._closing.wait(_POLL):
                     raise
 
-    def frames(self) -> list[str]:
-        """Return the names of all frames heard of, sorted."""
-        return self._store.frames()
-
     def clear(self) -> None:
         """Forget the dynamic transforms, when time has jumped back; static ones stay."""
         self._store.clear()
@@ -149,8 +142,7 @@ class _TreeStore:
     def __init__(self, node: Node, horizon: float) -> None:
         self._logger = node.get_logger()
         self._tree = TransformTree(horizon)
-        self.lookup, self.frames = self._tree.lookup, self._tree.frames
-        self.clear = self._tree.clear
+        self.lookup, self.clear = self._tree.lookup, self._tree.clear
         message_class = tf_message_class()
         node.create_subscription(message_class, "/tf", self._on_moving, TF_QOS, raw=True)
         node.create_subscription(
@@ -193,9 +185,6 @@ class _Tf2Store:
                 raise TransformTooOldError(sentence) from None
             raise TransformError(sentence) from None
         return matrix_from_message(found.transform)
-
-    def frames(self) -> list[str]:
-        return sorted(self._buffer._getFrameStrings())
 
 
 def _head(target: str, source: str, stamp_ns: int) -> str:

@@ -2,7 +2,7 @@
 
 from rclpy.node import Node
 
-from scenedino_ros.node.tf_type_support import TF_STATIC_QOS, tf_message_class
+from scenedino_ros.node.tf_message_type import TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms
 from scenedino_ros.recordings.transforms import StampedTransform
 
