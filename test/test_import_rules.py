@@ -236,6 +236,54 @@ def test_no_module_breaks_a_rule():
     assert found == []
 
 
+# Modules that may use private names of rclpy and of the message classes.
+PRIVATE = ("scenedino_ros.node.rclpy_private", "scenedino_ros.node.tf_type_support")
+# Public names that begin so: of named tuples, os, and argparse, which has no other for its groups.
+NOT_PRIVATE = ("_replace", "_asdict", "_fields", "_exit", "_ArgumentGroup")
+
+
+def private_names(source: str) -> list[str]:
+    """Return the private names of other code that a module uses, of rclpy above all."""
+    tree = ast.parse(source)
+    own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    own |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and is_stored(n)}
+    own |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and is_stored(n)}
+    found = [
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_(?!_)", node.attr)
+        and node.attr not in (*own, *NOT_PRIVATE)
+    ]
+    imported = [name for name, _ in imports_of(tree, "", is_package=False)]
+    return found + [n for n in imported if re.match(r"rclpy\.(impl\b|.*\._|_)", n)]
+
+
+def is_stored(node: ast.Attribute | ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def test_private_names_of_rclpy_are_used_in_one_module():
+    found = {}
+    for module, path in modules_in(ROOT).items():
+        if room_of(module) in ("node", "demo", "benchmark") and module not in PRIVATE:
+            found[module] = set(private_names(path.read_text(encoding="utf-8")))
+    assert {module: names for module, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "node._parameter_overrides",
+        "class N(Node):\n    def f(self):\n        return self._service_change_state",
+        "from rclpy.impl.implementation_singleton import rclpy_implementation",
+        "import rclpy._rclpy_pybind11",
+    ],
+)
+def test_a_private_name_is_found(source):
+    assert private_names(source) != []
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no Python file"):
         modules_in(tmp_path)

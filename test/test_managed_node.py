@@ -61,7 +61,7 @@ def make_worker():
 
     def make(process):
         statistics, logger = FrameStatistics(), ListLogger()
-        worker = FrameWorker(process, statistics, SkipLog(statistics, logger))
+        worker = FrameWorker(process, statistics, SkipLog(statistics, logger.warning))
         workers.append(worker)
         return worker, statistics, logger
 
@@ -126,7 +126,7 @@ def test_a_bug_in_the_worker_reaches_the_main_thread():
         raise ZeroDivisionError("a bug")
 
     statistics = FrameStatistics()
-    worker = FrameWorker(process, statistics, SkipLog(statistics, ListLogger()))
+    worker = FrameWorker(process, statistics, SkipLog(statistics, ListLogger().warning))
     worker.raise_failure()
     worker.offer(FRAME)
     assert not any(statistics.snapshot().drops)

@@ -13,12 +13,12 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from scenedino_ros.core.config import GridSettings, NodeSettings, VoxelSettings  # noqa: E402
-from scenedino_ros.core.errors import InputError, TransformError  # noqa: E402
+from scenedino_ros.core.errors import InputError, SceneDinoError, TransformError  # noqa: E402
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable  # noqa: E402
 from scenedino_ros.core.parameter_tree import replace_settings, walk_settings  # noqa: E402
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
-from scenedino_ros.node import params  # noqa: E402
+from scenedino_ros.node import params, rclpy_private  # noqa: E402
 from scenedino_ros.node.params import LiveSettings, hidden_ids  # noqa: E402
 from scenedino_ros.node.placement import GridPlacement  # noqa: E402
 
@@ -172,6 +172,11 @@ def test_a_check_of_all_settings_together_is_asked_at_the_start(make_node):
 
     with pytest.raises(InputError, match="do not fit together"):
         LiveSettings(make_node(), check)
+
+
+def test_an_rclpy_without_the_private_name_is_refused():
+    with pytest.raises(SceneDinoError, match="Node._parameter_overrides must be there"):
+        rclpy_private.parameter_overrides(object())
 
 
 def test_every_parameter_is_declared_and_described(make_node):

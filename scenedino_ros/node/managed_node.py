@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -26,6 +25,7 @@ from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Paired, Pairing
 from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import GridPlacement
+from scenedino_ros.node.rclpy_private import RCLError, answer_change_state
 from scenedino_ros.node.stamp_gaps import StampGaps
 from scenedino_ros.node.start_times import StartTimes
 from scenedino_ros.node.statistics import FrameStatistics, Snapshot
@@ -56,8 +56,7 @@ class SceneDinoNode(LifecycleNode):
             InputError: If a parameter is unknown or wrong.
         """
         super().__init__(NODE, **node_options)
-        service = self._service_change_state
-        service.callback = partial(self._change_state, service.callback)
+        answer_change_state(self, self._change_state)
         self._interruptible: type[AbstractContextManager[None]] = interruptible
         self._predictor: Any = None
         self._new_processor: Callable[..., Any] | None = None
@@ -65,7 +64,7 @@ class SceneDinoNode(LifecycleNode):
         self._calibration: CameraInfo | None = None  # the last one; outlives deactivation
         self._reset()
         self._statistics = FrameStatistics()
-        self._skips = SkipLog(self._statistics, self.get_logger())
+        self._skips = SkipLog(self._statistics, self.get_logger().warning)
         self._live = LiveSettings(self, self._check)
         self._outputs = Outputs(self)
         period = self.settings.diagnostics.period
@@ -167,7 +166,7 @@ class SceneDinoNode(LifecycleNode):
         """
         try:
             return change(request, response)
-        except rclpy_implementation.RCLError:
+        except RCLError:
             self.get_logger().error(
                 f"no transition {request.transition.label or request.transition.id} from the "
                 f"state {self._state_label()}"

@@ -16,6 +16,7 @@ from scenedino_ros.core.config import NodeSettings, check_value
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.node.rclpy_private import parameter_overrides
 
 _TYPES = {
     bool: Parameter.Type.BOOL,
@@ -63,9 +64,7 @@ class LiveSettings:
         Raises:
             InputError: If a parameter is unknown, of the wrong type, or out of range.
         """
-        # rclpy has no public way to list what the user gave, and declaring it automatically
-        # fails on empty arrays.
-        overrides = node._parameter_overrides
+        overrides = parameter_overrides(node)
         defaults = list(walk_settings(NodeSettings()))
         _refuse_unknown(node, overrides, [setting.name for setting in defaults])
         values = {

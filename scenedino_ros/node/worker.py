@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from rclpy.impl.rcutils_logger import RcutilsLogger
-
 from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
@@ -16,10 +14,10 @@ _WARNING_PERIOD = 10.0  # seconds between two warnings about the same reason
 class SkipLog:
     """Counts frames that are not used, and explains each reason in a throttled warning."""
 
-    def __init__(self, statistics: FrameStatistics, logger: RcutilsLogger) -> None:
-        """Count in ``statistics`` and warn in ``logger``."""
+    def __init__(self, statistics: FrameStatistics, warn: Callable[[str], object]) -> None:
+        """Count in ``statistics``, and explain with ``warn``."""
         self._statistics = statistics
-        self._logger = logger
+        self._warn = warn
         self._warned: dict[Reason, float] = {}
 
     def skipped(self, reason: Reason, sentence: str) -> None:
@@ -30,7 +28,7 @@ class SkipLog:
         # A frame replaced by a newer one is how a slow network keeps up, nothing to warn about.
         if reason != Reason.REPLACED and (last is None or now - last >= _WARNING_PERIOD):
             self._warned[reason] = now
-            self._logger.warning(f"image skipped, {reason.value}: {sentence}")
+            self._warn(f"image skipped, {reason.value}: {sentence}")
 
 
 class FrameWorker:
