@@ -122,7 +122,13 @@ WITHOUT_TORCH = tuple(
         *("recordings.rosbag2.bag", "recordings.transforms"),
     )
 )
-NEEDS_ROS = ("scenedino_ros.node.*", "scenedino_ros.demo.*", "scenedino_ros.benchmark.message_*")
+
+# The only modules that import ROS packages: the node's room, and processes that talk to a node.
+USES_ROS = (
+    "scenedino_ros.node.*",
+    *(f"scenedino_ros.demo.{process}" for process in ("player", "recorder")),
+    *(f"scenedino_ros.benchmark.message_{part}" for part in ("cases", "receiver", "sender")),
+)
 
 
 def modules_in(root: Path) -> dict[str, Path]:
@@ -221,6 +227,9 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
                 continue
             if fnmatch(module, pattern) and any(breaks(name, entry) for entry in forbidden):
                 found.append(f"{module} imports {name}")
+        elsewhere = not any(fnmatch(module, pattern) for pattern in USES_ROS)
+        if is_ros_package(name) and elsewhere and (module, name) not in EXCEPTIONS:
+            found.append(f"{module} imports {name}, which only {', '.join(USES_ROS)} may")
         if outside(module, name):
             found.append(f"{module} imports {name}, which is not on its list")
         late = any(fnmatch(module, m) and is_below(name, allowed) for m, allowed in LATE_IMPORTS)
@@ -296,7 +305,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_rules_name_modules_that_exist():
     modules = modules_in(ROOT)
     named = [pattern for pattern, _ in NEVER] + list(ONLY) + [module for module, _ in LATE_IMPORTS]
-    named += [*WITHOUT_TORCH, *(module for module, _ in EXCEPTIONS)]
+    named += [*WITHOUT_TORCH, *USES_ROS, *(module for module, _ in EXCEPTIONS)]
     assert [n for n in named if not any(fnmatch(module, n) for module in modules)] == []
 
 
@@ -325,6 +334,8 @@ def test_rules_name_modules_that_exist():
         ("scenedino_ros.core.anything", "import train.field.losses"),
         ("scenedino_ros.cameras.from_msg", "from sensor_msgs.msg import Image"),
         ("scenedino_ros.node.to_msg", "import rclpy"),
+        ("scenedino_ros.demo.recording", "from rclpy.node import Node"),
+        ("scenedino_ros.benchmark.node", "from sensor_msgs.msg import Image"),
         ("scenedino_ros.node.main", "from scenedino_ros.network.model import SceneDino"),
         ("train.field.losses", "from scenedino_ros.node.main import SceneDinoNode"),
     ],
@@ -341,6 +352,7 @@ def test_a_forbidden_import_is_found(module, source):
         ("scenedino_ros.core.voxels", "from scenedino_ros.core.labels import IGNORE"),
         ("scenedino_ros.inference.predictor", "import yaml\nimport torch"),
         ("scenedino_ros.node.to_msg", "from sensor_msgs.msg import PointCloud2"),
+        ("scenedino_ros.demo.recorder", "from rclpy.node import Node"),
         ("train.field.losses", "from train.dataset import Frames"),
     ],
 )
@@ -412,7 +424,7 @@ def test_package_imports_where_ros_is_absent(tmp_path):
         name
         for name in modules_in(ROOT)
         if not name.endswith("__main__")
-        and not any(fnmatch(name, pattern) for pattern in NEEDS_ROS)
+        and not any(fnmatch(name, pattern) for pattern in USES_ROS)
     ]
     quiet = ("core", "cameras", "network", "checkpoints", "inference")
     core = [name for name in modules if room_of(name) in quiet]
