@@ -43,6 +43,7 @@ from scenedino_ros.demo.report import Report, write_report
 from scenedino_ros.demo.settings import (
     PlayerSettings,
     PlayResult,
+    Progress,
     RecorderSettings,
     read_settings,
     write_settings,
@@ -349,7 +350,11 @@ def some_measurements() -> Measurements:
                 "dropped: bad image": "0",
             },
             "latency": {"encode p50 [ms]": "12.50", "encode p95 [ms]": "20.00", "message": "x"},
-            "network": {"weights": "untrained weights, seed 0", "device": "cpu"},
+            "network": {
+                "weights": "untrained weights, seed 0",
+                "untrained weights": "true",
+                "device": "cpu",
+            },
         },
     )
 
@@ -473,6 +478,7 @@ def played(tmp_path_factory):
         done_topic="/scenedino/features/image",
         done_type="sensor_msgs/msg/Image",
         recorded=(),
+        progress=str(folder / "progress.json"),
         result=str(folder / "result.json"),
     )
     write_settings(folder / "recorder.json", recorder_settings)
@@ -517,7 +523,8 @@ def test_every_image_is_played_answered_and_recorded(played):
     assert measured.counts["/tf_static"] == 2  # once per time that the drive is played
     assert measured.problems == []
     assert min(measured.arrival_ms["/scenedino/voxels"]) >= 150
-    assert played.said["player"][-1] == "frame 7/7"
+    progress = read_settings(played.folder / "progress.json", Progress)
+    assert (progress.sent, progress.total) == (7, 7)
 
 
 def test_no_image_is_played_before_the_last_one_is_done(played):
@@ -675,10 +682,10 @@ def test_images_that_are_left_out_are_told_at_the_end(material, tmp_path):
 def test_ctrl_c_keeps_what_was_recorded_and_leaves_no_process(material, tmp_path):
     arguments = ("--checkpoint", str(material / "tiny.safetensors"), "--loop", "1000")
     demo = start_demo(material, tmp_path / "out", *arguments)
-    log = tmp_path / "out/run_001/logs/player.log"
+    progress = tmp_path / "out/run_001/logs/progress.json"
     end = time.monotonic() + 2 * DEADLINE
     while demo.poll() is None and time.monotonic() < end:
-        if log.is_file() and "frame 3/" in log.read_text(encoding="utf-8"):
+        if progress.is_file() and read_settings(progress, Progress).sent >= 3:
             break
         time.sleep(0.05)
     demo.send_signal(signal.SIGINT)

@@ -12,9 +12,9 @@ from scenedino_ros.demo.drives import Drive
 from scenedino_ros.demo.folders import shipped_file
 from scenedino_ros.demo.processes import Child, child_environment
 from scenedino_ros.demo.settings import (
-    SAYS,
     PlayerSettings,
     PlayResult,
+    Progress,
     RecorderSettings,
     read_settings,
     write_settings,
@@ -126,13 +126,9 @@ class Play:
         while player.returncode is None and not interrupted():
             node.check()
             recorder.check()
-            said = [line for line in player.last_lines() if line.startswith(SAYS)]
-            line = said[-1] if said else "starting"
-            done, _, total = line.removeprefix("frame ").partition("/")
-            if line.startswith("frame "):
-                show("playing", int(done), int(total))
-            else:
-                show(line, 0, 0)
+            path = self._progress_file
+            progress = read_settings(path, Progress) if path.is_file() else Progress("starting")
+            show(progress.step, progress.sent, progress.total)
             time.sleep(_POLL)
         if interrupted():
             show("interrupted, ending", 0, 0)
@@ -181,6 +177,7 @@ class Play:
             done_topic=last.topic(),
             done_type=last.type,
             recorded=_topics(plan.outputs),
+            progress=str(self._progress_file),
             result=str(self._result_file),
         )
         return [self._settings_file("player", settings)]
@@ -205,6 +202,10 @@ class Play:
             f"camera_info:={self.plan.info_topic}",
         ]
         return ["--ros-args", "--params-file", str(path), *remaps]
+
+    @property
+    def _progress_file(self) -> Path:
+        return self.plan.folder / "logs" / "progress.json"
 
     @property
     def _result_file(self) -> Path:

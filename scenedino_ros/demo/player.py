@@ -27,12 +27,14 @@ from scenedino_ros.demo.settings import (
     RECORDER,
     PlayerSettings,
     PlayResult,
+    Progress,
     read_settings,
     write_settings,
 )
 from scenedino_ros.demo.stamps import header_stamp_ns, restamped
 from scenedino_ros.node.interrupt import Interrupt
 from scenedino_ros.node.message_types import message_class
+from scenedino_ros.node.statistics import IMAGES_OUT, Reason
 from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.rosbag2.bag import BagReader
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
@@ -112,9 +114,9 @@ class Listener(Node):
         for status in report.status:
             if status.name == f"{NODE}: frames":
                 values = {pair.key: pair.value for pair in status.values}
-                counted = [v for key, v in values.items() if key.startswith("dropped: ")]
+                handled = (IMAGES_OUT, *(reason.key for reason in Reason))
                 with self._heard:
-                    self._handled = int(values["images out"]) + sum(map(int, counted))
+                    self._handled = sum(int(values[key]) for key in handled)
                     self._heard.notify_all()
 
 
@@ -221,7 +223,7 @@ class Player:
         self._sent += 1
         self._listener.infos.publish(restamped(self._info, planned))
         self._listener.images.publish(restamped(data, planned))
-        _tell(f"frame {self._sent}/{self._total}")
+        self._report("playing")
 
     def _restart_clock(self, recorded_ns: int) -> int:
         """Let an image be played as soon as it can be; return when that is."""
@@ -243,8 +245,11 @@ class Player:
                 return
             if time.monotonic() > end:
                 self._unanswered += 1
-                _tell(f"no answer to image {self._sent} within {patience:.0f} s")
+                self._report(f"no answer within {patience:.0f} s")
                 return
+
+    def _report(self, step: str) -> None:
+        report_progress(self._settings, Progress(step, self._sent, self._total))
 
     def _sleep_until(self, stamp_ns: int) -> bool:
         while not self._interrupt.requested:
@@ -274,7 +279,7 @@ def _time_scale(settings: PlayerSettings) -> float:
     return (len(stamps) - 1) * 1e9 / (stamps[-1] - stamps[0]) / settings.rate_hz
 
 
-def _wait_until_ready(listener: Listener, interrupt: Interrupt) -> None:
+def _wait_until_ready(settings: PlayerSettings, listener: Listener, interrupt: Interrupt) -> None:
     said = ""
     while not interrupt.requested:
         missing = listener.missing()
@@ -282,13 +287,16 @@ def _wait_until_ready(listener: Listener, interrupt: Interrupt) -> None:
             time.sleep(_SETTLE)
             return
         if missing != said:
-            _tell(f"waiting for {missing}")
+            report_progress(settings, Progress(f"waiting for {missing}"))
             said = missing
         time.sleep(_POLL)
 
 
-def _tell(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+def report_progress(settings: PlayerSettings, progress: Progress) -> None:
+    """Write the progress to its file, and to the log for people."""
+    write_settings(Path(settings.progress), progress)
+    count = f", image {progress.sent} of {progress.total}" if progress.total else ""
+    sys.stdout.write(f"{progress.step}{count}\n")
     sys.stdout.flush()
 
 
@@ -314,7 +322,7 @@ def main(argv: list[str] | None = None) -> int:
         with BagReader(settings.bag) as reader:
             available = reader.topics[settings.image_topic].count * settings.loops
         total = min(settings.frames or available, available)
-        _wait_until_ready(listener, interrupt)
+        _wait_until_ready(settings, listener, interrupt)
         result = Player(settings, listener, interrupt, total, scale).play()
         write_settings(Path(settings.result), result)
     finally:

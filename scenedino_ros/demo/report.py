@@ -15,8 +15,15 @@ from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.outputs import OUTPUTS
 from scenedino_ros.demo.recording import VOXELS, Measurements
 from scenedino_ros.demo.settings import PlayResult
+from scenedino_ros.node.statistics import (
+    IMAGES_IN,
+    IMAGES_OUT,
+    PERCENTILES,
+    UNTRAINED_WEIGHTS,
+    Reason,
+    Stage,
+)
 
-_UNIT = " [ms]"
 _LATENCY_NOTE = (
     "The player stamps each image at the moment it publishes it, so times from the stamp begin "
     "with the image's own way to the node."
@@ -65,7 +72,7 @@ class Report:
     @property
     def is_untrained(self) -> bool:
         """Whether the weights were never trained."""
-        return "untrained" in self.measured.weights.lower()
+        return self.measured.reports.get("network", {}).get(UNTRAINED_WEIGHTS) == "true"
 
     def values(self) -> dict[str, Any]:
         """Return the report as plain values that JSON can hold."""
@@ -110,8 +117,8 @@ def image_counts(report: Report) -> dict[str, int]:
     return {
         "played": played,
         "recorded": len(report.measured.image_stamps),
-        "arrived_at_node": int(frames.get("images in", 0)),
-        "processed": int(frames.get("images out", 0)),
+        "arrived_at_node": int(frames.get(IMAGES_IN, 0)),
+        "processed": int(frames.get(IMAGES_OUT, 0)),
         "clouds_recorded": report.measured.counts.get(VOXELS, 0),
     }
 
@@ -133,12 +140,16 @@ def output_rate(measured: Measurements) -> float:
 
 def stage_latencies(measured: Measurements) -> dict[str, dict[str, float]]:
     """Return the node's percentiles by stage, such as ``{"encode": {"p50": 12.0}}``."""
-    stages: dict[str, dict[str, float]] = {}
-    for key, value in measured.reports.get("latency", {}).items():
-        if key.endswith(_UNIT):
-            stage, _, percentile = key.removesuffix(_UNIT).rpartition(" ")
-            stages.setdefault(stage, {})[percentile] = float(value)
-    return stages
+    values = measured.reports.get("latency", {})
+    stages = {
+        stage.value: {
+            f"p{percentile}": float(values[stage.key(percentile)])
+            for percentile in PERCENTILES
+            if stage.key(percentile) in values
+        }
+        for stage in Stage
+    }
+    return {stage: percentiles for stage, percentiles in stages.items() if percentiles}
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -248,9 +259,5 @@ def _arrival(measured: Measurements) -> dict[str, dict[str, float]]:
 
 def _drops(measured: Measurements) -> dict[str, int]:
     frames = measured.reports.get("frames", {})
-    prefix = "dropped: "
-    return {
-        key.removeprefix(prefix): int(value)
-        for key, value in frames.items()
-        if key.startswith(prefix) and int(value)
-    }
+    counts = {reason.value: int(frames.get(reason.key, 0)) for reason in Reason}
+    return {reason: count for reason, count in counts.items() if count}

@@ -166,7 +166,7 @@ class Run:
             "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
             "grid": f"{self._args.grid}: {' x '.join(map(str, grid.shape))} voxels of "
             f"{grid.voxel_size:g} m, {extent} m in {self._grid_frame or 'the camera frame'}",
-            "first answer": network.get("first answer", "?"),
+            "first answer": f"{network.get('first answer [s]', '?')} s after the node started",
             "memory of the node": f"{network.get('resident memory [MiB]', '?')} MiB resident",
             "DDS domain": str(self._domain),
         }

@@ -10,7 +10,6 @@ from scenedino_ros.core.files import write_atomically
 
 RECORDER = "scenedino_recorder"
 PLAYER = "scenedino_player"
-SAYS = ("frame ", "waiting for ", "no answer ")  # how the player's lines for people begin
 
 Settings = TypeVar("Settings")
 
@@ -32,6 +31,7 @@ class PlayerSettings:
         done_topic: Topic of the node that is published last for an image.
         done_type: Its message type.
         recorded: Topics of the node that the recorder must have found; empty: all of them.
+        progress: File that holds the `Progress`, written anew at each step.
         result: File to write the outcome to.
     """
 
@@ -47,6 +47,7 @@ class PlayerSettings:
     done_topic: str
     done_type: str
     recorded: tuple[str, ...]
+    progress: str
     result: str
 
 
@@ -63,6 +64,21 @@ class RecorderSettings:
     output: str
     prefixes: tuple[str, ...]
     topics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the player is.
+
+    Attributes:
+        step: What it does, for people.
+        sent: Images played so far.
+        total: Images to play in all; 0: not known yet.
+    """
+
+    step: str
+    sent: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,9 @@ def synthetic_street(seed: int, progress: Progress) -> Path:
     )
     try:
         for line in process.stdout or ():
-            done, _, total = line.removeprefix("frame ").partition("/")
-            if total:
-                progress("rendering the street", int(done), int(total))
+            if line.startswith("{"):  # a library may print other lines
+                frames = json.loads(line)
+                progress("rendering the street", frames["done"], frames["total"])
         said = process.stderr.read() if process.stderr else ""
         if process.wait() != 0:
             reason = said.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]

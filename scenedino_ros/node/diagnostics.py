@@ -8,7 +8,14 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from scenedino_ros.node.health import Level, Situation, Verdict, judge
-from scenedino_ros.node.statistics import PERCENTILES, Reason, Snapshot, Stage
+from scenedino_ros.node.statistics import (
+    IMAGES_IN,
+    IMAGES_OUT,
+    PERCENTILES,
+    Reason,
+    Snapshot,
+    Stage,
+)
 
 
 class DiagnosticsReporter:
@@ -96,18 +103,18 @@ def frame_values(situation: Situation) -> dict[str, Any]:
         "state": situation.state,
         "images in [1/s]": f"{(now.images - before.images) / seconds:.2f}",
         "images out [1/s]": f"{(now.done - before.done) / seconds:.2f}",
-        "images in": now.images,
+        IMAGES_IN: now.images,
         "camera_info in": now.infos,
         "images missing by their stamps": now.missing,
         "images lost by the middleware": now.lost,
         "images encoded": now.encoded,
-        "images out": now.done,
+        IMAGES_OUT: now.done,
         "images nobody wanted": now.unwanted,
         "cubes left out": now.cubes_left_out,
         "last problem": now.last_problem,
     }
     for reason in Reason:
-        values[f"dropped: {reason.value}"] = now.drops.get(reason, 0)
+        values[reason.key] = now.drops.get(reason, 0)
     for output in sorted(now.published):
         values[f"published: {output}"] = now.published[output]
     return values
@@ -116,7 +123,7 @@ def frame_values(situation: Situation) -> dict[str, Any]:
 def latency_values(now: Snapshot) -> dict[str, str]:
     """Return the percentiles of every stage in milliseconds, such as ``encode p95 [ms]``."""
     return {
-        f"{stage.value} p{percentile} [ms]": f"{1e3 * seconds:.2f}"
+        stage.key(percentile): f"{1e3 * seconds:.2f}"
         for stage in Stage
         if stage in now.latencies
         for percentile, seconds in zip(PERCENTILES, now.latencies[stage], strict=True)

@@ -28,7 +28,7 @@ from scenedino_ros.node.placement import GridPlacement
 from scenedino_ros.node.rclpy_private import RCLError, answer_change_state
 from scenedino_ros.node.stamp_gaps import StampGaps
 from scenedino_ros.node.start_times import StartTimes
-from scenedino_ros.node.statistics import FrameStatistics, Snapshot
+from scenedino_ros.node.statistics import UNTRAINED_WEIGHTS, FrameStatistics, Snapshot
 from scenedino_ros.node.transform_source import TransformSource
 from scenedino_ros.node.view_frame import ViewFrame
 from scenedino_ros.node.worker import FrameWorker, SkipLog
@@ -68,7 +68,8 @@ class SceneDinoNode(LifecycleNode):
         self._live = LiveSettings(self, self._check)
         self._outputs = Outputs(self)
         period = self.settings.diagnostics.period
-        self._start_times, self._start = StartTimes(), ""
+        self._start_times = StartTimes()
+        self._start: dict[str, float] = {}  # seconds by step, once the first image is answered
         self._reporter = DiagnosticsReporter(self, period, self._situation, self._facts)
 
     @property
@@ -301,7 +302,8 @@ class SceneDinoNode(LifecycleNode):
         first, done = now.first_image, now.first_done
         if first is not None and done is not None and not self._start:
             self._start = self._start_times.answered(first, done)
-            self.get_logger().info(f"first answer {self._start}")
+            total, *steps = (f"{step} {taken:.2f} s" for step, taken in self._start.items())
+            self.get_logger().info(f"{total} after the process began: {', '.join(steps)}")
         _, topic = _IMAGE_TOPICS[self.settings.input.transport]
         image_topic = self.resolve_topic_name(topic)
         info_topic = self.resolve_topic_name("camera_info")
@@ -345,11 +347,12 @@ class SceneDinoNode(LifecycleNode):
         height, width = predictor.image_size
         return {
             "weights": predictor.weights,
+            UNTRAINED_WEIGHTS: str("untrained" in predictor.weights).lower(),
             "device": predictor.device,
             "image size": f"{width} x {height}",
             "engine": predictor.engine,
             "mode": self.settings.model.mode,
-            "first answer": self._start or "none yet",
+            **{f"{step} [s]": f"{taken:.2f}" for step, taken in self._start.items()},
             **facts,
             **{
                 f"device memory {kind} [MiB]": f"{mib:.0f}"

@@ -31,8 +31,8 @@ class StartTimes:
         """Note that a step ends now; one that was there before is not counted again."""
         self._end(step, process_age())
 
-    def answered(self, first_image: float, first_done: float) -> str:
-        """Return all steps in words.
+    def answered(self, first_image: float, first_done: float) -> dict[str, float]:
+        """Return how long each step took, seconds, and ``first answer``, their sum.
 
         Args:
             first_image: When the first image arrived, and
@@ -41,8 +41,7 @@ class StartTimes:
         born = time.monotonic() - process_age()
         self._end("waiting for an image", max(self._total, first_image - born))
         self._end("first image", first_done - born)
-        steps = ", ".join(f"{step} {seconds:.2f} s" for step, seconds in self._steps.items())
-        return f"{self._total:.2f} s after the process began: {steps}"
+        return {"first answer": self._total, **self._steps}
 
     def _end(self, step: str, age: float) -> None:
         if step not in self._steps:

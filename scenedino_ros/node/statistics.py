@@ -1,4 +1,7 @@
-"""What became of the frames: counted by outcome and reason, with the time each stage took."""
+"""What became of the frames: counted by outcome and reason, with the time each stage took.
+
+The keys under which /diagnostics reports the numbers are defined here, for whoever reads them.
+"""
 
 import threading
 import time
@@ -14,6 +17,8 @@ from scenedino_ros.core.errors import SceneDinoError
 
 _WINDOW = 500  # latest samples of each stage that the percentiles are taken from
 PERCENTILES = (50, 95, 99)
+IMAGES_IN, IMAGES_OUT = "images in", "images out"  # keys of counts
+UNTRAINED_WEIGHTS = "untrained weights"  # key of true or false
 
 # Outside of this, in seconds, stamps and the node's clock do not tell the same time. A little
 # below zero is possible: a simulated clock moves in steps.
@@ -21,7 +26,7 @@ _PLAUSIBLE_LATENCY = (-1.0, 60.0)
 
 
 class Reason(str, Enum):
-    """Why an image was not used; the value is its name in the diagnostics."""
+    """Why an image was not used; the value is its name for people."""
 
     REPLACED = "replaced by a newer image"
     NO_INFO = "no camera_info"
@@ -32,9 +37,14 @@ class Reason(str, Enum):
     NO_TRANSFORM = "no transform"
     DEVICE_MEMORY = "out of device memory"
 
+    @property
+    def key(self) -> str:
+        """Key of the number of such images in the diagnostics."""
+        return f"dropped: {self.value}"
+
 
 class Stage(str, Enum):
-    """Where the time of a frame goes; the value is its name in the diagnostics."""
+    """Where the time of a frame goes; the value is its name for people."""
 
     WAIT = "wait"  # arrived, but the frame before it is still being worked on
     DECODE = "decode"
@@ -46,6 +56,10 @@ class Stage(str, Enum):
     VIEW_MESSAGES = "view messages"  # building and publishing the rendered images
     ARRIVAL_TO_PUBLISH = "arrival to publish"
     STAMP_TO_PUBLISH = "stamp to publish"
+
+    def key(self, percentile: int) -> str:
+        """Return the key of one of its `PERCENTILES`, milliseconds, in the diagnostics."""
+        return f"{self.value} p{percentile} [ms]"
 
 
 class FrameSkippedError(SceneDinoError):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
             views = render_drive(drive, settings, args.workers, first=recorder.done)
             for number, frames in enumerate(views, start=recorder.done + 1):
                 recorder.write(frames)
-                sys.stdout.write(f"frame {number}/{drive.frames}\n")
+                sys.stdout.write(json.dumps({"done": number, "total": drive.frames}) + "\n")
                 sys.stdout.flush()
     except SceneDinoError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
