@@ -24,7 +24,7 @@ from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
 from scenedino_ros.core.outputs import BY_NAME  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
-from scenedino_ros.node import inputs, managed_node, outputs, processor  # noqa: E402
+from scenedino_ros.node import inputs, outputs, pipeline, processor  # noqa: E402
 from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.node.pairing import Frame  # noqa: E402
 from scenedino_ros.node.statistics import (  # noqa: E402
@@ -205,7 +205,7 @@ def test_tf_that_cannot_be_read_fails_the_activation_and_leaves_no_topic(make_no
     def refuse(node, timeout):
         raise TransformError("/tf cannot be used")
 
-    monkeypatch.setattr(managed_node, "TransformSource", refuse)
+    monkeypatch.setattr(pipeline, "TransformSource", refuse)
     node = make_node(grid__frame="base")
     assert node.trigger_configure() == SUCCESS
     before = {publisher.topic_name for publisher in node.publishers}

@@ -8,32 +8,24 @@ from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
-from scenedino_ros.cameras.from_msg import stamp_ns
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import resident_memory
 from scenedino_ros.core.outputs import NODE
 from scenedino_ros.inference.torch_cache import unloadable
-from scenedino_ros.node.calibration_topic import CalibrationTopic
 from scenedino_ros.node.diagnostics import DiagnosticsReporter
 from scenedino_ros.node.health import Situation
-from scenedino_ros.node.inputs import hints, subscribe_counting_losses
 from scenedino_ros.node.outputs import Outputs
-from scenedino_ros.node.pairing import Paired, Pairing
 from scenedino_ros.node.params import LiveSettings, hidden_ids
+from scenedino_ros.node.pipeline import IMAGE_TOPICS, Pipeline
 from scenedino_ros.node.placement import GridPlacement
 from scenedino_ros.node.rclpy_private import RCLError, answer_change_state
-from scenedino_ros.node.stamp_gaps import StampGaps
 from scenedino_ros.node.start_times import StartTimes
 from scenedino_ros.node.statistics import UNTRAINED_WEIGHTS, FrameStatistics, Snapshot
-from scenedino_ros.node.transform_source import TransformSource
-from scenedino_ros.node.view_frame import ViewFrame
-from scenedino_ros.node.worker import FrameWorker, SkipLog
+from scenedino_ros.node.worker import SkipLog
 
-_IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -59,10 +51,10 @@ class SceneDinoNode(LifecycleNode):
         answer_change_state(self, self._change_state)
         self._interruptible: type[AbstractContextManager[None]] = interruptible
         self._predictor: Any = None
-        self._new_processor: Callable[..., Any] | None = None
+        self._new_processor: Any = None  # makes the `FrameProcessor` of the network
         self._bug: BaseException | None = None
         self._calibration: CameraInfo | None = None  # the last one; outlives deactivation
-        self._reset()
+        self._pipeline: Pipeline | None = None  # there while the node is active
         self._statistics = FrameStatistics()
         self._skips = SkipLog(self._statistics, self.get_logger().warning)
         self._live = LiveSettings(self, self._check)
@@ -85,8 +77,8 @@ class SceneDinoNode(LifecycleNode):
         """Raise here a bug that rclpy swallowed in a transition, or that ended the worker."""
         if self._bug is not None:
             raise self._bug
-        if self._worker is not None:
-            self._worker.raise_failure()
+        if self._pipeline is not None:
+            self._pipeline.raise_failure()
 
     def close(self, timeout: float) -> bool:
         """Close topics and free the device before the process ends.
@@ -97,7 +89,7 @@ class SceneDinoNode(LifecycleNode):
         Returns:
             Whether that was enough; if not, the node must not be destroyed.
         """
-        if not self._close_topics(timeout):
+        if not self._close_pipeline(timeout):
             return False
         self._free_device()
         return True
@@ -126,20 +118,26 @@ class SceneDinoNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open topics and TF, and start to work."""
         with self._transition("activate") as outcome:
-            self._open_topics()
+            self._pipeline = Pipeline(
+                self,
+                self._live,
+                self._new_processor,
+                self._outputs,
+                self._statistics,
+                self._skips,
+                self._calibration,
+            )
             self._start_times.mark("topics")
             self.get_logger().info(
-                f"active: {self._image_subscription.topic_name} -> "
+                f"active: {self._pipeline.image_topic} -> "
                 f"{self.get_fully_qualified_name()}/voxels, ..."
             )
-        if outcome[0] != _SUCCESS:
-            self._close_topics(None)
         return outcome[0]
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the frame at work, and close topics and TF."""
         with self._transition("deactivate") as outcome, self._interruptible():
-            self._close_topics(None)
+            self._close_pipeline(None)
         return outcome[0]
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -152,7 +150,7 @@ class SceneDinoNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close and free everything, from whatever state."""
         with self._transition("shut down") as outcome, self._interruptible():
-            self._close_topics(None)
+            self._close_pipeline(None)
             self._free_device()
         return outcome[0]
 
@@ -191,70 +189,12 @@ class SceneDinoNode(LifecycleNode):
             self._bug = error
             raise
 
-    def _reset(self) -> None:
-        self._worker: FrameWorker | None = None
-        self._transforms: TransformSource | None = None
-        self._pairing: Pairing | None = None
-        self._gaps = StampGaps()
-        self._placement: GridPlacement | None = None
-        self._view_frame: ViewFrame | None = None
-        self._image_subscription: Any = None
-        self._calibration_topic: CalibrationTopic | None = None
-        self._active_since: float | None = None
-
-    def _open_topics(self) -> None:
-        settings = self.settings
-        placement = self._placement = GridPlacement(settings.grid)
-        self._view_frame = ViewFrame(self, settings.grid.view_frame)
-        if placement.needs_transforms:
-            self._transforms = TransformSource(self, timeout=settings.grid.tf_timeout)
-        self._outputs.open()
-        assert self._new_processor is not None
-        processor = self._new_processor(
-            live=self._live,
-            placement=placement,
-            transforms=self._transforms,
-            outputs=self._outputs,
-            statistics=self._statistics,
-            clock=self.get_clock(),
-            warn=self.get_logger().warning,
-        )
-        processor.publish_classes()
-        self._worker = FrameWorker(processor.process, self._statistics, self._skips)
-        self._pairing = Pairing(settings.input.pairing)
-        if self._calibration is not None:
-            self._pairing.add_info(stamp_ns(self._calibration.header), self._calibration)
-        self._subscribe(settings)
-        self._active_since = self._statistics.snapshot().time
-
-    def _subscribe(self, settings: NodeSettings) -> None:
-        reliable = settings.input.reliable
-        quality = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        message_type, topic = _IMAGE_TOPICS[settings.input.transport]
-        self._calibration_topic = CalibrationTopic(self, self._on_info)
-        self._image_subscription = subscribe_counting_losses(
-            self,
-            message_type,
-            topic,
-            self._on_image,
-            QoSProfile(depth=1, reliability=quality),
-            self._statistics.lost,
-        )
-
-    def _close_topics(self, timeout: float | None) -> bool:
-        if self._image_subscription is not None:
-            self.destroy_subscription(self._image_subscription)
-        if self._calibration_topic is not None:
-            self._calibration_topic.close()
-        self._image_subscription = self._calibration_topic = None
-        if self._transforms is not None:
-            self._transforms.close()
-        if self._worker is not None and not self._worker.stop(timeout):
-            return False
-        if self._view_frame is not None:
-            self._view_frame.close()
-        self._outputs.close()
-        self._reset()
+    def _close_pipeline(self, timeout: float | None) -> bool:
+        pipeline = self._pipeline
+        if pipeline is not None:
+            if not pipeline.close(timeout):
+                return False
+            self._calibration, self._pipeline = pipeline.calibration, None
         return True
 
     def _free_device(self) -> None:
@@ -262,34 +202,6 @@ class SceneDinoNode(LifecycleNode):
             self._predictor.close()
             self._predictor = self._new_processor = None
             gc.collect()
-
-    def _on_image(self, message: Any) -> None:
-        arrival, stamp = self._statistics.image_arrived(), stamp_ns(message.header)
-        self._statistics.missed(self._gaps.add_image(stamp))
-        assert self._pairing is not None
-        self._handle(self._pairing.add_image(stamp, message, arrival))
-
-    def _on_info(self, message: CameraInfo) -> None:
-        self._statistics.info_arrived()
-        self._calibration = message
-        stamp = stamp_ns(message.header)
-        self._gaps.add_info(stamp)
-        assert self._pairing is not None
-        self._handle(self._pairing.add_info(stamp, message))
-
-    def _handle(self, paired: Paired) -> None:
-        for drop in paired.drops:
-            self._skips.skipped(drop.reason, drop.sentence)
-        if paired.jumped_back and self._transforms is not None:
-            self._transforms.clear()
-        if paired.frame is not None:
-            assert self._placement
-            assert self._view_frame
-            assert self._worker
-            camera_frame = paired.frame.image.header.frame_id
-            parent = self._placement.frame(camera_frame)
-            self._view_frame.attach(parent, optical=parent == camera_frame)
-            self._worker.offer(paired.frame)
 
     def _check(self, settings: NodeSettings) -> None:
         """Refuse settings that are wrong together, or wrong for the classes of the network."""
@@ -299,20 +211,20 @@ class SceneDinoNode(LifecycleNode):
 
     def _situation(self, before: Snapshot | None) -> Situation:
         now = self._statistics.snapshot()
-        first, done = now.first_image, now.first_done
-        if first is not None and done is not None and not self._start:
-            self._start = self._start_times.answered(first, done)
+        if now.first_image is not None and now.first_done is not None and not self._start:
+            self._start = self._start_times.answered(now.first_image, now.first_done)
             total, *steps = (f"{step} {taken:.2f} s" for step, taken in self._start.items())
             self.get_logger().info(f"{total} after the process began: {', '.join(steps)}")
-        _, topic = _IMAGE_TOPICS[self.settings.input.transport]
+        pipeline = self._pipeline
+        _, topic = IMAGE_TOPICS[self.settings.input.transport]
         image_topic = self.resolve_topic_name(topic)
         info_topic = self.resolve_topic_name("camera_info")
         missing = before is not None and (now.images == before.images or now.infos == 0)
-        image_hint, info_hint = self._hints() if missing else ("", "")
+        image_hint, info_hint = pipeline.hints() if pipeline and missing else ("", "")
         return Situation(
             before=now if before is None else before,
             now=now,
-            active_since=self._active_since,
+            active_since=pipeline.since if pipeline else None,
             state=self._state_label(),
             image_topic=image_topic,
             info_topic=info_topic,
@@ -324,16 +236,8 @@ class SceneDinoNode(LifecycleNode):
             info_hint=info_hint,
         )
 
-    def _hints(self) -> tuple[str, str]:
-        """Return what the topics around tell about images and calibrations that do not come."""
-        if self._image_subscription is None or self._calibration_topic is None:
-            return "", ""
-        transport = self.settings.input.transport
-        info = self._calibration_topic.subscription
-        return hints(self, transport, self._image_subscription, info)
-
     def _state_label(self) -> str:
-        if self._active_since is not None:
+        if self._pipeline is not None:
             return "active"
         return "unconfigured" if self._predictor is None else "inactive"
 
