@@ -5,7 +5,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from scenedino_ros.core.config import GridSettings
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.errors import InputError, TransformError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.recordings.transforms import matrix_from_numbers
 
@@ -75,5 +75,6 @@ class GridPlacement:
         """
         if not self.needs_transforms:
             return self._T_grid_cam
-        assert transforms is not None
+        if transforms is None:
+            raise TransformError(f"the camera's pose in {self._frame} needs TF, which is not read")
         return transforms.lookup(self._frame, header.frame_id, header.stamp)

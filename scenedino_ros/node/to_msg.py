@@ -22,17 +22,16 @@ except ImportError:  # not part of every installation, and not among the wheels
 # One point of the cloud, little-endian without padding: all fields are aligned to 4 bytes.
 # rgb is 0x00RRGGBB in the bits of a float32, which RViz, PCL and Foxglove read; label is uint32
 # because that is the type PCL's labelled points have.
-POINT_DTYPE = np.dtype(
-    [
-        ("x", "<f4"),
-        ("y", "<f4"),
-        ("z", "<f4"),
-        ("rgb", "<u4"),
-        ("label", "<u4"),
-        ("confidence", "<f4"),
-        ("density", "<f4"),
-    ]
-)
+_POINT = {
+    "x": "<f4",
+    "y": "<f4",
+    "z": "<f4",
+    "rgb": "<u4",
+    "label": "<u4",
+    "confidence": "<f4",
+    "density": "<f4",
+}
+POINT_DTYPE = np.dtype(list(_POINT.items()))
 UNLABELLED = "unlabelled"  # marker namespace of ids the class table does not have
 _UNLABELLED_COLOR = (160, 160, 160)
 
