@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Paired, Pairing
 from scenedino_ros.node.statistics import Reason
+from scenedino_ros.node.worker import Mailbox
 
 SECOND = 1_000_000_000
 

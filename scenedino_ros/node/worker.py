@@ -1,12 +1,15 @@
 """The thread that works on frames, so that a slow one delays nothing but itself."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Generic, TypeVar
 
-from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
+
+T = TypeVar("T")
 
 _WARNING_PERIOD = 10.0  # seconds between two warnings about the same reason
 
@@ -29,6 +32,44 @@ class SkipLog:
         if reason != Reason.REPLACED and (last is None or now - last >= _WARNING_PERIOD):
             self._warned[reason] = now
             self._warn(f"image skipped, {reason.value}: {sentence}")
+
+
+class Mailbox(Generic[T]):
+    """One slot that one thread fills and another empties; never a queue."""
+
+    def __init__(self) -> None:
+        """Start empty and open."""
+        self._condition = threading.Condition()
+        self._item: T | None = None
+        self._closed = False
+
+    def put(self, item: T) -> T | None:
+        """Leave an item for the other side.
+
+        Args:
+            item: The newest item.
+
+        Returns:
+            The item it replaced because nobody had taken it yet, or None.
+        """
+        with self._condition:
+            replaced, self._item = self._item, item
+            self._condition.notify()
+        return replaced
+
+    def take(self) -> T | None:
+        """Wait for an item and take it out; None once the box is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._item is not None or self._closed)
+            item, self._item = self._item, None
+            return None if self._closed else item
+
+    def close(self) -> None:
+        """Throw away what is inside and send the waiting side home."""
+        with self._condition:
+            self._item = None
+            self._closed = True
+            self._condition.notify_all()
 
 
 class FrameWorker:
