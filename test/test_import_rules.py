@@ -293,6 +293,15 @@ def test_a_private_name_is_found(source):
     assert private_names(source) != []
 
 
+def test_the_reading_order_of_the_node_names_every_module():
+    modules = {
+        m.rpartition(".")[2] for m in modules_in(ROOT) if m.startswith("scenedino_ros.node.")
+    }
+    text = (ROOT / "scenedino_ros/node/__init__.py").read_text(encoding="utf-8")
+    lists = " ".join(line for line in text.splitlines() if line.startswith("    "))
+    assert modules <= set(re.findall(r"\w+", lists))
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no Python file"):
         modules_in(tmp_path)

@@ -1,1 +1,21 @@
-"""The ROS 2 side: translate messages, look up transforms, publish."""
+"""The ROS 2 node: the only room that imports rclpy, beside the demo's and benchmark's processes.
+
+The path of an image, in the order in which to read it:
+
+    main            the command: starts ROS and the node, and ends them after Ctrl-C
+    managed_node    the lifecycle: loads the network, opens and closes the pipeline, reports
+    pipeline        what exists while the node is active, from the image topic to the worker
+    pairing         which CameraInfo belongs to which image
+    worker          the thread that takes the newest frame and drops older ones
+    processor       one frame: decodes, looks up TF, asks the predictor, publishes
+    outputs         the publishers of the table in core/outputs.py, and which have subscribers
+
+What these use:
+
+    parameters      params, placement (where the voxel grid is)
+    inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost)
+    TF              transform_source, view_frame, tf_message_type, tf_type_support
+    messages        to_msg, marker_cdr, message_types
+    diagnostics     statistics, health, diagnostics, start_times
+    process         interrupt, log_files, shared_memory, rclpy_private
+"""
