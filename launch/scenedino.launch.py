@@ -16,12 +16,21 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
+from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.outputs import NODE, OUTPUTS
+from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.node.shared_memory import PROFILE_VARIABLES, profile_name, profile_variable
 
 CONFIG = Path(__file__).parent.parent / "config"
 RESPAWN_DELAY = 2.0  # seconds
 
+# Parameters that an argument replaces where it is not empty.
+PARAMETERS = {
+    "image_transport": "input.transport",
+    "checkpoint": "model.checkpoint",
+    "device": "model.device",
+}
+CHOICES = {setting.name: setting.metadata["choices"] for setting in walk_settings(NodeSettings())}
 AS_IN_FILE = "empty: as in params_file"
 SWITCH = ["true", "false"]
 ARGUMENTS = (
@@ -50,7 +59,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "image_transport",
         default_value="",
-        choices=["", "raw", "compressed"],
+        choices=["", *CHOICES[PARAMETERS["image_transport"]]],
         description="compressed: read <image_topic>/compressed; " + AS_IN_FILE,
     ),
     DeclareLaunchArgument(
@@ -61,7 +70,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "device",
         default_value="",
-        choices=["", "auto", "cpu", "cuda"],
+        choices=["", *CHOICES[PARAMETERS["device"]]],
         description="Device of the network; " + AS_IN_FILE,
     ),
     DeclareLaunchArgument(
@@ -230,11 +239,7 @@ def use_sim_time(given: dict[str, str]) -> dict[str, bool]:
 def overrides(given: dict[str, str]) -> dict[str, object]:
     """Return the parameters that arguments replace."""
     values: dict[str, object] = {**use_sim_time(given)}
-    for argument, parameter in (
-        ("image_transport", "input.transport"),
-        ("checkpoint", "model.checkpoint"),
-        ("device", "model.device"),
-    ):
+    for argument, parameter in PARAMETERS.items():
         if given[argument]:
             values[parameter] = ParameterValue(given[argument], value_type=str)
     if given["autostart"]:

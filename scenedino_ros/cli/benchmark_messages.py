@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from scenedino_ros.benchmark.messages import MessagesJob, measure_messages
 from scenedino_ros.cli.benchmark_options import add_output, add_repeats, save
 from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import count
@@ -31,25 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     add_output(parser)
-    for name, default, what in (
-        ("voxels", 100_000, "points of the cloud"),
-        ("cubes", 50_000, "cubes of the markers"),
-        ("sent", 20, "large messages sent with each transport"),
+    for name, what in (
+        ("voxels", "points of the cloud"),
+        ("cubes", "cubes of the markers"),
+        ("sent", "large messages sent with each transport"),
     ):
         parser.add_argument(
             f"--{name}",
             type=count,
-            default=default,
+            default=getattr(MessagesJob, name),
             metavar="N",
             help=f"{what} (default: %(default)s)",
         )
-    add_repeats(parser, 20)
+    add_repeats(parser, MessagesJob.repeats)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print two tables, and save the figures where asked."""
     with telling("preparing") as tell, tempfile.TemporaryDirectory() as folder:
-        from scenedino_ros.benchmark.messages import MessagesJob, measure_messages
         from scenedino_ros.benchmark.node import require_ros
         from scenedino_ros.benchmark.plots import plot_messages
 

@@ -18,6 +18,7 @@ from scenedino_ros.recordings.rosbag2.bag import BagReader
 from scenedino_ros.recordings.topics import CAMERA_INFO
 
 RATE_SAMPLE = 50  # first images, from which the rate is taken
+DEFAULT_RATE_HZ = 10.0  # of images without stamps
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def find_drive(
         times = [message.time_ns for message in itertools.islice(images, RATE_SAMPLE)]
         count = reader.topics[image_topic].count
     span = times[-1] - times[0]
-    rate = (len(times) - 1) * 1e9 / span if span > 0 else 10.0
+    rate = (len(times) - 1) * 1e9 / span if span > 0 else DEFAULT_RATE_HZ
     return Drive(
         name=name or bag.name,
         bag=bag,

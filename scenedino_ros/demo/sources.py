@@ -19,7 +19,7 @@ from scenedino_ros.checkpoints.names import PUBLISHED
 from scenedino_ros.core.cache_folder import cache_folder, make_cache_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
-from scenedino_ros.demo.drives import Drive, find_drive
+from scenedino_ros.demo.drives import DEFAULT_RATE_HZ, Drive, find_drive
 from scenedino_ros.recordings.datasets.conversion import (
     bag_from_dgp,
     bag_from_images,
@@ -180,7 +180,7 @@ def _from_images(args: argparse.Namespace, run: Path, progress: Progress) -> Dri
         folder,
         camera,
         run / INPUT,
-        rate_hz=args.rate or 10.0,
+        rate_hz=args.rate or DEFAULT_RATE_HZ,
         progress=_named(progress, "converting images"),
     )
     for sentence in left_out:
