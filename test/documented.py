@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "MODEL_CARD.md", "train/README.md", "docs/**/*.md")
+DOCUMENTS = ("README.md", "MODEL_CARD.md", "docs/**/*.md")
 # Functions in the shell; scripts that are called by a path are files.
 PROGRAMS = (
     "scenedino scenedino_node python python3 torchrun ros2 tensorboard colcon rosdep pip git cd "

@@ -48,8 +48,8 @@ INCOMPLETE = re.compile(r"(are|is) required|expected (one|at least one) argument
 # Blocks that run whole, by place and a word of theirs; each in a world of its own.
 BLOCKS = (
     ("README.md", "runs/field --resume"),
-    ("train/README.md", "1990-1995"),
-    ("train/README.md", "runs/smoke"),
+    ("docs/training.md", "1990-1995"),
+    ("docs/training.md", "runs/smoke"),
     ("docs/results/README.md", "runs/segmentation"),
 )
 # Commands that run alone, and what makes them small; in the world of `alone`.
@@ -256,7 +256,7 @@ def test_every_command_is_understood(snippet: Snippet, commands) -> None:
 
 def test_there_are_commands_in_every_document() -> None:
     places = {snippet.place for snippet in SNIPPETS}
-    assert {"README.md", "MODEL_CARD.md", "train/README.md", "docs/evaluation.md"} <= places
+    assert {"README.md", "MODEL_CARD.md", "docs/training.md", "docs/evaluation.md"} <= places
     assert {"scenedino evaluate ssc --help", "demo.sh --help"} <= places
     assert {f"scenedino {entry.name} --help" for entry in cli.SUBCOMMANDS} <= places
 
