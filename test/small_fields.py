@@ -8,7 +8,7 @@ from models import TINY
 from torch.nn import functional
 
 from train.field.batch import FieldBatch
-from train.field.bench import write_noise_drive
+from train.field.benchmark import write_noise_drive
 from train.field.data import FieldData
 from train.field.settings import (
     DataSettings,

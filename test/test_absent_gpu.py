@@ -17,18 +17,18 @@ from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from train.field.model import FieldTraining, learning_groups
-from train.field.plain_step import PlainTraining
+from train.field.reference_step import PlainTraining
 from train.runs.settings import RunSettings
 from train.semantics.data import ImageBatch, SemanticsData
 from train.semantics.frozen_field import FrozenField
 from train.semantics.model import SemanticTraining
-from train.semantics.observation import gather_rows, observe
 from train.semantics.settings import (
     CropSettings,
     HeadSettings,
     ImageSettings,
     SemanticsSettings,
 )
+from train.semantics.step_features import gather_rows, observe
 from train.train_semantics import head_config, without_head
 from train.train_semantics import learning_groups as semantic_groups
 

@@ -10,6 +10,13 @@ from scenedino_ros.core.labels import kitti360_train_ids
 from scenedino_ros.core.metrics import assign_clusters, class_iou, merge_clusters
 from scenedino_ros.network.render import pixel_rays
 from scenedino_ros.network.semantics import ClusterHead, LinearHead, StegoHead
+from train.semantics.crops import (
+    BallDraws,
+    ball_points,
+    distance_bins,
+    solid_points,
+    surface_points,
+)
 from train.semantics.distillation import (
     NEIGHBOUR,
     RANDOM,
@@ -17,13 +24,6 @@ from train.semantics.distillation import (
     cluster_loss,
     correlation_loss,
     probe_loss,
-)
-from train.semantics.surface import (
-    BallDraws,
-    ball_points,
-    distance_bins,
-    solid_points,
-    surface_points,
 )
 
 pytestmark = pytest.mark.parity

@@ -16,24 +16,25 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
+import train.field.sparse_decoder
 import train.field.sparse_map
 from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import kitti360_train_ids
 from scenedino_ros.network.semantics import SemanticHead
 from train.field.batch import FieldBatch, GroupTensors, ItemTensors, Views
-from train.field.fast_step import is_wide
 from train.field.model import FieldTraining
-from train.field.plain_step import PlainTraining
 from train.field.rays import shift_image
+from train.field.reference_step import PlainTraining
 from train.field.settings import FieldSettings, RaySettings
+from train.field.step import is_wide
 from train.field.views import relative_poses
 from train.runs.launch import launch
 from train.runs.settings import RunSettings
 from train.semantics.distillation import CropMemory, correlate, describe_crops
 from train.semantics.model import SemanticTraining
-from train.semantics.observation import Crops, Observation
 from train.semantics.settings import CropSettings, SemanticsSettings
+from train.semantics.step_features import Crops, Observation
 
 pytestmark = pytest.mark.parity
 
@@ -139,12 +140,12 @@ def step(
         # The stored maps are no doubled ones: reading a half finds the whole it was cut from.
         seen = grid[..., ::2, ::2]
 
-        def doubled(half: torch.Tensor) -> train.field.sparse_map.LazyMap:
+        def doubled(half: torch.Tensor) -> train.field.sparse_decoder.LazyMap:
             (whole,) = (w for w in grid if torch.equal(half, w[:, ::2, ::2]))
             rows = whole.flatten(1).T
             return lambda at: rows[at]
 
-        monkeypatch.setattr(train.field.sparse_map, "_doubled", doubled)
+        monkeypatch.setattr(train.field.sparse_decoder, "_doubled", doubled)
     if request.param != "plain":
         assert is_wide(network) == (request.param == "fast, wide")
     monkeypatch.setattr(training, "maps", lambda items: seen)

@@ -21,7 +21,7 @@ from train.field.losses import (
     unseen_share,
 )
 from train.field.rays import patch_colors, patch_rays, shift_image
-from train.field.step import project_world
+from train.field.shared_step import project_world
 from train.field.views import item_views, relative_poses, split_views
 
 pytestmark = pytest.mark.parity

@@ -19,17 +19,17 @@ from small_fields import (
     write_drives,
 )
 
-import train.field.fast_step
+import train.field.step
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
 from train.field.batch import Views
 from train.field.data import FieldData
 from train.field.encoded_view import DepthErrors, render_encoded
-from train.field.fast_step import is_wide
 from train.field.losses import feature_loss, filling, mean_photometric_loss
 from train.field.model import FieldTraining, learning_groups
 from train.field.pictures import field_pictures
-from train.field.plain_step import PlainTraining
+from train.field.reference_step import PlainTraining
+from train.field.step import is_wide
 from train.runs.launch import launch
 from train.runs.settings import RunSettings
 from train.train_field import validate
@@ -110,7 +110,7 @@ def test_bfloat16_leaves_cameras_and_rays_in_float32(
 ) -> None:
     projected: dict[str, list[torch.Tensor]] = {"float32": [], "bf16-mixed": []}
     batch = batch_of(published.settings, FLIPPED)
-    project_world = train.field.fast_step.project_world
+    project_world = train.field.step.project_world
     rendered = {}
     for precision, seen in projected.items():
         settings = replace(published.settings, run=RunSettings(precision=precision))
@@ -121,7 +121,7 @@ def test_bfloat16_leaves_cameras_and_rays_in_float32(
             seen.extend([found.uv_norm, found.depth])
             return found
 
-        monkeypatch.setattr(train.field.fast_step, "project_world", watched)
+        monkeypatch.setattr(train.field.step, "project_world", watched)
         rendered[precision] = published.render(batch.items).rendered
         # Around everything, as Fabric does it.
         with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):

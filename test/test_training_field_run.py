@@ -29,7 +29,7 @@ from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store import FrameStore
 from train import benchmark_field, train_field
-from train.field import bench as field_bench
+from train.field import benchmark as field_benchmark
 from train.field.batch import ItemTensors
 from train.field.data import FieldData
 from train.field.settings import FieldSettings
@@ -339,7 +339,7 @@ def test_benchmark_compares_both_steps(
     ]
     # Processes of their own import torch anew; the one here is asked below.
     memory = {"peak memory [MiB]": 3.0, "memory of the step [MiB]": 1.0}
-    monkeypatch.setattr(field_bench, "_memory", lambda *_: memory)
+    monkeypatch.setattr(field_benchmark, "_memory", lambda *_: memory)
     assert benchmark_field.main(words) == 0
     assert "a step of stage 1: vit_tiny, 160 x 64 px, 1 items" in capsys.readouterr().out
     figures = json.loads((tmp_path / "figures.json").read_text())
@@ -358,8 +358,8 @@ def test_memory_is_that_of_one_step(
 ) -> None:
     settings = with_store(NEARBY, drives["short"])
     random = replace(settings.encoder, weights="random")
-    settings = field_bench.resolve(replace(settings, encoder=random), tmp_path)
+    settings = field_benchmark.resolve(replace(settings, encoder=random), tmp_path)
     write_settings(tmp_path / "settings.yaml", settings)
-    field_bench._measure_own_memory(tmp_path / "settings.yaml", "fast float32")
+    field_benchmark._measure_own_memory(tmp_path / "settings.yaml", "fast float32")
     peak, before = (float(word) for word in capsys.readouterr().out.split())
     assert 0 < before <= peak

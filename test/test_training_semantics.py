@@ -31,8 +31,8 @@ from train.runs.settings import read_settings
 from train.semantics.data import SemanticsData
 from train.semantics.frozen_field import FrozenField
 from train.semantics.model import SemanticTraining
-from train.semantics.observation import Shares, observe
 from train.semantics.settings import SemanticsSettings
+from train.semantics.step_features import Shares, observe
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 6

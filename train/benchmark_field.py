@@ -2,7 +2,7 @@
 
     python -m train.benchmark_field --config train/configs/field_default.yaml -o figures.json
 
-The straightforward step (`train.field.plain_step`) does what the specification says in the order
+The straightforward step (`train.field.reference_step`) does what the specification says in the order
 it says it, in float32; the fast one is what trains. Both see the same items and draws, and their
 losses are compared: in float32 they agree to about 1e-4, in bfloat16 to about 1e-2. Loading is
 timed apart: it must be faster than the step that consumes it. Without ``--data.stores`` the items
@@ -22,7 +22,7 @@ from rich.table import Table
 
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.terminal.progress import telling
-from train.field.bench import PLAIN, measure
+from train.field.benchmark import PLAIN, measure
 from train.field.settings import FieldSettings
 from train.runs.launch import exit_code
 from train.runs.settings import read_settings

@@ -32,15 +32,15 @@ from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import ray_directions, render_rays, sample_distances
 from scenedino_ros.terminal.progress import telling
-from train.field.bench import write_noise_drive
+from train.field.benchmark import write_noise_drive
 from train.field.settings import FieldSettings, RaySettings
 from train.runs.launch import exit_code, launch
 from train.runs.settings import read_settings
 from train.semantics.data import ImageBatch, SemanticsData
 from train.semantics.frozen_field import FrozenField, in_chunks
 from train.semantics.model import SemanticTraining
-from train.semantics.observation import gather_rows, observe
 from train.semantics.settings import SemanticsSettings
+from train.semantics.step_features import gather_rows, observe
 from train.train_semantics import head_config, without_head
 
 NAME = "python -m train.benchmark_semantics"

@@ -19,7 +19,6 @@ from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.encoder import Encoder
 from train.field.batch import FieldBatch
-from train.field.caches import fill_features, fill_hints
 from train.field.data import FieldData
 from train.field.encoded_view import DepthErrors
 from train.field.feature_cache import encoder_key
@@ -31,6 +30,7 @@ from train.field.model import (
     target_encoder,
 )
 from train.field.pictures import field_pictures
+from train.field.precompute import fill_features, fill_hints
 from train.field.settings import FieldSettings
 from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
 from train.runs.prefetch import prefetch

@@ -38,14 +38,14 @@ from train.runs.prefetch import prefetch
 from train.runs.randomness import item_generator
 from train.runs.run import RunFolder
 from train.runs.settings import Command, parse_command
-from train.semantics.cluster_panel import Panel, choose_views, random_panel, regular_panel
 from train.semantics.clustering import start_whitened
 from train.semantics.data import ImageBatch, SemanticsData, labelled_views
 from train.semantics.frozen_field import FrozenField
 from train.semantics.model import SemanticTraining
-from train.semantics.observation import gather_rows, observe
+from train.semantics.rendered_pixels import Panel, choose_views, random_panel, regular_panel
 from train.semantics.scores import Scored, find_clusters, full_features, name_and_score
 from train.semantics.settings import SemanticsSettings
+from train.semantics.step_features import gather_rows, observe
 
 NAME = "python -m train.train_semantics"
 _HEAD = "semantics."

@@ -17,7 +17,6 @@ from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import sample_distances
 from train.field.batch import FieldBatch, GroupTensors, ItemTensors
 from train.field.downsampler import PatchSalience
-from train.field.fast_step import render_patches_fast, training_map
 from train.field.losses import (
     depth_roughness,
     feature_loss,
@@ -35,7 +34,8 @@ from train.field.rays import (
     shift_image,
 )
 from train.field.settings import FieldSettings
-from train.field.step import EncoderView, RenderedPatches, SourceViews
+from train.field.shared_step import EncoderView, RenderedPatches, SourceViews
+from train.field.step import render_patches_fast, training_map
 
 _PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}

@@ -13,9 +13,9 @@ from scenedino_ros.recordings.frame_store import NO_LABEL, FrameStore
 from train.field.items import View
 from train.runs.randomness import item_generator
 from train.runs.store_paths import store_paths
+from train.semantics.crops import N_BINS, OVERSAMPLING, BallDraws
 from train.semantics.distillation import kept_channels
 from train.semantics.settings import SemanticsSettings
-from train.semantics.surface import N_BINS, OVERSAMPLING, BallDraws
 
 NO_CLASS = -1
 _SIDE_ITEM = 1  # added to the batch size: a place no item has, for what a whole batch shares

@@ -14,8 +14,8 @@ from train.semantics.distillation import (
     distillation_losses,
     probe_loss,
 )
-from train.semantics.observation import Crops, Observation, Shares
 from train.semantics.settings import SemanticsSettings
+from train.semantics.step_features import Crops, Observation, Shares
 
 
 class SemanticTraining(nn.Module):

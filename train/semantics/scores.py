@@ -9,7 +9,6 @@ from torch import nn
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import class_iou, merge_clusters
 from scenedino_ros.network.semantics import ClusterHead, SemanticHead
-from train.semantics.cluster_panel import Panel
 from train.semantics.clustering import (
     cluster_offsets,
     count_clusters,
@@ -17,6 +16,7 @@ from train.semantics.clustering import (
     name_unseen,
     spherical_kmeans,
 )
+from train.semantics.rendered_pixels import Panel
 from train.semantics.settings import NamingSettings
 
 _N_CLASSES = len(CITYSCAPES19)

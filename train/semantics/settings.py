@@ -11,7 +11,7 @@ from scenedino_ros.core.config import setting
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from train.runs.settings import RunSettings
-from train.semantics.surface import N_BINS
+from train.semantics.crops import N_BINS
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from train.field.batch import GroupTensors, ItemTensors
 from train.field.model import FieldTraining, rendered_views
 from train.field.rays import RayPatches
-from train.field.step import RenderedPatches, render_patches
+from train.field.shared_step import RenderedPatches, render_patches
 
 
 class PlainTraining(FieldTraining):

@@ -7,10 +7,10 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
+from train.semantics.crops import N_BINS, ball_points, solid_points, surface_points
 from train.semantics.data import ImageItem
 from train.semantics.frozen_field import FieldView, FrozenField, grid_positions
 from train.semantics.settings import SemanticsSettings
-from train.semantics.surface import N_BINS, ball_points, solid_points, surface_points
 
 
 @dataclass(frozen=True)

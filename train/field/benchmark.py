@@ -24,7 +24,7 @@ from train.field.batch import FieldBatch
 from train.field.data import FieldData
 from train.field.feature_cache import encoder_key
 from train.field.model import FieldTraining, load_encoder, target_encoder
-from train.field.plain_step import PlainTraining
+from train.field.reference_step import PlainTraining
 from train.field.settings import FieldSettings
 from train.runs.settings import read_settings, write_settings
 
@@ -189,7 +189,7 @@ def _memory(settings: FieldSettings, variant: str, folder: Path) -> dict[str, fl
     """Return the peak memory of one step in a process of its own, where nothing else counts."""
     config = folder / "settings.yaml"
     write_settings(config, settings)
-    command = [sys.executable, "-m", "train.field.bench", str(config), variant]
+    command = [sys.executable, "-m", "train.field.benchmark", str(config), variant]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         last = (run.stderr.strip().splitlines() or ["no output"])[-1]
