@@ -7,9 +7,8 @@ import torch
 from models import TINY
 from torch.nn import functional
 
-from train.field.batch import FieldBatch
 from train.field.benchmark import write_noise_drive
-from train.field.data import FieldData
+from train.field.data import FieldBatch, FieldData
 from train.field.settings import (
     DataSettings,
     EncoderSettings,
@@ -57,8 +56,7 @@ def with_store(settings: FieldSettings, path: Path) -> FieldSettings:
 def batch_of(settings: FieldSettings, step: int) -> FieldBatch:
     """Return the items of a step, without cached features."""
     data = FieldData(settings, settings.data.stores, None)
-    places = range(settings.run.batch_size)
-    return FieldBatch([data.item(step, place) for place in places], data.phase(step))
+    return data.batch(step, range(settings.run.batch_size))
 
 
 class Tokens(torch.nn.Module):

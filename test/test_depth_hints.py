@@ -12,13 +12,13 @@ from small_fields import NEARBY, Tokens, with_store
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
 from train.field import depth_hints
-from train.field.batch import FieldBatch
-from train.field.data import FieldData
+from train.field.data import FieldBatch, FieldData
 from train.field.depth_hints import DepthHints
 from train.field.items import View
 from train.field.losses import filling_behind, hint_error
 from train.field.model import FieldTraining
 from train.field.plane_sweep import pixel_directions
+from train.field.precompute import compute_hints, missing_hints
 
 SIZE = (64, 160)
 K = np.array([[1.2, 0, 0.05], [0, 3.0, -0.1], [0, 0, 1.0]])
@@ -159,9 +159,9 @@ def test_items_bring_the_hints_of_what_is_rendered(tmp_path: Path, drives) -> No
     settings = with_store(replace(NEARBY, mirror=True), drives["stereo"])
     settings = replace(settings, losses=replace(settings.losses, hint=0.5))
     data = FieldData(settings, settings.data.stores, None, tmp_path)
-    assert sum(count for _, _, count in data.missing_hints()) == 2 * N_FRAMES
-    assert sum(data.fill_hints()) == 2 * N_FRAMES
-    assert data.missing_hints() == []
+    assert sum(len(frames) for _, _, frames in missing_hints(data)) == 2 * N_FRAMES
+    assert sum(compute_hints(data)) == 2 * N_FRAMES
+    assert missing_hints(data) == []
     still = FieldData(replace(settings, mirror=False), settings.data.stores, None, tmp_path)
     step = next(
         i for i in range(50) if not torch.equal(data.item(i, 0).image, still.item(i, 0).image)
@@ -174,7 +174,7 @@ def test_items_bring_the_hints_of_what_is_rendered(tmp_path: Path, drives) -> No
         assert torch.equal(mirrored.hints, straight.hints.flip(-1))
     coarse = replace(settings, rays=replace(settings.rays, levels=(4,)), mirror=False)
     small = FieldData(coarse, coarse.data.stores, None, tmp_path).item(0, 0).groups[0]
-    assert small.hints.shape[1:] == small.loss.images.shape[2:]
+    assert small.hints.shape[1:] == small.targets.images.shape[2:]
     fine = still.item(0, 0).groups[0].hints
     assert set(small.hints.unique().tolist()) <= set(fine.unique().tolist())
 
@@ -187,7 +187,7 @@ def test_hints_pull_the_surface_to_where_they_say(tmp_path: Path, drives) -> Non
         rays=replace(settings.rays, samples=(16,), spacing="logarithmic", min_depth=1.0),
     )
     data = FieldData(settings, settings.data.stores, None, tmp_path)
-    for _ in data.fill_hints():
+    for _ in compute_hints(data):
         pass
     torch.manual_seed(0)
     training = FieldTraining(settings, Tokens())

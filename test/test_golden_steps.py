@@ -22,13 +22,12 @@ from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import kitti360_train_ids
 from scenedino_ros.network.semantics import SemanticHead
-from train.field.batch import FieldBatch, GroupTensors, ItemTensors, Views
+from train.field.data import FieldBatch, GroupTensors, ItemTensors, Views, relative_poses
 from train.field.model import FieldTraining
 from train.field.rays import shift_image
 from train.field.reference_step import PlainTraining
 from train.field.settings import FieldSettings, RaySettings
 from train.field.step import is_wide
-from train.field.views import relative_poses
 from train.runs.launch import launch
 from train.runs.settings import RunSettings
 from train.semantics.distillation import CropMemory, correlate, describe_crops
@@ -100,7 +99,7 @@ def items_of(a: Arrays) -> list[ItemTensors]:
                 image=2 * images[0] - 1,
                 K_norm=a["Ks"][b, 0],
                 taps=torch.zeros(0),
-                shift=a["shift"],
+                shift=tuple(a["shift"].tolist()),
                 flipped=torch.tensor(False),
                 groups=(group,),
                 depth=torch.zeros(0),

@@ -10,6 +10,8 @@ from golden_arrays import close
 from golden_parts import CODE, draws_of, expansion, point_field, salience
 
 from scenedino_ros.network.render import composite, pixel_rays, sample_distances
+from train.field.data import relative_poses
+from train.field.items import item_views, split_views
 from train.field.losses import (
     depth_roughness,
     edge_aware_roughness,
@@ -22,7 +24,6 @@ from train.field.losses import (
 )
 from train.field.rays import patch_colors, patch_rays, shift_image
 from train.field.shared_step import project_world
-from train.field.views import item_views, relative_poses, split_views
 
 pytestmark = pytest.mark.parity
 
@@ -194,9 +195,11 @@ def test_training_items(golden) -> None:
             int(a["fisheye_offset"][i]),
             len(a["frame_numbers"]),
         )
-        assert list(views.camera) == a["camera"][i].tolist()
-        assert a["frame_numbers"][list(views.index)].tolist() == a["frame_number"][i].tolist()
-        T_world_cam = a["body_to_world"][list(views.index)] @ to_body[list(views.camera)]
+        cameras = [int(view.camera.removeprefix("camera_")) for view in views]
+        frames = [view.frame for view in views]
+        assert cameras == a["camera"][i].tolist()
+        assert a["frame_numbers"][frames].tolist() == a["frame_number"][i].tolist()
+        T_world_cam = a["body_to_world"][frames] @ to_body[cameras]
         close(T_world_cam, a["poses_c2w"][i], atol=1e-5)
         T_item_cam = relative_poses(T_world_cam.numpy(), T_world_cam[0].numpy())
         close(T_item_cam, a["poses_rel"][i], atol=1e-4)

@@ -22,8 +22,7 @@ from small_fields import (
 import train.field.step
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
-from train.field.batch import Views
-from train.field.data import FieldData
+from train.field.data import FieldData, Views
 from train.field.encoded_view import DepthErrors, render_encoded
 from train.field.losses import feature_loss, filling, mean_photometric_loss
 from train.field.model import FieldTraining, learning_groups
@@ -150,7 +149,7 @@ def test_validation_is_the_same_every_time(published: FieldTraining, fabric: Fab
     data = FieldData(settings, settings.data.stores, None)
     for place in range(20):
         item = data.item(0, place, validation=True)
-        assert item.shift.tolist() == [0, 0]
+        assert item.shift == (0, 0)
         assert not item.flipped
     scores = validate(published, data, settings, fabric)
     assert scores == validate(published, data, settings, fabric)
@@ -238,7 +237,7 @@ def test_rendered_colors_stand_beside_those_seen(drives) -> None:
     item = FieldData(settings, settings.data.stores, None).item(0, 0)
     # A view explained by itself, from the encoded camera: each pixel gets its own colour.
     own = Views((item.image[None] + 1) / 2, item.K_norm[None], torch.eye(4)[None])
-    item = replace(item, groups=(replace(item.groups[0], loss=own, sources=own),))
+    item = replace(item, groups=(replace(item.groups[0], targets=own, sources=own),))
     shown = field_pictures(training, item)["colors"].astype(int)
     rendered, seen = shown[:, :40], shown[:, 40:]
     small = torch.nn.functional.avg_pool2d(own.images, 4)[0].permute(1, 2, 0)

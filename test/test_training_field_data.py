@@ -13,11 +13,17 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
-from train.field.batch import draw_detail
-from train.field.data import FieldData, encoder_cameras, published_keyframes
+from train.field.data import FieldData, draw_detail
 from train.field.feature_cache import FeatureCache, cache_bytes, encoder_key
-from train.field.items import NearbyViews, View, published_item
+from train.field.items import (
+    NearbyViews,
+    View,
+    encoder_cameras,
+    published_item,
+    published_keyframes,
+)
 from train.field.model import FieldTraining
+from train.field.precompute import compute_features, missing_features
 from train.field.settings import DataSettings, EncoderSettings, OptimiserSettings, RaySettings
 from train.runs.randomness import item_generator
 from train.runs.settings import RunSettings
@@ -34,7 +40,7 @@ def test_published_item_is_that_of_the_specification(drives: dict[str, Path]) ->
     group = item.groups[0]
     assert item.encoder == View("camera_00", 2)
     assert len(item.groups) == 1
-    pairs = [{group.loss[k], group.sources[k]} for k in range(4)]
+    pairs = [{group.targets[k], group.sources[k]} for k in range(4)]
     assert pairs[0] == {View("camera_00", 2), View("camera_00", 3)}
     assert pairs[1] == {View("camera_01", 2), View("camera_01", 3)}
     ahead = min(view.frame for view in pairs[2]) - 2
@@ -42,7 +48,7 @@ def test_published_item_is_that_of_the_specification(drives: dict[str, Path]) ->
     assert pairs[2] == {View("camera_02", 2 + ahead), View("camera_02", 3 + ahead)}
     assert pairs[3] == {View("camera_03", 2 + ahead), View("camera_03", 3 + ahead)}
     right = published_item(store, View("camera_01", 2), item_generator(0, 0, 0)).groups[0]
-    assert {right.loss[0].camera, right.loss[2].camera} == {"camera_01", "camera_03"}
+    assert {right.targets[0].camera, right.targets[2].camera} == {"camera_01", "camera_03"}
 
 
 def test_keyframes_need_all_their_frames_and_motion(tmp_path: Path, drives) -> None:
@@ -64,9 +70,9 @@ def test_nearby_views_see_the_same_place(drives: dict[str, Path]) -> None:
     cameras = set()
     for seed in range(20):
         item = nearby.item(View("camera_00", 3), 4, 3, item_generator(seed, 0, 0))
-        assert item.groups[0].loss == (View("camera_00", 3),)
+        assert item.groups[0].targets == (View("camera_00", 3),)
         for group in item.groups:
-            (view,) = group.loss
+            (view,) = group.targets
             cameras.add(view.camera)
             T_view = store.T_world_cam(view.camera, view.frame)
             assert view not in group.sources
@@ -89,7 +95,7 @@ def test_a_mirrored_item_is_the_same_scene_in_a_mirror(drives: dict[str, Path]) 
     )
     mirrored, straight = data.item(step, 0), still.item(step, 0)
     assert torch.equal(mirrored.image, straight.image.flip(-1))
-    a, b = mirrored.groups[-1].loss, straight.groups[-1].loss
+    a, b = mirrored.groups[-1].targets, straight.groups[-1].targets
     point = torch.tensor([1.0, 0.5, 9.0, 1.0])
     flip = torch.tensor([-1.0, 1.0, 1.0, 1.0])
     in_a = torch.linalg.inv(a.T_item_cam[0]) @ (point * flip)
@@ -105,16 +111,16 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
     encoder: Encoder = training.network.encoder
     key = encoder_key(MODEL.backbone, MODEL.image_size, encoder.state_dict())
     data = FieldData(settings, settings.data.stores, (tmp_path, key))
-    n_missing = sum(len(views) for _, views, _ in data.uncached())
+    n_missing = sum(len(views) for _, views, _ in missing_features(data))
     assert n_missing == 8 * 4 + 8 * 2  # all cameras; the encoded ones mirrored too
     with torch.no_grad():
-        assert sum(data.fill_caches(encoder)) == n_missing
+        assert sum(compute_features(data, encoder)) == n_missing
     values = [np.load(file) for file in tmp_path.rglob("*.npy") if "_done" not in file.name]
     assert cache_bytes(MODEL.backbone, MODEL.image_size, n_missing) == sum(
         array.nbytes for array in values
     )
     again = FieldData(settings, settings.data.stores, (tmp_path, key))
-    assert again.uncached() == []
+    assert missing_features(again) == []
     store = FrameStore(drives["short"])
     cache = FeatureCache(tmp_path, store, key, 384)
     view = View("camera_01", 5)
@@ -132,7 +138,7 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
     assert other != key
     item = again.item(0, 0)
     assert item.taps.shape == (4, 384, 4, 10)
-    assert torch.isfinite(item.groups[0].targets).all()
+    assert torch.isfinite(item.groups[0].tokens).all()
 
 
 def test_phases_choose_detail() -> None:
@@ -144,8 +150,8 @@ def test_phases_choose_detail() -> None:
         samples=(16, 64),
     )
     early, late = (draw_detail(rays, phase, item_generator(0, 0, 0)) for phase in (0, 1))
-    assert (early.level, early.samples) == (4, 16)
-    assert (late.level, late.samples) == (1, 64)
+    assert early == (4, 16)
+    assert late == (1, 64)
 
 
 def test_learning_rate_follows_the_schedule() -> None:
@@ -225,7 +231,7 @@ def test_drives_that_do_not_fit_are_refused(drives: dict[str, Path], tmp_path: P
     with pytest.raises(InputError, match=r"no frame store is at '.*/town_\*', looked for from /"):
         FieldData(NEARBY, (f"{tmp_path}/town_*",), None)
     other = replace(NEARBY, model=replace(MODEL, image_size=(64, 176)))
-    with pytest.raises(InputError, match=r"must have images of \(64, 176\), got \(64, 160\)"):
+    with pytest.raises(InputError, match=r"must have images of 64 x 176 px, got 64 x 160"):
         FieldData(other, (str(drives["short"]),), None)
     with pytest.raises(InputError, match=r"short must have frames .* none of 8; data.views is"):
         FieldData(PUBLISHED, (str(drives["short"]),), None)

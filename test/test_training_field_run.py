@@ -30,8 +30,7 @@ from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store import FrameStore
 from train import benchmark_field, train_field
 from train.field import benchmark as field_benchmark
-from train.field.batch import ItemTensors
-from train.field.data import FieldData
+from train.field.data import FieldData, ItemTensors
 from train.field.settings import FieldSettings
 from train.runs.settings import read_settings, write_settings
 

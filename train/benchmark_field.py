@@ -2,11 +2,11 @@
 
     python -m train.benchmark_field --config train/configs/field_default.yaml -o figures.json
 
-The straightforward step (`train.field.reference_step`) does what the specification says in the order
-it says it, in float32; the fast one is what trains. Both see the same items and draws, and their
-losses are compared: in float32 they agree to about 1e-4, in bfloat16 to about 1e-2. Loading is
-timed apart: it must be faster than the step that consumes it. Without ``--data.stores`` the items
-are of a made-up drive, and ``--encoder.weights random`` needs no weights.
+The straightforward step (`train.field.reference_step`) does what the specification says in the
+order it says it, in float32; the fast one is what trains. Both see the same items and draws, and
+their losses are compared: in float32 they agree to about 1e-4, in bfloat16 to about 1e-2. Loading
+is timed apart: it must be faster than the step that consumes it. Without ``--data.stores`` the
+items are of a made-up drive, and ``--encoder.weights random`` needs no weights.
 """
 
 import argparse

@@ -9,7 +9,6 @@ written whenever the state is, and ``field_best.safetensors``, the one with the 
 import math
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +17,7 @@ from lightning_fabric import Fabric
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.encoder import Encoder
-from train.field.batch import FieldBatch
-from train.field.data import FieldData
+from train.field.data import FieldBatch, FieldData
 from train.field.encoded_view import DepthErrors
 from train.field.feature_cache import encoder_key
 from train.field.model import (
@@ -51,13 +49,13 @@ def fit(command: Command[FieldSettings]) -> None:
         parts = ({"model": training}, {"adam": optimizer})
         first, extra = run.restore(*parts)  # before features of a frozen encoder are looked up
         data, validation = _open_data(settings, training.network.encoder, run.path, fabric)
-        make_batch = partial(_batch, data, local_items(fabric, settings.run.batch_size))
+        places = local_items(fabric, settings.run.batch_size)
         best = extra.get("best", float("inf"))
         with (
             stop_signals() as stop,
             run.progress(first) as show,
             prefetch(
-                make_batch,
+                lambda step: data.batch(step, places),
                 run.steps(first),
                 workers=settings.run.workers,
                 depth=settings.run.prefetch,
@@ -143,10 +141,6 @@ def _show(run: RunFolder, step: int, training: FieldTraining, batch: FieldBatch)
         run.picture(step, name, picture)
 
 
-def _batch(data: FieldData, places: range, step: int) -> FieldBatch:
-    return FieldBatch([data.item(step, place) for place in places], data.phase(step))
-
-
 def _open_data(
     settings: FieldSettings, encoder: Encoder, output: Path, fabric: Fabric
 ) -> tuple[FieldData, FieldData | None]:
@@ -169,7 +163,7 @@ def _open_data(
             if part is not None and hints:
                 fill_hints(part, hints)
             if part is not None and cache:
-                fill_features(part, encoder.to(fabric.device), settings, cache[0])
+                fill_features(part, encoder.to(fabric.device), cache[0])
     return data, validation
 
 

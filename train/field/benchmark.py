@@ -20,10 +20,10 @@ from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.device import choose_device, device_memory
 from scenedino_ros.recordings.frame_store import StoredCamera
 from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
-from train.field.batch import FieldBatch
-from train.field.data import FieldData
+from train.field.data import FieldBatch, FieldData
 from train.field.feature_cache import encoder_key
 from train.field.model import FieldTraining, load_encoder, target_encoder
+from train.field.precompute import compute_features
 from train.field.reference_step import PlainTraining
 from train.field.settings import FieldSettings
 from train.runs.settings import read_settings, write_settings
@@ -79,7 +79,7 @@ def open_data(settings: FieldSettings, training: FieldTraining) -> FieldData:
     data = FieldData(settings, settings.data.stores, (Path(settings.encoder.cache), key))
     device = encoder.mean.device
     with torch.no_grad():
-        for _ in data.fill_caches(lambda images: encoder(images.to(device))):
+        for _ in compute_features(data, lambda images: encoder(images.to(device))):
             pass
     return data
 
@@ -87,8 +87,7 @@ def open_data(settings: FieldSettings, training: FieldTraining) -> FieldData:
 def load(data: FieldData, settings: FieldSettings, number: int) -> FieldBatch:
     """Return the items of a step late in the run."""
     step = settings.run.steps - 1 - number
-    places = range(settings.run.batch_size)
-    return FieldBatch([data.item(step, place) for place in places], data.phase(step))
+    return data.batch(step, range(settings.run.batch_size))
 
 
 def run_step(training: FieldTraining, batch: FieldBatch) -> dict[str, float]:

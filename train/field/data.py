@@ -1,40 +1,282 @@
-"""The drives of a stage-1 run: which items there are, and any of them as tensors."""
+"""The items of a stage-1 run as tensors, drawn by step and place in the batch alone.
 
-from collections.abc import Iterator
+`train.field.items` says which images an item has. This module holds, in the order of the published
+recipe: what an item and a batch hold; images, intrinsics and poses; augmentation; target tokens;
+ray patches; and the drives of a run, from which items are drawn.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store import FrameStore
-from train.field.batch import ItemTensors, draw_detail, load_item
 from train.field.depth_hints import DepthHints
-from train.field.feature_cache import Encode, FeatureCache
-from train.field.items import Item, NearbyViews, View, check_rig, published_item
-from train.field.settings import FieldSettings
-from train.field.views import FISHEYE_OFFSETS
+from train.field.feature_cache import FeatureCache
+from train.field.items import (
+    Item,
+    NearbyViews,
+    RenderGroup,
+    View,
+    check_rig,
+    encoder_cameras,
+    published_item,
+    published_keyframes,
+)
+from train.field.rays import PatchDraws, draw_patches
+from train.field.settings import FieldSettings, RaySettings
+from train.runs.nested import to_device
 from train.runs.randomness import item_generator
-from train.runs.store_paths import store_paths
+from train.runs.stores import open_store, store_paths
 
-_STANDING = 0.1  # metres per frame
-_AHEAD = 0.7  # cosine between a camera's axis and where the drive goes
+_MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
 
 
 @dataclass(frozen=True)
-class _Drive:
+class Views:
+    """Some views of an item.
+
+    Attributes:
+        images: (V, 3, h, w) RGB in [0, 1], at the pyramid level of the item.
+        K_norm: (V, 3, 3) intrinsics for coordinates in [-1, 1].
+        T_item_cam: (V, 4, 4) camera poses in the frame of the encoded view, metres.
+    """
+
+    images: torch.Tensor
+    K_norm: torch.Tensor
+    T_item_cam: torch.Tensor
+
+
+@dataclass(frozen=True)
+class GroupTensors:
+    """Target views, their source views, and the rays that are rendered.
+
+    Attributes:
+        targets: The L target views.
+        sources: The source views.
+        draws: P ray patches in the target views.
+        jitter: (P, p, p, K) position of each sample in its interval, in [0, 1).
+        tokens: (L, C, rows, columns) cached tokens of the target views; NaN where there are none;
+            empty without a cache.
+        hints: (L, h, w) depth hints of the target views: distances along the rays, metres; 0 where
+            there is none; empty without hints.
+    """
+
+    targets: Views
+    sources: Views
+    draws: PatchDraws
+    jitter: torch.Tensor
+    tokens: torch.Tensor
+    hints: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ItemTensors:
+    """One item.
+
+    Attributes:
+        image: (3, H, W) encoded RGB image in [-1, 1].
+        K_norm: (3, 3) its intrinsics.
+        taps: (4, C, rows, columns) cached taps of the encoded image; empty without a cache.
+        shift: Pixels by which target images move down and right under the token grid.
+        flipped: () bool, whether the encoder sees the image flipped and its map is flipped back.
+        groups: What is rendered.
+        depth: (H, W) ground-truth depth of the encoded image along the optical axis, metres; 0
+            where unknown; empty where the drive has none. For validation alone.
+    """
+
+    image: torch.Tensor
+    K_norm: torch.Tensor
+    taps: torch.Tensor
+    shift: tuple[int, int]
+    flipped: torch.Tensor
+    groups: tuple[GroupTensors, ...]
+    depth: torch.Tensor
+
+
+class FieldBatch:
+    """The items of a step that belong to this process.
+
+    Not a dataclass: Fabric would copy one field by field and cast it.
+
+    Attributes:
+        items: The items.
+        phase: Number of the training phase that the step belongs to.
+    """
+
+    def __init__(self, items: list[ItemTensors], phase: int) -> None:
+        self.items, self.phase = items, phase
+
+    def to(self, device: torch.device, **_: object) -> "FieldBatch":
+        """Return the batch with all its tensors on a device."""
+        return FieldBatch([to_device(item, device) for item in self.items], self.phase)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How the images of an item are changed and sampled.
+
+    Attributes:
+        level: Factor by which the images of target and source views are averaged down.
+        samples: Samples per ray.
+        shift: Pixels by which target images move down and right under the token grid.
+        flipped: Whether the encoder sees its image flipped; the geometry stays.
+        mirrored: Whether the whole item is mirrored, poses included.
+    """
+
+    level: int
+    samples: int
+    shift: tuple[int, int]
+    flipped: bool
+    mirrored: bool
+
+
+def draw_detail(rays: RaySettings, phase: int, generator: torch.Generator) -> tuple[int, int]:
+    """Return pyramid level and samples per ray of an item in a phase of the run."""
+    n = len(rays.levels)
+    shares = torch.tensor(rays.level_shares[phase * n : (phase + 1) * n])
+    level = rays.levels[int(torch.multinomial(shares, 1, generator=generator))]
+    return level, rays.samples[phase % len(rays.samples)]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A frame store with what training needs of it.
+
+    Attributes:
+        store: Images, poses and cameras.
+        encoded: The views around which items are built.
+        cached: The views whose features are cached; the encoded ones are among them.
+        nearby: Chooses the other views of an item.
+        features: Cached features; None if the encoder is trained.
+        hints: Depth hints; None if no loss reads them.
+    """
+
     store: FrameStore
-    encoders: tuple[View, ...]
-    targets: tuple[View, ...]  # views whose features are cached, the encoded ones among them
+    encoded: tuple[View, ...]
+    cached: tuple[View, ...]
     nearby: NearbyViews
-    cache: FeatureCache | None
+    features: FeatureCache | None
     hints: DepthHints | None
 
 
+def load_item(
+    drive: Drive,
+    item: Item,
+    augmentation: Augmentation,
+    rays: RaySettings,
+    token_grid: tuple[int, int],
+    generator: torch.Generator,
+) -> ItemTensors:
+    """Load the images of an item and draw its rays.
+
+    Args:
+        drive: The drive.
+        item: Its views.
+        augmentation: How images are changed and sampled.
+        rays: How rays are chosen.
+        token_grid: (rows, columns) of the target tokens.
+        generator: Source of the draws.
+    """
+    store, features, hints = drive.store, drive.features, drive.hints
+    view, nothing = item.encoder, torch.zeros(0)
+    T_world_item = store.T_world_cam(view.camera, view.frame)
+
+    def mirrored(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.flip(-1) if augmentation.mirrored else pixels
+
+    def group_of(group: RenderGroup, n_patches: int) -> GroupTensors:
+        targets = load_views(store, group.targets, T_world_item, augmentation)
+        n_views, _, height, width = targets.images.shape
+        # Patches that are not aligned start at any pixel from which the whole patch fits.
+        anywhere = (height - rays.patch + 1, width - rays.patch + 1)
+        draws = draw_patches(
+            n_patches,
+            n_views,
+            token_grid if rays.aligned else anywhere,
+            shifted=augmentation.shift != (0, 0),
+            generator=generator,
+        )
+        shape = (n_patches, rays.patch, rays.patch, augmentation.samples)
+        tokens = features.tokens(group.targets, token_grid) if features else nothing
+        at = (augmentation.level, augmentation.mirrored)
+        distances = hints.distances(group.targets, *at) if hints else nothing
+        return GroupTensors(
+            targets,
+            load_views(store, group.sources, T_world_item, augmentation),
+            draws,
+            jitter=torch.rand(shape, generator=generator),
+            tokens=mirrored(tokens),
+            hints=distances,
+        )
+
+    image = torch.from_numpy(np.array(store.image(view.camera, view.frame)))
+    K_norm = torch.from_numpy(store.cameras[view.camera].K_norm).float().clone()
+    if augmentation.mirrored:
+        K_norm[0, 2] *= -1
+    depth = store.depth(view.camera, view.frame)
+    per_group = rays.patches // len(item.groups)
+    return ItemTensors(
+        image=mirrored(image.permute(2, 0, 1).float() / 127.5 - 1),
+        K_norm=K_norm,
+        taps=features.taps(view, augmentation.mirrored) if features else nothing,
+        shift=augmentation.shift,
+        flipped=torch.tensor(augmentation.flipped),
+        groups=tuple(group_of(group, per_group) for group in item.groups),
+        depth=nothing if depth is None else mirrored(torch.from_numpy(np.array(depth)).float()),
+    )
+
+
+def load_views(
+    store: FrameStore,
+    views: tuple[View, ...],
+    T_world_item: np.ndarray,
+    augmentation: Augmentation,
+) -> Views:
+    """Load images, intrinsics and poses of target or source views.
+
+    Args:
+        store: The drive.
+        views: The views.
+        T_world_item: (4, 4) pose of the encoded camera, metres.
+        augmentation: Whether views are mirrored, and at which pyramid level they are.
+    """
+    images = np.stack([store.image(v.camera, v.frame) for v in views])
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    K_norm = np.stack([store.cameras[v.camera].K_norm for v in views])
+    T_world_cam = np.stack([store.T_world_cam(v.camera, v.frame) for v in views])
+    T_item_cam = relative_poses(T_world_cam, T_world_item)
+    if augmentation.mirrored:
+        pixels = pixels.flip(-1)
+        K_norm[:, 0, 2] *= -1
+        T_item_cam = _MIRROR @ T_item_cam @ _MIRROR
+    if augmentation.level > 1:
+        pixels = functional.avg_pool2d(pixels, augmentation.level)
+    return Views(pixels, torch.from_numpy(K_norm).float(), T_item_cam)
+
+
+def relative_poses(T_world_cam: np.ndarray, T_world_item: np.ndarray) -> torch.Tensor:
+    """Return (V, 4, 4) float32 poses in the frame of the encoded camera of an item.
+
+    Args:
+        T_world_cam: (V, 4, 4) camera poses, metres.
+        T_world_item: (4, 4) pose of the encoded camera, metres.
+    """
+    T = np.linalg.inv(np.float64(T_world_item)) @ np.float64(T_world_cam)
+    return torch.from_numpy(T).float()
+
+
 class FieldData:
-    """Items of stage 1, drawn by step and place in the batch alone."""
+    """The drives of a run, and the items that are drawn from them.
+
+    Attributes:
+        settings: The run.
+        drives: The drives.
+    """
 
     def __init__(
         self,
@@ -48,185 +290,101 @@ class FieldData:
         Args:
             settings: The run.
             stores: Frame stores, as paths or patterns.
-            cache: Folder and encoder key of cached features; None: the encoder is trained.
-            hints: Folder of depth hints; None: no loss reads them.
+            cache: Folder and encoder key of cached features; None if the encoder is trained.
+            hints: Folder of depth hints; None if no loss reads them.
 
         Raises:
             InputError: If there is no store, or one does not fit the settings.
         """
-        self._settings, self._hints = settings, hints
-        self._drives: list[_Drive] = []
-        self._shares: list[float] = []
+        self.settings, self._cache, self._hints = settings, cache, hints
+        self.drives: list[Drive] = []
+        self._weights: list[float] = []  # of the drives, when one is drawn
+        data = settings.data
         for number, pattern in enumerate(stores):
-            paths = store_paths(pattern)
-            every = settings.data.every[number % len(settings.data.every)]
-            drives = [self._open(path, every, cache) for path in paths]
-            frames = [len(drive.encoders) for drive in drives]
-            share = settings.data.shares[number] if settings.data.shares else sum(frames)
-            self._drives += drives
-            self._shares += [share * n / sum(frames) for n in frames]
-        if not self._drives:
+            every = data.every[number % len(data.every)]
+            drives = [self._open(path, every) for path in store_paths(pattern)]
+            frames = [len(drive.encoded) for drive in drives]
+            weight = data.shares[number] if data.shares else sum(frames)
+            self.drives += drives
+            self._weights += [weight * n / sum(frames) for n in frames]
+        if not self.drives:
             raise InputError("a run needs at least one frame store in data.stores, got none")
 
-    def _open(self, path: Path, every: int, cache: tuple[Path, str] | None) -> _Drive:
-        store, settings = FrameStore(path), self._settings
-        if store.image_size != tuple(settings.model.image_size):
-            raise InputError(
-                f"{path} must have images of {settings.model.image_size}, got {store.image_size}"
-            )
-        cameras = encoder_cameras(store, settings.data.encoder_cameras)
-        frames = np.arange(len(store))
-        if settings.data.views == "published":
+    def _open(self, path: Path, every: int) -> Drive:
+        data, model = self.settings.data, self.settings.model
+        store = open_store(path, model.image_size)
+        cameras = encoder_cameras(store, data.encoder_cameras)
+        keyframes = np.arange(len(store))
+        if data.views == "published":
             check_rig(store)
-            frames = published_keyframes(store)
-        frames = frames[::every].tolist()
-        encoders = tuple(View(camera, frame) for camera in cameras for frame in frames)
-        targets = tuple(View(camera, frame) for camera in store.cameras for frame in frames)
-        if not encoders:
+            keyframes = published_keyframes(store)
+        frames = keyframes[::every].tolist()
+        if not frames:
             raise InputError(
                 f"{path} must have frames that an item can be built around, got none of "
-                f"{len(store)}; data.views is {settings.data.views}"
+                f"{len(store)}; data.views is {data.views}"
             )
-        found = None
-        if cache is not None:
-            width = backbone_spec(settings.model.backbone).width
-            found = FeatureCache(cache[0], store, cache[1], width)
-        nearby = NearbyViews(store, ahead=settings.data.ahead)
-        hints = None
+        features = hints = None
+        if self._cache is not None:
+            width = backbone_spec(model.backbone).width
+            features = FeatureCache(self._cache[0], store, self._cache[1], width)
         if self._hints is not None:
-            hints = DepthHints(self._hints, store, settings.model.depth_range)
-        return _Drive(store, encoders, targets, nearby, found, hints)
-
-    def uncached(self) -> list[tuple[FeatureCache, list[View], bool]]:
-        """Return what is missing in the caches: cache, views and whether they are mirrored."""
-        found = []
-        for drive in self._drives:
-            if drive.cache is None:
-                continue
-            wanted = {False: drive.targets}
-            if self._settings.mirror:
-                wanted[True] = drive.encoders
-            for mirrored, views in wanted.items():
-                missing = drive.cache.missing(views, mirrored)
-                if missing:
-                    found.append((drive.cache, missing, mirrored))
-        return found
-
-    def fill_caches(self, encode: Encode) -> Iterator[int]:
-        """Compute what is missing; yields how many images each batch had."""
-        for cache, views, mirrored in self.uncached():
-            yield from cache.fill(views, mirrored, encode)
-
-    def missing_hints(self) -> list[tuple[DepthHints, str, int]]:
-        """Return which cameras have how many hints missing; only those that are encoded have any.
-
-        Side cameras see the same surfaces, but cost as much to match.
-        """
-        found = []
-        for drive in self._drives:
-            for camera in dict.fromkeys(view.camera for view in drive.encoders):
-                n_missing = len(drive.hints.missing(camera)) if drive.hints else 0
-                if drive.hints and n_missing:
-                    found.append((drive.hints, camera, n_missing))
-        return found
-
-    def fill_hints(self) -> Iterator[int]:
-        """Compute what is missing of the hints; yields how many frames each step had."""
-        for hints, camera, _ in self.missing_hints():
-            yield from hints.fill(camera)
-
-    def phase(self, step: int) -> int:
-        """Return the number of the run's phase a step belongs to."""
-        return self._settings.phase(step)
+            hints = DepthHints(self._hints, store, model.depth_range)
+        return Drive(
+            store,
+            encoded=tuple(View(camera, frame) for camera in cameras for frame in frames),
+            cached=tuple(View(camera, frame) for camera in store.cameras for frame in frames),
+            nearby=NearbyViews(store, ahead=data.ahead),
+            features=features,
+            hints=hints,
+        )
 
     def item(self, step: int, place: int, *, validation: bool = False) -> ItemTensors:
-        """Return one item of a step's batch.
+        """Return one item of a batch.
 
         Args:
             step: Number of the step.
             place: Place in the batch over all processes.
-            validation: Without flip, mirroring, grid shift and coarse levels.
+            validation: Without flip, mirroring, grid shift and coarse pyramid levels.
         """
-        settings = self._settings
+        settings, rays = self.settings, self.settings.rays
         generator = item_generator(settings.run.seed, step, place)
         drive, item = self._choose(generator, validation=validation)
-        grid = patch_grid(settings.target_backbone, settings.model.image_size)
-        # One shift and one flip for the whole batch, as published.
+        # One grid shift and one flip for the whole batch, as published.
         shared = item_generator(settings.run.seed, step, settings.run.batch_size)
-        half = settings.rays.patch // 2
-        drawn = torch.randint(-half, half, (2,), generator=shared)
+        half = rays.patch // 2
+        down, right = torch.randint(-half, half, (2,), generator=shared).tolist()
         flipped = bool(torch.rand((), generator=shared) < 0.5)
         mirrored = bool(torch.rand((), generator=generator) < 0.5)
-        moves = settings.rays.aligned and drive.cache is None and not validation
+        moves = rays.aligned and drive.features is None and not validation
         phase = settings.phase(settings.run.steps if validation else step)
-        return load_item(
-            drive.store,
-            item,
-            settings.rays,
-            detail=draw_detail(settings.rays, phase, generator),
-            shift=(int(drawn[0]), int(drawn[1])) if moves else (0, 0),
-            token_grid=grid,
+        level, samples = draw_detail(rays, phase, generator)
+        augmentation = Augmentation(
+            level=level,
+            samples=samples,
+            shift=(down, right) if moves else (0, 0),
             flipped=settings.flip and flipped and not validation,
             mirrored=settings.mirror and mirrored and not validation,
-            cache=drive.cache,
-            hints=drive.hints,
-            generator=generator,
         )
+        token_grid = patch_grid(settings.target_backbone, settings.model.image_size)
+        return load_item(drive, item, augmentation, rays, token_grid, generator)
 
-    def _choose(self, generator: torch.Generator, *, validation: bool) -> tuple[_Drive, Item]:
-        data = self._settings.data
-        shares = torch.tensor(self._shares, dtype=torch.float64)
+    def batch(self, step: int, places: range) -> FieldBatch:
+        """Return the items of a step at some places of its batch."""
+        items = [self.item(step, place) for place in places]
+        return FieldBatch(items, self.settings.phase(step))
+
+    def _choose(self, generator: torch.Generator, *, validation: bool) -> tuple[Drive, Item]:
+        """Draw a drive and an item that can be built in it."""
+        data = self.settings.data
+        weights = torch.tensor(self._weights, dtype=torch.float64)
         while True:
-            drive = self._drives[int(torch.multinomial(shares, 1, generator=generator))]
-            chosen = int(torch.randint(len(drive.encoders), (), generator=generator))
-            encoder = drive.encoders[chosen]
+            drive = self.drives[int(torch.multinomial(weights, 1, generator=generator))]
+            chosen = int(torch.randint(len(drive.encoded), (), generator=generator))
+            encoder = drive.encoded[chosen]
             if data.views == "published":
                 item = published_item(drive.store, encoder, generator, validation=validation)
                 return drive, item
             found = drive.nearby.item(encoder, data.loss_views, data.sources, generator)
             if found is not None:
                 return drive, found
-
-
-def encoder_cameras(store: FrameStore, wanted: tuple[str, ...]) -> list[str]:
-    """Return the cameras of a drive whose images are encoded.
-
-    Args:
-        store: The drive.
-        wanted: Their names; empty: those that look where the drive goes, or all if none does.
-
-    Raises:
-        InputError: If the drive has none of those wanted.
-    """
-    if wanted:
-        found = [name for name in wanted if name in store.cameras]
-        if not found:
-            raise InputError(
-                f"{store.path} must have a camera of --data.encoder_cameras, "
-                f"{', '.join(wanted)}; its cameras are {', '.join(store.cameras)}"
-            )
-        return found
-    # Displacements in the body's own frame, so that a drive may turn as it likes.
-    T = store.T_world_body
-    steps = np.einsum("nji,nj->ni", T[:-1, :3, :3], np.diff(T[:, :3, 3], axis=0))
-    steps[store.breaks()[1:]] = 0
-    forward = steps.sum(axis=0)
-    length = np.linalg.norm(forward)
-    if length < _STANDING:
-        return list(store.cameras)
-    axes = {name: camera.T_body_cam[:3, 2] for name, camera in store.cameras.items()}
-    ahead = [name for name, axis in axes.items() if axis @ forward > _AHEAD * length]
-    return ahead or list(store.cameras)
-
-
-def published_keyframes(store: FrameStore) -> np.ndarray:
-    """Return the frames that a published item can be built around.
-
-    All frames it may draw exist, no break lies between them, and the vehicle moves; the published
-    code keeps the other items too, with the same image twice or poses that contradict it.
-    """
-    ahead = FISHEYE_OFFSETS[1] + 1
-    part = np.cumsum(store.breaks())
-    n = max(len(store) - ahead, 0)
-    moves = np.diff(store.travelled())[:n] > _STANDING
-    return np.flatnonzero((part[ahead:] == part[:n]) & moves)

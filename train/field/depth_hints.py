@@ -7,11 +7,12 @@ one, any other with its own images before and after. Many pixels have none, and 
 Source: Watson et al., Self-Supervised Monocular Depth Hints, ICCV 2019, for the idea.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from scenedino_ros.recordings.frame_store import FrameStore
 from train.field.frame_arrays import FrameArray, array_name, drive_key
@@ -48,6 +49,21 @@ class DepthHints:
         if array.has(view.frame):
             return array.read(view.frame)
         return np.zeros(self._store.image_size, np.float16)
+
+    def distances(self, views: Sequence[View], level: int, mirrored: bool) -> torch.Tensor:
+        """Return the (V, h, w) float32 distances of views at a level of the image pyramid.
+
+        A pixel of the level gets the hint at its centre; a mean would mix surfaces.
+
+        Args:
+            views: The views.
+            level: Factor by which images are averaged down.
+            mirrored: Whether the images are mirrored.
+        """
+        full = torch.from_numpy(np.stack([self.distance(view) for view in views])).float()
+        full = full.flip(-1) if mirrored else full
+        height, width = (edge // level for edge in full.shape[-2:])
+        return full[:, level // 2 :: level, level // 2 :: level][:, :height, :width]
 
     def missing(self, camera: str) -> list[int]:
         """Return the frames of a camera whose hints are not there yet."""

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from scenedino_ros.evaluation.depth.scores import DEPTH_MEASURES, depth_scores
 from scenedino_ros.network.render import pixel_rays, render_rays, sample_distances
-from train.field.batch import ItemTensors
+from train.field.data import ItemTensors
 from train.field.model import FieldTraining
 
 _SAMPLES = 64

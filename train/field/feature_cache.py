@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,18 @@ class FeatureCache:
     def taps(self, view: View, mirrored: bool = False) -> torch.Tensor:
         """Return the (4, C, rows, columns) half-precision taps of a view."""
         return torch.from_numpy(self._array(view, mirrored).read(view.frame))
+
+    def tokens(self, views: Sequence[View], token_grid: tuple[int, int]) -> torch.Tensor:
+        """Return the (V, C, rows, columns) float32 last taps of views; NaN where there are none.
+
+        Args:
+            views: The views.
+            token_grid: (rows, columns) of the taps.
+        """
+        unknown = torch.full((self.width, *token_grid), torch.nan)
+        return torch.stack(
+            [self.taps(view)[3].float() if self.has(view) else unknown for view in views]
+        )
 
     def missing(self, views: Iterable[View], mirrored: bool = False) -> list[View]:
         """Return the views whose taps are not there yet."""

@@ -15,7 +15,7 @@ from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import sample_distances
-from train.field.batch import FieldBatch, GroupTensors, ItemTensors
+from train.field.data import FieldBatch, GroupTensors, ItemTensors
 from train.field.downsampler import PatchSalience
 from train.field.losses import (
     depth_roughness,
@@ -44,7 +44,7 @@ _SPACING = {"inverse": sample_distances, "logarithmic": sample_distances_log}
 
 @dataclass(frozen=True)
 class PatchBatch:
-    """Rendered patches of a batch with what the loss views show.
+    """Rendered patches of a batch with what the target views show.
 
     Attributes:
         rendered: P patches.
@@ -150,14 +150,13 @@ class FieldTraining(nn.Module):
     def _render_group(
         self, feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors
     ) -> PatchBatch:
-        loss, patch = group.loss, self.settings.rays.patch
-        shift = (int(item.shift[0]), int(item.shift[1]))
+        targets, patch, shift = group.targets, self.settings.rays.patch, item.shift
         aligned = self.settings.rays.aligned
-        height, width = loss.images.shape[-2:]
+        height, width = targets.images.shape[-2:]
         rays = patch_rays(
             group.draws,
-            loss.K_norm,
-            loss.T_item_cam,
+            targets.K_norm,
+            targets.T_item_cam,
             (height, width),
             patch,
             shift,
@@ -170,7 +169,7 @@ class FieldTraining(nn.Module):
             target = tokens[rays.view, :, rows, columns]
         else:
             target = _patch_mean(tokens, rays)
-        colors = patch_colors(loss.images, rays)
+        colors = patch_colors(targets.images, rays)
         against_hints = self._against_hints(rendered, group, rays)
         return PatchBatch(rendered, colors, target, rays.token, *against_hints)
 
@@ -202,10 +201,10 @@ class FieldTraining(nn.Module):
         return spacing(*self.network.code.depth_range, jitter.shape[-1], jitter)
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
-        """Return the (L, C, rows, columns) target tokens of a group's loss views."""
-        if group.targets.numel():
-            return group.targets
-        return self.computed_tokens(group.loss.images, shift)
+        """Return the (L, C, rows, columns) target tokens of a group's target views."""
+        if group.tokens.numel():
+            return group.tokens
+        return self.computed_tokens(group.targets.images, shift)
 
     def computed_tokens(self, images: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
         """Run the target backbone on (L, 3, H, W) images in [0, 1] under a grid shift."""

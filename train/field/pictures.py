@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from scenedino_ros.inference.feature_colors import FeatureColors
 from scenedino_ros.viewing.pictures import color_depth
-from train.field.batch import GroupTensors, ItemTensors, Views
+from train.field.data import GroupTensors, ItemTensors, Views
 from train.field.encoded_view import every_nth, render_encoded
 from train.field.model import FieldTraining
 from train.field.rays import PatchDraws, patch_rays
@@ -63,10 +63,10 @@ def _rendered_and_seen(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the colours of a rendered view and of its image, (h, w, 3) in [0, 1]."""
     group, patch = item.groups[-1], training.settings.rays.patch
-    scale = _scale(item.image.shape[-2], group.loss.images.shape[-2], patch)
-    loss = _smaller(Views(*(part[:1] for part in _parts(group.loss))), scale)
-    rows, columns = (edge // patch for edge in loss.images.shape[-2:])
-    seen = loss.images[0, :, : rows * patch, : columns * patch].permute(1, 2, 0)
+    scale = _scale(item.image.shape[-2], group.targets.images.shape[-2], patch)
+    target = _smaller(Views(*(part[:1] for part in _parts(group.targets))), scale)
+    rows, columns = (edge // patch for edge in target.images.shape[-2:])
+    seen = target.images[0, :, : rows * patch, : columns * patch].permute(1, 2, 0)
     shape = (rows, columns, patch, patch, 3)
     feature_map = training.maps([item])
     device = feature_map.device
@@ -75,7 +75,9 @@ def _rendered_and_seen(
     for row, column in (chunk.unbind(-1) for chunk in corner.split(_CHUNK)):
         draws = PatchDraws(torch.zeros_like(row), row, column)
         middle = torch.full((len(row), patch, patch, _SAMPLES), 0.5, device=device)
-        small = replace(group, loss=loss, sources=_smaller(group.sources, scale), jitter=middle)
+        small = replace(
+            group, targets=target, sources=_smaller(group.sources, scale), jitter=middle
+        )
         parts.append(_blended_colors(training, feature_map, item, small, draws))
     rendered = torch.cat(parts).view(shape).permute(0, 2, 1, 3, 4).reshape(seen.shape)
     return rendered, seen
@@ -89,10 +91,10 @@ def _blended_colors(
     draws: PatchDraws,
 ) -> torch.Tensor:
     """Return the (P, p, p, 3) mean colours of the source views, as far as they see each pixel."""
-    loss = group.loss
-    size = (loss.images.shape[-2], loss.images.shape[-1])
+    targets = group.targets
+    size = (targets.images.shape[-2], targets.images.shape[-1])
     patch = training.settings.rays.patch
-    rays = patch_rays(draws, loss.K_norm, loss.T_item_cam, size, patch, aligned=False)
+    rays = patch_rays(draws, targets.K_norm, targets.T_item_cam, size, patch, aligned=False)
     with torch.autocast(feature_map.device.type, enabled=False):
         rendered = training.render_rays(feature_map, item, group, rays)
     share = (1 - rendered.unseen).clamp(0, 1)

@@ -1,6 +1,7 @@
-"""What stage 1 computes once before its first step: said in bytes, with the time left."""
+"""What stage 1 computes once before its first step: encoder features and depth hints on disk."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -9,12 +10,55 @@ from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_byte
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead
 from train.field.data import FieldData
-from train.field.feature_cache import BATCH, cache_bytes
-from train.field.settings import FieldSettings
+from train.field.depth_hints import DepthHints
+from train.field.feature_cache import BATCH, Encode, FeatureCache, cache_bytes
+from train.field.items import View
+
+
+def missing_features(data: FieldData) -> list[tuple[FeatureCache, list[View], bool]]:
+    """Return what the feature caches lack: cache, views, and whether these are mirrored.
+
+    Where items may be mirrored, the features of mirrored encoded views are cached too.
+    """
+    found = []
+    for drive in data.drives:
+        if drive.features is None:
+            continue
+        for mirrored in (False, True) if data.settings.mirror else (False,):
+            views = drive.features.missing(drive.encoded if mirrored else drive.cached, mirrored)
+            if views:
+                found.append((drive.features, views, mirrored))
+    return found
+
+
+def compute_features(data: FieldData, encode: Encode) -> Iterator[int]:
+    """Compute what the feature caches lack; yields the number of images after each batch."""
+    for cache, views, mirrored in missing_features(data):
+        yield from cache.fill(views, mirrored, encode)
+
+
+def missing_hints(data: FieldData) -> list[tuple[DepthHints, str, list[int]]]:
+    """Return the frames of each encoded camera whose hints are missing.
+
+    Side cameras see the same surfaces, but cost as much to match.
+    """
+    found = []
+    for drive in data.drives:
+        for camera in dict.fromkeys(view.camera for view in drive.encoded):
+            frames = drive.hints.missing(camera) if drive.hints else []
+            if drive.hints and frames:
+                found.append((drive.hints, camera, frames))
+    return found
+
+
+def compute_hints(data: FieldData) -> Iterator[int]:
+    """Compute the missing hints; yields the number of images after each step."""
+    for hints, camera, _ in missing_hints(data):
+        yield from hints.fill(camera)
 
 
 def fill_hints(data: FieldData, folder: Path) -> None:
-    """Compute what is missing of the depth hints.
+    """Compute the missing depth hints, with the time left.
 
     Args:
         data: The drives.
@@ -23,40 +67,39 @@ def fill_hints(data: FieldData, folder: Path) -> None:
     Raises:
         InputError: If the disk has no room for them.
     """
-    total = sum(n_missing for _, _, n_missing in data.missing_hints())
-    if not total:
+    missing = missing_hints(data)
+    jobs = [(hints, camera, frame) for hints, camera, frames in missing for frame in frames]
+    if not jobs:
         return
-    needed = sum(hints.missing_bytes(camera) for hints, camera, _ in data.missing_hints())
-    jobs = [(h, camera, f) for h, camera, _ in data.missing_hints() for f in h.missing(camera)]
+    needed = sum(hints.missing_bytes(camera) for hints, camera, _ in missing)
 
     def match(numbers: range) -> None:
         for hints, camera, frame in jobs[numbers.start : numbers.stop]:
             hints.match_once(camera, frame)
 
-    seconds = seconds_ahead(total, match)
-    _check_disk(f"depth hints of {total} images", folder, needed, "--data.hints", seconds)
+    seconds = seconds_ahead(len(jobs), match)
+    _check_disk(f"depth hints of {len(jobs)} images", folder, needed, "--data.hints", seconds)
     with counting("matched", "images") as count:
-        for done, _ in enumerate(data.fill_hints(), start=1):
-            count(done, total)
+        for done, _ in enumerate(compute_hints(data), start=1):
+            count(done, len(jobs))
 
 
-def fill_features(
-    data: FieldData, encoder: Encoder, settings: FieldSettings, folder: Path
-) -> None:
-    """Compute what is missing in the caches, in the run's precision.
+def fill_features(data: FieldData, encoder: Encoder, folder: Path) -> None:
+    """Compute the missing encoder features in the precision of the run, with the time left.
 
     Args:
         data: The drives.
         encoder: The frozen encoder, on its device.
-        settings: The run.
         folder: Holds the caches.
 
     Raises:
         InputError: If the disk has no room for them.
     """
-    total = sum(len(views) for _, views, _ in data.uncached())
+    missing = missing_features(data)
+    total = sum(len(views) for _, views, _ in missing)
     if not total:
         return
+    settings = data.settings
     needed = cache_bytes(settings.model.backbone, settings.model.image_size, total)
     device = encoder.mean.device
     encoder.eval()
@@ -66,7 +109,7 @@ def fill_features(
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             return encoder(images.to(device))
 
-    cache, views, mirrored = max(data.uncached(), key=lambda missing: len(missing[1]))
+    cache, views, mirrored = max(missing, key=lambda part: len(part[1]))
 
     def encode_some(numbers: range) -> None:
         cache.taps_of([views[number % len(views)] for number in numbers], mirrored, encode)
@@ -76,13 +119,13 @@ def fill_features(
     _check_disk(what, folder, needed, "--encoder.cache", seconds)
     with counting("encoded", "images") as count:
         done = 0
-        for new in data.fill_caches(encode):
+        for new in compute_features(data, encode):
             done += new
             count(done, total)
 
 
 def _check_disk(what: str, folder: Path, needed: int, setting: str, seconds: float) -> None:
-    """Say what is written before the first step, and refuse where the disk has no room for it."""
+    """Report what is written before the first step, and refuse it if the disk has no room."""
     print(
         f"{what}, once: {bytes_in_words(needed)}{about(seconds)}; "
         f"{bytes_in_words(free_bytes(folder))} free in {folder}",

@@ -12,7 +12,7 @@ class PatchDraws:
     """Patches drawn for one item.
 
     Attributes:
-        view: (P,) index into the loss views.
+        view: (P,) index into the target views.
         row: (P,) row of the token grid.
         column: (P,) column of the token grid.
     """
@@ -29,7 +29,7 @@ class RayPatches:
     Attributes:
         origins: (P, 3) camera centres, metres.
         directions: (P, p, p, 3) unit vectors.
-        view: (P,) index into the loss views.
+        view: (P,) index into the target views.
         pixel: (P, 2) row and column of each patch's first pixel.
         token: (P, 2) row and column of its target token.
         uv_norm: (P, p, p, 2) image position in [-1, 1].
@@ -55,7 +55,7 @@ def draw_patches(
 
     Args:
         n_patches: Patches P per item.
-        n_views: Loss views.
+        n_views: Target views.
         token_grid: (rows, columns) of target tokens.
         shifted: Whether targets are shifted; then the last row and column are left out, so that
             patches stay inside the image.
@@ -82,7 +82,7 @@ def patch_rays(
 
     Args:
         draws: The patches.
-        K_norm: (V, 3, 3) intrinsics of the loss views for coordinates in [-1, 1].
+        K_norm: (V, 3, 3) intrinsics of the target views for coordinates in [-1, 1].
         T_world_cam: (V, 4, 4) camera poses, metres.
         image_size: (H, W) pixels.
         patch: Edge p of a patch, pixels; equals the edge of a target token.

@@ -2,7 +2,7 @@
 
 import torch
 
-from train.field.batch import GroupTensors, ItemTensors
+from train.field.data import GroupTensors, ItemTensors
 from train.field.model import FieldTraining, rendered_views
 from train.field.rays import RayPatches
 from train.field.shared_step import RenderedPatches, render_patches
@@ -33,7 +33,5 @@ class PlainTraining(FieldTraining):
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
         """Run the target backbone; views that have no cached tokens where others do get none."""
-        tokens = self.computed_tokens(group.loss.images, shift)
-        return (
-            tokens.where(group.targets.isfinite(), torch.nan) if group.targets.numel() else tokens
-        )
+        tokens = self.computed_tokens(group.targets.images, shift)
+        return tokens.where(group.tokens.isfinite(), torch.nan) if group.tokens.numel() else tokens

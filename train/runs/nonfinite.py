@@ -1,10 +1,9 @@
 """Stops a run whose losses are infinite or not numbers, and keeps the batch that did it."""
 
-import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.files import partial_path
+from train.runs.nested import leaves
 
 
 class NonFiniteError(SceneDinoError):
@@ -53,26 +53,13 @@ def save_batch(path: Path, batch: Any, facts: Mapping[str, Any]) -> None:
         batch: As in `check_finite`.
         facts: Further plain values.
     """
-    leaves = dict(_leaves("batch", batch))
+    values = dict(leaves("batch", batch))
     tensors = {
         name: torch.as_tensor(value).detach().cpu().contiguous().clone()
-        for name, value in leaves.items()
+        for name, value in values.items()
         if isinstance(value, torch.Tensor | np.ndarray)
     }
-    rest = {name: repr(value) for name, value in leaves.items() if name not in tensors}
+    rest = {name: repr(value) for name, value in values.items() if name not in tensors}
     partial = partial_path(path)
     save_file(tensors, partial, {"facts": json.dumps(facts), "rest": json.dumps(rest)})
     os.replace(partial, path)
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors and plain values of nested containers with names such as ``batch.x.0``."""
-    if dataclasses.is_dataclass(value):
-        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-    if isinstance(value, list | tuple):
-        value = dict(enumerate(value))
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _leaves(f"{name}.{key}", part)
-    else:
-        yield name, value

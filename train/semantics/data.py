@@ -1,7 +1,6 @@
 """The images of stage 2: which there are, and any of them with all the draws of its step."""
 
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,8 +10,9 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store import NO_LABEL, FrameStore
 from train.field.items import View
+from train.runs.nested import to_device
 from train.runs.randomness import item_generator
-from train.runs.store_paths import store_paths
+from train.runs.stores import open_store, store_paths
 from train.semantics.crops import N_BINS, OVERSAMPLING, BallDraws
 from train.semantics.distillation import kept_channels
 from train.semantics.settings import SemanticsSettings
@@ -171,14 +171,7 @@ def open_stores(patterns: tuple[str, ...], image_size: tuple[int, int]) -> list[
     Raises:
         InputError: If one cannot be opened or its images are of another size.
     """
-    stores = [FrameStore(path) for pattern in patterns for path in store_paths(pattern)]
-    for store in stores:
-        if store.image_size != tuple(image_size):
-            raise InputError(
-                f"{store.path} must have images of {image_size[0]} x {image_size[1]} px, "
-                f"got {store.image_size[0]} x {store.image_size[1]}"
-            )
-    return stores
+    return [open_store(path, image_size) for pattern in patterns for path in store_paths(pattern)]
 
 
 def _names(stores: list[FrameStore]) -> str:
@@ -253,14 +246,4 @@ class ImageBatch:
 
     def to(self, device: torch.device, **_: object) -> "ImageBatch":
         """Return the batch with all its tensors on a device."""
-        return ImageBatch([_moved(item, device) for item in self.items])
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    """Return a dataclass of tensors, dataclasses and plain values, its tensors on a device."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    names = [item.name for item in fields(value)]
-    return type(value)(*(_moved(getattr(value, name), device) for name in names))
+        return ImageBatch([to_device(item, device) for item in self.items])

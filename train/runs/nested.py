@@ -1,0 +1,34 @@
+"""Tensors in nested dataclasses, mappings and sequences: listed by name, or moved to a device."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+
+def leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors and plain values of nested containers with names such as ``batch.x.0``."""
+    if dataclasses.is_dataclass(value):
+        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from leaves(f"{name}.{key}", part)
+    else:
+        yield name, value
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Return a copy of nested dataclasses and tuples with their tensors on a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, tuple):
+        return tuple(to_device(part, device) for part in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [item.name for item in dataclasses.fields(value)]
+        return dataclasses.replace(
+            value, **{name: to_device(getattr(value, name), device) for name in names}
+        )
+    return value
