@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
-from scenedino_ros.recordings.frame_store import StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frame_store.store import StoredCamera
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 
 DRIVE = "2013_05_28_drive_0003_sync"
 ROAD_ID, CAR_ID, SKY_ID, VOID_ID = 7, 26, 23, 0  # of Cityscapes and KITTI-360

@@ -8,7 +8,7 @@ from rosbags.typesys import Stores, get_typestore
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.fisheye import MeiCamera
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
-from scenedino_ros.recordings.rosbag2.bag import BagWriter
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.transforms import matrix_from_rotation, numbers_from_matrix
 
 SECOND = 1_000_000_000

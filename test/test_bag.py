@@ -41,13 +41,14 @@ from rosbags.typesys import Stores, get_typestore  # noqa: E402
 
 from scenedino_ros.cameras.from_msg import rgb_from_image, stamp_ns  # noqa: E402
 from scenedino_ros.core.errors import BagError  # noqa: E402
-from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
 from scenedino_ros.recordings.rosbag2.metadata import (  # noqa: E402
     TopicQos,  # noqa: E402
     parse_qos,
     qos_text,
 )
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter  # noqa: E402
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORE.types
@@ -757,7 +758,7 @@ def test_sqlite_with_a_journal_is_read_and_left_as_it_is(tmp_path):
     script = (
         "import os, sqlite3, sys\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from scenedino_ros.recordings.rosbag2.sqlite_reader import SqliteWriter\n"
+        "from scenedino_ros.recordings.rosbag2.sqlite_file import SqliteWriter\n"
         "from scenedino_ros.recordings.rosbag2.metadata import BagTopic\n"
         "from pathlib import Path\n"
         "writer = SqliteWriter(Path(sys.argv[1]))\n"
@@ -966,7 +967,7 @@ def test_a_killed_recorder_loses_nothing_that_was_flushed(tmp_path, storage):
     script = (
         "import os, sys, time\n"
         "sys.path.insert(0, sys.argv[3])\n"
-        "from scenedino_ros.recordings.rosbag2.bag import BagWriter\n"
+        "from scenedino_ros.recordings.rosbag2.writer import BagWriter\n"
         "writer = BagWriter(sys.argv[1], sys.argv[2])\n"
         "writer.add_topic('/a', 'std_msgs/msg/String')\n"
         "for i in range(40):\n"

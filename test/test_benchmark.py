@@ -27,7 +27,7 @@ from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
-from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.build import build_frame_store
 from scenedino_ros.recordings.datasets.argoverse import read_argoverse_stereo
 from scenedino_ros.recordings.datasets.conversion import bag_from_argoverse, bag_from_dgp
 from scenedino_ros.recordings.datasets.dgp import dgp_cameras, read_dgp
+from scenedino_ros.recordings.frame_store.build import build_frame_store
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 

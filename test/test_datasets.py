@@ -24,7 +24,8 @@ from scenedino_ros.recordings.datasets.dgp import read_dgp
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_poses, read_scan
 from scenedino_ros.recordings.datasets.kitti360_calibration import read_calibration
-from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
+from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.transform_tree import TransformTree
 from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 

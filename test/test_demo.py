@@ -51,7 +51,8 @@ from scenedino_ros.demo.settings import (
 from scenedino_ros.demo.sources import make_drive
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns, restamped
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
-from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
+from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTree
 from scenedino_ros.recordings.transforms import StampedTransform

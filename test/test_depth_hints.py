@@ -9,8 +9,8 @@ import pytest
 import torch
 from small_fields import NEARBY, Tokens, with_store
 
-from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train.field import depth_hints
 from train.field.data import FieldBatch, FieldData
 from train.field.depth_hints import DepthHints

@@ -33,7 +33,7 @@ from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.demo.arguments import make_parser
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from train import train_field, train_semantics
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -18,12 +18,12 @@ from scenedino_ros.cameras.fisheye import (
 from scenedino_ros.cameras.image import ImagePreprocessor
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.build import build_frame_store
 from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
 from scenedino_ros.recordings.datasets.kitti360 import read_drive
-from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
-from scenedino_ros.recordings.pictures import FisheyePictures, PinholePictures
+from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.resampling import FisheyePictures, PinholePictures
+from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from scenedino_ros.recordings.pose_source import PoseSource
 from scenedino_ros.recordings.recording import Recording
 
@@ -205,7 +205,9 @@ def test_an_interrupted_build_goes_on(tmp_path, monkeypatch):
 
 def test_an_unfinished_store_of_another_recording_is_no_use(tmp_path, monkeypatch):
     write_rig(tmp_path / "bag", 4, cameras=("left",))
-    monkeypatch.setattr("scenedino_ros.recordings.build.FrameStoreWriter.stored", interrupt)
+    monkeypatch.setattr(
+        "scenedino_ros.recordings.frame_store.build.FrameStoreWriter.stored", interrupt
+    )
     with pytest.raises(KeyboardInterrupt):
         store_of(tmp_path)
     monkeypatch.undo()

@@ -9,12 +9,12 @@ from recorded_rig import CAMERAS, PINHOLE, STORE, T_world_body, stamp
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.demo.drives import find_drive
-from scenedino_ros.recordings.build import build_frame_store
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, camera_info_cdr
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.maps import depth_from_message
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.recordings.rosbag2.bag import BagWriter
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 
 T = STORE.types
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"

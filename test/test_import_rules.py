@@ -119,7 +119,7 @@ WITHOUT_TORCH = tuple(
     f"scenedino_ros.{name}"
     for name in (
         *("cameras.from_msg", "node.to_msg", "node.params"),
-        *("recordings.rosbag2.bag", "recordings.transforms"),
+        *("recordings.rosbag2.reader", "recordings.rosbag2.writer", "recordings.transforms"),
     )
 )
 

@@ -26,7 +26,7 @@ from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
 from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_labels
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS, read_calibration
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter
 from scenedino_ros.recordings.transform_tree import TransformTree
 from scenedino_ros.recordings.transforms import inverse

@@ -16,12 +16,12 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core import disk_space
 from scenedino_ros.core.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.build import build_frame_store
 from scenedino_ros.recordings.datasets.conversion import kitti360_bytes
 from scenedino_ros.recordings.datasets.kitti360 import find_drives, read_drive
-from scenedino_ros.recordings.frame_store import FrameStore
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter, frames_done, store_bytes
-from scenedino_ros.recordings.motion import speed_problem
+from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.motion import speed_problem
+from scenedino_ros.recordings.frame_store.store import FrameStore
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter, frames_done, store_bytes
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.streets import dataset
 from scenedino_ros.streets.dataset import DatasetSettings, SyntheticDataset

@@ -17,14 +17,15 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 
 from scenedino_ros.core.errors import BagError, InputError, TransformError
+from scenedino_ros.recordings.camera_topics import find_cameras
 from scenedino_ros.recordings.header_cdr import header_from_cdr, without_stamp
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic
+from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
-from scenedino_ros.recordings.topics import find_cameras
 from scenedino_ros.recordings.transforms import StampedTransform
 
 STORE = get_typestore(Stores.ROS2_JAZZY)

@@ -27,7 +27,7 @@ from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_labels, 
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS, read_calibration
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 from scenedino_ros.recordings.recording import Recording
-from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTree
 from scenedino_ros.streets.scene.street import make_street
@@ -35,13 +35,13 @@ from scenedino_ros.streets.scene.street import make_street
 pytest.importorskip("open3d", reason="Open3D cannot be imported")
 dataset = pytest.importorskip("scenedino_ros.streets.dataset")
 drive = pytest.importorskip("scenedino_ros.streets.drive")
-layout = pytest.importorskip("scenedino_ros.streets.layout")
+drive_folders = pytest.importorskip("scenedino_ros.streets.drive_folders")
 lidar = pytest.importorskip("scenedino_ros.streets.lidar")
 raycast = pytest.importorskip("scenedino_ros.streets.raycast")
 record = pytest.importorskip("scenedino_ros.streets.record")
 render = pytest.importorskip("scenedino_ros.streets.render")
 rig = pytest.importorskip("scenedino_ros.streets.rig")
-volume = pytest.importorskip("scenedino_ros.streets.volume")
+size_on_disk = pytest.importorskip("scenedino_ros.streets.size_on_disk")
 
 SMALL = render.RenderSettings(rig.RigSettings(width=96, fisheye_width=96), rays_per_pixel=1)
 SETTINGS = dataset.DatasetSettings(frames=6, render=SMALL)
@@ -138,14 +138,14 @@ def test_scans_and_voxels_are_weighed_as_they_are_written(made):
     scans = [size for file, size in sizes.items() if file.endswith(".bin")]
     voxels = sum(s for f, s in sizes.items() if f.endswith((".label", ".invalid", ".npy")))
     told = [
-        volume.rendered_bytes(SMALL, ("folders",), [numbers], voxels=with_voxels)
+        size_on_disk.rendered_bytes(SMALL, ("folders",), [numbers], voxels=with_voxels)
         for numbers in (range(1), range(6))
         for with_voxels in (False, True)
     ]
     assert told[1] - told[0] == pytest.approx(voxels / 2, rel=1e-3)  # but for headers
     assert told[3] - told[2] == pytest.approx(voxels, rel=1e-3)
     # The sky is wider over this plain street than over others: fewer beams return.
-    assert np.mean(scans) < volume._SCAN < lidar.BEAMS * lidar.COLUMNS * 16
+    assert np.mean(scans) < size_on_disk._SCAN < lidar.BEAMS * lidar.COLUMNS * 16
 
 
 def test_folders_are_read_as_a_drive_of_kitti360(made):
@@ -172,7 +172,7 @@ def test_the_cameras_own_poses_are_those_of_the_body(made):
     rows = np.loadtxt(folder / "cam0_to_world.txt")
     T = rows[:, 1:].reshape(-1, 4, 4)
     street = SETTINGS.drive(3)
-    beyond = layout.POSES_BEYOND
+    beyond = drive_folders.POSES_BEYOND
     expected = [street.T_world_base(i) @ rig.T_BASE_CAM for i in range(6 + beyond)]
     np.testing.assert_allclose(T, expected, atol=1e-12)
     assert rows[:, 0].tolist() == list(range(6 + beyond))
@@ -231,7 +231,7 @@ def test_folders_are_read_as_the_benchmark(made):
 
 def test_raw_ids_lead_to_the_classes_that_are_scored():
     classes = np.arange(len(CITYSCAPES19), dtype=np.uint8)
-    raw = layout.raw_ids(classes)
+    raw = drive_folders.raw_ids(classes)
     assert raw.dtype == np.dtype("<u2")
     ssc20 = ssc20_labels(raw, np.zeros(len(raw), np.uint8))
     scored = ssc.evaluated_target(ssc20.reshape(-1, 1, 1)).reshape(-1)
@@ -239,13 +239,17 @@ def test_raw_ids_lead_to_the_classes_that_are_scored():
     expected = np.array(CITYSCAPES19.ssc_ids)
     expected[[rider, sky]] = IGNORE  # a dropped class; empty, with nothing below
     np.testing.assert_array_equal(scored, expected)
-    assert layout.raw_ids(np.array([IGNORE], np.uint8)) == 0
+    assert drive_folders.raw_ids(np.array([IGNORE], np.uint8)) == 0
 
 
 def test_label_ids_are_kitti360s():
     classes = np.arange(len(CITYSCAPES19), dtype=np.uint8)
-    np.testing.assert_array_equal(kitti360_train_ids(layout.kitti360_ids(classes)), classes)
-    assert layout.kitti360_ids(np.array([ROAD, BUILDING, IGNORE], np.uint8)).tolist() == [7, 11, 0]
+    np.testing.assert_array_equal(kitti360_train_ids(drive_folders.kitti360_ids(classes)), classes)
+    assert drive_folders.kitti360_ids(np.array([ROAD, BUILDING, IGNORE], np.uint8)).tolist() == [
+        7,
+        11,
+        0,
+    ]
 
 
 def test_made_again_nothing_is_rendered(made):

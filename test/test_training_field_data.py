@@ -11,8 +11,8 @@ from small_fields import MODEL, NEARBY, PUBLISHED, with_store, write_drives
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.network.encoder import Encoder
-from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train.field.data import FieldData, draw_detail
 from train.field.feature_cache import FeatureCache, cache_bytes, encoder_key
 from train.field.items import (

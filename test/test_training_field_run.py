@@ -27,7 +27,7 @@ from scenedino_ros.core import backbones, disk_space
 from scenedino_ros.core.backbones import BackboneSpec
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.network.encoder import Encoder
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from train import benchmark_field, train_field
 from train.field import benchmark as field_benchmark
 from train.field.data import FieldData, ItemTensors

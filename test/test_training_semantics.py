@@ -23,8 +23,8 @@ from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
-from scenedino_ros.recordings.frame_store import StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frame_store.store import StoredCamera
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train import train_semantics
 from train.runs.launch import launch
 from train.runs.settings import read_settings

@@ -16,7 +16,8 @@ from scenedino_ros.demo.drives import Drive, find_drive
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.recordings.image_topics import COMPRESSED, RAW
-from scenedino_ros.recordings.rosbag2.bag import BagReader, BagWriter
+from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 
 IMAGES = 10
 _PERIOD_NS = 100_000_000

@@ -34,8 +34,8 @@ from scenedino_ros.terminal.values import (
 )
 
 if TYPE_CHECKING:
-    from scenedino_ros.recordings.frame_store import FrameStore
-    from scenedino_ros.recordings.frames import FrameList
+    from scenedino_ros.recordings.frame_store.frames import FrameList
+    from scenedino_ros.recordings.frame_store.store import FrameStore
     from scenedino_ros.recordings.pose_source import PoseSource
     from scenedino_ros.recordings.recording import Recording
 
@@ -199,7 +199,7 @@ def _targets(recordings: list[Path], output: Path | None) -> dict[Path, Path | N
 
 
 def _is_done(recording: Path, store: Path, options: argparse.Namespace) -> bool:
-    from scenedino_ros.recordings.build import is_store_of
+    from scenedino_ros.recordings.frame_store.build import is_store_of
 
     size, part, body = options.image_size, options.frames, options.body_frame
     return store.exists() and is_store_of(store, recording, size, part, body, _names(options))
@@ -211,7 +211,7 @@ def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> 
     Returns:
         Up to how many frames the store of each recording will get.
     """
-    from scenedino_ros.recordings.build import expected_store
+    from scenedino_ros.recordings.frame_store.build import expected_store
 
     frames, needed = dict.fromkeys(targets, 0), 0
     with counting("recordings looked at") as progress:
@@ -246,10 +246,10 @@ def _index(
 
     With the frames of this recording and those after it, their time is told, too.
     """
-    from scenedino_ros.recordings.build import build_frame_store, planned_bytes
-    from scenedino_ros.recordings.frame_store_writer import frames_done
-    from scenedino_ros.recordings.frames import common_frames
-    from scenedino_ros.recordings.motion import motion_problems
+    from scenedino_ros.recordings.frame_store.build import build_frame_store, planned_bytes
+    from scenedino_ros.recordings.frame_store.frames import common_frames
+    from scenedino_ros.recordings.frame_store.motion import motion_problems
+    from scenedino_ros.recordings.frame_store.writer import frames_done
     from scenedino_ros.recordings.pose_source import find_poses
     from scenedino_ros.recordings.recording import Recording
 
@@ -312,7 +312,7 @@ def _making(
     recording: "Recording", frames: "FrameList", options: argparse.Namespace
 ) -> Callable[[range], None]:
     """Return what makes some frames of the store and keeps none."""
-    from scenedino_ros.recordings.build import frames_in_memory
+    from scenedino_ros.recordings.frame_store.build import frames_in_memory
 
     return frames_in_memory(
         recording,

@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> None:
     """Say what the drives will take, and refuse where the disk has no room for them."""
-    from scenedino_ros.streets.volume import rendered_bytes
+    from scenedino_ros.streets.size_on_disk import rendered_bytes
 
     voxels = not arguments.no_voxels
     missing = dataset.missing(arguments.seeds, arguments.write, voxels=voxels)
@@ -144,7 +144,7 @@ def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> N
 
 def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Namespace) -> float:
     """Return about how long frames will take; 0 where trying one would take too long a part."""
-    from scenedino_ros.streets.layout import VOXEL_STRIDE
+    from scenedino_ros.streets.drive_folders import VOXEL_STRIDE
     from scenedino_ros.streets.render import usual_workers
 
     # More processes than cores are not faster.

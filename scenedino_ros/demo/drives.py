@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.camera_topics import CAMERA_INFO
 from scenedino_ros.recordings.image_topics import (
     BROKEN,
     COLOR,
@@ -14,8 +15,7 @@ from scenedino_ros.recordings.image_topics import (
     image_word,
     look_at_images,
 )
-from scenedino_ros.recordings.rosbag2.bag import BagReader
-from scenedino_ros.recordings.topics import CAMERA_INFO
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 
 RATE_SAMPLE = 50  # first images, from which the rate is taken
 DEFAULT_RATE_HZ = 10.0  # of images without stamps

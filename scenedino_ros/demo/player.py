@@ -36,7 +36,7 @@ from scenedino_ros.node.interrupt import Interrupt
 from scenedino_ros.node.message_types import message_class
 from scenedino_ros.node.statistics import IMAGES_OUT, Reason
 from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
-from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.recordings.transforms import StampedTransform
 

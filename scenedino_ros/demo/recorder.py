@@ -18,8 +18,8 @@ from scenedino_ros.core.errors import BagError
 from scenedino_ros.demo.settings import RECORDER, RecorderSettings, read_settings
 from scenedino_ros.node.interrupt import Interrupt
 from scenedino_ros.node.message_types import message_class
-from scenedino_ros.recordings.rosbag2.bag import BagWriter
 from scenedino_ros.recordings.rosbag2.metadata import TopicQos
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 
 _SEARCH_PERIOD = 0.1  # seconds between two looks at the topics there are
 _DEPTH = 200  # messages that may wait while others are written

@@ -19,7 +19,7 @@ from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.outputs import BY_NAME, NODE, OUTPUTS
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns
-from scenedino_ros.recordings.rosbag2.bag import BagMessage, BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagMessage, BagReader
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTree
 

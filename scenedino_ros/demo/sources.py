@@ -28,7 +28,7 @@ from scenedino_ros.recordings.datasets.conversion import (
 from scenedino_ros.recordings.datasets.dgp import read_dgp
 from scenedino_ros.recordings.datasets.drive_writer import camera_info_cdr
 from scenedino_ros.recordings.datasets.kitti360 import read_drive
-from scenedino_ros.recordings.rosbag2.bag import BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
 DRIVE_VERSION = 2  # raise when the synthetic street looks different

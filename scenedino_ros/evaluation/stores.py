@@ -7,7 +7,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 
 
 def open_store(path: Path, camera: str) -> FrameStore:

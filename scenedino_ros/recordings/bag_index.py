@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import SceneDinoError, TransformError
+from scenedino_ros.recordings.camera_topics import ODOMETRY, TF_MESSAGE, TF_STATIC, CameraTopics
 from scenedino_ros.recordings.header_cdr import header_from_cdr, without_stamp
-from scenedino_ros.recordings.rosbag2.bag import BagMessage, BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagMessage, BagReader
 from scenedino_ros.recordings.streams import StreamIndex
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
-from scenedino_ros.recordings.topics import ODOMETRY, TF_MESSAGE, TF_STATIC, CameraTopics
 from scenedino_ros.recordings.transform_tree import TransformTree
 from scenedino_ros.recordings.transforms import frame_name
 

@@ -12,11 +12,11 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.bag_index import BagIndex, Progress, read_index
+from scenedino_ros.recordings.camera_topics import CameraTopics, find_cameras, unused_images
 from scenedino_ros.recordings.image_topics import COMPRESSED, look_at_images
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
-from scenedino_ros.recordings.rosbag2.bag import BagMessage, BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagMessage, BagReader
 from scenedino_ros.recordings.streams import Stream
-from scenedino_ros.recordings.topics import CameraTopics, find_cameras, unused_images
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.rosbag2.bag import MessagePlace
+from scenedino_ros.recordings.rosbag2.reader import MessagePlace
 
 _MISSING_FROM = 1.5  # periods between two stamps, from which on a frame is missing
 _SHOWN = 5  # gaps that are described one by one

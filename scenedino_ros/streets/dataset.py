@@ -15,7 +15,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 from scenedino_ros.streets.drive import StreetDrive
-from scenedino_ros.streets.layout import VOXEL_STRIDE, DriveFolders
+from scenedino_ros.streets.drive_folders import VOXEL_STRIDE, DriveFolders
 from scenedino_ros.streets.lidar import scan_points
 from scenedino_ros.streets.raycast import RenderedFrame
 from scenedino_ros.streets.record import DriveRecorder, recorded_frames

@@ -18,8 +18,8 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import peak_resident_memory, resident_memory
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.device import choose_device, device_memory
-from scenedino_ros.recordings.frame_store import StoredCamera
-from scenedino_ros.recordings.frame_store_writer import FrameStoreWriter
+from scenedino_ros.recordings.frame_store.store import StoredCamera
+from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train.field.data import FieldBatch, FieldData
 from train.field.feature_cache import encoder_key
 from train.field.model import FieldTraining, load_encoder, target_encoder

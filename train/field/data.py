@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.depth_hints import DepthHints
 from train.field.feature_cache import FeatureCache
 from train.field.items import (

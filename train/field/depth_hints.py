@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.frame_arrays import FrameArray, array_name, drive_key
 from train.field.items import View
 from train.field.plane_sweep import GrayView, agreeing_depth, pixel_directions, plane_sweep

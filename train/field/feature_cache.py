@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.frame_arrays import FrameArray, array_name, drive_key
 from train.field.items import View
 

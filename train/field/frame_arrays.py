@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scenedino_ros.recordings.frame_store import INDEX, FrameStore, file_stem
+from scenedino_ros.recordings.frame_store.store import INDEX, FrameStore, file_stem
 
 _DONE = "_done"
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 
 FISHEYE_OFFSETS = (10, 40)  # frames the side cameras are ahead, both bounds included
 _PUBLISHED_CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")

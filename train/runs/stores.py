@@ -4,7 +4,7 @@ import glob
 from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 
 
 def store_paths(pattern: str) -> list[Path]:

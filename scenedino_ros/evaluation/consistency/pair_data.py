@@ -13,7 +13,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_drive
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.transforms import inverse
 
 STRIDE = 3  # frames from the first of a pair to the second, as published

@@ -15,7 +15,7 @@ from scenedino_ros.evaluation.depth.lidar_depth import lidar_depth
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_drive, read_scan
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.transforms import inverse
 
 

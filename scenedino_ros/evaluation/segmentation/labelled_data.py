@@ -13,7 +13,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.evaluation.run_folder import RunFolder
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
-from scenedino_ros.recordings.frame_store import FrameStore
+from scenedino_ros.recordings.frame_store.store import FrameStore
 
 Size = tuple[int, int]
 

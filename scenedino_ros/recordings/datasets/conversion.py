@@ -17,8 +17,8 @@ from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, Recorded
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_labels, read_scan
 from scenedino_ros.recordings.datasets.kitti360_calibration import T_BASE_IMU
 from scenedino_ros.recordings.datasets.kitti360_folders import is_preprocessed
-from scenedino_ros.recordings.rosbag2.bag import BagWriter
 from scenedino_ros.recordings.rosbag2.split_writer import SPLIT_BYTES, SplitBagWriter
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.transforms import inverse
 
 Progress = Callable[[int, int], None]  # frames done, frames in all

@@ -15,9 +15,9 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.distortion import MEI
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.rosbag2.bag import BagWriter
 from scenedino_ros.recordings.rosbag2.metadata import TopicQos
 from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter
+from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms
 from scenedino_ros.recordings.transforms import StampedTransform, numbers_from_matrix
 

@@ -14,8 +14,8 @@ import zstandard
 from scenedino_ros.core.errors import BagError
 from scenedino_ros.recordings.rosbag2.mcap_reader import MAGIC, McapFile
 from scenedino_ros.recordings.rosbag2.metadata import BagMetadata, read_metadata
+from scenedino_ros.recordings.rosbag2.sqlite_file import SqliteFile
 from scenedino_ros.recordings.rosbag2.sqlite_prefix import SqlitePrefix, is_cut_off
-from scenedino_ros.recordings.rosbag2.sqlite_reader import SqliteFile
 
 METADATA = "metadata.yaml"
 StorageFile = McapFile | SqliteFile | SqlitePrefix

@@ -18,7 +18,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import BagError
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic, StoredMessage
-from scenedino_ros.recordings.rosbag2.sqlite_reader import journals_of, read_topics
+from scenedino_ros.recordings.rosbag2.sqlite_file import journals_of, read_topics
 
 _HEADER_BYTES = 100
 _TABLE_LEAF = 0x0D  # first byte of a page with rows; that of a row's further pages is 0

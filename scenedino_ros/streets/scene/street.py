@@ -6,7 +6,7 @@ from scenedino_ros.streets.scene.buildings import house
 from scenedino_ros.streets.scene.ground import Block, Crossing, blocks, draw_crossings, lay_ground
 from scenedino_ros.streets.scene.plan import LEFT, RIGHT, StreetPlan, plan_street
 from scenedino_ros.streets.scene.plants import bush, thicket, tree
-from scenedino_ros.streets.scene.plots import close_horizon, fill_block
+from scenedino_ros.streets.scene.roadside import close_horizon, fill_block
 from scenedino_ros.streets.scene.scene import Corridor, Scene, SceneBuilder
 from scenedino_ros.streets.scene.shapes import placed
 from scenedino_ros.streets.scene.street_furniture import (

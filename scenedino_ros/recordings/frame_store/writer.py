@@ -11,7 +11,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
-from scenedino_ros.recordings.frame_store import (
+from scenedino_ros.recordings.frame_store.store import (
     FORMAT,
     INDEX,
     KINDS,

@@ -10,7 +10,7 @@ from scenedino_ros.cameras.distortion import MEI
 from scenedino_ros.cameras.fisheye import MeiCamera, resample, virtual_grid, virtual_rotation
 from scenedino_ros.cameras.image import ImagePreprocessor
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.frame_store import NO_LABEL
+from scenedino_ros.recordings.frame_store.store import NO_LABEL
 
 
 class CameraPictures(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from scenedino_ros.streets.layout import VOXEL_STRIDE
+from scenedino_ros.streets.drive_folders import VOXEL_STRIDE
 from scenedino_ros.streets.lidar import BEAMS, COLUMNS
 from scenedino_ros.streets.render import RenderSettings
 

@@ -28,10 +28,10 @@ from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19, kitti360_train_ids
 from scenedino_ros.evaluation.ssc.classes import ssc20_labels
 from scenedino_ros.recordings.datasets.kitti360_calibration import T_BASE_IMU
+from scenedino_ros.streets.calibration_files import row, write_calibration
 from scenedino_ros.streets.drive import StreetDrive
 from scenedino_ros.streets.raycast import RenderedFrame
 from scenedino_ros.streets.rig import KITTI360_FISHEYES, T_BASE_CAM, RigSettings
-from scenedino_ros.streets.rig_files import row, write_calibration
 
 VOXEL_STRIDE = 5  # every how many frames the benchmark has voxels
 POSES_BEYOND = 5  # frames behind the last one that have a pose

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.frames import FrameList
+from scenedino_ros.recordings.frame_store.frames import FrameList
 from scenedino_ros.recordings.recording import Recording
 
 MAX_SPEED = 100.0  # metres per second, 360 km/h

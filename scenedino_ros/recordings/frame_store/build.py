@@ -12,25 +12,25 @@ from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.number_ranges import flat_ranges
 from scenedino_ros.recordings.bag_index import Progress
-from scenedino_ros.recordings.frame_store import FrameStore, StoredCamera
-from scenedino_ros.recordings.frame_store_writer import (
-    FrameStoreWriter,
-    partial_store,
-    store_bytes,
-)
-from scenedino_ros.recordings.frames import FrameList, common_frames
-from scenedino_ros.recordings.image_topics import look_at_images
-from scenedino_ros.recordings.motion import motion_problems
-from scenedino_ros.recordings.pictures import (
+from scenedino_ros.recordings.camera_topics import find_cameras
+from scenedino_ros.recordings.frame_store.frames import FrameList, common_frames
+from scenedino_ros.recordings.frame_store.motion import motion_problems
+from scenedino_ros.recordings.frame_store.resampling import (
     CameraPictures,
     FisheyePictures,
     PinholePictures,
     is_fisheye,
 )
+from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
+from scenedino_ros.recordings.frame_store.writer import (
+    FrameStoreWriter,
+    partial_store,
+    store_bytes,
+)
+from scenedino_ros.recordings.image_topics import look_at_images
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import BagCamera, Recording
-from scenedino_ros.recordings.rosbag2.bag import BagReader
-from scenedino_ros.recordings.topics import find_cameras
+from scenedino_ros.recordings.rosbag2.reader import BagReader
 
 IMAGE_SIZE = (192, 640)
 BODY_FRAME = "base_link"
