@@ -22,9 +22,16 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_store_camera
 from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, numbers, positive
 
+_EPILOG = """\
+examples:
+  scenedino evaluate depth kitti360_sequence -o runs/depth
+  scenedino evaluate depth kitti360_sequence --train-frames 3000-3024,3050 -o runs/depth
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.epilog = _EPILOG
     parser.add_argument("data", type=Path, metavar="DATA", help="drive or frame store")
     add_store_camera(parser)
     parser.add_argument(

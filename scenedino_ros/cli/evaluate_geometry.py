@@ -20,9 +20,16 @@ from scenedino_ros.cli.evaluation import (
 from scenedino_ros.terminal.arguments import add_grow
 from scenedino_ros.terminal.values import NUMBER_RANGES, densities, number_ranges
 
+_EPILOG = """\
+examples:
+  scenedino evaluate geometry kitti360_sequence -o runs/geometry
+  scenedino evaluate geometry kitti360_sequence --frames 3024 --thresholds 0.5,1 -o runs/geometry
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.epilog = _EPILOG
     parser.add_argument("drive", type=Path, metavar="DRIVE", help="folder of the drive")
     parser.add_argument(
         "--thresholds",
