@@ -12,7 +12,8 @@ import yaml
 import zstandard
 
 from scenedino_ros.core.errors import BagError
-from scenedino_ros.recordings.rosbag2.mcap_reader import MAGIC, McapFile
+from scenedino_ros.recordings.rosbag2.mcap_reader import McapFile
+from scenedino_ros.recordings.rosbag2.mcap_records import MAGIC
 from scenedino_ros.recordings.rosbag2.metadata import BagMetadata, read_metadata
 from scenedino_ros.recordings.rosbag2.sqlite_file import SqliteFile
 from scenedino_ros.recordings.rosbag2.sqlite_prefix import SqlitePrefix, is_cut_off

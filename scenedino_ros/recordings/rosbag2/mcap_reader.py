@@ -8,7 +8,6 @@ import heapq
 import itertools
 import os
 import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,23 +15,24 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-import lz4.frame
-import zstandard
 from mcap.data_stream import ReadDataStream
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.recordings.rosbag2.mcap_records import (
+    DAMAGED,
+    MAGIC,
+    MESSAGE,
+    RECORD,
+    messages_in,
+    records_in,
+    records_of_chunk,
+)
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic, StoredMessage, parse_qos, type_name
 
-MAGIC = b"\x89MCAP0\r\n"
-_RECORD = struct.Struct("<BQ")  # opcode, length of what follows
-_MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
-_CHUNK = struct.Struct("<QQQII")  # first and last time, size, checksum, length of codec's name
-_FOOTER_BYTES = _RECORD.size + 20 + len(MAGIC)
+_FOOTER_BYTES = RECORD.size + 20 + len(MAGIC)
 _RUN_BYTES = 4 << 20  # messages outside chunks are read in runs of about this size
-_DAMAGED = (McapError, struct.error, UnicodeDecodeError, ValueError)
 
 
 class Span(NamedTuple):
@@ -107,7 +107,7 @@ class McapFile:
             if self._file.read(len(MAGIC)) != MAGIC:
                 raise BagError(f"{path} is not an MCAP file: it does not begin with MCAP's mark")
             contents = self._indexed() or self._scanned()
-        except _DAMAGED as error:
+        except DAMAGED as error:
             self._file.close()
             raise BagError(f"{path} cannot be read: {error}") from error
         except BaseException:
@@ -153,10 +153,10 @@ class McapFile:
             if span.channels and span.channels.isdisjoint(wanted):
                 continue
             records = self._load(span)
-            for begin, end in _messages_in(records):
-                number, _, time_ns, _ = _MESSAGE.unpack_from(records, begin)
+            for begin, end in messages_in(records):
+                number, _, time_ns, _ = MESSAGE.unpack_from(records, begin)
                 if number in wanted and start <= time_ns < stop:
-                    data = records[begin + _MESSAGE.size : end]
+                    data = records[begin + MESSAGE.size : end]
                     stored = StoredMessage(time_ns, wanted[number], data, span.offset, begin)
                     heapq.heappush(waiting, (time_ns, next(serial), stored))
         while waiting:
@@ -178,11 +178,11 @@ class McapFile:
         if span is not None and self._loaded[0] != group:
             self._loaded = (group, self._load(span))
         _, records = self._loaded
-        if span is None or not _RECORD.size <= offset <= len(records) - _MESSAGE.size:
+        if span is None or not RECORD.size <= offset <= len(records) - MESSAGE.size:
             raise BagError(f"{self.path} has no message {offset} bytes into the group at {group}")
-        _, length = _RECORD.unpack_from(records, offset - _RECORD.size)
-        number, _, time_ns, _ = _MESSAGE.unpack_from(records, offset)
-        data = records[offset + _MESSAGE.size : offset + length]
+        _, length = RECORD.unpack_from(records, offset - RECORD.size)
+        number, _, time_ns, _ = MESSAGE.unpack_from(records, offset)
+        data = records[offset + MESSAGE.size : offset + length]
         return StoredMessage(time_ns, self._topics[number], data, group, offset)
 
     def _indexed(self) -> _Contents | None:
@@ -191,24 +191,24 @@ class McapFile:
             return None
         self._file.seek(-_FOOTER_BYTES, os.SEEK_END)
         footer = self._file.read(_FOOTER_BYTES)
-        opcode, length = _RECORD.unpack_from(footer)
+        opcode, length = RECORD.unpack_from(footer)
         if not footer.endswith(MAGIC) or opcode != Opcode.FOOTER or length != 20:
             return None
-        (summary_start,) = struct.unpack_from("<Q", footer, _RECORD.size)
+        (summary_start,) = struct.unpack_from("<Q", footer, RECORD.size)
         if not len(MAGIC) <= summary_start < self._size - _FOOTER_BYTES:
             return None
         self._file.seek(summary_start)
         summary = self._file.read(self._size - _FOOTER_BYTES - summary_start)
         contents, chunks, statistics = _Contents.empty(), [], None
         try:
-            for opcode, begin, end in _records_in(summary):
+            for opcode, begin, end in records_in(summary):
                 body = summary[begin:end]
                 contents.add(opcode, body)
                 if opcode == Opcode.CHUNK_INDEX:
                     chunks.append(ChunkIndex.read(ReadDataStream(BytesIO(body))))
                 elif opcode == Opcode.STATISTICS:
                     statistics = Statistics.read(ReadDataStream(BytesIO(body)))
-        except _DAMAGED:
+        except DAMAGED:
             return None
         if statistics is None or not _is_complete(contents, chunks, statistics, summary_start):
             return None
@@ -236,19 +236,19 @@ class McapFile:
         run: _Run | None = None
         while position < self._size and not finished:
             self._file.seek(position)
-            head = self._file.read(_RECORD.size)
-            if len(head) < _RECORD.size:
+            head = self._file.read(RECORD.size)
+            if len(head) < RECORD.size:
                 break
-            opcode, length = _RECORD.unpack(head)
-            end = position + _RECORD.size + length
+            opcode, length = RECORD.unpack(head)
+            end = position + RECORD.size + length
             if opcode == Opcode.CHUNK:
                 self._scan_chunk(contents, Span(0, 0, position, end - position, True))
             if opcode == 0 or end > self._size:
                 break
             if opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
                 contents.add(opcode, self._file.read(length))
-            elif opcode == Opcode.MESSAGE and length >= _MESSAGE.size:
-                number, _, time_ns, _ = _MESSAGE.unpack(self._file.read(_MESSAGE.size))
+            elif opcode == Opcode.MESSAGE and length >= MESSAGE.size:
+                number, _, time_ns, _ = MESSAGE.unpack(self._file.read(MESSAGE.size))
                 contents.count(number, time_ns)
                 run = run or _Run(position, time_ns, time_ns)
                 run.extend(end, time_ns)
@@ -276,9 +276,9 @@ class McapFile:
         """Take in what a chunk holds; of a chunk that the file's end cuts off, the first part."""
         records = self._load(span)
         times = []
-        for opcode, begin, end in _records_in(records):
-            if opcode == Opcode.MESSAGE and end - begin >= _MESSAGE.size:
-                number, _, time_ns, _ = _MESSAGE.unpack_from(records, begin)
+        for opcode, begin, end in records_in(records):
+            if opcode == Opcode.MESSAGE and end - begin >= MESSAGE.size:
+                number, _, time_ns, _ = MESSAGE.unpack_from(records, begin)
                 contents.count(number, time_ns)
                 times.append(time_ns)
             else:
@@ -293,25 +293,13 @@ class McapFile:
         if not span.is_chunk:
             return raw
         try:
-            if raw[:1] != bytes([Opcode.CHUNK]):
-                raise ValueError("there is no chunk there")
-            head = _CHUNK.unpack_from(raw, _RECORD.size)
-            data_at = _RECORD.size + _CHUNK.size + head[4] + 8
-            codec = raw[data_at - 8 - head[4] : data_at - 8].decode()
-            (size,) = struct.unpack_from("<Q", raw, data_at - 8)
-            data = raw[data_at : data_at + size]
-            if len(data) < size:
-                return _decompress_part(data, codec)
-            records = _decompress(data, codec, head[2])
-            if len(records) != head[2] or (head[3] and zlib.crc32(records) != head[3]):
-                raise ValueError("its size or checksum is wrong")
-        except (*_DAMAGED, zstandard.ZstdError, RuntimeError) as error:
+            return records_of_chunk(raw)
+        except ValueError as error:
             self._report(
                 f"{self.path.name}: the chunk at byte {span.offset} is left out, because it "
                 f"cannot be read ({error})"
             )
             return b""
-        return records
 
     def _report(self, problem: str) -> None:
         if problem not in self.problems:
@@ -333,25 +321,6 @@ class _Run:
 
     def span(self) -> Span:
         return Span(self.start_ns, self.end_ns, self.offset, self.end - self.offset, False)
-
-
-def _records_in(records: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (opcode, begin, end) of the bodies of the complete records in a buffer."""
-    position = 0
-    while position + _RECORD.size <= len(records):
-        opcode, length = _RECORD.unpack_from(records, position)
-        begin = position + _RECORD.size
-        position = begin + length
-        if position > len(records):
-            return
-        yield opcode, begin, position
-
-
-def _messages_in(records: bytes) -> Iterator[tuple[int, int]]:
-    """Yield (begin, end) of the bodies of the complete message records in a buffer."""
-    for opcode, begin, end in _records_in(records):
-        if opcode == Opcode.MESSAGE and end - begin >= _MESSAGE.size:
-            yield begin, end
 
 
 def _is_complete(
@@ -382,22 +351,3 @@ def _topic_of(channel: Channel, schemas: dict[int, Schema], count: int) -> BagTo
         type_hash=channel.metadata.get("topic_type_hash", ""),
         serialization=channel.message_encoding,
     )
-
-
-def _decompress(data: bytes, codec: str, size: int) -> bytes:
-    if codec == "zstd":
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
-    if codec == "lz4":
-        return lz4.frame.decompress(data)
-    if codec:
-        raise ValueError(f"unknown compression '{codec}'")
-    return data
-
-
-def _decompress_part(data: bytes, codec: str) -> bytes:
-    """Return what can be had of compressed data whose end is missing."""
-    if codec == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    if codec == "lz4":
-        return lz4.frame.LZ4FrameDecompressor().decompress(data)
-    return data if not codec else b""

@@ -30,7 +30,7 @@ from mcap.records import (
     SummaryOffset,
 )
 
-from scenedino_ros.recordings.rosbag2.mcap_reader import MAGIC
+from scenedino_ros.recordings.rosbag2.mcap_records import MAGIC
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic, qos_text
 
 _MESSAGE_RECORD = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, two times
