@@ -57,7 +57,6 @@ INCOMPLETE = re.compile(r"(are|is) required|expected (one|at least one) argument
 
 # Blocks that run whole, by place and a word of theirs; each in a world of its own.
 BLOCKS = (
-    ("README.md", "runs/field --resume"),
     ("docs/training.md", "1990-1995"),
     ("docs/training.md", "runs/smoke"),
     ("docs/results/README.md", "runs/segmentation"),
@@ -96,6 +95,7 @@ NOT_RUN = (
     (r"python3 .*", "makes a workspace; test_packaging.py does"),
     (r"ros2 launch .*", "needs an installed ROS 2; test_launch.py"),
     (r"ros2 run .*", "test_node_process.py starts the node"),
+    (r"ros2 param set .*", "needs a running node; test_params.py"),
     (r"\./test\.sh.*", "runs this"),
     (r"\./demo\.sh.*", "makes an environment; test_demo.py runs what it starts"),
     (r"torchrun.*", "processes of a machine with GPUs; test_training_field_run.py has two"),
@@ -249,6 +249,10 @@ def read_torchrun(words: list[str]) -> None:
 def read_ros2(words: list[str]) -> None:
     if words[:3] == ["run", "scenedino_ros", "scenedino_node"]:
         return read_node(words[3:])
+    if words[:3] == ["param", "set", "/scenedino"]:
+        live = {item.name for item in walk_settings(NodeSettings()) if item.metadata["live"]}
+        assert words[3] in live, words
+        return
     assert words[:3] == ["launch", "scenedino_ros", "scenedino.launch.py"], words
     known = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', LAUNCH))
     assert {"image_topic", "checkpoint"} <= known
@@ -281,8 +285,9 @@ def test_every_command_is_understood(snippet: Snippet, commands) -> None:
 
 def test_there_are_commands_in_every_document() -> None:
     places = {snippet.place for snippet in SNIPPETS}
-    assert {"README.md", "MODEL_CARD.md", "docs/training.md", "docs/evaluation.md"} <= places
-    assert "demo.sh --help" in places
+    assert {"README.md", "MODEL_CARD.md", "demo.sh --help"} <= places
+    pages = ("commands", "evaluation", "install", "streets", "training")
+    assert {f"docs/{page}.md" for page in pages} <= places
     assert {f"{parser.prog} --help" for parser in parsers(cli.build_parser())} <= places
 
 
@@ -298,6 +303,7 @@ def test_there_are_commands_in_every_document() -> None:
         "python -m train.average A",
         "ros2 launch scenedino_ros scenedino.launch.py weights:=a",
         "scenedino_node --ros-args -p model.weights:=a",
+        "ros2 param set /scenedino model.checkpoint a",
         "./demo.sh --bags drive",
     ],
 )

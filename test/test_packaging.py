@@ -21,6 +21,7 @@ import scenedino_ros
 from scenedino_ros.demo.domains import reserve_domain
 
 ROOT = Path(__file__).resolve().parents[1]
+INSTALL = ROOT / "docs" / "install.md"
 NAME = "scenedino_ros"
 
 # Import name, where it differs from the name of the distribution in requirements.txt.
@@ -88,7 +89,7 @@ def colcon(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A workspace built outside the clone as README has it: by a virtual environment's Python."""
+    """A workspace built outside the clone as docs/install.md says, by an environment's Python."""
     pytest.importorskip("colcon_core", reason="colcon is not installed")
     folder = tmp_path_factory.mktemp("workspace")
     venv.create(folder / ".venv", symlinks=True)
@@ -153,13 +154,13 @@ def test_manifest_is_valid():
 def test_a_node_on_a_robot_installs_neither_viewer_nor_bag_tools():
     chosen = {name for name in dependencies() if name.startswith(("rviz", "ros2bag", "rosbag2"))}
     assert chosen == set()
-    words = (ROOT / "README.md").read_text()
+    words = INSTALL.read_text()
     assert all(name in words for name in ("rviz2", "ros2bag", "rosbag2-storage-mcap"))
 
 
-def test_readme_leaves_to_pip_what_rosdep_would_install_by_pip():
+def test_document_leaves_to_pip_what_rosdep_would_install_by_pip():
     """Where the system's Python refuses pip, `rosdep install` would end there."""
-    skipped = re.search(r'rosdep install .* --skip-keys "(.*)"', (ROOT / "README.md").read_text())
+    skipped = re.search(r'rosdep install .* --skip-keys "(.*)"', INSTALL.read_text())
     assert skipped is not None
     keys = skipped.group(1).split()
     assert {"python3-pytorch-pip", "python3-transforms3d"} == set(keys) <= set(dependencies())

@@ -70,20 +70,20 @@ OUTPUTS = (
     Output(
         "voxels",
         "sensor_msgs/msg/PointCloud2",
-        "a point per occupied voxel: x, y, z, rgb, label, confidence, density",
+        "one point per occupied voxel: x, y, z, rgb, label, confidence, density",
         needs=VOXELS,
     ),
     Output(
         "markers",
         "visualization_msgs/msg/MarkerArray",
-        "the same as cubes, one `CUBE_LIST` per class",
+        "the same voxels as cubes, one `CUBE_LIST` per class",
         needs=VOXELS,
     ),
     Output(
         "depth/image",
         "sensor_msgs/msg/Image",
         "32FC1, metres along the optical axis, rendered from the field; +Inf where a ray meets no "
-        "surface, the sky above all (REP 117)",
+        "surface, as in the sky (REP 117)",
         needs="depth",
         array="depth",
         encoding="32FC1",
