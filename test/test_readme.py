@@ -14,7 +14,7 @@ from scenedino_ros.core.config import ENGINES, NodeSettings
 from scenedino_ros.core.outputs import OUTPUTS, Output
 from scenedino_ros.core.parameter_tree import Setting, walk_settings
 from scenedino_ros.core.voxels import GRID_PRESETS
-from scenedino_ros.inference.engines import graphs
+from scenedino_ros.inference.engines import graph_export as graphs
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {
