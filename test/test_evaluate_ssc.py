@@ -14,6 +14,7 @@ from ssc_folder import write_ssc_folder
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.checkpoints.checkpoint import build_model, save_checkpoint
 from scenedino_ros.cli.main import main
+from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.evaluation.result import read_result
@@ -57,7 +58,9 @@ def perfect(target: np.ndarray) -> SscPrediction:
 def predictions(root: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of perfect predictions, as if the checkpoint had made them."""
     folder = tmp_path_factory.mktemp("predictions") / "grids"
-    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(checkpoint)), predictions=folder)
+    evaluation = SscEvaluation(
+        SscBench(root), NetworkChoice(str(checkpoint), fit=EVALUATION_FIT), predictions=folder
+    )
     files = evaluation.prediction_files()
     for frame in evaluation.items():
         files.write(frame, perfect(evaluation.data.target(frame)))
@@ -176,7 +179,7 @@ def test_several_runs_make_one_page(
 def test_predictions_are_read_and_guarded(
     root: Path, checkpoint: Path, predictions: Path, tmp_path: Path
 ) -> None:
-    network = NetworkChoice(str(checkpoint))
+    network = NetworkChoice(str(checkpoint), fit=EVALUATION_FIT)
     data = SscBench(root)
 
     def files(network: NetworkChoice, **settings: object) -> PredictionFiles:
@@ -224,7 +227,9 @@ def test_a_checkpoint_without_classes_is_scored_by_geometry(root: Path, tmp_path
     path = tmp_path / "field.safetensors"
     save_checkpoint(path, lively_checkpoint(config))
     run = tmp_path / "run"
-    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(path)), every=N_FRAMES)
+    evaluation = SscEvaluation(
+        SscBench(root), NetworkChoice(str(path), fit=EVALUATION_FIT), every=N_FRAMES
+    )
     assert not evaluation.has_semantics
     where = ["--checkpoint", str(path), "-o", str(run), "--workers", "1", "--panels", "1"]
     assert main(["evaluate", "ssc", str(root), "--every", str(N_FRAMES), *where]) == 0

@@ -22,6 +22,7 @@ from models import TINY, lively_checkpoint
 
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.cli.main import main
+from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.consistency.pair_data import DrivePairs, RealEstatePairs, StorePairs
 from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, fit_probes, probe_inputs
@@ -156,7 +157,7 @@ def test_clusters_that_are_the_labels_score_full(
 ) -> None:
     images = StoreImages(data / "wall")
     evaluation = SegmentationEvaluation(
-        images, NetworkChoice(checkpoint), predictions=tmp_path / "maps"
+        images, NetworkChoice(checkpoint, fit=EVALUATION_FIT), predictions=tmp_path / "maps"
     )
     permutation = np.random.default_rng(0).permutation(19)
     settings = {key: value for key, value in evaluation.settings().items() if key != "crf"}
@@ -380,6 +381,8 @@ def test_broken_lists_are_refused(tmp_path: Path) -> None:
 
 
 def test_settings_can_be_stored_as_they_are(data: Path, checkpoint: str) -> None:
-    evaluation = SegmentationEvaluation(StoreImages(data / "wall"), NetworkChoice(checkpoint))
+    evaluation = SegmentationEvaluation(
+        StoreImages(data / "wall"), NetworkChoice(checkpoint, fit=EVALUATION_FIT)
+    )
     assert json.loads(json.dumps(evaluation.settings())) == evaluation.settings()
     assert CAMERA.width == SIZE[1]

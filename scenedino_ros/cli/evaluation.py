@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_output, add_workers
 from scenedino_ros.terminal.network_arguments import (
@@ -73,7 +74,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(group)
     add_image_size(group)
     add_runtime(group)
-    add_fit(group, "stretch")
+    add_fit(group, EVALUATION_FIT)
 
 
 def add_panel_argument(parser: argparse.ArgumentParser) -> None:

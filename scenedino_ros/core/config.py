@@ -16,6 +16,7 @@ PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_lin
 # What commands and Python take unless told otherwise: others can reproduce the numbers. The node
 # measures which precision is faster.
 REPRODUCIBLE_PRECISION = "float32"
+EVALUATION_FIT = "stretch"  # as in the published evaluation
 
 
 def setting(
