@@ -1,14 +1,13 @@
-"""Checkpoints by name: the published ones are fetched once, converted, cached and verified.
+"""Checkpoints by name: the published ones are downloaded once, converted, cached and verified.
 
-The published checksums are not part of this package. What the hub states about a file (SHA-256
-for the weights) is checked when it is fetched; the SHA-256 of the converted file is written down
-beside it at that moment, and the converted file is held to it every time it is used.
+The package holds no published checksums. A download is verified against what the hub states about
+the file (SHA-256 for the weights). The SHA-256 of the converted file is written beside it, and the
+converted file is verified against it on every use.
 """
 
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ from scenedino_ros.checkpoints.names import (
 )
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.files import file_sha256, write_atomically
 from scenedino_ros.core.report import Report, silent
 
 
@@ -50,7 +49,7 @@ def locate(text: str, report: Report = silent, *, fetch: bool = True) -> Path:
         return DEFAULT_FILE
     if text in PUBLISHED:
         return fetch_published(text, report) if fetch else _cached(text)
-    path = Path(os.path.expanduser(text))  # which leaves ~ alone where nobody knows the home
+    path = Path(os.path.expanduser(text))  # leaves ~ as it is where the home is unknown
     if path.is_file():
         return path
     what = "is a folder" if path.is_dir() else "is neither a file nor a name"
@@ -61,7 +60,7 @@ def locate(text: str, report: Report = silent, *, fetch: bool = True) -> Path:
 
 
 def _last(best: Path) -> str:
-    """Return a hint at the last checkpoint of a training run that has no best one."""
+    """Return a hint at the last checkpoint of a training run without a best one."""
     last = best.with_name(best.name.replace("_best.", "."))
     if last == best or not last.is_file():
         return ""
@@ -81,9 +80,9 @@ def locate_backbone(text: str) -> str:
 
 
 def fetch_published(name: str, report: Report = silent, *, endpoint: str | None = None) -> Path:
-    """Return the converted file of a published checkpoint, fetching it on first use.
+    """Return the converted file of a published checkpoint, downloaded on first use.
 
-    Several processes may ask at once: one fetches, the others wait for it.
+    Several processes may ask at once: one downloads, the others wait for it.
 
     Args:
         name: A key of `PUBLISHED`.
@@ -114,7 +113,7 @@ def fetch_published(name: str, report: Report = silent, *, endpoint: str | None 
 
 
 def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | None) -> None:
-    """Fetch the official files, convert them, and drop them once the converted file stands."""
+    """Download the official files, convert them, and delete them once that is complete."""
     # Imported here: finding a file or showing its card does not wait for torch.
     from scenedino_ros.checkpoints.checkpoint import save_checkpoint
     from scenedino_ros.checkpoints.official.conversion import convert_official
@@ -149,12 +148,12 @@ def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | 
         "source": checkpoint.provenance["source"],
         "source_checksums": {files[0]: weights.checksum, files[1]: config.checksum},
     }
-    _write_atomically(_sidecar(target), json.dumps(record, indent=2) + "\n")
+    write_atomically(_sidecar(target), (json.dumps(record, indent=2) + "\n").encode())
     shutil.rmtree(folder)
 
 
 def _cached(name: str) -> Path:
-    """Return the cached file of a published checkpoint after holding it to its checksum."""
+    """Return the cached file of a published checkpoint, verified against its checksum."""
     path = cached_file(name)
     sidecar = _sidecar(path)
     if not (path.is_file() and sidecar.is_file()):
@@ -180,7 +179,7 @@ def _sidecar(target: Path) -> Path:
 
 @contextmanager
 def _locked(path: Path, name: str, report: Report) -> Iterator[None]:
-    """Hold a lock between processes, telling so if another one has it."""
+    """Hold a lock between processes; report when another process holds it."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0.5)
@@ -191,14 +190,3 @@ def _locked(path: Path, name: str, report: Report) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
