@@ -144,7 +144,7 @@ def test_auto_takes_the_fastest(
     times = {}
     for line in told:
         words, _, rest = line.removeprefix("engine ").partition(" takes ")
-        times[words] = float(rest.removesuffix(" ms for a picture"))
+        times[words] = float(rest.removesuffix(" ms for an image"))
     assert list(times) == measured
     chosen = f"{found.name} in {found.precision}"
     assert times[chosen] == min(times.values())

@@ -34,7 +34,7 @@ class CheckpointCard:
         config: Architecture.
         classes: Class table.
         provenance: Where the weights come from.
-        density_threshold: From which density on a voxel is best called occupied, 1/m.
+        density_threshold: Density from which the checkpoint calls a voxel occupied, 1/m.
         tensors: Shape and type by name.
     """
 
@@ -77,7 +77,7 @@ def read_card(path: Path) -> CheckpointCard:
 
 
 def check_density_threshold(value: float) -> None:
-    """Refuse what is no density.
+    """Refuse a threshold that is no density.
 
     Raises:
         InputError: If it is negative or not a finite number.
@@ -87,7 +87,7 @@ def check_density_threshold(value: float) -> None:
 
 
 def parse_metadata(path: Path, metadata: dict[str, str] | None) -> Header:
-    """Return what a file's header says.
+    """Return the content of a file's header.
 
     Raises:
         CheckpointError: If the header is not one of ours, or damaged.

@@ -26,7 +26,7 @@ from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.network.model import SceneDino
 
-# Small and quick: what a processor without GPU can run; the architecture of the default model.
+# Small enough for a processor without GPU; the architecture of the default model.
 SMALL_CONFIG = ModelConfig(
     backbone="dinov2_vits14",
     decoder_width=64,
@@ -48,8 +48,8 @@ class Checkpoint:
         classes: Class table of the semantic head.
         state: Tensors by the names of `SceneDino.state_dict`.
         provenance: Where the weights come from; ``weights`` is one sentence for people.
-        density_threshold: From which density on a voxel is best called occupied, 1/m; whoever
-            names no threshold gets this one.
+        density_threshold: Density from which a voxel is occupied, 1/m, unless the user names
+            another threshold.
     """
 
     config: ModelConfig
@@ -69,11 +69,11 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the file appears whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
         path: Target, by convention ``*.safetensors``.
-        checkpoint: What to write; tensors are stored with their own types.
+        checkpoint: The checkpoint; each tensor keeps its type.
     """
     path = Path(path)
     metadata = {
@@ -200,7 +200,7 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
 def untrained_checkpoint(
     config: ModelConfig = SMALL_CONFIG, seed: int = _UNTRAINED_SEED
 ) -> Checkpoint:
-    """Return random weights, for trying the machinery where no trained ones are at hand.
+    """Return random weights, to try the software without trained ones.
 
     A freshly initialised field is almost the same everywhere, so every voxel would be occupied,
     or none. Its layers are scaled up and its density down until about a tenth of a grid is

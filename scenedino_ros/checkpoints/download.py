@@ -1,4 +1,4 @@
-"""Fetches files of a Hugging Face repository and holds them to the checksums the hub states."""
+"""Downloads files of a Hugging Face repository and verifies them against the hub's checksums."""
 
 import hashlib
 import re
@@ -14,8 +14,8 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, Repositor
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.report import Report
 
-# Which HTTP library huggingface_hub stands on changes between its versions; the root of that
-# library's errors is a base of its own one. hf_xet, its fast transfer, raises RuntimeError.
+# Versions of huggingface_hub use different HTTP libraries; the base of the library's errors is a
+# base of HfHubHTTPError. hf_xet, its fast transfer, raises RuntimeError.
 _TRANSFER_ERRORS = (OSError, RuntimeError, *HfHubHTTPError.__bases__)
 _ATTEMPTS = 3
 _REPORT_EVERY = 2.0  # seconds between progress messages
@@ -24,12 +24,12 @@ _METADATA_TIMEOUT = 15.0  # seconds
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that was fetched and verified.
+    """A downloaded and verified file.
 
     Attributes:
         path: Where it lies now.
         commit: Commit of the repository it belongs to.
-        checksum: What it was held to: SHA-256 for large files, git blob id for small ones.
+        checksum: The hub's checksum: SHA-256 of large files, git blob id of small ones.
     """
 
     path: Path
@@ -45,21 +45,21 @@ def fetch_files(
     report: Report,
     endpoint: str | None = None,
 ) -> list[RemoteFile]:
-    """Fetch files of one repository, all of the same commit, and verify each of them.
+    """Download files of one repository, all of the same commit, and verify each of them.
 
-    A transfer that breaks is resumed where it stopped; files that are in the folder already are
-    verified again but not fetched again.
+    A transfer that breaks is resumed where it stopped; files that are already in the folder are
+    verified again, but not downloaded again.
 
     Args:
         repo_id: Repository on the hub.
         names: Paths inside the repository.
-        folder: Where huggingface_hub keeps what it fetches.
-        report: Told how far the transfer is.
+        folder: Where huggingface_hub keeps its downloads.
+        report: Receives a few words on the progress of the transfer.
         endpoint: Address of the hub; None leaves it to huggingface_hub (``HF_ENDPOINT``).
 
     Raises:
-        CheckpointError: If the hub or a file cannot be reached, or a file has not the size or
-            checksum the hub states; such a file is removed again.
+        CheckpointError: If the hub or a file cannot be reached, or a file does not have
+            the size or checksum that the hub states; such a file is removed again.
     """
     fetched: list[RemoteFile] = []
     for name in names:
@@ -113,10 +113,10 @@ def _fetch(
 
 
 def _transfer(repo_id: str, name: str, report: Report, **options: Any) -> Path:
-    """Fetch a file, going on where a transfer broke.
+    """Download a file; resume where a transfer broke.
 
-    Newer versions of huggingface_hub resume by themselves inside one call, older ones when they
-    are called again.
+    Newer versions of huggingface_hub resume inside one call, older ones when they are called
+    again.
     """
     reporter = _reporter(name, report)
     for _ in range(_ATTEMPTS - 1):
@@ -134,7 +134,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _verify(path: Path, name: str, size: int | None, stated: str) -> None:
-    """Remove the file and refuse it unless it is what the hub states."""
+    """Remove a file that is not what the hub states, and raise an error."""
     got_size, got = path.stat().st_size, content_checksum(path, like=stated)
     if got == stated and size in (None, got_size):
         return
@@ -147,7 +147,7 @@ def _verify(path: Path, name: str, size: int | None, stated: str) -> None:
 
 
 def _reporter(name: str, report: Report) -> type:
-    """Return a stand-in for tqdm that tells ``report`` in words how far a transfer is."""
+    """Return a replacement of tqdm that reports in words how far a transfer is."""
 
     class Reporter:
         def __init__(self, **options: Any) -> None:
@@ -161,8 +161,8 @@ def _reporter(name: str, report: Report) -> type:
             self.n += count
             if time.monotonic() - self.reported >= _REPORT_EVERY:
                 self.reported = time.monotonic()
-                share = f" ({100 * self.n / self.total:.0f} %)" if self.total else ""
-                report(f"downloading {name}: {self.n / 1e6:.0f} MB{share}")
+                percent = f" ({100 * self.n / self.total:.0f} %)" if self.total else ""
+                report(f"downloading {name}: {self.n / 1e6:.0f} MB{percent}")
 
         def __enter__(self) -> "Reporter":
             return self

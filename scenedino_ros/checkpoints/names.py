@@ -1,4 +1,4 @@
-"""Names of checkpoints: the package's own, no weights at all, and the published ones."""
+"""Names of checkpoints: the model of the package, untrained weights, and the published ones."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,5 +39,5 @@ PUBLISHED = {
 
 
 def cached_file(name: str) -> Path:
-    """Return where the converted file of a published checkpoint lies or would lie."""
+    """Return the path of a published checkpoint's converted file, whether it exists or not."""
     return cache_folder() / f"{name}.safetensors"

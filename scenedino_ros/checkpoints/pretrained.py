@@ -21,12 +21,13 @@ from scenedino_ros.core.backbones import BACKBONES, BackboneSpec, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.network.encoder import Encoder
 
-# Where weights can be fetched from by one word instead of a file.
+# Sources of weights that are named by one word instead of a file.
 TIMM, FIT3D = "timm", "fit3d"
 RANDOM = "random"  # leaves an encoder as it is, for tests and benchmarks
 _VIT = "encoder.vit."  # the transformer's tensors in a checkpoint of ours
 _FIT3D_REPO = "yuanwenyue/FiT3D"
-# Which HTTP library the hub's client stands on changes; its errors are a base of the client's.
+# Versions of the hub's client use different HTTP libraries; the base of their errors is a base of
+# HfHubHTTPError.
 _DOWNLOAD_ERRORS = (OSError, RuntimeError, *HfHubHTTPError.__bases__)
 
 Weights = dict[str, torch.Tensor]
@@ -41,7 +42,7 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
     Args:
         encoder: Any encoder; its weights are replaced in place, as float32.
         source: ``timm`` for the backbone's own weights, ``fit3d`` for those fine-tuned with 3D
-            features (both are fetched when this is called), or a file: a checkpoint of ours, whose
+            features (both are downloaded now), or a file: a checkpoint of ours, whose
             encoder is taken, or safetensors or a PyTorch state dict with the names of timm or the
             original ones of DINO and DINOv2. ``random`` leaves the encoder as it was built.
 
@@ -70,7 +71,7 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Tell whether a file is one of our checkpoints; what cannot be read is refused elsewhere."""
+    """Return whether a file is one of our checkpoints; others refuse what cannot be read."""
     try:
         with safe_open(str(path), framework="pt") as file:
             return (file.metadata() or {}).get("format") == FORMAT
@@ -102,7 +103,7 @@ def read_weights(path: Path) -> Weights:
         if stored == SAFETENSORS:
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can make its reader stumble in any way
+    except Exception as error:  # a damaged pickle can raise any error
         reason = " ".join(str(error).split("\n", 1)[0].split()) or type(error).__name__
         raise CheckpointError(f"weights {path} cannot be read: {reason}") from error
     tensors = isinstance(content, dict) and all(
@@ -149,7 +150,7 @@ class TargetEncoder(nn.Module):
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "TargetEncoder":
-        """Stay in evaluation mode, also as a part of something that is trained."""
+        """Stay in evaluation mode, also as a part of a network in training."""
         return super().train(False)
 
     @torch.no_grad()
@@ -209,9 +210,9 @@ def _with_timm_names(weights: Weights) -> Weights:
 
 
 def _resample_positions(weights: Weights, spec: BackboneSpec, grid: tuple[int, int]) -> None:
-    """Bring the position embedding of a square patch grid to another one.
+    """Resample the position embedding of a square patch grid to another grid.
 
-    Pretrained embeddings are square; another count is taken as that of the grid itself.
+    Pretrained embeddings are square; another count is that of the grid itself.
     """
     prefix = spec.prefix_positions
     positions = weights.get("pos_embed")
@@ -226,7 +227,7 @@ def _resample_positions(weights: Weights, spec: BackboneSpec, grid: tuple[int, i
 
 
 def _check_fit(vit: nn.Module, weights: Weights, source: str | Path) -> None:
-    """Refuse weights with other names or shapes than the transformer's, telling the first."""
+    """Refuse weights with other names or shapes than the transformer's, naming the first."""
     expected = {key: tuple(value.shape) for key, value in vit.state_dict().items()}
     got = {key: tuple(value.shape) for key, value in weights.items()}
     differ = [key for key in {**expected, **got} if expected.get(key) != got.get(key)]

@@ -1,4 +1,4 @@
-"""What a file of weights is by its content, and what it is instead where it is none."""
+"""What a file given as weights really is, by its first bytes."""
 
 import json
 import re
@@ -8,17 +8,17 @@ from pathlib import Path
 from scenedino_ros.core.errors import CheckpointError
 
 SAFETENSORS, PYTORCH = "safetensors", "pytorch"
-_HEAD = 1024  # bytes that tell what a file is; a Git LFS pointer is shorter than that
+_HEAD = 1024  # bytes that show what a file is; a Git LFS pointer is shorter
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP, _PICKLE, _PROTOCOLS = b"PK\x03\x04", b"\x80", b"\2\3\4\5"
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 
 
 def weights_format(path: Path, what: str = "checkpoint") -> str:
-    """Return how a file stores weights, read off its first bytes.
+    """Return how a file stores weights, read from its first bytes.
 
-    Whoever fetched a file wrongly has a Git LFS pointer, a web page or a part of the file under
-    the right name; each is recognised before a parser stumbles over it.
+    After a failed download, a Git LFS pointer, a web page or a part of the file has the right
+    name; each is recognised before a parser fails on it.
 
     Args:
         path: The file.
@@ -28,8 +28,8 @@ def weights_format(path: Path, what: str = "checkpoint") -> str:
         `SAFETENSORS` or `PYTORCH`.
 
     Raises:
-        CheckpointError: If the file is missing, unreadable or cut off, or is something else;
-            the message says what it is.
+        CheckpointError: If the file is missing, unreadable, cut off or of another kind; the
+            message names the kind.
     """
     try:
         size = path.stat().st_size
@@ -51,7 +51,7 @@ def weights_format(path: Path, what: str = "checkpoint") -> str:
 
 
 def require_safetensors(path: Path, what: str = "checkpoint") -> None:
-    """Refuse a file that is no whole safetensors file, saying what it is.
+    """Refuse a file that is no complete safetensors file.
 
     Raises:
         CheckpointError: As `weights_format`; also if it is a file of PyTorch.
@@ -64,7 +64,7 @@ def require_safetensors(path: Path, what: str = "checkpoint") -> None:
 
 
 def why_no_text(path: Path) -> str:
-    """Return in words why a file holds no text of its own, empty if it does.
+    """Return in words why a file does not hold the expected text, empty if it may.
 
     Raises:
         OSError: If it cannot be read.
@@ -86,7 +86,7 @@ def _empty_or_pointer(head: bytes) -> str:
 
 
 def _format(head: bytes) -> str:
-    """Return the format that a file's first bytes announce, empty if it is none of weights."""
+    """Return the format that a file's first bytes announce, empty if it holds no weights."""
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER:
         return SAFETENSORS
     pickled = head[:1] == _PICKLE and head[1:2] in _PROTOCOLS
@@ -110,7 +110,7 @@ def _other_content(head: bytes) -> str:
 
 
 def _readable(head: bytes) -> str:
-    """Return the beginning of a text, empty for bytes that are none."""
+    """Return the beginning of a text, empty for bytes that are no text."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -124,7 +124,7 @@ def _readable(head: bytes) -> str:
 
 
 def _pytorch_problem(path: Path, head: bytes, size: int) -> str:
-    """Return in words what a PyTorch file lacks; of the old format only reading it tells."""
+    """Return in words what a PyTorch file lacks; only reading shows it of the old format."""
     if not head.startswith(_ZIP) or zipfile.is_zipfile(path):
         return ""
     return (
@@ -134,7 +134,7 @@ def _pytorch_problem(path: Path, head: bytes, size: int) -> str:
 
 
 def _safetensors_problem(path: Path, size: int) -> str:
-    """Return in words what a safetensors file lacks, empty if it is as long as its header says."""
+    """Return in words what a safetensors file lacks, empty if it has the length of its header."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length)

@@ -1,8 +1,8 @@
 """Turn an official SceneDINO checkpoint into one file with weights, configuration and classes.
 
 The source is a folder with checkpoint.pt and training_config.yaml, or the .pt file itself.
-What the network looks like is read off the tensors; the configuration has to agree. The pickle
-is read with weights_only: nothing in it is executed.
+The architecture is read from the tensors; the configuration must agree with it. The pickle is
+read with weights_only: nothing in it is executed.
 """
 
 import argparse
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         type=image_size,
         metavar="HEIGHTxWIDTH",
-        help="image size of the network in pixels, where neither configuration nor tensors tell",
+        help="size of the network input image, pixels, "
+        "where neither configuration nor tensors state it",
     )
     parser.add_argument("--license", help="licence of the weights, written into the file")
     add_force(parser, "replace an existing output file")

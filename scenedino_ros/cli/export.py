@@ -1,10 +1,10 @@
-"""Write the network as ONNX graphs, held to PyTorch in ONNX Runtime, and as TensorRT engines.
+"""Write the network as ONNX graphs, verified against PyTorch, and as TensorRT engines.
 
-image.onnx turns a picture into a map, points.onnx the map and points in it into density and
-feature, classes.onnx features into classes; card.json says what they were made from and how far
-ONNX Runtime's answers are from PyTorch's. Where TensorRT and a GPU are at hand, an engine of each
-graph is built beside it. Without --output they go to the cache, where the node's parameter
-model.engine finds them; it would write them there itself the first time.
+image.onnx turns an image into a map, points.onnx turns the map and points in it into density and
+feature, classes.onnx turns features into classes. card.json states what they were made from, and
+how far the answers of ONNX Runtime are from those of PyTorch. Where TensorRT and a GPU are
+available, an engine of each graph is built beside it. Without --output the graphs go to the cache,
+where the node (parameter model.engine) finds them; otherwise it writes them on first use.
 """
 
 import argparse
@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="",
         metavar="NAME|PATH",
-        help="default: the model of this package",
+        help=".safetensors file or published name (default: the model of the package)",
     )
-    add_output(parser, "default: the cache", required=False)
+    add_output(parser, "folder for the graphs (default: in the cache)", required=False)
     add_mode(parser)
     add_image_size(parser)
     add_force(parser, "replace an earlier export")

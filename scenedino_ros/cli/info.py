@@ -1,7 +1,7 @@
 """Show what a checkpoint is: origin, licence, architecture, classes, size and checksum.
 
-Only the file's header is read (and, for the checksum, its bytes); no network is built. Without
-a checkpoint, the published names are listed, and whether they are on this machine.
+Only the header of the file is read (and, for the checksum, its bytes); no network is built.
+Without a checkpoint the command lists the published names, and whether each is on this machine.
 """
 
 import argparse
@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("checkpoint", nargs="?", help=".safetensors file or published name")
     parser.add_argument(
-        "--download", action="store_true", help="fetch a published checkpoint that is not here"
+        "--download",
+        action="store_true",
+        help="download a published checkpoint that is not on this machine",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

@@ -1,18 +1,19 @@
 """Find semantic voxels in an image, or in every image of a folder.
 
-Each image gets a folder of its own, OUTPUT/<name of the image>, that appears when everything in
-it is complete: voxels.npz (voxels, camera, rendered depth and classes, settings), voxels.ply
+Each image gets a folder of its own, OUTPUT/<name of the image>, which appears when all files in
+it are complete: voxels.npz (voxels, camera, rendered depth and classes, settings), voxels.ply
 (coloured cubes), input.png, depth.png, classes.png and panel.png (all of them and the voxels in
-3D). Images that have been done with the same settings are skipped.
+3D). Images that have a result
+of the same settings are skipped.
 
 Without --grid the voxels lie in the camera's optical frame (x right, y down, z forward). The
 sscbench grids lie in a body frame (x forward, y left, z up) and need --camera-pose.
 
 With --thresholds there is also thresholds.png: the voxels at each of these densities, from behind
-the camera and from above, with their numbers. So a threshold can be chosen without ground truth:
-one at which the space above the road is empty and things still have no holes.
+the camera and from above, with their numbers. It helps to choose a threshold without ground
+truth: one at which the space above the road is empty and objects still have no holes.
 
-A bad image in a folder is reported and the others are done; the exit code is then 1.
+A bad image in a folder is reported, the others are predicted, and the exit code is 1.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("images", type=Path, help="image file, or folder of image files")
     add_output(parser, "folder for the results")
-    add_force(parser, "do finished images again")
+    add_force(parser, "predict finished images again")
     camera = parser.add_argument_group("camera (one of the first two is needed)")
     add_calibration(camera, required=True)
     camera.add_argument(
@@ -102,7 +103,7 @@ def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Predict what is not done yet, and say what was done."""
+    """Predict the images that have no result yet, and report each."""
     images = list_images(options.images)
     grid = grid_from(options)
     pose = options.camera_pose

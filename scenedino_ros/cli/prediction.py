@@ -33,12 +33,12 @@ from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.terminal.progress import counting, telling
 from scenedino_ros.viewing.threshold_panel import threshold_panel
 
-_DOWNSCALE = 2  # of the rendered pictures against the network's
+_DOWNSCALE = 2  # of the rendered images against the network input image
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What to predict, with which camera and network, and where to put it.
+    """What to predict, with which camera and network, and where results go.
 
     Attributes:
         images: Image files, all of one camera.
@@ -49,10 +49,10 @@ class Job:
         network: The network.
         grid: Where to look for voxels.
         T_grid_cam: (4, 4) camera pose in the grid's frame, None: the grid is the camera's.
-        threshold: A voxel is occupied at this density or more, 1/m; None: the checkpoint's.
+        threshold: Density from which a voxel is occupied, 1/m; None: the checkpoint's.
         thresholds: Densities to draw the voxels at, side by side, 1/m; None: no such picture.
-        grow: Whether the densest of 3x3x3 voxels decides.
-        force: Whether finished images are done again.
+        grow: Whether a voxel takes the highest density of its 3x3x3 neighbourhood.
+        force: Whether finished images are predicted again.
     """
 
     images: list[Path]
@@ -73,15 +73,15 @@ def run_job(job: Job, *, keep_going: bool) -> int:
     """Predict every image that is not finished.
 
     Args:
-        job: What to do.
+        job: What to predict.
         keep_going: Whether a bad image is reported and the next one taken, or is an error.
 
     Returns:
         0, or 1 if images failed.
 
     Raises:
-        SceneDinoError: If nothing can be done at all, or an image fails and `keep_going` is not
-            set.
+        SceneDinoError: If nothing can be predicted at all, or an image fails and `keep_going` is
+            not set.
     """
     with telling("looking at the checkpoint") as report:
         camera = _camera(job)
@@ -96,12 +96,12 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         report("building the network")
         predictor = job.network.predictor(report=report)
     print(f"weights: {predictor.weights}; device: {predictor.device}, {predictor.engine}")
-    told: set[str] = set()
+    warned: set[str] = set()
     with counting("predicting", "images") as progress:
         for done, (image, folder) in enumerate(todo.items(), start=1):
             start = time.perf_counter()
             try:
-                voxels = _predict(job, query, camera, predictor, settings, image, folder, told)
+                voxels = _predict(job, query, camera, predictor, settings, image, folder, warned)
             except InputError as error:
                 if not keep_going:
                     raise InputError(f"image {image}: {error}") from error
@@ -121,7 +121,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
 def _unfinished(
     job: Job, settings: dict[str, Any], *, keep_going: bool
 ) -> tuple[dict[Path, Path], int]:
-    """Return the images to do with their folders, and how many have a folder not to be touched."""
+    """Return the unfinished images with their folders, and how many folders are blocked."""
     todo: dict[Path, Path] = {}
     blocked = 0
     for image, folder in result_folders(job.images, job.output).items():
@@ -145,17 +145,17 @@ def _predict(
     settings: dict[str, Any],
     image: Path,
     folder: Path,
-    told: set[str],
+    warned: set[str],
 ) -> SemanticVoxels:
-    """Predict one file, write its folder, and return its voxels; doubts are told once."""
+    """Predict one file, write its folder, and return its voxels; each warning is printed once."""
     content = _read(image)
     rgb = _decode(image, content)
     encoded = predictor.encode(rgb, camera)
     rig, T_grid_cam = predictor.training_rig, job.T_grid_cam
-    for kind, doubt in camera_doubts(camera, encoded, rig, job.grid, T_grid_cam).items():
-        if kind not in told:
-            told.add(kind)
-            print(f"warning: {doubt}", file=sys.stderr)
+    for kind, warning in camera_doubts(camera, encoded, rig, job.grid, T_grid_cam).items():
+        if kind not in warned:
+            warned.add(kind)
+            print(f"warning: {warning}", file=sys.stderr)
     hidden = predictor.classes.ids((SKY,)) if SKY in predictor.classes.names else ()
     query = dataclasses.replace(query, hidden=hidden)
     voxels = predictor.voxels(encoded, job.grid, job.T_grid_cam, query)

@@ -1,4 +1,4 @@
-"""Folders of finished predictions: how they are named, written at once, and recognised again."""
+"""Folders of results: how they are named, written atomically, and recognised later."""
 
 import json
 import os
@@ -38,13 +38,13 @@ _ABOUT = {
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Everything that is known about one image.
+    """The result of one image.
 
     Attributes:
         rgb: (h, w, 3) uint8, the image as it was taken.
         camera: Calibration of the image as it was taken.
-        encoded: The network's picture and its camera.
-        voxels: What was found in the grid.
+        encoded: The network input image and its camera.
+        voxels: Occupied voxels of the grid.
         view: The field rendered into the camera.
         T_grid_cam: (4, 4) camera pose in the grid's frame; None: the grid is the camera's.
         pictures: Further (H, W, 3) uint8 RGB pictures by file name.
@@ -77,7 +77,7 @@ def why_not_finished(folder: Path, settings: dict[str, Any]) -> str:
 
     Args:
         folder: An existing folder.
-        settings: What the result would be made with now.
+        settings: What a result would depend on now.
     """
     hint = "choose another --output, or --force to replace it"
     try:
@@ -109,7 +109,7 @@ def write_results(
         classes: Class table of voxels and rendered classes.
         title: Name of the image.
         weights: One sentence on the weights.
-        settings: What the result was made with; stored to recognise it.
+        settings: What the result depends on; stored to recognise it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

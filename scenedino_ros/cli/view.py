@@ -1,7 +1,7 @@
-"""Look at predicted voxels in an Open3D window: turn, zoom, quit with Q.
+"""Show predicted voxels in an Open3D window: turn, zoom, quit with Q.
 
 The file is voxels.npz or voxels.ply of 'scenedino predict'. Without a display, look at the
-picture panel.png that lies beside them.
+picture panel.png beside it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The folder of files that are fetched or made once."""
+"""The cache: a folder of files that are downloaded or computed once."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from scenedino_ros.core.errors import InputError
 
 
 def cache_folder() -> Path:
-    """Return where converted checkpoints are kept.
+    """Return the folder of converted checkpoints, exported graphs and rendered streets.
 
     ``SCENEDINO_CACHE`` names it; otherwise it is ``scenedino_ros`` in the user's cache
     (``XDG_CACHE_HOME``, by default ``~/.cache``).
@@ -29,10 +29,10 @@ def cache_folder() -> Path:
 
 
 def make_cache_folder(*parts: str) -> Path:
-    """Return the cache folder, or a folder in it, and make it where it is not there.
+    """Return the cache folder, or a folder in it, and create it if it does not exist.
 
     Raises:
-        InputError: If it cannot be made or written.
+        InputError: If it cannot be created or written.
     """
     folder = cache_folder().joinpath(*parts)
     try:

@@ -1,4 +1,4 @@
-"""Where arithmetic runs, and how it is cut so that it fits."""
+"""The device of a network, and computation in chunks that fit its memory."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ def return_unused_memory(device: torch.device) -> None:
 
 
 class Chunks:
-    """Compute long tensors piece by piece within a memory budget.
+    """Computes long tensors chunk by chunk within a memory budget.
 
     Attributes:
         device: Where results live.
@@ -68,7 +68,7 @@ class Chunks:
     ) -> torch.Tensor:
         """Fill a (count,) or (count, columns) float32 tensor chunk by chunk.
 
-        Out of memory on the device, the chunk is halved and tried again.
+        If the device runs out of memory, the chunk is halved and computed again.
 
         Args:
             count: Rows.

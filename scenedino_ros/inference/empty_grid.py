@@ -7,10 +7,10 @@ from scenedino_ros.core.voxels import SemanticVoxels
 
 
 def why_empty(voxels: SemanticVoxels, threshold: float, T_grid_cam: np.ndarray | None) -> str:
-    """Say what is known about a grid of 0 voxels.
+    """Return in words why a grid has no voxel.
 
     Args:
-        voxels: None, with the highest density that is in view.
+        voxels: The empty grid; it knows the highest density in view.
         threshold: Density from which on a voxel is occupied, 1/m.
         T_grid_cam: (4, 4) camera pose in the grid's frame, metres; None: in the optical frame.
     """

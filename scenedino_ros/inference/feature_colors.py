@@ -6,7 +6,7 @@ import torch
 class FeatureColors:
     """A projection of features to RGB that stays the same from view to view.
 
-    The first view fixes it; fitted anew to every image, colours would flicker.
+    The first view fixes it: colours that are fitted to every image would flicker.
     """
 
     def __init__(self, feature: torch.Tensor) -> None:

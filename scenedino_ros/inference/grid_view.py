@@ -1,4 +1,4 @@
-"""What depends only on calibration and grid: where every voxel falls in the image."""
+"""Where every voxel of a grid falls in the image; depends on calibration and grid only."""
 
 import math
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def view_grid(
     Args:
         grid: The grid.
         T_grid_cam: (4, 4) camera pose in the grid frame, metres.
-        camera: Camera of the network's picture.
+        camera: Camera of the network input image.
         map_size: (H', W') of the feature map.
         request: Which voxels to query.
         code: The network's positional code.

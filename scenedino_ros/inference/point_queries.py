@@ -28,13 +28,13 @@ class PointQueries:
     def __init__(
         self, engine: Engine, code: PositionalCode, config: ModelConfig, chunks: Chunks
     ) -> None:
-        """Choose what is asked, and in how much memory.
+        """Set what is asked, and in how much memory.
 
         Args:
             engine: The network.
             code: Its positional code.
             config: Its configuration.
-            chunks: Cuts the points so that they fit.
+            chunks: Splits the points so that they fit.
         """
         self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
         self._view_key: tuple[object, ...] | None = None

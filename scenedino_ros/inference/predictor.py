@@ -59,7 +59,8 @@ class Predictor:
             device: ``auto``, ``cpu`` or ``cuda``.
             precision: ``float32`` or ``bfloat16``, see `TorchEngine`.
             mode: Which head names the classes.
-            fit: How images of another aspect ratio fill the picture, see `ImagePreprocessor`.
+            fit: How images of another aspect ratio fill the network input image, see
+                `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB.
             make_engine: Makes what runs the network.
 
@@ -141,7 +142,7 @@ class Predictor:
             grid: Where to look.
             T_grid_cam: (4, 4) camera pose in the grid frame, metres; None: the grid lies in the
                 optical frame.
-            query: What counts as occupied; None: what the checkpoint calls so.
+            query: What counts as occupied; None: voxels from the checkpoint's threshold on.
 
         Returns:
             The occupied voxels; class 255 where the network has no semantic head.
@@ -215,22 +216,22 @@ class Predictor:
 
         Args:
             encoded: The encoded image.
-            downscale: The rendered images are the picture's size divided by this.
+            downscale: Rendered images have the size of the network input image divided by this.
             n_samples: Samples per ray, uniform in inverse depth.
-            depth: Whether depth is wanted.
+            depth: Whether to render depth.
             unbounded: Whether depth is +Inf where a ray meets no surface (REP 117): where less
                 than half of it is stopped within the network's depth range, or its class is sky.
                 Otherwise it is the expected depth everywhere, as the benchmarks measure it.
-            semantic: Whether classes are wanted.
-            features: Whether feature colours are wanted.
-            jitter_seed: Seed of the samples' places within their intervals, as the published
+            semantic: Whether to render classes.
+            features: Whether to render feature colours.
+            jitter_seed: Seed of the samples' positions within their intervals, as the published
                 evaluation draws them; None: the middles.
 
         Returns:
             The images asked for.
 
         Raises:
-            InputError: If there is no picture left after scaling down.
+            InputError: If the rendered image would have no pixel.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
         unbounded = unbounded and depth
@@ -277,7 +278,7 @@ class Predictor:
         `expansion` lifts them to full features.
 
         Raises:
-            InputError: If there is no picture left after scaling down.
+            InputError: If the rendered image would have no pixel.
             DeviceMemoryError: If even the smallest chunk does not fit.
         """
         camera, blended = self._rendered(
@@ -303,7 +304,7 @@ class Predictor:
 
     @contextmanager
     def _memory_errors(self, work: str) -> Iterator[None]:
-        """Turn a full device into an error that names the work, and free what can be freed."""
+        """Turn an out-of-memory error into one that names the work, and free the caches."""
         try:
             yield
         except (torch.OutOfMemoryError, DeviceMemoryError) as error:

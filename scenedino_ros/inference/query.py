@@ -1,4 +1,4 @@
-"""What is asked of an encoded image, and what a rendered view answers."""
+"""What a predictor takes and returns: voxel queries, encoded images and rendered views."""
 
 from dataclasses import dataclass
 
@@ -37,11 +37,11 @@ class EncodedImage:
     """One image after the encoder, ready for any number of queries.
 
     Attributes:
-        rgb: (H, W, 3) uint8, the picture the network saw.
-        camera: Camera of that picture.
+        rgb: (H, W, 3) uint8, the network input image.
+        camera: Camera of that image.
         rows: (H' * W', hidden) map on the device.
         map_size: (H', W').
-        kept: Which part of the image's area the picture shows, 0 to 1.
+        kept: Fraction of the camera image's area that the network input image shows, 0 to 1.
     """
 
     rgb: np.ndarray
@@ -53,7 +53,7 @@ class EncodedImage:
 
 @dataclass(frozen=True, eq=False)
 class RenderedView:
-    """What the field looks like from the camera; None where it was not asked for.
+    """The field seen from the camera; None for images that were not asked for.
 
     Attributes:
         camera: Camera of the rendered images, (h, w) pixels.

@@ -1,4 +1,4 @@
-"""Says which variable to set where PyTorch's compiler cannot make the folder it writes to."""
+"""Names the variable to set where PyTorch's compiler cannot create its folder."""
 
 import traceback
 
@@ -8,14 +8,14 @@ _COMPILER = ("torch._inductor", "torch._dynamo")
 
 
 def is_of_compiler(error: OSError) -> bool:
-    """Return whether PyTorch's compiler failed; it makes its folder when it is imported."""
+    """Return whether PyTorch's compiler failed; it creates its folder when it is imported."""
     frames = traceback.walk_tb(error.__traceback__)
     modules = [frame.f_globals.get("__name__", "") for frame, _ in frames]
     return any(module.startswith(_COMPILER) for module in modules)
 
 
 def unloadable(error: OSError) -> InputError:
-    """Return the error to raise in place of one that PyTorch's import ended with."""
+    """Return the error to raise instead of one of PyTorch's import."""
     return InputError(
         f"PyTorch cannot be loaded ({error}); set TORCHINDUCTOR_CACHE_DIR or TMPDIR to a folder "
         "that is writable"

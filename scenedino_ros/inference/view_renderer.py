@@ -1,4 +1,4 @@
-"""Depths and features of the field, seen from a camera at the encoded one's place."""
+"""Depths and features of the field, rendered from the position of the source camera."""
 
 from typing import NamedTuple
 
@@ -27,29 +27,29 @@ class Sampling(NamedTuple):
 
 
 class ViewRenderer:
-    """Casts a ray through every pixel and blends what the network says along it."""
+    """Casts a ray through every pixel and blends the network's answers along it."""
 
     def __init__(
         self, engine: Engine, code: PositionalCode, config: ModelConfig, chunks: Chunks
     ) -> None:
-        """Choose what is rendered, and in how much memory.
+        """Set what is rendered, and in how much memory.
 
         Args:
             engine: The network.
             code: Its positional code.
             config: Its configuration.
-            chunks: Cuts the rays so that they fit.
+            chunks: Splits the rays so that they fit.
         """
         self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
 
     def blend(
         self, encoded: EncodedImage, camera: PinholeCamera, sampling: Sampling, wants_feature: bool
     ) -> torch.Tensor:
-        """Return what is seen at all pixels of a camera.
+        """Render all pixels of a camera.
 
         Args:
             encoded: The encoded image.
-            camera: The camera, at the place of the image's.
+            camera: The camera, at the position of the source camera.
             sampling: Where rays are sampled.
             wants_feature: Whether features are wanted.
 

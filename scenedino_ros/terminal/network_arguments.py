@@ -1,4 +1,4 @@
-"""Arguments that say which network runs, and on what: the same for every command."""
+"""Arguments that choose the network and how it runs: the same for every command."""
 
 import argparse
 from dataclasses import fields
@@ -26,12 +26,12 @@ def add_checkpoint(group: argparse._ActionsContainer) -> None:
 
 
 def add_image_size(group: argparse._ActionsContainer) -> None:
-    """Declare for which pictures the network is built."""
+    """Declare the size of the network input image."""
     group.add_argument(
         "--image-size",
         type=image_size,
         metavar="HEIGHTxWIDTH",
-        help="of the network's picture, a whole patch grid (default: the checkpoint's)",
+        help="of the network input image, a whole patch grid (default: the checkpoint's)",
     )
 
 
@@ -52,8 +52,8 @@ def add_runtime(
 
     Args:
         group: Where.
-        precision: The default. For the node speed decides; figures that others are to reproduce
-            are float32.
+        precision: The default. The node takes the faster one; commands whose figures others
+            reproduce take float32.
     """
     add_mode(group)
     group.add_argument(
@@ -81,7 +81,8 @@ def add_fit(group: argparse._ActionsContainer, default: str = InputSettings.fit)
         "--fit",
         choices=choices(InputSettings, "fit"),
         default=default,
-        help="how images of another aspect ratio fill the network input (default: %(default)s)",
+        help="how images of another aspect ratio fill the network input image "
+        "(default: %(default)s)",
     )
 
 

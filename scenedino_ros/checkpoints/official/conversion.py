@@ -1,7 +1,7 @@
 """Reads checkpoints of the published SceneDINO code and gives their tensors our names.
 
-An official checkpoint is a folder with ``checkpoint.pt`` and ``training_config.yaml``. What the
-network looks like is read off the tensors' shapes; the configuration only has to agree.
+An official checkpoint is a folder with ``checkpoint.pt`` and ``training_config.yaml``. The
+architecture is read from the shapes of the tensors; the configuration must agree with it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _PREFIXES = (
     (FIELD, "field."),
     (HEAD, "semantics."),
 )
-# Layers of a probe with a hidden layer, as they are called there and here.
+# Layers of a probe with a hidden layer, by their official and our names.
 _MLP_LAYERS = ((".linear1.", ".linear.0."), (".linear2.", ".linear.2."))
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _LISTED = 20  # most keys of one kind in one message
@@ -77,18 +77,19 @@ def convert_official(
 ) -> Checkpoint:
     """Read an official checkpoint as one of ours.
 
-    Every number stays what it is; float64 is rounded to float32. What the network does not need
-    is left out, and named in one line that is told and kept in the provenance.
+    Values stay as they are, except that float64 is rounded to float32. Tensors that the network
+    does not need are left out; one line that names them is reported and kept in the provenance.
 
-    Tensors are mapped from the file where its format allows, so that only the needed ones (about
-    half of the file) are ever read.
+    Where the format allows it, tensors are mapped from the file, so that only the needed ones
+    (about half of the file) are read.
 
     Args:
         source: Folder with ``checkpoint.pt`` and, usually, ``training_config.yaml``; or the file.
         classes: Class table; None stands for the 19 Cityscapes classes of the published models.
-        image_size: (height, width) of the network's image in pixels, where nothing else tells.
-        provenance: Added to what the files themselves tell about the origin.
-        report: Told in a few words what is going on.
+        image_size: (height, width) of the network input image, pixels, where neither configuration
+            nor tensors state it.
+        provenance: Added to what the files themselves state about the origin.
+        report: Receives a few words on each long step.
 
     Raises:
         CheckpointError: If a file cannot be read, configuration and tensors disagree, or tensors
@@ -124,11 +125,11 @@ def rename_state(state: State, config: ModelConfig) -> tuple[State, list[str]]:
         config: The network the tensors have to fill completely.
 
     Returns:
-        The tensors, as float32 and int64, and the official names of those that are left over.
+        The tensors, as float32 and int64, and the official names of those that are left out.
 
     Raises:
         CheckpointError: Listing what is missing, misshapen or not finite under its official name,
-            and tables with classes that cannot be.
+            and tables with class ids out of range.
     """
     with torch.device("meta"):
         expected = SceneDino(config).state_dict()
@@ -156,7 +157,7 @@ def rename_state(state: State, config: ModelConfig) -> tuple[State, list[str]]:
 
 
 def _own_memory(state: State) -> State:
-    """Return the tensors without memory they share with others, which safetensors refuses."""
+    """Return the tensors without shared memory, which safetensors refuses."""
     owned: State = {}
     taken = set()
     for key, tensor in state.items():
@@ -195,7 +196,7 @@ def _difference(key: str, got: torch.Tensor, expected: torch.Tensor) -> str:
     if expected.is_floating_point():
         fits = got.dtype in _FLOATS
     elif got.dtype in _FLOATS:
-        fits = bool((got == got.round()).all())  # a table that was cast with everything else
+        fits = bool((got == got.round()).all())  # a table that was cast together with the weights
     else:
         fits = got.dtype != torch.bool and not got.is_complex()
     return "" if fits else f"{key} {_type(got)} instead of {_type(expected)}"
@@ -206,7 +207,7 @@ def _type(tensor: torch.Tensor) -> str:
 
 
 def _odd_table(key: str, table: torch.Tensor, config: ModelConfig) -> str:
-    """Return in words why a table of classes cannot be, empty for other tensors."""
+    """Return in words what is wrong with a table of classes, empty if nothing is."""
     if not key.endswith("pseudo_assignment"):
         return ""
     low, high = int(table.min()), int(table.max())

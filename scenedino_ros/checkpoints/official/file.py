@@ -1,8 +1,7 @@
-"""Reads the file that training left: finds the network in it, and gives its tensors plain names.
+"""Reads the file of a training run: finds the network in it and gives its tensors plain names.
 
-The pickle is read with weights_only. Classes that this does not know, such as those of an
-optimiser's or a trainer's settings, are neither imported nor called: an empty object stands in
-their place.
+The pickle is read with weights_only. Unknown classes, such as those of an optimiser's or a
+trainer's settings, are neither imported nor called: an empty object replaces each of them.
 """
 
 import re
@@ -22,15 +21,15 @@ from scenedino_ros.core.errors import CheckpointError
 State = dict[str, torch.Tensor]
 
 NET = "renderer.net."
-# By these a network is found, whatever stands before them: the backbone, or else the field.
+# Names that identify a network, whatever their prefix: the backbone, or else the field.
 _MARKS = (
     "encoder.encoder.model.vit.patch_embed.proj.weight",
     "encoder.encoder.model.vit.pos_embed",
     "encoder.dim_reduction.linear_in.weight",
     "heads.normal_head.lin_in.weight",
 )
-# Left by DistributedDataParallel and AveragedModel, torch.compile, FSDP, activation checkpoints
-# and Lightning Fabric, anywhere in a name.
+# Parts of names that come from DistributedDataParallel and AveragedModel, torch.compile, FSDP,
+# activation checkpoints and Lightning Fabric.
 _WRAPPERS = {
     "module",
     "_orig_mod",
@@ -38,8 +37,10 @@ _WRAPPERS = {
     "_checkpoint_wrapped_module",
     "_forward_module",
 }
-_COPY = re.compile("ema|teacher|target|averag|swa", re.IGNORECASE)  # of the network, or what for
-_DEEPEST = 4  # dictionaries inside one another, in which a state dict is looked for
+_COPY = re.compile(
+    "ema|teacher|target|averag|swa", re.IGNORECASE
+)  # names of averaged or target copies
+_DEEPEST = 4  # nested dictionaries in which a state dict is looked for
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class OfficialState:
     """What a file holds.
 
     Attributes:
-        tensors: The network's and all other tensors that lie beside it, by names without what
-            training tools put before them.
-        others: Names of what lies beside them and is no tensor, or is of another network.
+        tensors: The tensors of the network and all others beside it, by names without the
+            prefixes of training tools.
+        others: Names of entries beside them that are no tensor or belong to another network.
     """
 
     tensors: State
@@ -57,7 +58,7 @@ class OfficialState:
 
 
 def read_official_state(path: Path) -> OfficialState:
-    """Return the tensors of a training's file, without executing anything in it.
+    """Return the tensors of a training run's file, without executing anything in it.
 
     Args:
         path: PyTorch file, or safetensors file, with tensors at its top, or in a dictionary of
@@ -106,7 +107,7 @@ def _read_pickle(path: Path) -> object:
             return torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
-    except Exception as error:  # a damaged pickle can make its reader stumble in any way
+    except Exception as error:  # a damaged pickle can raise any error
         raise CheckpointError(
             f"checkpoint {path} cannot be read as a PyTorch file: it is cut off or damaged, or "
             f"holds objects that would run code when loaded ({_reason(error)})"
@@ -114,7 +115,7 @@ def _read_pickle(path: Path) -> object:
 
 
 class _Nothing:
-    """Stands for an object of a class that is not loaded; takes everything and does nothing."""
+    """Replaces an object of an unknown class; accepts any arguments and does nothing."""
 
     def __new__(cls, *_: object) -> "_Nothing":
         return super().__new__(cls)
@@ -127,14 +128,14 @@ class _Nothing:
 
 
 class _Dictionary:
-    """Stands for a kind of dictionary that is not loaded; a plain one is made in its place."""
+    """Replaces an unknown kind of dictionary by a plain one."""
 
     def __new__(cls, *_: object) -> OrderedDict:  # type: ignore[misc]
         return OrderedDict()
 
 
 def _stand_in(name: str) -> type:
-    """Return a class of its own for a name, so that each is known to the reader by one name."""
+    """Return a new class for a name: the reader knows each class by one name."""
     base = _Dictionary if name.lower().endswith("dict") else _Nothing
     return type(name.rsplit(".", 1)[-1], (base,), {"__slots__": ()})
 
@@ -156,7 +157,7 @@ def _bare(key: str) -> str:
 
 
 def _network_prefixes(values: Mapping[str, object]) -> list[str]:
-    """Return what stands before the own names of each network among the tensors."""
+    """Return the prefix of each network among the tensors."""
     bare = [_bare(key) for key in values if isinstance(key, str)]
     for mark in _MARKS:
         found = [key.removesuffix(mark) for key in bare if f".{key}".endswith(f".{mark}")]
@@ -166,12 +167,12 @@ def _network_prefixes(values: Mapping[str, object]) -> list[str]:
 
 
 def _preferred(places: Iterable[str]) -> str:
-    """Return the place of the network itself, where averaged copies of it lie beside it."""
+    """Return the place of the network itself rather than that of an averaged copy."""
     return min(places, key=lambda place: bool(_COPY.search(place)))  # the first of the best
 
 
 def _plain_names(path: Path, values: Mapping[str, object]) -> tuple[State, list[str]]:
-    """Return the tensors by their plain names, and the names of what is no tensor."""
+    """Return the tensors by their plain names, and the names of other entries."""
     prefixes = _network_prefixes(values)
     inner = _preferred(prefixes) if prefixes else NET
     outer = inner.removesuffix(NET)
@@ -205,7 +206,7 @@ def _described(content: object) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the sentence of an error that tells something; PyTorch puts advice before it."""
+    """Return the informative sentence of an error; PyTorch puts advice before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("Weights only load failed"):
         marked = [line for line in lines if "WeightsUnpickler error: " in line]

@@ -1,4 +1,4 @@
-"""Names by kind what an official checkpoint holds beside the network."""
+"""Describes the tensors of an official checkpoint that the network does not need."""
 
 import re
 from collections import Counter

@@ -1,9 +1,10 @@
-"""Reads what a network looks like off the shapes of an official checkpoint's tensors."""
+"""Reads the architecture of a network from the shapes of an official checkpoint's tensors."""
 
 from typing import Any
 
 import torch
 
+from scenedino_ros.checkpoints.official.file import State
 from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.backbones import BACKBONES
 from scenedino_ros.core.config import ModelConfig
@@ -19,8 +20,6 @@ ARTIFACT_FIELD = "artifact_field"
 FREQUENCIES = "renderer.net.code_xyz._freqs"
 PHASES = "renderer.net.code_xyz._phases"
 
-State = dict[str, torch.Tensor]
-
 # Prediction modes, and the head of the official network that each of them reads.
 HEADS = {
     "stego_kmeans": "stego_cluster_head",
@@ -33,10 +32,10 @@ HEADS = {
 def config_from_state(
     state: State, config_file: OfficialConfig, image_size: tuple[int, int] | None = None
 ) -> ModelConfig:
-    """Read the network's sizes off the shapes of its tensors, and compare with the configuration.
+    """Read the network's sizes from the shapes of its tensors, and check the configuration.
 
-    Where a tensor is missing, or is none of its kind, the published size is taken; the missing
-    tensor itself is refused with all others.
+    Where a tensor is missing, or has another number of dimensions, the published size is taken;
+    `rename_state` refuses the tensor itself.
 
     Args:
         state: Official state dict.
@@ -44,8 +43,8 @@ def config_from_state(
         image_size: (height, width) in pixels as the user states it, or None.
 
     Raises:
-        CheckpointError: If there is nothing of a network, no backbone fits, or the configuration
-            (or the user) says otherwise than the tensors.
+        CheckpointError: If no tensor belongs to a network, no backbone fits, or configuration or
+            user contradict the tensors.
     """
     if not any(key.startswith((VIT, DECODER, FIELD)) for key in state):
         raise CheckpointError(
@@ -112,7 +111,7 @@ def _image_size(
     config_file: OfficialConfig,
     image_size: tuple[int, int] | None,
 ) -> tuple[int, int]:
-    """Return the one (height, width) that everything agrees on which states it."""
+    """Return the (height, width) on which all that state one agree."""
     spec = BACKBONES[backbone]
     prefix = spec.prefix_positions
     n_patches = _size(state, VIT + "pos_embed", 3, 1, prefix) - prefix
@@ -172,7 +171,7 @@ def _frequencies(state: State, code_width: int) -> tuple[float, int]:
 
 
 def _close(stored: torch.Tensor, expected: list[float]) -> bool:
-    """Compare within the rounding of the type of the file, at least that of float32."""
+    """Compare within the rounding of the stored type, or of float32 if that is larger."""
     if not stored.is_floating_point():
         return stored.flatten().tolist() == expected
     values = stored.flatten().tolist()
@@ -183,9 +182,9 @@ def _close(stored: torch.Tensor, expected: list[float]) -> bool:
 
 
 def _semantic_sizes(state: State) -> dict[str, Any]:
-    """Return the config fields of the semantic head, none for a feature-stage checkpoint.
+    """Return the config fields of the semantic head, none for a checkpoint of stage 1.
 
-    A head is there if any of its tensors is; the distilled code alone names no classes.
+    A head is present if any of its tensors is; the distilled code alone names no classes.
     """
     present = {
         mode: f"{HEAD}{head}."
@@ -227,6 +226,6 @@ def _stated_sizes(state: State, head: dict[str, Any]) -> dict[tuple[str, str], o
 
 
 def _size(state: State, key: str, dims: int, axis: int, default: int) -> int:
-    """Return a tensor's size along an axis; the default where it is missing or another kind."""
+    """Return a tensor's size along an axis; the default if there is no such tensor."""
     shape = tuple(state[key].shape) if key in state else ()
     return shape[axis] if len(shape) == dims and shape[axis] else default

@@ -1,4 +1,4 @@
-"""What an official ``training_config.yaml`` says about the network, and whether it is true."""
+"""What an official ``training_config.yaml`` says about the network, and checks of it."""
 
 import posixpath
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ _PLAIN_TAGS = {
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """The safe loader, for which a tag it does not know says nothing: the value below it counts.
+    """The safe loader, but it ignores unknown tags and keeps the values below them.
 
     A tagged path becomes text, a tuple a list, an object the dictionary of its fields. No class
     is looked up and no function called.
@@ -55,7 +55,7 @@ class _PlainLoader(yaml.SafeLoader):
             return values
         if plain is not None:
             return self.yaml_constructors[plain](self, node)
-        # A name without a value, such as that of a function, is told by its tag alone.
+        # A name without a value, such as that of a function, stands in the tag alone.
         return node.value or node.tag.removeprefix(_PYTHON).rsplit(":", 1)[-1]
 
 
@@ -64,10 +64,10 @@ _PlainLoader.add_constructor(None, _PlainLoader.construct_tagged)
 
 @dataclass(frozen=True)
 class OfficialConfig:
-    """The fields of a training configuration that inference can use, found wherever they nest.
+    """The fields of a training configuration that inference can use, at any depth.
 
-    Published configurations nest differently from each other, so a field is looked up by its
-    name anywhere in its section, and every place that states it has to agree.
+    Published configurations nest differently, so a field is looked up by its name anywhere in its
+    section, and every place that states it must agree.
 
     Attributes:
         path: Where it was read from, None if there is no file.
@@ -93,7 +93,7 @@ class OfficialConfig:
             problem = why_no_text(path)
             if problem:
                 raise CheckpointError(f"configuration {path} cannot be read: it {problem}")
-            # The loader is a safe one; yaml.safe_load takes no loader of one's own.
+            # This loader is a safe one; yaml.safe_load does not take a loader.
             values = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
@@ -117,7 +117,7 @@ class OfficialConfig:
         ]
 
     def image_sizes(self) -> list[tuple[str, tuple[int, int]]]:
-        """Return every (dotted place, (height, width)) stated for the network's image.
+        """Return every (dotted place, (height, width)) stated for the network input image.
 
         Raises:
             CheckpointError: If a stated size is not two positive integers.

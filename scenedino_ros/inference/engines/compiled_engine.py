@@ -9,7 +9,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
-_POINTS = 64  # named once while compiling; how many there are may change
+_POINTS = 64  # classified once while compiling; other counts may follow
 
 
 class CompiledEngine(TorchEngine):
@@ -25,7 +25,7 @@ class CompiledEngine(TorchEngine):
             mode: Which head names the classes.
 
         Raises:
-            InputError: If there is no such precision, or nothing to compile with.
+            InputError: If there is no such precision, or no compiler.
         """
         super().__init__(model, device, precision, mode)
         # CUDA graphs: the launches of some hundred kernels become one.
@@ -38,7 +38,7 @@ class CompiledEngine(TorchEngine):
             self._run_once(model.config)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:  # all of the compiler's; its module writes when imported
+        except RuntimeError as error:  # any error of the compiler, whose module writes on import
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"engine compiled could not compile the network: {reason}") from error
         except OSError as error:

@@ -8,7 +8,7 @@ import torch
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.inference.engines.engine import Points
 
-# Points that a graph is given at a time.
+# Points that a graph takes at a time.
 MOST_POINTS = 1 << 15
 
 
@@ -34,7 +34,7 @@ class GraphEngine:
 
         Args:
             graphs: The image part, the point part and, with a semantic head, the classes; see
-                `engines.graphs`.
+                `graph_export`.
             config: Architecture of the network.
             map_size: (H', W') of its map.
             device: Where the graphs run.

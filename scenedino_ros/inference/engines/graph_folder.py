@@ -1,4 +1,4 @@
-"""Folders of exported graphs: written whole or not at all, known by what they were made from."""
+"""Folders of exported graphs: written atomically, identified by a fingerprint of the network."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 CARD = "card.json"
-LIMIT = 1e-4  # of the deviation of ONNX Runtime from PyTorch
+LIMIT = 1e-4  # largest relative deviation of ONNX Runtime from PyTorch
 
 _FORMAT = "scenedino_ros graphs/1"
 _CPU = torch.device("cpu")
@@ -57,22 +57,22 @@ def cached_folder(identity: str) -> Path:
 
 
 def export_graphs(model: SceneDino, mode: str, folder: Path, report: Report) -> dict[str, Any]:
-    """Write the graphs of a network, and hold them to PyTorch in ONNX Runtime.
+    """Write the graphs of a network, and verify them against PyTorch in ONNX Runtime.
 
     Args:
         model: The network, on the CPU.
         mode: Which head names the classes.
-        folder: Folder to make; one that is there is replaced.
-        report: Told in words what is going on.
+        folder: Folder to create; an existing one is replaced.
+        report: Receives a few words on each long step.
 
     Returns:
-        The card that is written beside the graphs.
+        The card written beside the graphs.
 
     Raises:
         InputError: If the packages for it are not installed.
-        SceneDinoError: If ONNX Runtime does not answer as PyTorch does.
+        SceneDinoError: If the answers of ONNX Runtime differ from those of PyTorch.
     """
-    version = onnxruntime_version()  # refuses early where there is none
+    version = onnxruntime_version()  # refuses early if it is not installed
     identity = fingerprint(model, mode)
     reference = TorchEngine(model, _CPU, "float32", mode)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def export_graphs(model: SceneDino, mode: str, folder: Path, report: Report) -> 
     try:
         report("writing the ONNX graphs")
         write_graphs(reference.network, partial)
-        report("holding the ONNX graphs to PyTorch")
+        report("verifying the ONNX graphs against PyTorch")
         engine = onnx_engine(partial, model.config, _CPU)
         deviation = compare(reference, engine, model.config, model.code)
         deviation.check(LIMIT)
@@ -129,7 +129,7 @@ def tensorrt_engine(
         folder: Holds the graphs, and the built engines.
         config: Architecture of their network.
         device: The GPU.
-        report: Told in words what is going on.
+        report: Receives a few words on each long step.
 
     Raises:
         InputError: If TensorRT is not installed.
@@ -150,7 +150,7 @@ def _graph_files(folder: Path, config: ModelConfig) -> list[Path]:
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:
-    """Rename a finished folder; a folder of that name leaves first."""
+    """Rename a finished folder; an earlier folder of that name is removed first."""
     if folder.exists():
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         os.rename(folder, old)
@@ -159,7 +159,7 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 
 
 def check_exported(folder: Path, identity: str) -> None:
-    """Hold a folder of graphs to its card.
+    """Verify a folder of graphs against its card.
 
     Raises:
         CheckpointError: If it is not the one that was written for this network.

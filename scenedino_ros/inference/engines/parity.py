@@ -1,4 +1,4 @@
-"""How far one engine's answers are from those of another one."""
+"""Differences between the answers of two engines."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,18 +12,18 @@ from scenedino_ros.network.field import PositionalCode
 from scenedino_ros.network.folded import bilinear_taps
 
 _POINTS = 4096
-_CLEAR = 1e-4  # a class is clear where its score leads by more than this
+_CLEAR = 1e-4  # a class is clear if its score leads by more than this
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """Largest differences on one random picture and random points.
+    """Largest differences on one random image and random points.
 
     Attributes:
         map: Of the image part, relative to the largest value.
         density: Of points, relative to the largest density.
         feature: Of points, relative to the largest value.
-        labels: Points with another class although it is clear.
+        labels: Points whose class is clear but differs.
         points: Points compared.
     """
 
@@ -34,7 +34,7 @@ class Deviation:
     points: int
 
     def check(self, limit: float) -> None:
-        """Refuse more than a limit.
+        """Refuse differences above a limit.
 
         Args:
             limit: Of each relative difference.
@@ -70,7 +70,7 @@ class Deviation:
 def compare(
     reference: TorchEngine, other: Engine, config: ModelConfig, code: PositionalCode
 ) -> Deviation:
-    """Ask two engines the same.
+    """Compare the answers of two engines to the same random input.
 
     Args:
         reference: PyTorch on the same device.

@@ -1,4 +1,4 @@
-"""Engines by name, exported on first use and kept in the cache; the fastest by measurement."""
+"""Opens an engine by its name, or the fastest by measurement."""
 
 import copy
 import time
@@ -25,10 +25,10 @@ from scenedino_ros.inference.engines.graph_folder import (
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
-# Pictures timed with each engine, after one that is not; fewer where they take long, in seconds.
+# Images timed with each engine, after one that is not; no more of them after so many seconds.
 _ROUNDS = 3
 _ENOUGH = 1.0
-# Engines, and the precisions they run in.
+# Engines with the precisions in which they run.
 _PAIRS = (
     ("torch", "float32"),
     ("torch", "bfloat16"),
@@ -37,7 +37,7 @@ _PAIRS = (
     ("onnx", "float32"),
     ("tensorrt", "float32"),
 )
-# Among these auto chooses; compiling takes a minute, TensorRT longer.
+# The candidates of auto; compiling takes a minute, TensorRT longer.
 _AUTO = ("torch", "onnx")
 
 
@@ -56,12 +56,12 @@ class Opened(NamedTuple):
 
 
 def engine_maker(name: str, report: Report = silent, warn: Report | None = None) -> MakeEngine:
-    """Return what makes an engine; where it or the precision is ``auto``, the fastest is taken.
+    """Return a function that makes an engine; ``auto`` in name or precision takes the fastest.
 
     Args:
         name: One of ``config.ENGINES``.
-        report: Told in words what is going on.
-        warn: Told what cannot be used; by default, ``report``.
+        report: Receives a few words on each long step.
+        warn: Receives why an engine cannot be used; None: ``report`` does.
 
     Raises:
         InputError: If there is no engine of that name.
@@ -84,7 +84,7 @@ def fastest_engine(
     report: Report,
     warn: Report | None = None,
 ) -> Opened:
-    """Open the engine that encodes a picture fastest here, of those that fit the settings.
+    """Open the engine that encodes an image fastest here, of those that fit the settings.
 
     Args:
         name: One of ``config.ENGINES``; ``auto`` stands for ``torch`` or ``onnx``.
@@ -92,8 +92,8 @@ def fastest_engine(
         device: Where it is to run.
         precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
         mode: Which head names the classes.
-        report: Told in words what is going on, and what was measured.
-        warn: Told which engine cannot be used, and why; by default, ``report``.
+        report: Receives a few words on each long step, and what was measured.
+        warn: Receives why an engine cannot be used; None: ``report`` does.
 
     Raises:
         InputError: If engine and precision are named and do not fit each other or the device.
@@ -110,12 +110,12 @@ def fastest_engine(
             opened = _open(candidate, own, device, mode, report)
             seconds = _encoding_time(opened.engine, model, device)
         except Exception as error:
-            # What an optional library raises is its own affair: PyTorch remains.
+            # An optional library may raise anything; PyTorch remains.
             if candidate[0] == "torch" and not isinstance(error, InputError):
                 raise
             (warn or report)(f"{words} is left out: {error}")
             continue
-        report(f"{words} takes {1000 * seconds:.0f} ms for a picture")
+        report(f"{words} takes {1000 * seconds:.0f} ms for an image")
         timed = [min([*timed, (seconds, opened)], key=lambda entry: entry[0])]  # frees the slower
     return timed[0][1]
 
@@ -151,7 +151,7 @@ def _open(
 
 
 def _exported(model: SceneDino, mode: str, report: Report) -> Path:
-    """Return the folder of a network's graphs, written now if it is not there."""
+    """Return the folder of a network's graphs in the cache, written now if it is missing."""
     identity = fingerprint(model, mode)
     folder = cached_folder(identity)
     if not folder.exists():
@@ -164,7 +164,7 @@ def _exported(model: SceneDino, mode: str, report: Report) -> Path:
 
 @torch.inference_mode()
 def _encoding_time(engine: Engine, model: SceneDino, device: torch.device) -> float:
-    """Return the shortest time of some pictures, seconds."""
+    """Return the shortest time of a few images, seconds."""
     image = torch.zeros(1, 3, *model.config.image_size, device=device)
     times: list[float] = []
     while len(times) <= _ROUNDS and sum(times[1:]) < _ENOUGH:

@@ -1,7 +1,6 @@
 """A graph built and run by TensorRT.
 
-Where TensorRT is not installed nothing of this can run; it follows the Python interface that
-versions 10 and 11 share.
+It needs TensorRT, and follows the Python interface that versions 10 and 11 share.
 """
 
 import os
@@ -20,7 +19,7 @@ _PURPOSE = "engine tensorrt"
 
 
 def engine_path(onnx: Path) -> Path:
-    """Return where the engine of an ONNX file lies: it holds for one GPU and one TensorRT.
+    """Return the path of an ONNX file's engine, which is specific to one GPU and one TensorRT.
 
     Raises:
         InputError: If TensorRT is not installed or there is no GPU.
@@ -61,7 +60,7 @@ def build(onnx: Path) -> None:
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise SceneDinoError(f"TensorRT cannot build {onnx}; it says why above")
+        raise SceneDinoError(f"TensorRT cannot build {onnx}; see its messages above")
     handle, partial = tempfile.mkstemp(dir=onnx.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "wb") as file:
         file.write(plan)
@@ -69,11 +68,11 @@ def build(onnx: Path) -> None:
 
 
 def build_where_possible(folder: Path, report: Report) -> str:
-    """Build the engines of all ONNX files of a folder where TensorRT and a GPU are at hand.
+    """Build the engines of all ONNX files of a folder where TensorRT and a GPU are available.
 
     Args:
         folder: Holds the graphs.
-        report: Told in words what is going on.
+        report: Receives a few words on each long step.
 
     Returns:
         What was built, or why nothing was.
@@ -127,14 +126,14 @@ class TensorRtGraph:
             self._context.set_input_shape(name, tuple(tensor.shape))
             self._context.set_tensor_address(name, tensor.data_ptr())
         everything: dict[str, Any] = dict(outputs)
-        for name in self._outputs.keys() - outputs.keys():  # all must have a place
+        for name in self._outputs.keys() - outputs.keys():  # each needs memory
             shape = tuple(self._context.get_tensor_shape(name))
             everything[name] = torch.empty(shape, dtype=self._outputs[name], device=self._device)
         for name, tensor in everything.items():
             self._context.set_tensor_address(name, tensor.data_ptr())
         stream = torch.cuda.current_stream(self._device).cuda_stream
         if not self._context.execute_async_v3(stream):
-            raise SceneDinoError("TensorRT could not run the network; it says why above")
+            raise SceneDinoError("TensorRT could not run the network; see its messages above")
 
 
 _TORCH_TYPES = {"FLOAT": torch.float32, "INT32": torch.int32, "INT64": torch.int64}

@@ -11,7 +11,7 @@ from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
 
-_SCORE_BYTES = 1 << 24  # of float32 scores of all heads, up to which they are few
+_SCORE_BYTES = 1 << 24  # float32 scores of all heads that are few, at most
 
 
 class TorchEngine:
@@ -34,10 +34,10 @@ class TorchEngine:
             raise InputError(f"precision must be float32 or bfloat16, got '{precision}'")
         self.network = FoldedSceneDino(model, mode)
         if precision == "bfloat16":
-            # Rounded once, here, instead of for every image.
+            # Rounded once here, not for every image.
             for part in (model.encoder, model.decoder, self.network.tail.first):
                 _round_weights(part)
-            # Copies of what is left let go of the checkpoint's file and its float32 weights.
+            # Copies of the rest release the checkpoint's file and its float32 weights.
             self.network.apply(_own_tensors)
             if device.type == "cpu":
                 _use_small_attention(model)
@@ -92,7 +92,7 @@ def _own_tensors(layer: nn.Module) -> None:
 
 
 def _use_small_attention(model: SceneDino) -> None:
-    """Let attention be two matrix products where the scores are few.
+    """Compute attention as two matrix products where the scores are few.
 
     PyTorch's fused attention multiplies bfloat16 on a CPU at the speed of float32.
     """
