@@ -45,7 +45,8 @@ class NetworkChoice:
         engine: What runs the network; ``auto``: the fastest here. Predictions that are counted
             together must come from one engine and one precision, see `settled`.
         device: ``auto``, ``cpu`` or ``cuda``.
-        fit: How images of another aspect ratio fill the network input image.
+        fit: How images of another aspect ratio fill the network input image. The published
+            evaluation stretches them (`EVALUATION_FIT`).
         memory_budget: Working memory of point queries, MiB.
     """
 
