@@ -11,12 +11,12 @@ from scenedino_ros.cameras.image import ImagePreprocessor
 from scenedino_ros.cameras.plausibility import (
     KITTI_360,
     TrainingRig,
-    calibration_doubts,
+    calibration_warnings,
     camera_from_intrinsics,
     field_of_view,
     refuse_impossible,
-    training_doubts,
     training_rig,
+    training_warnings,
 )
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels
@@ -79,10 +79,12 @@ def test_fisheyes_may_see_more():
     ],
 )
 def test_what_is_doubtful_is_said_with_the_field_of_view(intrinsics, kinds, words):
-    doubts = calibration_doubts(CalibratedCamera(PinholeCamera.from_focal(*intrinsics, 1280, 800)))
-    assert set(doubts) == kinds
-    assert all("degrees" in sentence for sentence in doubts.values())
-    assert words in " ".join(doubts.values())
+    warnings = calibration_warnings(
+        CalibratedCamera(PinholeCamera.from_focal(*intrinsics, 1280, 800))
+    )
+    assert set(warnings) == kinds
+    assert all("degrees" in sentence for sentence in warnings.values())
+    assert words in " ".join(warnings.values())
 
 
 def test_the_camera_of_training_is_known_by_its_name_or_written_down():
@@ -111,8 +113,8 @@ def test_the_camera_of_training_is_known_by_its_name_or_written_down():
 )
 def test_what_a_network_has_not_seen_is_said(fx, T_grid_cam, kinds):
     camera = PinholeCamera.from_focal(fx, fx * 1.124, 320, 96, 640, 192)
-    doubts = training_doubts(KITTI_360, camera, GRID, T_grid_cam)
-    assert set(doubts) == kinds
+    warnings = training_warnings(KITTI_360, camera, GRID, T_grid_cam)
+    assert set(warnings) == kinds
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def camera_from_intrinsics(
     return CalibratedCamera(pinhole)
 
 
-def camera_doubts(
+def camera_warnings(
     camera: CalibratedCamera,
     picture: Picture,
     rig: TrainingRig | None,
@@ -158,48 +158,48 @@ def camera_doubts(
         picture: The network's picture of one of its images.
         rig: What the network was trained on, or None.
         grid: The grid.
-        T_grid_cam: As for `training_doubts`.
+        T_grid_cam: As for `training_warnings`.
     """
-    doubts = calibration_doubts(camera)
+    warnings = calibration_warnings(camera)
     if picture.kept < _MUCH_KEPT:
-        doubts["cropping"] = (
+        warnings["cropping"] = (
             f"the network sees {100 * picture.kept:.0f} % of each image: the rest is cut off by "
             "its aspect ratio (fit) or by undistortion"
         )
     if rig is not None:
-        doubts |= training_doubts(rig, picture.camera, grid, T_grid_cam)
-    return doubts
+        warnings |= training_warnings(rig, picture.camera, grid, T_grid_cam)
+    return warnings
 
 
-def calibration_doubts(camera: CalibratedCamera) -> dict[str, str]:
+def calibration_warnings(camera: CalibratedCamera) -> dict[str, str]:
     """Return what looks wrong about a calibration, a sentence by kind; empty: nothing."""
     pinhole = camera.pinhole
     size, center = np.array([pinhole.width, pinhole.height]), pinhole.K[:2, 2]
     (fx, fy), (width, height) = pinhole.K.diagonal()[:2], size
     seen = field_of_view(pinhole)
     sees = f"as it stands the camera sees {seen[0]:.0f} x {seen[1]:.0f} degrees"
-    doubts = {}
+    warnings = {}
     if (np.abs(center - (size - 1) / 2) > _OFF_CENTER * size).any():
-        doubts["principal point"] = (
+        warnings["principal point"] = (
             f"the principal point ({center[0]:g}, {center[1]:g}) lies far from the middle of the "
             f"picture of {width} x {height} px; {sees}: is the calibration of this size?"
         )
     if not 1 / _OTHER_ASPECT < fx / fy < _OTHER_ASPECT:
-        doubts["aspect"] = (
+        warnings["aspect"] = (
             f"the focal lengths fx {fx:g} and fy {fy:g} px differ by a factor of "
             f"{max(fx / fy, fy / fx):.2f}; {sees}: is the calibration of this size?"
         )
     low, high = _USUAL
     unbent = camera.distortion_model not in (EQUIDISTANT, MEI)
     if unbent and (max(seen) > high or seen[0] < low):
-        doubts["field of view"] = (
+        warnings["field of view"] = (
             f"with focal lengths of {fx:g} and {fy:g} px, a picture of {width} x {height} px sees "
             f"{seen[0]:.0f} x {seen[1]:.0f} degrees, as few do: is the calibration of this size?"
         )
-    return doubts
+    return warnings
 
 
-def training_doubts(
+def training_warnings(
     rig: TrainingRig, camera: PinholeCamera, grid: VoxelGrid, T_grid_cam: np.ndarray | None
 ) -> dict[str, str]:
     """Return what a network has not seen in training, a sentence by kind; empty: nothing.
@@ -213,30 +213,30 @@ def training_doubts(
         grid: The grid.
         T_grid_cam: (4, 4) camera pose in the grid's frame, metres; None: in the optical frame.
     """
-    doubts = {}
+    warnings = {}
     ratio = np.array([camera.K_norm[0, 0], camera.K_norm[1, 1]]) / rig.focal
     if not ((1 / _FOCAL_FACTOR < ratio) & (ratio < _FOCAL_FACTOR)).all():
         seen = field_of_view(camera)
         known = [np.degrees(2 * np.arctan(1 / focal)) for focal in rig.focal]
-        doubts["trained focal length"] = (
+        warnings["trained focal length"] = (
             f"the network's picture sees {seen[0]:.0f} x {seen[1]:.0f} degrees, but the weights "
             f"were trained on about {known[0]:.0f} x {known[1]:.0f}: distances may be wrong"
         )
     if T_grid_cam is None or T_grid_cam[2, 2] > np.sqrt(0.5):
-        return doubts
+        return warnings
     height = T_grid_cam[2, 3] - grid.origin[2]
     if not rig.height * _HEIGHTS[0] <= height <= rig.height * _HEIGHTS[1]:
-        doubts["trained height"] = (
+        warnings["trained height"] = (
             f"the camera is {height:.2f} m above the floor of the grid, but the weights were "
             f"trained {rig.height:g} m above the road"
         )
     pitch = pitch_down_deg(T_grid_cam)
     if abs(pitch - rig.pitch_deg) > _PITCH_DEG:
-        doubts["trained pitch"] = (
+        warnings["trained pitch"] = (
             f"the camera looks {pitch:.1f} degrees down, but the weights were trained at "
             f"{rig.pitch_deg:g}"
         )
-    return doubts
+    return warnings
 
 
 def pitch_down_deg(T_grid_cam: np.ndarray) -> float:

@@ -14,7 +14,10 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
-from scenedino_ros.cameras.plausibility import camera_doubts, camera_from_intrinsics
+from scenedino_ros.cameras.plausibility import (
+    camera_from_intrinsics,
+    camera_warnings,
+)
 from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.cli.results import (
     Prediction,
@@ -152,7 +155,7 @@ def _predict(
     rgb = _decode(image, content)
     encoded = predictor.encode(rgb, camera)
     rig, T_grid_cam = predictor.training_rig, job.T_grid_cam
-    for kind, warning in camera_doubts(camera, encoded, rig, job.grid, T_grid_cam).items():
+    for kind, warning in camera_warnings(camera, encoded, rig, job.grid, T_grid_cam).items():
         if kind not in warned:
             warned.add(kind)
             print(f"warning: {warning}", file=sys.stderr)

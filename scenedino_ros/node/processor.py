@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed
-from scenedino_ros.cameras.plausibility import camera_doubts
+from scenedino_ros.cameras.plausibility import camera_warnings
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.memory import return_freed_memory
@@ -171,7 +171,7 @@ class FrameProcessor:
         if self._warned[0] == camera.key():
             return
         rig, grid = self._predictor.training_rig, self._placement.grid
-        doubts = camera_doubts(camera, encoded, rig, grid, T_grid_cam)
+        doubts = camera_warnings(camera, encoded, rig, grid, T_grid_cam)
         # Those that stay the same from one calibration to the next are not repeated.
         for kind in doubts.keys() - self._warned[1]:
             self._warn(doubts[kind])
