@@ -1,1 +1,1 @@
-"""The model, its geometry and its files, without ROS."""
+"""What every room shares: errors, settings, classes, voxels, metrics, files, memory."""

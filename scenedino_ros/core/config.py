@@ -1,4 +1,4 @@
-"""Every setting with its default, unit, range and meaning: the only home of default values."""
+"""All settings with default, unit, range and meaning; defaults are defined only here."""
 
 import dataclasses
 import math
@@ -33,11 +33,11 @@ def setting(
 
     Args:
         default: Default value; its type is the type of the setting. Lists are given as tuples.
-        doc: One line on what the setting does.
+        doc: One line: what the setting does.
         unit: Unit of the value, empty for pure numbers and words.
         low: Smallest allowed value, or None.
         high: Largest allowed value, or None.
-        choices: The allowed words, where the set is closed.
+        choices: The allowed words; empty: any.
         live: Whether the setting may change while the node runs.
     """
     metadata = {
@@ -79,7 +79,7 @@ def check_value(name: str, value: object, metadata: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What the network looks like; the defaults are the published DINO variant.
+    """The architecture of the network; the defaults are the published DINO variant.
 
     Stored in every checkpoint.
 
@@ -137,13 +137,13 @@ class ModelConfig:
         return self.n_classes > 0
 
     def check_mode(self, mode: str) -> None:
-        """Refuse a prediction mode that is unknown, or whose head the network does not have.
+        """Refuse an unknown prediction mode, and one whose head the network does not have.
 
         Args:
-            mode: One of `PREDICTION_MODES`. A network without classes takes each of them.
+            mode: One of `PREDICTION_MODES`. A network without classes accepts all of them.
 
         Raises:
-            InputError: Naming the modes there are.
+            InputError: Naming the available modes.
         """
         if mode not in PREDICTION_MODES:
             raise InputError(f"mode must be one of {', '.join(PREDICTION_MODES)}, got '{mode}'")
@@ -164,7 +164,7 @@ class ModelConfig:
         """Build the configuration from plain values.
 
         Raises:
-            InputError: If a key is unknown; every known key may be left out.
+            InputError: If a key is unknown. Missing keys take their default.
         """
         known = [item.name for item in dataclasses.fields(cls)]
         for name in values:
@@ -179,7 +179,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which weights run where."""
+    """Which weights run, on which device, and how."""
 
     checkpoint: str = setting(
         "",
@@ -206,7 +206,7 @@ class ModelSettings:
     mode: str = setting("stego_kmeans", "Which head names the classes", choices=PREDICTION_MODES)
     image_size: tuple[int, ...] = setting(
         (),
-        "Height and width of the network's picture, a whole patch grid; empty: as in the "
+        "Height and width of the network input image, a whole patch grid; empty: as in the "
         "checkpoint",
         unit="px",
         low=8,
@@ -219,7 +219,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How images and calibrations come in."""
+    """How images and calibrations arrive."""
 
     transport: str = setting("raw", "Type of the image topic", choices=("raw", "compressed"))
     rectified: bool = setting(
@@ -242,7 +242,7 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class GridSettings:
-    """Where the voxels lie."""
+    """Where the voxel grid lies."""
 
     preset: str = setting(
         "camera",
@@ -302,7 +302,7 @@ class VoxelSettings:
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How the field is rendered into the camera, where somebody subscribes."""
+    """How the field is rendered into the camera, for topics with subscribers."""
 
     downscale: int = setting(
         4,
@@ -326,7 +326,7 @@ class DiagnosticsSettings:
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """All parameters of the node, in groups that are the prefixes of their names."""
+    """All parameters of the node; the group is the prefix of a parameter's name."""
 
     autostart: bool = setting(True, "Configure and activate without a lifecycle manager")
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -1,4 +1,4 @@
-"""How much a long step will write, in words, and whether the disk has room for it."""
+"""Disk space: what a long step will write, and whether the disk has room for it."""
 
 import shutil
 from pathlib import Path
@@ -18,29 +18,29 @@ def bytes_in_words(count: float) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return how much may be written into a folder, which need not be there yet."""
+    """Return the free space of the disk of a folder, which need not exist yet."""
     return shutil.disk_usage(existing_folder(folder)).free
 
 
 def existing_folder(folder: Path) -> Path:
-    """Return a folder itself, or the nearest one above it that is there."""
+    """Return a folder, or its nearest parent that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """Return what a folder's files take, without the holes of sparse ones; 0: no such folder."""
+    """Return the bytes a folder's files occupy, sparse files without holes; 0: no folder."""
     files = folder.iterdir() if folder.is_dir() else ()
     return sum(file.stat().st_blocks * 512 for file in files if file.is_file())
 
 
 def check_space(folder: Path, needed: float, what: str, remedy: str) -> None:
-    """Refuse to begin what the disk has no room for.
+    """Refuse a step that the disk has no room for.
 
     Args:
-        folder: Where it will be written; need not be there yet.
-        needed: Bytes that will be written.
+        folder: Where the step writes; need not exist yet.
+        needed: Bytes that the step writes.
         what: Subject of the sentence, such as ``the frame store``.
-        remedy: What can be done instead, such as ``choose a smaller --image-size``.
+        remedy: What the user can do, such as ``choose a smaller --image-size``.
 
     Raises:
         InputError: Saying how much is needed and how much is free.

@@ -1,4 +1,4 @@
-"""The exceptions a user of the package may meet, each saying what was expected and what came."""
+"""The exceptions of this package; each says what was expected and what came."""
 
 import difflib
 from collections.abc import Iterable
@@ -19,15 +19,15 @@ class CheckpointError(SceneDinoError):
 
 
 class TransformError(SceneDinoError):
-    """A transform between two frames is not known at the time it is asked for."""
+    """A transform between two frames is not known at the requested time."""
 
 
 class BagError(SceneDinoError):
-    """A recording cannot be read, or does not hold what is asked for."""
+    """A recording cannot be read, or does not contain what was requested."""
 
 
 class DeviceMemoryError(SceneDinoError):
-    """The device has not enough memory even for the smallest piece of work."""
+    """The device does not have enough memory for the smallest chunk of work."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -1,4 +1,4 @@
-"""Files written whole, under another name first and then renamed; and their checksums."""
+"""Atomic writing (a file is written under another name first, then renamed), and checksums."""
 
 import hashlib
 import os
@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def partial_path(path: Path) -> Path:
-    """Return the name under which a file is written before it takes its own name."""
+    """Return the temporary name under which a file is written before it is renamed."""
     path = Path(path)
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either complete or not there."""
+    """Write a file so that it is either complete or absent."""
     partial = partial_path(path)
     partial.write_bytes(content)
     os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""Which classes there are: names, colours, and their ids in the SSCBench benchmark."""
+"""Class tables: names, colours, and ids in the SSCBench benchmark."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ class ClassTable:
     ssc_ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Refuse tables whose columns disagree or hold values out of range."""
+        """Refuse tables whose columns differ in length or hold values out of range."""
         sizes = (len(self.names), len(self.colors), len(self.ssc_ids))
         if len(set(sizes)) != 1 or not 1 <= sizes[0] <= IGNORE:
             raise InputError(
@@ -120,7 +120,7 @@ class ClassTable:
 
     @property
     def palette(self) -> np.ndarray:
-        """The colours as a (256, 3) uint8 lookup table, black where there is no class."""
+        """The colours as a (256, 3) uint8 lookup table; black for ids without a class."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self)] = self.colors
         return palette
@@ -157,7 +157,7 @@ class ClassTable:
 
     @classmethod
     def from_dict(cls, values: Any) -> "ClassTable":
-        """Build a table from what `to_dict` returned.
+        """Build a table from the values that `to_dict` returns.
 
         Raises:
             InputError: If a key is missing, or the ids are not 0 .. L-1 in order.

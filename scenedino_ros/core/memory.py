@@ -1,4 +1,4 @@
-"""How much memory this process holds, and how freed memory is given back."""
+"""Resident memory of this process, and the return of freed memory to the system."""
 
 import ctypes
 import math
@@ -8,15 +8,15 @@ MIB = 1 << 20  # bytes
 
 
 def peak_resident_memory() -> float:
-    """Return the most memory this process has held at once, MiB; NaN where only Linux would tell.
+    """Return the peak resident memory of this process, MiB; NaN on systems other than Linux.
 
-    Not what getrusage tells: there a child process begins with the peak of its parent.
+    getrusage does not serve: there, a child process starts with the peak of its parent.
     """
     return _status_memory("VmHWM")
 
 
 def resident_memory() -> float:
-    """Return the memory this process holds now, MiB; NaN where only Linux would tell."""
+    """Return the resident memory of this process, MiB; NaN on systems other than Linux."""
     return _status_memory("VmRSS")
 
 
@@ -30,9 +30,9 @@ def _status_memory(field: str) -> float:
 
 
 def return_freed_memory() -> None:
-    """Give the system back what was freed, where the C library does so on demand (glibc).
+    """Return freed memory to the system, where the C library does so on demand (glibc).
 
-    Left alone, it keeps gaps between what is in use: a hundred MiB after a large image.
+    Otherwise it keeps the gaps between blocks in use: a hundred MiB after a large image.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:

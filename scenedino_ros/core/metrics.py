@@ -1,4 +1,4 @@
-"""Scores from counts; counts add up over frames, scores are taken once at the end."""
+"""Scores from counts. Counts are summed over frames; scores are computed once, at the end."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ def confusion_matrix(target: np.ndarray, prediction: np.ndarray, n_classes: int)
 
 @dataclass(frozen=True)
 class BinaryScores:
-    """Geometry scores in [0, 1]; not a number where nothing was counted."""
+    """Geometry scores in [0, 1]; NaN where nothing was counted."""
 
     iou: float
     precision: float
@@ -77,7 +77,7 @@ def weighted_mean_iou(confusion: np.ndarray, weights: np.ndarray) -> float:
 
 
 def hungarian_columns(confusion: np.ndarray, *, keep_empty: bool = False) -> np.ndarray:
-    """Return for each target class the predicted class it is matched to.
+    """Return the predicted class that is matched to each target class.
 
     Args:
         confusion: (L, L) counts, row = target.
@@ -105,13 +105,13 @@ def by_predicted_class(confusion: np.ndarray, columns: np.ndarray) -> np.ndarray
         columns: (L,) predicted class of each target class, see `hungarian_columns`.
 
     Returns:
-        (L, L) counts whose diagonal is what is matched.
+        (L, L) counts; the matched ones are on the diagonal.
     """
     return confusion[np.argsort(columns)]
 
 
 def assign_clusters(confusion: np.ndarray) -> np.ndarray:
-    """Give every cluster a class so that the matched count is largest.
+    """Assign a class to every cluster so that the matched count is largest.
 
     Every class gets at least one cluster. With as many clusters as classes this is the Hungarian
     matching; with more, the additional clusters take the class they overlap most.
@@ -128,7 +128,7 @@ def assign_clusters(confusion: np.ndarray) -> np.ndarray:
     n_classes, n_clusters = confusion.shape
     if n_clusters < n_classes:
         raise InputError(f"{n_classes} classes need as many clusters, got {n_clusters}")
-    # One square problem: a row per class, and rows in which a cluster takes its own best class.
+    # One square problem: a row per class, and rows in which a cluster takes its best class.
     best = confusion.argmax(axis=0)
     free = np.repeat(confusion.max(axis=0)[None], n_clusters - n_classes, axis=0)
     rows, columns = linear_sum_assignment(np.concatenate([confusion, free]), maximize=True)
@@ -138,7 +138,7 @@ def assign_clusters(confusion: np.ndarray) -> np.ndarray:
 
 
 def merge_clusters(confusion: np.ndarray, assignment: np.ndarray) -> np.ndarray:
-    """Return the (L, L) confusion after the clusters of (L, n) counts took their classes."""
+    """Return the (L, L) confusion of (L, n) counts, clusters replaced by their classes."""
     merged = np.zeros((len(confusion),) * 2, dtype=confusion.dtype)
     np.add.at(merged.T, assignment, confusion.T)
     return merged

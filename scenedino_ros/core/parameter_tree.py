@@ -1,4 +1,4 @@
-"""Settings in groups, seen as one flat list of parameters with full names, and back."""
+"""Nested settings as a flat list of parameters with full names, and back."""
 
 import dataclasses
 import typing
@@ -23,7 +23,7 @@ class Setting(NamedTuple):
 
 
 def walk_settings(settings: Any, prefix: str = "") -> Iterator[Setting]:
-    """Yield every parameter of a settings dataclass, in the order they are declared.
+    """Yield every parameter of a settings dataclass, in declaration order.
 
     Args:
         settings: An instance such as `NodeSettings()`.

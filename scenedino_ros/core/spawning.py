@@ -1,9 +1,9 @@
-"""Processes that work for this one, whatever started it: a command, a script, a notebook.
+"""Worker processes that can be started from a command, a script or a notebook.
 
-A spawned process runs the main script of its parent again, as ``__mp_main__``, to find what is
-defined there. A script without a guard (``if __name__ == "__main__"``) would so begin its own work
-again in every one of them. Work of this package is defined in its modules, so nothing of the main
-script is needed.
+A spawned process runs the main script of its parent again, as ``__mp_main__``, to define what the
+script defines. A script without a guard (``if __name__ == "__main__"``) would repeat its own work
+in each of them. The work of this package is defined in its modules, so the main script is not
+needed.
 """
 
 import sys
@@ -18,19 +18,19 @@ _STARTING = threading.Lock()  # one process at a time
 
 
 class _Process(SpawnProcess):
-    """A spawned process that knows nothing of its parent's main script."""
+    """A spawned process that does not run its parent's main script."""
 
     def start(self) -> None:
-        """Start the process, which is told of a main script that has no file."""
+        """Start the process while the main script appears to have no file."""
         with _STARTING, _main_without_file():
             super().start()
 
 
 class WorkerContext(SpawnContext):
-    """The context of `multiprocessing` to start processes in that do this package's work.
+    """The `multiprocessing` context for this package's worker processes.
 
-    They are spawned: a forked process cannot use a GPU. What they are given (functions, arguments,
-    results) is defined in modules and not in the main script.
+    They are spawned: a forked process cannot use a GPU. Their functions, arguments and results are
+    defined in modules, not in the main script.
     """
 
     Process = _Process  # type: ignore[assignment]

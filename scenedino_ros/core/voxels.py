@@ -1,4 +1,4 @@
-"""Voxel grids: their geometry, and what was found in them."""
+"""Voxel grids: their geometry, and the occupied voxels in them."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ def voxel_centers(
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """An axis-aligned grid of cubes in some frame.
+    """An axis-aligned grid of cubic voxels in some frame.
 
     Attributes:
         origin: Minimum corner (x, y, z) of voxel (0, 0, 0), metres.
@@ -45,7 +45,7 @@ class VoxelGrid:
     voxel_size: float
 
     def __post_init__(self) -> None:
-        """Refuse a grid that has no volume.
+        """Refuse a grid without volume.
 
         Raises:
             InputError: If origin is not three finite numbers, a count is < 1, or voxel_size is
@@ -86,10 +86,10 @@ class SemanticVoxels:
         grid: The grid they belong to.
         index: (M,) int64 flat index, C order: ``(i * Y + j) * Z + k``.
         label: (M,) uint8 class id.
-        confidence: (M,) float32 in [0, 1], the head's probability of that class.
+        confidence: (M,) float32 in [0, 1], the probability of that class.
         density: (M,) float32 volume density, 1/m.
-        highest_density: Highest density of the grid's voxels in view, 1/m, where M is 0 and any
-            are in view; otherwise None.
+        highest_density: Highest density of the voxels in view, 1/m, if no voxel is occupied and
+            any is in view; otherwise None.
     """
 
     grid: VoxelGrid
@@ -116,7 +116,7 @@ class SemanticVoxels:
         return occupied.reshape(self.grid.shape)
 
     def label_grid(self, empty: int) -> np.ndarray:
-        """Return the (X, Y, Z) uint8 class ids, with the value ``empty`` where nothing is."""
+        """Return the (X, Y, Z) uint8 class ids, ``empty`` where no voxel is occupied."""
         labels = np.full(self.grid.size, empty, dtype=np.uint8)
         labels[self.index] = self.label
         return labels.reshape(self.grid.shape)
