@@ -1,1 +1,1 @@
-"""Calibrations, lenses, and images on their way to the network. Knows no ROS."""
+"""Calibrations, lens models, and images up to the network input image; without ROS."""

@@ -1,4 +1,4 @@
-"""Cameras: what an image's pixels see, and how that changes when the image is cut or scaled."""
+"""Camera models: projection and intrinsics, also of cropped and scaled images."""
 
 from dataclasses import dataclass, field
 
@@ -7,8 +7,8 @@ import numpy as np
 from scenedino_ros.cameras.distortion import MEI, distortion
 from scenedino_ros.core.errors import InputError
 
-# A skew that moves no pixel of the image by more than this is what calibration and scaling leave
-# in a camera that has none, pixels.
+# Pixels. A skew that moves no pixel of the image by more than this is a rounding error of
+# calibration and scaling; it is taken as 0.
 _LEAST_SKEW_PX = 0.01
 
 
@@ -18,7 +18,7 @@ class PinholeCamera:
 
     Attributes:
         K: (3, 3) float64 intrinsics in pixels of this image, integer coordinates at pixel
-            centres. Read-only: scaling and cutting return new cameras.
+            centres. Read-only: `resized` and `cropped` return new cameras.
         width: Columns of the image.
         height: Rows of the image.
     """
@@ -28,7 +28,7 @@ class PinholeCamera:
     height: int
 
     def __post_init__(self) -> None:
-        """Refuse an uncalibrated or impossible camera; keep a read-only copy of K.
+        """Refuse an uncalibrated or impossible camera; store a read-only copy of K.
 
         Raises:
             InputError: If K is not (3, 3) and finite with positive focal lengths and no skew,
@@ -61,8 +61,8 @@ class PinholeCamera:
         """(3, 3) intrinsics for coordinates in [-1, 1] over the whole image.
 
         (-1, -1) is the outer corner of the first pixel and (1, 1) that of the last. The principal
-        point is taken as 2 cx / w - 1 without a half-pixel term, as in the published data sets;
-        so this matrix does not change when the image is scaled.
+        point is taken as 2 cx / w - 1 without a half-pixel term, as in the published datasets;
+        therefore scaling the image does not change this matrix.
 
         Source: normalisation of the reference's KITTI-360 intrinsics.
         """
@@ -99,15 +99,15 @@ class PinholeCamera:
 
 @dataclass(frozen=True, eq=False)
 class CalibratedCamera:
-    """A camera as it was calibrated: a pinhole behind a lens that may distort.
+    """A camera as it was calibrated: a pinhole camera and the distortion of its lens.
 
     u = fx x + skew y + cx, v = fy y + cy of a ray's distorted coordinates x, y on the plane z = 1.
 
     Attributes:
         pinhole: Intrinsics of the image as it arrives (K for raw images, P for rectified ones),
             without skew.
-        distortion_model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or ``mei``,
-            whatever name was given; empty: the image is free of distortion.
+        distortion_model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or ``mei``;
+            synonyms become one of these; empty: the image has no distortion.
         D: Distortion coefficients in OpenCV's order, as many as `distortion` says; of ``mei``:
             k1, k2, p1, p2, xi.
         skew: K[0, 1] of the calibration, pixels; 0 where no pixel of the image is moved by it.
@@ -119,7 +119,7 @@ class CalibratedCamera:
     skew: float = 0.0
 
     def __post_init__(self) -> None:
-        """Bring distortion and skew into their one form.
+        """Normalise distortion and skew.
 
         Raises:
             InputError: If the distortion is unknown, see `distortion`, or the skew is not finite
@@ -140,7 +140,7 @@ class CalibratedCamera:
 
     @property
     def is_distorted(self) -> bool:
-        """Whether the image must be resampled to be that of a pinhole camera."""
+        """Whether the image must be resampled to match a pinhole camera."""
         return bool(self.distortion_model) or self.skew != 0.0
 
     @property

@@ -15,8 +15,8 @@ from scenedino_ros.core.errors import InputError
 
 ROS, OPENCV, KALIBR = "ROS calibration", "OpenCV FileStorage", "Kalibr camchain"
 
-# What each field is called by the tools, without separators and in lower case; the first name is
-# the one for people.
+# Names of each field in the tools' files. Messages use the first; the others are compared without
+# separators and in lower case.
 _NAMES = {
     "width": ("image_width", "imagewidth", "width"),
     "height": ("image_height", "imageheight", "height"),
@@ -42,7 +42,7 @@ _REGION = ("x_offset", "y_offset", "width", "height")
 
 
 class _Calibration(NamedTuple):
-    """The fields of a file under their normal names, and the format they came in."""
+    """The fields of a file under their normalised names, and the format of the file."""
 
     format: str
     fields: dict[str, object]
@@ -101,7 +101,7 @@ def _read(path: Path) -> _Calibration:
 
 
 def _storage_fields(text: str) -> dict[str, object]:
-    """Return the numbers, words, lists and matrices at the top of an OpenCV FileStorage."""
+    """Return the top-level numbers, strings, lists and matrices of an OpenCV FileStorage."""
     storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
     fields: dict[str, object] = {}
     for key in storage.root().keys():
@@ -118,7 +118,7 @@ def _storage_fields(text: str) -> dict[str, object]:
 
 
 def _named(fields: dict[str, object]) -> dict[str, object]:
-    """Return the fields that count under their normal names; others are passed over."""
+    """Return the known fields under their normalised names; others are ignored."""
     plain = {re.sub("[^a-z0-9]", "", str(key).lower()): value for key, value in fields.items()}
     return {
         name: plain[key]
@@ -160,7 +160,7 @@ def _info(calibration: _Calibration, *, rectified: bool) -> SimpleNamespace:
         return info
     info.k = _numbers(fields, "k")
     info.p = _numbers(fields, "p") if "p" in fields else []
-    # Without a model a file may leave out coefficients; with one it has forgotten them.
+    # A file without a model may omit the coefficients; a file with one must have them.
     needed = bool(info.distortion_model) and kind != KALIBR
     info.d = _numbers(fields, "d") if needed or "d" in fields else []
     return info
@@ -178,7 +178,7 @@ def _kalibr_fields(fields: dict[str, object]) -> dict[str, object]:
 
 
 def _numbers(fields: dict[str, object], name: str) -> list[float]:
-    """Return a field as flat numbers: given so, in rows, or in the ``data`` of a matrix."""
+    """Return a field as a flat list; it may be flat, nested, or the ``data`` of a matrix."""
     shown, value = _NAMES[name][0], _field(fields, name)
     if isinstance(value, dict):
         if "data" not in value:

@@ -1,7 +1,7 @@
-"""Distortion coefficients by what they mean, whatever name and number a driver gives them.
+"""Distortion models and coefficients, normalised from the names and counts that drivers use.
 
 Brown's polynomial (4 or 5 coefficients), the rational one (8), thin prism (12) and tilted sensor
-(14) are one family: each only adds coefficients to the one before. So trailing zeros say nothing.
+(14) are one family: each only adds coefficients to the one before, so trailing zeros mean nothing.
 Sources: OpenCV's calib3d, sensor_msgs/distortion_models.hpp; image_geometry likewise takes
 coefficients that are all zero as no distortion, of whatever model.
 """
@@ -16,7 +16,7 @@ from scenedino_ros.core.errors import InputError
 BROWN, RATIONAL, EQUIDISTANT, MEI = "plumb_bob", "rational_polynomial", "equidistant", "mei"
 
 # Names in use, without separators and in lower case. They come from sensor_msgs, OpenCV, Kalibr
-# and the drivers of depth cameras. "mei" is ours, see core/fisheye.
+# and the drivers of depth cameras. "mei" is ours, see cameras/fisheye.py.
 _BROWN_NAMES = (
     *("plumbbob", "rationalpolynomial", "rational", "radtan", "radialtangential"),
     *("brownconrady", "brown"),
@@ -34,8 +34,9 @@ class Distortion(NamedTuple):
     """How a lens distorts.
 
     Attributes:
-        model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or ``mei``; empty: not.
-        D: (N,) float64 coefficients in OpenCV's order, N of 5, of 8, 12 or 14, of 4, of 5 and 0.
+        model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or ``mei``; empty: none.
+        D: (N,) float64 coefficients in OpenCV's order; N is 5 (``plumb_bob``), 8, 12 or 14
+            (``rational_polynomial``), 4 (``equidistant``), 5 (``mei``) or 0 (no distortion).
     """
 
     model: str
@@ -43,15 +44,15 @@ class Distortion(NamedTuple):
 
 
 def distortion(model: str, coefficients: object) -> Distortion:
-    """Return the distortion that a model's name and its coefficients stand for.
+    """Return the normalised distortion of a model name and its coefficients.
 
     Args:
         model: Name of the model; case, spaces, hyphens and underscores do not matter.
-        coefficients: Finite numbers; zeros at the end may be more or less than the model has.
+        coefficients: Finite numbers. Zeros at the end may be missing or in excess.
 
     Raises:
-        InputError: If coefficients are not finite, or are not all zero and the model is unknown
-            or has not as many.
+        InputError: If a coefficient is not finite; or, unless all are zero, if the model is
+            unknown or has another number of coefficients.
     """
     D = np.array(coefficients, dtype=np.float64).reshape(-1)
     if not np.isfinite(D).all():

@@ -88,7 +88,7 @@ def layout_of(encoding: str) -> PackedLayout | PlanarLayout:
     """Return the layout of an encoding.
 
     Raises:
-        InputError: If it is not an encoding of colour or grey pictures.
+        InputError: If it is not a colour or grey encoding.
     """
     layout = LAYOUTS.get(encoding)
     if layout is None:
@@ -109,7 +109,7 @@ def eight_bit(values: np.ndarray) -> np.ndarray:
     """Scale 16-bit values to 8 bit: value / 257 to the nearest, so that 65535 becomes 255.
 
     The full range of 16 bits is taken as white, as cv_bridge does; a sensor that fills only
-    12 of the 16 bits gives a dark picture. 8-bit values are returned as they are.
+    12 of the 16 bits gives a dark image. 8-bit values are returned unchanged.
 
     Args:
         values: (H, ...) uint8 or uint16 array of either byte order.

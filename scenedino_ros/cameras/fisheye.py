@@ -1,14 +1,14 @@
-"""Fisheye cameras of the MEI model, and the pinhole pictures that are cut out of theirs.
+"""Fisheye cameras of the MEI model, and pinhole images resampled from theirs.
 
 A point is first projected onto a unit sphere, then, from `xi` behind the sphere's centre, onto a
 plane, whose coordinates the lens distorts. Source: Mei and Rives, Single view point
 omnidirectional camera calibration from planar grids, 2007. As a distortion model its name is
 ``mei``, with D = [k1, k2, p1, p2, xi].
 
-Two conventions meet here. `MeiCamera.project` and `MeiCamera.rays` are the true geometry: the full
-model, with integer pixel coordinates at pixel centres. `virtual_grid` is the resampling that
-KITTI-360 pictures went through before the published networks saw them; it leaves out tangential
-distortion and takes the picture's outermost pixels for its edges.
+Two conventions meet here. `MeiCamera.project` and `MeiCamera.rays` are the exact geometry: the
+full model, with integer pixel coordinates at pixel centres. `virtual_grid` is the resampling by
+which the published networks were trained on KITTI-360; it ignores tangential distortion and takes
+the centres of the outermost pixels as the image's edges.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from scenedino_ros.core.errors import InputError
 
 # About the y and the x axis: the published networks' side cameras look down by 15 degrees.
 PUBLISHED_ROTATION_DEG = (0.0, -15.0)
-# Where the black ring around KITTI-360's pictures begins, measured from the optical axis.
+# Angle from the optical axis at which the black ring around KITTI-360's fisheye images begins.
 LENS_ANGLE_DEG = 95.0
 
 _NEWTON_STEPS = 12  # four reach 1e-9 px inside the lens circle
@@ -65,7 +65,7 @@ class MeiCamera:
     height: int
 
     def __post_init__(self) -> None:
-        """Refuse a negative mirror offset and what no calibrated camera may have.
+        """Refuse a negative mirror offset and values that `CalibratedCamera` refuses.
 
         Raises:
             InputError: If xi is negative, a focal length or the size is not positive, or a value
@@ -158,7 +158,7 @@ class MeiCamera:
     def rays(
         self, uv: np.ndarray, max_angle_deg: float = LENS_ANGLE_DEG
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what pixels look at: the inverse of `project`, by Newton's method.
+        """Return the rays of pixels: the inverse of `project`, by Newton's method.
 
         Args:
             uv: (..., 2) pixel positions.
@@ -203,7 +203,7 @@ class MeiCamera:
         return self._radial(plane) + np.stack(tangential, axis=-1)
 
     def _undistorted(self, target: np.ndarray) -> np.ndarray:
-        # The tangential part of the derivative is so small that the radial one's is enough.
+        # The tangential part of the derivative is small: the radial part is enough to converge.
         plane = target.copy()
         with np.errstate(all="ignore"):
             for _ in range(_NEWTON_STEPS):
@@ -239,17 +239,17 @@ def virtual_grid(
     image_size: tuple[int, int],
     R_cam_virtual: np.ndarray,
 ) -> np.ndarray:
-    """Return where a virtual pinhole picture's pixels lie in a fisheye image, as published.
+    """Return the fisheye image positions of a virtual pinhole image's pixels, as published.
 
-    Two peculiarities are reproduced. The picture's first and last pixel centres are taken to lie
-    at -1 and 1, where everything else puts the pixels' outer edges; and tangential distortion is
-    left out. So the result is off by up to half a pixel of the picture at its border, and by half
-    a pixel of the fisheye image.
+    It reproduces two peculiarities. The first and last pixel centres of the pinhole image lie at
+    -1 and 1, where the rest of the package has the pixels' outer edges; and tangential distortion
+    is ignored. Therefore the result is off by up to half a pixel of the pinhole image at its
+    border, and by half a pixel of the fisheye image.
 
     Args:
         camera: The fisheye camera.
-        K_norm: (3, 3) intrinsics of the picture for coordinates in [-1, 1].
-        image_size: (H, W) of the picture, pixels.
+        K_norm: (3, 3) intrinsics of the pinhole image for coordinates in [-1, 1].
+        image_size: (H, W) of the pinhole image, pixels.
         R_cam_virtual: (3, 3) rotation from the pinhole camera to the fisheye's frame.
 
     Returns:
@@ -275,7 +275,7 @@ def resample(image: np.ndarray, grid: np.ndarray) -> np.ndarray:
         (H, W, C) of the image's dtype; uint8 is rounded to the nearest value.
     """
     height, width, channels = image.shape
-    # One ring of black pixels around the image is all that positions outside can reach.
+    # One ring of black pixels around the image suffices: positions outside are clamped into it.
     framed = np.zeros((height + 2, width + 2, channels), np.float32)
     framed[1:-1, 1:-1] = image
     x = np.clip((grid[..., 0] + 1) * np.float32((width - 1) / 2), -1, width) + 1

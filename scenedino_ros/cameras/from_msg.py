@@ -1,7 +1,7 @@
-"""Image, CompressedImage and CameraInfo to arrays.
+"""Converts Image, CompressedImage and CameraInfo messages to arrays and cameras.
 
-Messages are read by attribute, so those of rclpy and those of the rosbags package both do, and
-nothing of ROS is imported.
+Messages are read by attribute: those of rclpy and those of the rosbags package both work, and no
+ROS package is imported.
 """
 
 from typing import Any
@@ -30,9 +30,9 @@ def stamp_ns(header: Any) -> int:
 
 
 def rgb_from_image(msg: Any) -> np.ndarray:
-    """Return the picture of a sensor_msgs/Image as RGB.
+    """Return the pixels of a sensor_msgs/Image as RGB.
 
-    Padded rows (`step` larger than a row of pixels) and big-endian 16-bit values are understood.
+    Padded rows (`step` larger than a row of pixels) and big-endian 16-bit values are supported.
     16-bit values are divided by 257. The bare OpenCV types 8UC1, 8UC3, 8UC4, 16UC1, 16UC3 and
     16UC4 are taken as grey, BGR and BGRA; alpha is dropped.
 
@@ -41,7 +41,7 @@ def rgb_from_image(msg: Any) -> np.ndarray:
 
     Returns:
         (H, W, 3) uint8 RGB, read-only. Where the encoding allows (8-bit colour and grey) it is a
-        view of the message's data without a copy, with any strides, negative ones among them.
+        view of the message's data without a copy; its strides may be negative.
 
     Raises:
         InputError: If the encoding is no colour or grey one, the size is zero, rows are shorter
@@ -77,12 +77,12 @@ def rgb_from_image(msg: Any) -> np.ndarray:
 
 
 def rgb_from_compressed(msg: Any) -> np.ndarray:
-    """Return the picture of a sensor_msgs/CompressedImage (JPEG, PNG, TIFF, ...) as RGB.
+    """Return the pixels of a sensor_msgs/CompressedImage (JPEG, PNG, TIFF, ...) as RGB.
 
     `format` may be just "jpeg" or "png", or what image_transport writes: "<encoding of the raw
     image>; <codec> compressed <encoding given to the codec>". It matters in two cases only: a
-    Bayer encoding of which the mosaic itself was compressed, and "compressed rgb8", which is how
-    old publishers say that red and blue are exchanged in the file. A rotation in the file's EXIF
+    Bayer encoding whose mosaic itself was compressed, and "compressed rgb8", by which old
+    publishers state that red and blue are swapped in the file. A rotation in the file's EXIF
     data is ignored, because the calibration is that of the pixels as they were taken.
 
     Args:
@@ -123,8 +123,8 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
 
     Raises:
         InputError: If the camera is not calibrated, a value is not finite, the region lies
-            outside the sensor, the distortion is not known, see
-            `distortion`, or the intrinsics cannot be true, see `refuse_impossible`.
+            outside the sensor, the distortion is unknown (see `distortion`), or the intrinsics
+            are impossible (see `refuse_impossible`).
 
     Source:
         Comments of sensor_msgs/CameraInfo; image_geometry's PinholeCameraModel.
@@ -177,7 +177,7 @@ def _intrinsics(info: Any, *, rectified: bool) -> np.ndarray:
             f"the camera is not calibrated: CameraInfo {name}[0] must be the focal length in "
             f"pixels, got 0{hint}"
         )
-    # By the message's definition the last row is 0 0 1: a driver that leaves it out says the same.
+    # The message defines the last row as 0 0 1, so a driver that leaves it 0 0 0 means the same.
     if not (matrix[1, 0] == 0 and matrix[2].tolist() in ([0, 0, 1], [0, 0, 0])):
         raise InputError(
             f"CameraInfo {name} must be [fx s cx; 0 fy cy; 0 0 1], got {matrix.tolist()}"

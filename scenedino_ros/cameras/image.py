@@ -1,4 +1,4 @@
-"""The one preprocessing: any calibrated image becomes the network's picture with its camera."""
+"""Preprocessing: turns any calibrated image into the network input image and its camera."""
 
 import math
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from scenedino_ros.cameras.distortion import EQUIDISTANT, MEI
 from scenedino_ros.cameras.fisheye import MeiCamera
 from scenedino_ros.core.errors import InputError
 
-# 'auto' stretches up to this ratio between the aspect ratios; the published KITTI-360 pictures
-# are stretched by 1.12.
+# 'auto' stretches up to this ratio between the aspect ratios; the published networks
+# stretch KITTI-360's images by 1.12.
 _MAX_STRETCH = 1.25
 # Beyond this reduction plain bilinear sampling skips source pixels; areas are averaged instead.
 _MAX_BILINEAR_REDUCTION = 3.0
@@ -21,12 +21,12 @@ _MAX_BILINEAR_REDUCTION = 3.0
 
 @dataclass(frozen=True, eq=False)
 class ModelImage:
-    """A picture of the network's size, and the camera that would have taken it.
+    """A network input image and its camera.
 
     Attributes:
         rgb: (H, W, 3) uint8 RGB.
         camera: Its pinhole camera, W x H pixels, in the same optical frame.
-        kept: Which part of the image's area it shows, 0 to 1.
+        kept: Fraction of the source image's area that it shows, 0 to 1.
     """
 
     rgb: np.ndarray
@@ -36,13 +36,13 @@ class ModelImage:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """How images of one calibration are turned into pictures."""
+    """How images of one calibration become network input images."""
 
     box: tuple[int, int, int, int]  # x, y, width, height in the (undistorted) image
-    camera: PinholeCamera  # of the picture
+    camera: PinholeCamera  # of the network input image
     interpolation: int
     maps: tuple[np.ndarray, np.ndarray] | None  # undistortion of the box, if there is any
-    kept: float  # part of the image's area that is in the box
+    kept: float  # fraction of the image's area that is in the box
 
 
 class ImagePreprocessor:
@@ -52,10 +52,10 @@ class ImagePreprocessor:
         """Set the target.
 
         Args:
-            image_size: (height, width) of the picture, pixels.
-            fit: ``stretch`` scales each axis on its own, ``crop`` scales both alike and cuts what
-                is too much around the image centre, ``auto`` crops only where stretching would
-                change the aspect ratio by more than a quarter.
+            image_size: (height, width) of the network input image, pixels.
+            fit: ``stretch`` scales each axis on its own; ``crop`` scales both alike and crops
+                around the image centre; ``auto`` crops only if stretching would change the aspect
+                ratio by more than a quarter.
 
         Raises:
             InputError: If ``fit`` is none of these.
@@ -74,8 +74,8 @@ class ImagePreprocessor:
             camera: The camera that took it.
 
         Returns:
-            The picture and its camera. For a raw image the picture is undistorted in the same
-            optical frame and shows only what the lens saw.
+            The network input image and its camera. A raw image is undistorted in the same optical
+            frame; the result shows only what the lens saw.
 
         Raises:
             InputError: If the array is no RGB image of the camera's size.
@@ -85,19 +85,19 @@ class ImagePreprocessor:
         plan = self._plan_for(rgb, camera)
         # OpenCV wants channels side by side: keep the buffer's order, swap the small result.
         swapped = rgb.strides[2] < 0
-        picture = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
-        rgb = picture[..., ::-1].copy() if swapped else picture
+        result = self._apply(plan, rgb[..., ::-1] if swapped else rgb)
+        rgb = result[..., ::-1].copy() if swapped else result
         return ModelImage(rgb, plan.camera, plan.kept)
 
     def nearest(
         self, values: np.ndarray, camera: CalibratedCamera, *, outside: float = 0
     ) -> np.ndarray:
-        """Bring a map of an image's pixels, such as class ids, to where `__call__` puts them.
+        """Resample a per-pixel map, such as class ids, as `__call__` resamples colours.
 
         Args:
-            values: (h, w) numbers; they are picked, never mixed.
+            values: (h, w) numbers; each result is one of them, never a mixture.
             camera: The camera of the image.
-            outside: Stands where a distorted lens saw nothing.
+            outside: Value for pixels that the lens did not see.
 
         Returns:
             (H, W) values of the same type.
@@ -245,7 +245,7 @@ def undistortion_maps(
         )
     if not camera.skew:
         return maps
-    # OpenCV passes over the skew in K.
+    # OpenCV ignores the skew in K.
     u, v = maps
     u += np.float32(camera.skew / K[1, 1]) * (v - np.float32(K[1, 2]))
     return cv2.convertMaps(u, v, cv2.CV_16SC2)
@@ -267,9 +267,9 @@ def _pixel_rays(camera: PinholeCamera) -> np.ndarray:
 
 
 def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 picture."""
+    """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 image."""
     pixels = torch.from_numpy(np.ascontiguousarray(rgb))
     if torch.device(device).type == "cuda":
-        pixels = pixels.pin_memory()  # copied while the processor goes on
+        pixels = pixels.pin_memory()  # the copy runs in the background
     pixels = pixels.to(device, non_blocking=True)
     return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255 * 2 - 1

@@ -1,9 +1,9 @@
-"""Files of one image (JPEG, PNG, TIFF, ...), as cameras send and folders hold them, to pixels.
+"""Decodes image files (JPEG, PNG, TIFF, ...), from cameras or from folders.
 
-Decoders fill what is missing of a JPEG with grey without a word, and some refuse one that only
-lacks its end mark, as many cameras write it. So a JPEG is judged by its rows: every pixel that
-the file's bytes decide must be there. Whether it is shows when other bytes are put in front of the
-end mark: they change what was missing, and nothing else.
+Decoders silently fill missing parts of a JPEG with grey, and some refuse a JPEG that only lacks
+its end mark, which many cameras omit. Therefore this module checks that a JPEG has all its rows:
+it decodes the file again with other bytes before the end mark. They change the pixels that were
+missing, and no others.
 """
 
 import io
@@ -20,7 +20,7 @@ _STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a segment
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 # No 0xFF, which would begin a marker; long enough to fill a block whatever the code words are.
 _OTHER_BYTES = bytes(range(7, 251, 3)) * 4
-_FILL = 128  # what decoders make of missing blocks, in every channel
+_FILL = 128  # value of missing blocks after decoding, in every channel
 
 
 def decode_image(content: np.ndarray, name: str) -> np.ndarray:
@@ -28,13 +28,13 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
 
     Args:
         content: (N,) uint8, the file.
-        name: What it is called in errors.
+        name: Name of the file in errors.
 
     Returns:
         (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, of 8 or 16 bits.
 
     Raises:
-        InputError: If the file is empty, is no picture, or rows of it are missing.
+        InputError: If the file is empty, is not an image, or lacks rows.
     """
     if content.size == 0:
         raise InputError(f"{name} is empty, got 0 bytes")
@@ -70,9 +70,9 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
 
 
 def _end_of_jpeg(data: bytes) -> tuple[int, bool]:
-    """Return where the end mark of the first picture is, -1 if nowhere, and if it is progressive.
+    """Return the position of the first image's end mark (-1: none), and if it is progressive.
 
-    What lies in segments before the first scan, such as a thumbnail, is passed over.
+    Segments before the first scan, such as a thumbnail, are skipped.
     """
     place, progressive = 2, False
     while data[place : place + 1] == b"\xff" and place + 4 <= len(data):
@@ -91,14 +91,14 @@ def _end_of_jpeg(data: bytes) -> tuple[int, bool]:
 
 
 def _rows_of_jpeg(body: bytes) -> int:
-    """Return how many rows from the top on do not depend on what follows a file's bytes.
+    """Return the number of rows from the top that do not depend on bytes after the file's own.
 
     Args:
         body: A JPEG without its end mark.
     """
     body = body.rstrip(b"\xff")
     try:
-        # Pillow, because libjpeg in OpenCV writes a line about the other bytes to the console.
+        # Pillow, because libjpeg in OpenCV prints a warning about the other bytes.
         first, second = (
             np.asarray(Image.open(io.BytesIO(body + more + _END))) for more in (b"", _OTHER_BYTES)
         )

@@ -31,7 +31,7 @@ class ImageFolder:
 def image_files(folder: Path) -> list[Path]:
     """List the images of a folder in natural order: ``frame_2`` comes before ``frame_10``.
 
-    Hidden files are none: some systems leave ``._NAME`` beside each file they copy.
+    Hidden files are skipped: some systems create ``._NAME`` for each file they copy.
 
     Raises:
         InputError: If the folder has no image.
@@ -48,7 +48,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def read_image_folder(folder: Path) -> ImageFolder:
-    """List the images of a folder; the first one that can be read tells the size.
+    """List the images of a folder; the first readable one gives the size.
 
     Raises:
         InputError: If the folder has no image, or none can be read.

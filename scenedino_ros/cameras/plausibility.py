@@ -1,4 +1,4 @@
-"""Whether a calibration can be true for its picture, and a camera is like those of training."""
+"""Checks whether a calibration fits its images, and whether a camera resembles the trained one."""
 
 import json
 from typing import NamedTuple, Protocol
@@ -17,22 +17,22 @@ _OFF_CENTER = 0.2  # of the size; the principal point of a calibration for half 
 _MUCH_KEPT = 0.75  # of an image's area; undistortion and other aspect ratios usually leave more
 _OTHER_ASPECT = 1.8  # fx against fy; a calibration scaled along one axis alone has 2
 
-# How far a camera may be from what the weights were trained on before a word is said.
+# How far a camera may differ from the trained one without a warning.
 _FOCAL_FACTOR = 1.5
 _HEIGHTS = (1 / 3, 3.0)  # times the trained one, above the floor of the grid, not above the road
 _PITCH_DEG = 10.0
 
 
 class Picture(Protocol):
-    """The network's picture of an image: its camera, and which part of the image it shows."""
+    """A network input image: its camera, and the fraction of the source image that it shows."""
 
     @property
     def camera(self) -> PinholeCamera:
-        """Camera of the picture."""
+        """Camera of the network input image."""
 
     @property
     def kept(self) -> float:
-        """Part of the image's area, 0 to 1."""
+        """Fraction of the source image's area, 0 to 1."""
 
 
 class TrainingRig(NamedTuple):
@@ -54,7 +54,7 @@ KITTI_360 = TrainingRig((0.785, 2.939), 1.55, 5.0)
 
 
 def training_rig(provenance: dict[str, str]) -> TrainingRig | None:
-    """Return the camera that weights were trained on, None where their origin does not tell.
+    """Return the camera that weights were trained on, None if their provenance does not state it.
 
     Args:
         provenance: Of the checkpoint. ``training_rig`` holds JSON with the fields of
@@ -90,7 +90,7 @@ def field_of_view(pinhole: PinholeCamera) -> tuple[float, float]:
 
 
 def refuse_impossible(pinhole: PinholeCamera, model: str = "", coefficients: object = ()) -> None:
-    """Refuse intrinsics that no camera has whose sensor gave a picture of this size.
+    """Refuse intrinsics that are impossible for a sensor of this size.
 
     Args:
         pinhole: Intrinsics and size of the full sensor, before any region of interest.
@@ -98,7 +98,7 @@ def refuse_impossible(pinhole: PinholeCamera, model: str = "", coefficients: obj
         coefficients: Its coefficients.
 
     Raises:
-        InputError: If the principal point lies outside the picture, or the field of view is wider
+        InputError: If the principal point lies outside the image, or the field of view is wider
             than a lens of that model can have.
     """
     width, height = pinhole.width, pinhole.height
@@ -137,7 +137,7 @@ def camera_from_intrinsics(
         height: Rows of them.
 
     Raises:
-        InputError: If they cannot be true for images of this size.
+        InputError: If they are impossible for images of this size.
     """
     pinhole = PinholeCamera.from_focal(*intrinsics, width, height)
     refuse_impossible(pinhole)
@@ -151,12 +151,12 @@ def camera_warnings(
     grid: VoxelGrid,
     T_grid_cam: np.ndarray | None,
 ) -> dict[str, str]:
-    """Return what looks wrong about a camera, or is new to the network, a sentence by kind.
+    """Return warnings about a camera's calibration and its difference from training, by kind.
 
     Args:
         camera: The camera as it was calibrated.
-        picture: The network's picture of one of its images.
-        rig: What the network was trained on, or None.
+        picture: The network input image of one of its images.
+        rig: The camera that the network was trained on, or None.
         grid: The grid.
         T_grid_cam: As for `training_warnings`.
     """
@@ -172,7 +172,7 @@ def camera_warnings(
 
 
 def calibration_warnings(camera: CalibratedCamera) -> dict[str, str]:
-    """Return what looks wrong about a calibration, a sentence by kind; empty: nothing."""
+    """Return warnings about a suspicious calibration, one sentence by kind."""
     pinhole = camera.pinhole
     size, center = np.array([pinhole.width, pinhole.height]), pinhole.K[:2, 2]
     (fx, fy), (width, height) = pinhole.K.diagonal()[:2], size
@@ -202,14 +202,14 @@ def calibration_warnings(camera: CalibratedCamera) -> dict[str, str]:
 def training_warnings(
     rig: TrainingRig, camera: PinholeCamera, grid: VoxelGrid, T_grid_cam: np.ndarray | None
 ) -> dict[str, str]:
-    """Return what a network has not seen in training, a sentence by kind; empty: nothing.
+    """Return warnings about differences from the trained camera, one sentence by kind.
 
-    Height and pitch are known where the grid lies in a frame whose z axis points up. A grid whose
-    z axis the camera looks along has the axes of an optical frame.
+    Height and pitch are checked only if the z axis of the grid's frame points up, not where the
+    camera looks along it, as in an optical frame.
 
     Args:
-        rig: What it was trained on.
-        camera: Camera of the network's picture.
+        rig: The trained camera.
+        camera: Camera of the network input image.
         grid: The grid.
         T_grid_cam: (4, 4) camera pose in the grid's frame, metres; None: in the optical frame.
     """
