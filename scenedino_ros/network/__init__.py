@@ -1,1 +1,1 @@
-"""The model as published, its folding, its heads and compositing: ordinary PyTorch."""
+"""The published model, its folded form, its heads and volume rendering: plain PyTorch."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class ReassembleBlocks(nn.Module):
-    """Bring the four taps to their own widths and to 4, 2, 1 and 1/2 times the patch grid."""
+    """Project the four taps to their widths; resize them to 4, 2, 1 and 1/2 times the grid."""
 
     def __init__(self, width: int, channels: tuple[int, ...]) -> None:
         """Build the layers.
@@ -82,7 +82,7 @@ class FusionBlock(nn.Module):
 
 
 class OutputHead(nn.Module):
-    """Two 3x3 convolutions around an optional doubling of the resolution, all linear."""
+    """Two 3x3 convolutions, with an optional doubling of the resolution between; all linear."""
 
     def __init__(self, width: int, upsample: bool) -> None:
         """Build the layers; without upsampling the middle one is the identity."""

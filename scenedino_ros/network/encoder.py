@@ -8,7 +8,7 @@ from torch.nn import functional
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 
-# Statistics of ImageNet, the normalisation DINO was trained with.
+# Mean and standard deviation of ImageNet, with which DINO was trained.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
             self.register_buffer(name, constant, persistent=False)
 
     def normalise(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the picture the transformer sees.
+        """Normalise and resize images for the transformer.
 
         Args:
             image: (B, 3, H, W) RGB in [-1, 1].

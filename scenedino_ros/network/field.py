@@ -12,12 +12,12 @@ MIN_DEPTH = 1e-3  # metres; points nearer to the camera plane than this are not 
 
 @dataclass(frozen=True)
 class Projection:
-    """Where points fall in the encoded image.
+    """Image positions and depths of points.
 
     Attributes:
         uv_norm: (..., 2) position in [-1, 1] over the image, clamped to [-2, 2].
         depth: (...) depth along the optical axis, metres, not clamped.
-        visible: (...) bool, in front of the camera and inside the image, borders included.
+        visible: (...) bool, whether in front of the camera and inside the image, borders included.
     """
 
     uv_norm: torch.Tensor
@@ -82,7 +82,7 @@ class PositionalCode(nn.Module):
 
 
 def sample_map(feature_map: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
-    """Look a feature map up at image positions, bilinearly, borders repeated outside.
+    """Sample a feature map bilinearly at image positions; positions outside get the border.
 
     Args:
         feature_map: (B, C, H', W') map over the whole image.

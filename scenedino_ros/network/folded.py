@@ -1,6 +1,6 @@
-"""The same network with less work: exact algebra on the trained weights.
+"""The network folded: the same result from less work, by algebra on the trained weights.
 
-Five identities, each exact up to rounding:
+Five identities hold exactly, up to rounding:
 
 * a 1x1 convolution commutes with bilinear upsampling, so it runs on the small map;
 * the decoder's last convolution, the bilinear lookup (its weights sum to one) and the first
@@ -23,16 +23,16 @@ from scenedino_ros.network.folded_head import FoldedHead, linear_as
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.strips import convolved, doubled_rows, padded_windows
 
-# Channels added for one of ones: as many as vector units take at a time.
+# Channels added, of which the first is all ones: as many as a vector unit processes at a time.
 _ONES = 16
-# A strip of the doubled map: small beside the caches, large beside the cost of a call.
+# Bytes of a strip of the doubled map: small against the caches, large against a call's overhead.
 _STRIP_BYTES = 1 << 20
-# Giving freed memory back takes a tenth of a small frame: only a map of this size is worth it.
+# Bytes. Returning freed memory takes a tenth of a small frame, so only large maps do it.
 _LARGE_MAP = 1 << 26
 
 
 class FoldedSceneDino(nn.Module):
-    """A network folded for inference. It shares encoder, decoder and head with the plain one."""
+    """A network folded for inference; it shares encoder, decoder and head with the plain one."""
 
     def __init__(self, model: SceneDino, mode: str) -> None:
         """Fold a trained network; it must not be trained afterwards.
@@ -53,7 +53,7 @@ class FoldedSceneDino(nn.Module):
         self.requires_grad_(False)
 
     def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
-        """Encode images up to the hidden layer of the point MLP, short of the positional code.
+        """Encode images up to the hidden layer of the point MLP, without the positional code.
 
         Args:
             image: (B, 3, H, W) RGB in [-1, 1].
@@ -66,11 +66,11 @@ class FoldedSceneDino(nn.Module):
     def hidden_map_in_strips(
         self, image: torch.Tensor, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
-        """Return what `hidden_map` returns, in less memory: only the last map is held whole.
+        """Return what `hidden_map` returns, in less memory: only the last map exists as a whole.
 
         Args:
             image: (B, 3, H, W) RGB in [-1, 1].
-            dtype: Type of the map; points are evaluated in it.
+            dtype: Type of the map, in which points are evaluated.
         """
         small = self.fuse(image)
         batch, channels, height, width = small.shape
@@ -101,7 +101,7 @@ class FoldedSceneDino(nn.Module):
         for block, conv in zip(decoder.fusion_blocks, reversed(decoder.convs), strict=True):
             merged = conv(maps.pop().contiguous(memory_format=torch.channels_last))
             if running is not None:
-                # The finer map is refined before the running one is doubled: less at a time.
+                # Refining the finer map before doubling the running one lowers the peak of memory.
                 height, width = running.shape[-2:]
                 merged = block.refine(merged, (2 * height, 2 * width))
                 merged = merged + _doubled(running)
@@ -174,7 +174,7 @@ class FoldedTail(nn.Module):
             bias = to_hidden @ last.bias.double() + hidden_bias.double()
             if self.upsamples:
                 first = _with_ones(first)
-                # The doubling's bias ends where the map ends, and so does a channel of ones.
+                # The bias of the doubling ends at the map's border, as a channel of ones does.
                 up = double.weight.double()  # (C, M, 2, 2)
                 up_bias = up.new_zeros(_ONES, *up.shape[1:])
                 up_bias[0] = double.bias.double().view(-1, 1, 1)
@@ -207,7 +207,7 @@ class FoldedTail(nn.Module):
 
 
 def _with_ones(conv: nn.Conv2d) -> nn.Conv2d:
-    """Return a convolution that puts out a channel of ones as well, filled up with zeros."""
+    """Return a convolution with an additional output channel of ones, padded with zeros."""
     wider = nn.Conv2d(
         conv.in_channels, conv.out_channels + _ONES, 3, padding=1, device=conv.weight.device
     )
@@ -244,7 +244,7 @@ def phase_kernels(last: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
 def bilinear_taps(
     uv_norm: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the four neighbours of positions in a map, borders repeated outside.
+    """Return the four neighbours of positions in a map; positions outside get the border.
 
     Equals ``grid_sample`` with bilinear mode, border padding and ``align_corners=False``.
 

@@ -1,4 +1,4 @@
-"""Expansion and semantic head of a trained network, folded into few matrices."""
+"""Expansion and semantic head of a trained network, folded into a few matrices."""
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ def linear_as(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
 
 
 class FoldedHead(nn.Module):
-    """Expansion and semantic head in one, for one prediction mode."""
+    """Expansion and semantic head combined, for one prediction mode."""
 
     def __init__(self, model: SceneDino, mode: str) -> None:
         """Multiply the head's first layers into the expansion's last one.

@@ -1,7 +1,7 @@
-"""The network: an image becomes a feature map, a point becomes density, feature and class.
+"""The network: from an image to a feature map, from points to density, feature and class.
 
 Source: Jevtic, Reich et al., Feed-Forward SceneDINO for Unsupervised Semantic Scene Completion,
-ICCV 2025. This plain module is the definition; faster paths are held to it by tests.
+ICCV 2025. This module is the definition; tests verify the faster paths against it.
 """
 
 import torch
@@ -63,7 +63,8 @@ class SceneDino(nn.Module):
             K_norm: (B, 3, 3) intrinsics for coordinates in [-1, 1].
 
         Returns:
-            density: (B, N) in 1/m. Points outside the view get the border's, as published.
+            density: (B, N) in 1/m. Points outside the view get the value of the map's border, as
+                published.
             feature: (B, N, F) rendered feature, not normalised.
             visible: (B, N) bool, inside the view.
         """

@@ -1,4 +1,4 @@
-"""Volume rendering along camera rays, given any field."""
+"""Volume rendering of any field along camera rays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scenedino_ros.core.errors import InputError
 
 @dataclass(frozen=True)
 class Composite:
-    """What a ray sees.
+    """The samples of rays, composited.
 
     Attributes:
         weights: (..., S) weight of each sample.
@@ -66,7 +66,7 @@ def ray_directions(K_norm: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
 def sample_distances(
     near: float, far: float, n_samples: int, jitter: torch.Tensor | float = 0.5
 ) -> torch.Tensor:
-    """Return distances along rays that are uniform in inverse depth.
+    """Return distances along rays, uniformly spaced in inverse depth.
 
     Args:
         near: First distance, metres.

@@ -1,4 +1,4 @@
-"""The semantic head: classes from features, by clusters or by probes.
+"""The semantic head: classes from features, by clusters or by linear probes.
 
 Source: Hamilton et al., Unsupervised Semantic Segmentation by Distilling Feature Correspondences
 (STEGO), arXiv:2203.08414, as SceneDINO uses it in 3D.
@@ -34,10 +34,10 @@ class StegoHead(nn.Module):
 
 
 class ClusterHead(nn.Module):
-    """Nearest centre by cosine, and the table from pseudo class to class."""
+    """Nearest centre by cosine, and the table from pseudo classes to classes."""
 
     def __init__(self, width: int, n_clusters: int, n_classes: int) -> None:
-        """Create centres at random and an assignment that wraps around."""
+        """Draw random centres; assign pseudo class k to class k modulo the number of classes."""
         super().__init__()
         self.cluster_centers = nn.Parameter(torch.randn(n_clusters, width))
         assignment = torch.arange(n_clusters) % n_classes
@@ -50,7 +50,7 @@ class ClusterHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """A probe trained with labels."""
+    """A supervised probe: it is trained with labels."""
 
     def __init__(self, width: int, n_classes: int, mlp: bool) -> None:
         """Build a linear layer, or one hidden layer of twice the width."""
@@ -78,7 +78,7 @@ class SemanticHead(nn.Module):
         mlp_probe: bool,
         heads: tuple[str, ...] = PREDICTION_MODES,
     ) -> None:
-        """Build the classifiers, and the code where one of them reads it.
+        """Build the classifiers, and the distilled code if one of them reads it.
 
         Args:
             width: Channels C of the full feature.
@@ -86,7 +86,7 @@ class SemanticHead(nn.Module):
             n_clusters: Pseudo classes.
             n_classes: Classes.
             mlp_probe: Whether the probes have a hidden layer.
-            heads: Prediction modes that there is to be a classifier for.
+            heads: Prediction modes to build a classifier for.
         """
         super().__init__()
         if "direct_kmeans" in heads:

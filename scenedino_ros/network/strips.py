@@ -1,6 +1,6 @@
-"""Convolutions of large maps a few rows at a time, so that no whole map but the last is held.
+"""Convolutions of large maps in strips of a few rows, so that only the last map exists whole.
 
-A map is an iterator of strips from top to bottom, each (B, C, rows, W). The arithmetic is that of
+A map is an iterator of strips from top to bottom, each (B, C, rows, W). The result equals that of
 the whole map; no row is computed twice.
 """
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 def doubled_rows(small: torch.Tensor, rows: int) -> Iterator[torch.Tensor]:
-    """Yield a map that is doubled bilinearly, corners kept on corners, in strips.
+    """Yield a map in strips, doubled bilinearly with aligned corners.
 
     Args:
         small: (B, C, H, W) map.
@@ -36,7 +36,7 @@ def doubled_rows(small: torch.Tensor, rows: int) -> Iterator[torch.Tensor]:
 
 
 def padded_windows(strips: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Yield what a 3x3 convolution of a map with zero padding reads, strip by strip.
+    """Yield the zero-padded input windows of a 3x3 convolution of a map, strip by strip.
 
     Args:
         strips: The map.
@@ -46,11 +46,11 @@ def padded_windows(strips: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
     """
     kept = None
     for strip in strips:
-        # Channels last while rows are put together, as the convolution wants them.
+        # Channels last while rows are concatenated: the layout that the convolution needs.
         lines = functional.pad(strip.permute(0, 2, 3, 1), (0, 0, 1, 1))  # (B, rows, W + 2, C)
         kept = torch.zeros_like(lines[:, :1]) if kept is None else kept
         window = torch.cat([kept, lines], dim=1)
-        kept = window[:, -2:].clone()  # of the window, nothing else is kept
+        kept = window[:, -2:].clone()  # a copy, so that the rest of the window is freed
         if window.shape[1] > 2:
             yield window.permute(0, 3, 1, 2)
     if kept is not None:
