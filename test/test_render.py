@@ -101,6 +101,8 @@ def test_negative_densities_and_unsorted_distances_are_refused(shape: tuple[int,
     with pytest.raises(InputError, match="up to 20 m, got a step of -"):
         opacity_up_to(density.abs(), distances, 20.0)
     assert composite(density.abs(), torch.ones(8)).distance.isfinite().all()  # empty segments
+    rounded = torch.tensor([3.0, 4.0, 50.0, 50.0 - 4e-6, 60.0, 70.0, 75.0, 80.0 + 8e-6])
+    assert (opacity_up_to(density.abs(), rounded, 80.0) <= 1).all()
 
 
 def test_the_middle_ray_looks_along_the_axis() -> None:

@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from scenedino_ros.core.errors import InputError
 
+# Metres by which the rounding of `sample_distances` may let neighbouring samples descend.
+_ROUNDING = 1e-4
+
 
 @dataclass(frozen=True)
 class Composite:
@@ -89,8 +92,8 @@ def composite(
     """Composite samples front to back.
 
     With the optical depth d of a segment (its length times its density), opacity is 1 - exp(-d),
-    and the light that reaches a segment is exp(-sum of d before it). The sum stays exact where
-    the product of many small transmittances underflows.
+    and the light that reaches a segment is exp(-sum of d before it). The sum keeps the small
+    depths that a product of transmittances 1 - opacity loses to rounding.
 
     Args:
         density: (..., S) volume density, 1/m, not negative.
@@ -140,7 +143,7 @@ def _optical_depth(density: torch.Tensor, distances: torch.Tensor, end: float) -
     """Return the (..., S) optical depths of the segments from each sample to the next."""
     length = torch.diff(distances, dim=-1, append=torch.full_like(distances[..., :1], end))
     if density.device.type == "cpu":
-        if (length < 0).any():
+        if (length < -_ROUNDING).any():
             raise InputError(
                 f"distances along a ray must ascend up to {end:g} m, got a step of "
                 f"{float(length.min()):g} m"
