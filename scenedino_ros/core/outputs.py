@@ -1,4 +1,4 @@
-"""What the node publishes: one row for each topic, and everything that names an output reads it.
+"""The table of what the node publishes, one row for each topic.
 
 The node makes its publishers from the table and computes only what subscribers need. The launch
 file, the demo and the benchmark take names and types from it. Tests compare it with the
@@ -50,7 +50,7 @@ class Output:
 
     @property
     def has_stamp(self) -> bool:
-        """Whether the message begins with a header, whose stamp tells which image it answers."""
+        """Whether the message begins with a header, which has the stamp of the image."""
         return self.type not in _WITHOUT_HEADER
 
     def topic(self, node: str = NODE) -> str:

@@ -1,4 +1,4 @@
-"""The CameraInfo topic, read so that a calibration published once is received whenever it was."""
+"""Reads the CameraInfo topic so that a calibration latched before the start arrives, too."""
 
 from collections.abc import Callable
 
@@ -16,19 +16,19 @@ _LOOK_PERIOD = 1.0  # seconds between looks for publishers that latch
 
 
 class CalibrationTopic:
-    """Subscribes to camera_info, and fetches what publishers that latch have kept.
+    """Subscribes to camera_info, and receives what publishers latched before.
 
-    A volatile subscription takes what every publisher sends from now on; what was latched before
-    comes to a transient-local one only, which publishers that do not latch would warn about. So
-    the second one is open only while a publisher that latches is there and has not been heard.
+    A volatile subscription receives what every publisher sends from now on. Only a transient-local
+    one receives what was latched before, and publishers that do not latch would warn about it. So
+    the second one is open only while a publisher that latches is there and has sent nothing yet.
     """
 
     def __init__(self, node: Node, callback: Callable[[CameraInfo], None]) -> None:
         """Start listening.
 
         Args:
-            node: Whose topic it is.
-            callback: Gets every message; one that was latched may come twice.
+            node: The node that subscribes.
+            callback: Called with every message; a latched one may come twice.
         """
         self._node, self._callback = node, callback
         self._subscription = node.create_subscription(
@@ -84,7 +84,7 @@ class CalibrationTopic:
                 reliability=ReliabilityPolicy.RELIABLE,
                 durability=DurabilityPolicy.TRANSIENT_LOCAL,
             ),
-            # That publishers which do not latch are not heard here is no news.
+            # No warning about publishers that do not latch: the other subscription hears them.
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
 

@@ -19,7 +19,7 @@ from scenedino_ros.node.statistics import (
 
 
 class DiagnosticsReporter:
-    """Publishes a report every period, for as long as the node exists."""
+    """Publishes a report every period while the node exists."""
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class DiagnosticsReporter:
         Args:
             node: The node; its name is in front of every entry.
             period: Time between reports, seconds of wall-clock time.
-            situation: Asked for each report, given the statistics of the last one, if any.
-            facts: Asked for what is known about the network.
+            situation: Called for each report with the statistics of the last one, or None.
+            facts: Called for each report; returns what is known about the network.
         """
         self._node = node
         self._situation, self._facts = situation, facts
@@ -47,14 +47,14 @@ class DiagnosticsReporter:
         self._remarks: set[str] = set()
 
     def report(self) -> None:
-        """Publish a report now, and say on the console when answers stop or come again."""
+        """Publish a report now, and log when answers stop or come again."""
         situation = self._situation(self._before)
         self._before = situation.now
         verdict = judge(situation)
         self._publisher.publish(self._array(situation, verdict))
-        self._say(verdict)
+        self._log(verdict)
 
-    def _say(self, verdict: Verdict) -> None:
+    def _log(self, verdict: Verdict) -> None:
         logger = self._node.get_logger()
         if verdict.remark and verdict.remark not in self._remarks:
             self._remarks.add(verdict.remark)
@@ -63,7 +63,7 @@ class DiagnosticsReporter:
             return
         self._silence = verdict.silence
         if not verdict.silence:
-            logger.info(f"work goes on: {verdict.message}")
+            logger.info(f"answers come again: {verdict.message}")
         elif verdict.level == Level.OK:
             logger.info(verdict.message)
         elif verdict.level == Level.ERROR:

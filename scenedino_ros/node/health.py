@@ -1,4 +1,4 @@
-"""How the node is doing, in a word and a sentence: above all, why nothing comes out."""
+"""The state of the node as a level and a sentence: above all, why it publishes nothing."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,13 +17,13 @@ class Level(IntEnum):
 
 
 class Verdict(NamedTuple):
-    """How serious it is, and the sentence for people.
+    """The state of the node.
 
     Attributes:
         level: How serious it is.
         message: The sentence.
-        silence: In a word, why nothing comes out; empty where answers come.
-        remark: In a word, what is worth saying once although answers come.
+        silence: Identifies why the node publishes nothing; empty where it publishes.
+        remark: Identifies a warning that is logged once although the node publishes; or empty.
     """
 
     level: Level
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Situation:
-    """What the verdict is made from.
+    """What `judge` reads.
 
     Attributes:
         before: Statistics at the last report, and
@@ -45,9 +45,9 @@ class Situation:
         info_topic: of the CameraInfo topic.
         image_publishers: How many publish images.
         info_publishers: How many publish calibrations.
-        subscribed: Whether anybody subscribes to an output.
-        stale_after: Time without a result that is worth a word, seconds.
-        image_hint: What the topics there are tell about missing images, or nothing.
+        subscribed: Whether an output has a subscriber.
+        stale_after: Seconds without a result after which the verdict names the reason.
+        image_hint: Why no image comes, as far as the published topics show; or empty.
         info_hint: The same for missing calibrations.
     """
 
@@ -65,7 +65,7 @@ class Situation:
     info_hint: str = ""
 
 
-# So many missing images in a report, and this share of all, are worth a word.
+# A warning needs this many missing images in a report, and this fraction of all.
 _FEW, _NOTEWORTHY = 3, 0.2
 
 _LONG = 15.0  # seconds for one image
@@ -74,7 +74,7 @@ _UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwa
 
 
 def judge(situation: Situation) -> Verdict:
-    """Say how the node is doing."""
+    """Return the state of the node."""
     now, since = situation.now, situation.active_since
     if since is None:
         return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)

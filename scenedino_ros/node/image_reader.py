@@ -1,11 +1,11 @@
-"""How the node reads images: by cv_bridge what that converts, where it is installed and right.
+"""Reads images as RGB: with cv_bridge where that is installed and correct, else without it.
 
-Both readers convert by OpenCV and give the same pixels. cv_bridge is asked for what has to be
-converted: 16 bits, Bayer mosaics and YUV. Other colours and grey are views of the message's data.
+Both readers convert with OpenCV and give the same pixels. cv_bridge converts 16 bits, Bayer
+mosaics and YUV. Images of 8 bits in other encodings are views of the message's data.
 
-An installed cv_bridge may still not do: built for another NumPy it ends the process that uses it,
-and not every release knows every encoding. So a process of its own tries it first, on pictures
-whose pixels are known, and only the encodings it gets right are left to it.
+An installed cv_bridge may still fail: built for another NumPy it ends the process that uses it,
+and not every release knows every encoding. So a separate process tries it first, on images whose
+pixels are known, and the node uses it only for the encodings that it converts correctly.
 """
 
 import importlib
@@ -26,11 +26,11 @@ from scenedino_ros.cameras.from_msg import rgb_from_image
 _TRIAL = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from scenedino_ros.node.image_reader import tell_right_encodings
-tell_right_encodings()
+from scenedino_ros.node.image_reader import print_right_encodings
+print_right_encodings()
 """
 _DEADLINE = 60.0  # seconds for the trial; it takes half of one
-_SIZE = (48, 136)  # of the pictures it is tried on: large enough for vector units
+_SIZE = (48, 136)  # of the images of the trial, pixels: large enough for vector units
 
 _Convert = Callable[[Any, str], np.ndarray]
 
@@ -38,18 +38,18 @@ _Convert = Callable[[Any, str], np.ndarray]
 class ImageReader:
     """Reads sensor_msgs/Image as RGB."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         """Read without cv_bridge, until an image comes that it could convert.
 
         Args:
-            tell: Told once, in words, what cv_bridge is used for.
+            report: Called once with a sentence that says what cv_bridge is used for.
         """
-        self._tell = tell
+        self._report = report
         self._convert: _Convert | None = None
         self._right: frozenset[str] | None = None
 
     def __call__(self, msg: Any) -> np.ndarray:
-        """Return the picture of an image; argument, result and errors as of `rgb_from_image`."""
+        """Return an image as RGB; argument, result and errors are those of `rgb_from_image`."""
         if not is_convertible(msg):
             return rgb_from_image(msg)
         if self._right is None:
@@ -61,7 +61,7 @@ class ImageReader:
         return rgb
 
     def _open(self) -> frozenset[str]:
-        """Try cv_bridge and load it; return the encodings that are left to it."""
+        """Try cv_bridge and load it; return the encodings that it converts."""
         if importlib.util.find_spec("cv_bridge") is None:
             return frozenset()
         try:
@@ -81,19 +81,19 @@ class ImageReader:
         if not right:
             return self._without("it gets no encoding right")
         self._convert = _installed_converter()
-        self._tell(f"cv_bridge converts images in {', '.join(sorted(right))}")
+        self._report(f"cv_bridge converts images in {', '.join(sorted(right))}")
         return right
 
     def _without(self, reason: str) -> frozenset[str]:
-        self._tell(f"images are converted without cv_bridge, which cannot be used: {reason}")
+        self._report(f"images are converted without cv_bridge, which cannot be used: {reason}")
         return frozenset()
 
 
 def is_convertible(msg: Any) -> bool:
-    """Tell whether an image needs a conversion, and is laid out as cv_bridge understands it.
+    """Return whether an image needs a conversion and has a layout that cv_bridge understands.
 
-    It takes rows to be a whole number of pixels, does not check how much data there is, and swaps
-    bytes by a method that NumPy 2 no longer has.
+    cv_bridge expects rows of a whole number of pixels, does not check how much data there is, and
+    swaps bytes with a method that NumPy 2 no longer has.
     """
     layout = LAYOUTS.get(msg.encoding)
     if not isinstance(layout, PackedLayout) or msg.encoding[0].isdigit():  # bare OpenCV types
@@ -113,10 +113,12 @@ def is_convertible(msg: Any) -> bool:
 
 
 def right_encodings(convert: _Convert) -> list[str]:
-    """Return the encodings in which a converter gives our pixels, rows with padding included.
+    """Return the encodings in which a converter gives the pixels of `rgb_from_image`.
+
+    The rows of the images have padding.
 
     Args:
-        convert: Makes an image of the encoding it is given of a message: cv_bridge's way.
+        convert: Takes a message and the encoding of the result, as cv_bridge does.
     """
     return [name for name in LAYOUTS if _is_right(convert, name)]
 
@@ -139,8 +141,8 @@ def _is_right(convert: _Convert, encoding: str) -> bool:
     return np.array_equal(found, rgb_from_image(msg))
 
 
-def tell_right_encodings() -> None:
-    """Write out the encodings that the installed cv_bridge gets right, as a line of JSON."""
+def print_right_encodings() -> None:
+    """Print the encodings that the installed cv_bridge converts correctly, as a line of JSON."""
     sys.stdout.write(json.dumps(right_encodings(_installed_converter())) + "\n")
 
 

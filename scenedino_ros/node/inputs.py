@@ -1,4 +1,4 @@
-"""Why nothing comes on an input topic, as far as the topics around it tell."""
+"""Subscriptions to input topics, and why nothing comes on one, as far as other topics show."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -31,7 +31,7 @@ Topics = Mapping[str, Iterable[str]]  # names, with the types that are published
 
 
 def image_hint(topic: str, transport: str, topics: Topics) -> str:
-    """Say which other topic has the images; empty if none seems to.
+    """Return a sentence on which other topic has the images; empty if none seems to.
 
     Args:
         topic: Full name of the topic that is subscribed to.
@@ -65,7 +65,7 @@ def image_hint(topic: str, transport: str, topics: Topics) -> str:
 
 
 def info_hint(topic: str, image_topic: str, topics: Topics) -> str:
-    """Say which other topic has the calibration; empty if none seems to.
+    """Return a sentence on which other topic has the calibration; empty if none seems to.
 
     Args:
         topic: Full name of the topic that is subscribed to.
@@ -79,7 +79,7 @@ def info_hint(topic: str, image_topic: str, topics: Topics) -> str:
 
 
 def mismatch(topic: str, wanted_type: str, quality: QoSProfile, publishers: Iterable[Any]) -> str:
-    """Say why what is published on a topic cannot arrive; empty if it can.
+    """Return why what is published on a topic cannot arrive; empty if it can.
 
     Args:
         topic: Full name of the topic.
@@ -117,9 +117,9 @@ def subscribe_counting_losses(
         message_type: Type of the messages.
         topic: Name of the topic.
         callback: Called with each message.
-        quality: Quality of service where the user says nothing.
+        quality: Quality of service where the user gives none.
         lost: Called with the number of messages that were lost on the way, where the middleware
-            tells; not with those that a newer one replaced in the queue.
+            reports it. Messages that a newer one replaced in the queue do not count.
     """
     options = {"qos_profile": quality, "qos_overriding_options": INPUT_QOS_OVERRIDES}
     events = SubscriptionEventCallbacks(message_lost=lambda event: lost(event.total_count_change))
@@ -132,7 +132,7 @@ def subscribe_counting_losses(
 
 
 def published(node: Node) -> dict[str, set[str]]:
-    """Return images and calibrations that others publish: names of topics, with their types."""
+    """Return the topics of images and calibrations that other nodes publish, with their types."""
     own = f"{node.get_fully_qualified_name()}/"
     found = {}
     for name, types in node.get_topic_names_and_types():
@@ -146,7 +146,7 @@ def published(node: Node) -> dict[str, set[str]]:
 
 
 def hints(node: Node, transport: str, image: Subscription, info: Subscription) -> tuple[str, str]:
-    """Say why no image and no calibration comes, as far as the topics there are tell.
+    """Return why no image and no calibration comes, as far as the published topics show.
 
     Args:
         node: The node.

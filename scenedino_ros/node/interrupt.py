@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: asked for once, obeyed between callbacks, never in the middle of one."""
+"""Ends a process after Ctrl-C or SIGTERM: between callbacks, never in the middle of one."""
 
 import signal
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Takes the signals that ask a process to end.
+    """Handles the signals that ask a process to end.
 
-    They may arrive twice (from the terminal and from a launch system); the second one changes
-    nothing, so it cannot break the clean-up that the first one started.
+    They may arrive twice (from the terminal and from a launch system). The second one changes
+    nothing, so it cannot interrupt the clean-up that the first one started.
 
     Attributes:
         requested: Whether the process has been asked to end.
     """
 
     def __init__(self) -> None:
-        """Listen from now on. Only in the main thread."""
+        """Handle them from now on. Call this in the main thread."""
         self.requested = False
         self._raising = False
         for number in _SIGNALS:
@@ -27,7 +27,7 @@ class Interrupt:
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Let a signal end the body with a `KeyboardInterrupt`: it is long, and can be broken off.
+        """Let a signal end the body, which may take long, with a `KeyboardInterrupt`.
 
         Raises:
             KeyboardInterrupt: When a signal arrives, or has arrived before.

@@ -1,15 +1,15 @@
-"""Whether ROS can write its log files; where it cannot, it would refuse to start at all."""
+"""Checks whether ROS can write its log files; where it cannot, rclpy does not start."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# Given to `rclpy.init`, everything is still said on the console.
+# Arguments of `rclpy.init` with which the log goes to the console only.
 WITHOUT = ("--ros-args", "--disable-external-lib-logs")
 
 
 def obstacle(environment: Mapping[str, str]) -> str:
-    """Say why the folder of ROS's log files cannot be used; empty if it can.
+    """Return why the folder of ROS's log files cannot be used; empty if it can.
 
     Args:
         environment: Variables of the process.

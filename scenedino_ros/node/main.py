@@ -1,4 +1,4 @@
-"""The command `scenedino_node`: starts the node and ends it cleanly."""
+"""The command `scenedino_node`: starts the node, and ends it cleanly after Ctrl-C."""
 
 import argparse
 import logging
@@ -32,11 +32,11 @@ parameters (-p name:=value; those with * may change while the node runs):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the node until it is told to end.
+    """Run the node until a signal asks it to end.
 
     Args:
-        argv: Program name and arguments. Without them it is the command itself: it takes those
-            of the process, and ends the process instead of returning.
+        argv: Program name and arguments. Without them this is the command itself: it reads the
+            arguments of the process, and ends the process instead of returning.
 
     Returns:
         Exit code: 0 after Ctrl-C, 1 if the node cannot start or breaks.
@@ -48,14 +48,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = _run(arguments, interrupt)
     except BaseException:
-        # What is broken off in the middle of an import may end in any exception.
+        # An import that is interrupted may raise any exception.
         if not interrupt.requested:
             raise
         code = 0
     interrupt.ignore()
     if argv is None:
-        # Taking the interpreter apart takes seconds once torch is loaded, and does nothing that
-        # the system does not do faster.
+        # Once torch is loaded, the interpreter takes seconds to shut down, and frees nothing that
+        # the system does not free faster.
         _leave_at_once(code)
     return code
 
@@ -74,14 +74,14 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
             f"the ROS 2 client library cannot be loaded ({error}); source a ROS 2 installation "
             "or install the rclpy wheels"
         )
-    # Asked before rclpy takes log files and shared memory.
+    # Checked before rclpy opens log files and shared memory.
     remarks = (log_files.obstacle(os.environ), shortage(os.environ))
     if remarks[0]:
         argv = [*argv, *log_files.WITHOUT]
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        # rcl adds to its sentence where in its sources it was written.
+        # rcl appends a place in its sources to the sentence.
         return _fail(f"the arguments after --ros-args are wrong: {str(error).split(', at ')[0]}")
     try:
         node = SceneDinoNode(interrupt.raising)
@@ -97,7 +97,7 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
 
 
 def _serve(node: "SceneDinoNode", interrupt: Interrupt) -> int:
-    """Start the node if it starts by itself, and let it work until it is told to end."""
+    """Start the node if it starts by itself, and spin until a signal asks it to end."""
     from rclpy.executors import SingleThreadedExecutor
 
     executor = SingleThreadedExecutor()

@@ -1,4 +1,4 @@
-"""The node: a managed one that takes images and calibrations in, and lets a worker answer."""
+"""The lifecycle node: loads the network, opens and closes the pipeline, and reports."""
 
 import gc
 import math
@@ -41,7 +41,7 @@ class SceneDinoNode(LifecycleNode):
 
         Args:
             interruptible: Makes the context for what may take long (loading the network, the
-                end of a frame), so that it can be broken off.
+                end of a frame), so that Ctrl-C can interrupt it.
             **node_options: For `rclpy.lifecycle.LifecycleNode`.
 
         Raises:
@@ -74,7 +74,7 @@ class SceneDinoNode(LifecycleNode):
         return self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
 
     def raise_failure(self) -> None:
-        """Raise here a bug that rclpy swallowed in a transition, or that ended the worker."""
+        """Raise a bug that rclpy ignored in a transition, or that ended the worker."""
         if self._bug is not None:
             raise self._bug
         if self._pipeline is not None:
@@ -116,7 +116,7 @@ class SceneDinoNode(LifecycleNode):
         return outcome[0]
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Open topics and TF, and start to work."""
+        """Open topics and TF, and start to process images."""
         with self._transition("activate") as outcome:
             self._pipeline = Pipeline(
                 self,
@@ -155,13 +155,13 @@ class SceneDinoNode(LifecycleNode):
         return outcome[0]
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go back to the beginning after a failed transition."""
+        """Return to the unconfigured state after a failed transition."""
         return self.on_shutdown(state)
 
     def _change_state(self, change: Callable[..., Any], request: Any, response: Any) -> Any:
-        """Answer a manager; one who asks for what cannot be done from here is told so.
+        """Answer a manager; refuse a transition that is impossible in the current state.
 
-        Up to Jazzy, rclpy lets such a request end the process.
+        Up to Jazzy, such a request ends the process if only rclpy answers it.
         """
         try:
             return change(request, response)
@@ -175,9 +175,9 @@ class SceneDinoNode(LifecycleNode):
 
     @contextmanager
     def _transition(self, verb: str) -> Iterator[list[TransitionCallbackReturn]]:
-        """Turn an error of the user's into a logged sentence, and keep a bug of ours.
+        """Log an error that the user can mend, and keep an exception that is a bug.
 
-        rclpy swallows every exception of a transition without a word.
+        rclpy ignores every exception of a transition silently.
         """
         outcome = [_SUCCESS]
         try:

@@ -1,4 +1,4 @@
-"""The publishers of the table of outputs, and which of them somebody listens to."""
+"""The publishers of the table of outputs, and which of them have subscribers."""
 
 from typing import Any
 

@@ -27,19 +27,19 @@ class Frame:
 
 
 class Drop(NamedTuple):
-    """An image that will not be used, and why, as a kind and as a sentence."""
+    """An image that will not be used: the reason, and a sentence that explains it."""
 
     reason: Reason
     sentence: str
 
 
 class Paired(NamedTuple):
-    """What came of one message: perhaps a frame, perhaps images given up.
+    """The result of one message: perhaps a frame, perhaps images that are dropped.
 
     Attributes:
         frame: An image that found its calibration, or None.
-        drops: Images given up, one entry each.
-        jumped_back: Whether time ran backwards, so that whatever was kept by time is void.
+        drops: Images that are dropped, one entry each.
+        jumped_back: Whether time ran backwards, so that everything stored by time is invalid.
     """
 
     frame: Frame | None = None
@@ -53,7 +53,7 @@ class _Waiting(NamedTuple):
 
 
 class Pairing:
-    """Pairs images with calibrations that come on their own topic, in any order.
+    """Pairs images with calibrations, which come on another topic, in any order.
 
     With ``exact`` the two have the same stamp, and whichever is first waits for the other. With
     ``latest`` a calibration holds until another comes, whatever its stamp; an image that comes
@@ -80,7 +80,7 @@ class Pairing:
             arrival: When it came, seconds of a steady clock.
 
         Returns:
-            The image with its calibration, if that is there, and images given up.
+            The image with its calibration, if that is there, and images that are dropped.
         """
         last, self._last_stamp_ns = self._last_stamp_ns, stamp_ns
         if last is not None and stamp_ns < last:
@@ -89,7 +89,7 @@ class Pairing:
                 "image that came before it"
             )
             drop = Drop(Reason.TIME_BACKWARDS, sentence)
-            # Those that waited have lost their time, too.
+            # The stamps of those that waited are invalid, too.
             drops = (drop,) * (1 + len(self._images))
             self._images.clear()
             if self._exact:
@@ -111,7 +111,7 @@ class Pairing:
             info: The message.
 
         Returns:
-            An image that waited for it, if there is one, and images given up.
+            An image that waited for it, if there is one, and images that are dropped.
         """
         if self._exact:
             self._infos.pop(stamp_ns, None)

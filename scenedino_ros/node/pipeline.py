@@ -117,11 +117,11 @@ class Pipeline:
         return True
 
     def raise_failure(self) -> None:
-        """Raise here what ended the worker; do nothing while it runs."""
+        """Raise the exception that ended the worker; do nothing while it runs."""
         self._worker.raise_failure()
 
     def hints(self) -> tuple[str, str]:
-        """Return why no image and no calibration comes, as far as the topics around tell."""
+        """Return why no image and no calibration comes, as far as the published topics show."""
         transport = self._settings.input.transport
         return hints(self._node, transport, self._images, self._calibrations.subscription)
 

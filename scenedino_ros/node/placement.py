@@ -1,4 +1,4 @@
-"""Where the grid is for one image: its geometry, its frame, and the camera's pose in it."""
+"""The voxel grid for one image: its geometry, its frame, and the camera's pose in it."""
 
 from typing import Any, Protocol, cast
 
@@ -11,14 +11,14 @@ from scenedino_ros.recordings.transforms import matrix_from_numbers
 
 
 class Lookup(Protocol):
-    """What answers where a frame is at a stamp, such as `TransformSource`."""
+    """Looks up transforms at a stamp, as `TransformSource` does."""
 
     def lookup(self, target_frame: str, source_frame: str, stamp: Any) -> np.ndarray:
         """Return (4, 4) T_target_source, metres."""
 
 
 class GridPlacement:
-    """The grid a node was asked for.
+    """The grid that the parameters describe.
 
     Attributes:
         grid: Its geometry.
@@ -26,7 +26,7 @@ class GridPlacement:
     """
 
     def __init__(self, settings: GridSettings) -> None:
-        """Take the preset, and what replaces parts of it.
+        """Take the preset, and replace the parts that the settings give.
 
         Raises:
             InputError: If the settings contradict each other.
@@ -65,7 +65,7 @@ class GridPlacement:
 
         Args:
             header: Header of the image: its optical frame and stamp.
-            transforms: Asked where it is needed.
+            transforms: Looks the pose up where `needs_transforms`.
 
         Returns:
             (4, 4) float64, metres; None where the grid lies in the optical frame itself.

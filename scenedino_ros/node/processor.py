@@ -1,4 +1,4 @@
-"""One frame from messages to published results, computing only what somebody wants."""
+"""Processes one frame, from messages to published results; computes only what is subscribed to."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,10 +90,10 @@ class FrameProcessor:
             live: Settings that may change between frames.
             placement: The grid.
             transforms: TF, or None where the placement needs none.
-            outputs: Open topics.
-            statistics: Where everything is counted.
+            outputs: Open publishers.
+            statistics: Counts what happens to frames.
             clock: The node's clock.
-            warn: Told what looks wrong about a camera, once for each calibration and kind.
+            warn: Called with what looks wrong about a camera, once for each calibration and kind.
         """
         self._predictor = predictor
         self._live = live
@@ -116,7 +116,7 @@ class FrameProcessor:
             self._outputs.publish("label_info", message)
 
     def process(self, frame: Frame) -> None:
-        """Publish what is wanted of one frame.
+        """Publish the results of one frame that have subscribers.
 
         Args:
             frame: Image and calibration.
@@ -132,7 +132,7 @@ class FrameProcessor:
         views = [output for output in wanted if output.needs in RENDERED]
         T_grid_cam = None
         if of_grid and self._placement.needs_transforms:
-            # Asked before the image is encoded: most of the work is saved where it is not known.
+            # Before the image is encoded: where the pose is unknown, most of the work is saved.
             with self._step(Stage.TRANSFORM, Reason.NO_TRANSFORM):
                 T_grid_cam = self._placement.T_grid_cam(frame.image.header, self._transforms)
         elif of_grid:
@@ -162,20 +162,20 @@ class FrameProcessor:
         with self._step(Stage.ENCODE, Reason.MISMATCH):
             encoded = self._predictor.encode(rgb, camera)
         self._statistics.encoded()
-        self._tell_doubts(camera, encoded, T_grid_cam)
+        self._warn_about_camera(camera, encoded, T_grid_cam)
         return encoded
 
-    def _tell_doubts(
+    def _warn_about_camera(
         self, camera: CalibratedCamera, encoded: EncodedImage, T_grid_cam: np.ndarray | None
     ) -> None:
         if self._warned[0] == camera.key():
             return
         rig, grid = self._predictor.training_rig, self._placement.grid
-        doubts = camera_warnings(camera, encoded, rig, grid, T_grid_cam)
+        warnings = camera_warnings(camera, encoded, rig, grid, T_grid_cam)
         # Those that stay the same from one calibration to the next are not repeated.
-        for kind in doubts.keys() - self._warned[1]:
-            self._warn(doubts[kind])
-        self._warned = (camera.key(), set(doubts))
+        for kind in warnings.keys() - self._warned[1]:
+            self._warn(warnings[kind])
+        self._warned = (camera.key(), set(warnings))
 
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels
@@ -226,7 +226,7 @@ class FrameProcessor:
 
     @contextmanager
     def _step(self, stage: Stage | None, reason: Reason) -> Iterator[None]:
-        """Time a stage, and give up the frame for a reason if it refuses its input."""
+        """Time a stage; if it refuses its input, skip the frame and count it under the reason."""
         try:
             if stage is None:
                 yield

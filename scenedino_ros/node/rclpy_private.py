@@ -17,7 +17,7 @@ try:
     from rclpy.impl.implementation_singleton import rclpy_implementation
 
     RCLError: type[Exception] = rclpy_implementation.RCLError
-except (ImportError, AttributeError):  # its base class also tells that rcl refuses something
+except (ImportError, AttributeError):  # the base class
     RCLError = RuntimeError
 
 
@@ -42,11 +42,11 @@ def parameter_overrides(node: Node) -> dict[str, Parameter]:
 def answer_change_state(node: LifecycleNode, answer: Callable[..., Any]) -> None:
     """Let a function answer the service ~/change_state.
 
-    Where rclpy keeps the service elsewhere, rclpy goes on answering it.
+    A version of rclpy that keeps the service under another name answers it itself.
 
     Args:
-        node: Whose service it is.
-        answer: Gets rclpy's own callback, the request and the response; returns the response.
+        node: The node that has the service.
+        answer: Takes rclpy's own callback, the request and the response; returns the response.
     """
     service = getattr(node, "_service_change_state", None)
     if service is not None:

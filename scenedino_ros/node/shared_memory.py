@@ -1,4 +1,4 @@
-"""Fast DDS and the shared memory there is: which transport profile fits, and whether one does."""
+"""Fast DDS and shared memory: which transport profile fits into what the machine has free."""
 
 import importlib.metadata
 import shutil
@@ -14,24 +14,24 @@ PROFILE, SMALL_PROFILE = "fastdds.xml", "fastdds_small.xml"  # in the folder con
 
 _FIRST_RCLPY_ON_FAST_DDS_3 = 9  # that of Kilted
 _ON_FAST_DDS_2 = ("humble", "iron", "jazzy")
-# Every process takes its segment whole when it starts, and a little more. Camera, player, node,
-# recorder, RViz and the tools of ROS must all find room.
+# Every process takes its whole segment when it starts, and a little more. The segments of camera,
+# player, node, recorder, RViz and the tools of ROS must all fit.
 _PROCESSES = 8
 _SEGMENT = 64 << 20  # bytes, of the large profile
-_SHARE = 1.1  # of the segment that a process really takes
+_USED = 1.1  # of the segment: what a process really takes
 
 
 def profile_name(shared_memory: Path = SHARED_MEMORY) -> str:
     """Return which of the package's transport profiles fits the free shared memory.
 
-    A process whose segment finds no room does without shared memory, and large best-effort
-    messages are then lost. A container has 64 MB unless it was given more.
+    A process whose segment does not fit does not use shared memory, and large best-effort messages
+    are then lost. A container has 64 MB unless it was started with more.
 
     Args:
         shared_memory: File system of the shared memory.
     """
     free = _free(shared_memory)
-    fits = free is not None and free >= _PROCESSES * _SHARE * _SEGMENT
+    fits = free is not None and free >= _PROCESSES * _USED * _SEGMENT
     return PROFILE if fits else SMALL_PROFILE
 
 
@@ -49,9 +49,9 @@ def profile_variable(environment: Mapping[str, str]) -> str:
 
 
 def shortage(environment: Mapping[str, str], shared_memory: Path = SHARED_MEMORY) -> str:
-    """Say whether the segment of the user's transport profile finds no room; empty if it does.
+    """Return a warning if the segment of the user's transport profile does not fit; else nothing.
 
-    To be asked before the process takes its own segment.
+    Call this before the process takes its own segment.
 
     Args:
         environment: Variables of the process.
@@ -60,7 +60,7 @@ def shortage(environment: Mapping[str, str], shared_memory: Path = SHARED_MEMORY
     named = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), None)
     segment = 0 if named is None else _segment_size(Path(named))
     free = _free(shared_memory)
-    if not segment or free is None or free >= _SHARE * segment:
+    if not segment or free is None or free >= _USED * segment:
         return ""
     return (
         f"{shared_memory} has {free >> 20} MiB left, and this process takes {segment >> 20} MiB "
@@ -86,5 +86,5 @@ def _segment_size(profile: Path) -> int:
             if element.tag.rpartition("}")[2] == "segment_size"
         ]
     except (OSError, ValueError, ElementTree.ParseError):
-        return 0  # Fast DDS itself says what is wrong with it
+        return 0  # Fast DDS itself reports what is wrong with it
     return max(sizes, default=0)

@@ -6,9 +6,9 @@ from collections import deque
 import numpy as np
 
 _WINDOW = 40  # latest stamps that the camera's own rate is taken from
-_ENOUGH = 8  # stamps before anything is said
-_TOGETHER = 0.8  # share of images whose calibration has the same stamp, where these go together
-_REGULAR = 0.8  # share of steps that must be a multiple of the camera's period
+_ENOUGH = 8  # stamps before anything is counted
+_TOGETHER = 0.8  # least fraction of images with a calibration of their stamp, if drivers pair them
+_REGULAR = 0.8  # fraction of steps that must be a multiple of the camera's period
 _TOLERANCE = 0.15  # of a period, for such a multiple
 _STOPPED_NS = 2_000_000_000  # a longer gap is a camera that stopped
 
@@ -17,8 +17,8 @@ class StampGaps:
     """Counts images that are missing between those that arrive.
 
     Where every image has a calibration of its stamp, as camera drivers publish them, a calibration
-    without its image tells it, whatever the rate. Otherwise the camera must be regular: its period
-    is the lower quartile of the steps, and a step of several periods is a gap.
+    without its image shows a missing one, whatever the rate. Otherwise the camera must be regular:
+    its period is the lower quartile of the steps, and a step of several periods is a gap.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How long the node takes from the start of its process to its first answer, and with what."""
+"""How long the node takes from the start of its process to its first answer, by step."""
 
 import os
 import time
@@ -9,7 +9,7 @@ _START_TICKS = 19  # field of /proc/self/stat, counted after the name in parenth
 
 
 def process_age() -> float:
-    """Return how long this process has been there, seconds."""
+    """Return the age of this process, seconds."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except OSError:
@@ -19,16 +19,16 @@ def process_age() -> float:
 
 
 class StartTimes:
-    """The steps of the first start, one after the other."""
+    """Times the steps of the first start, one after the other."""
 
     def __init__(self) -> None:
-        """Begin with what has been done before: interpreter, ROS and the parameters."""
+        """End the first step: interpreter, ROS and the parameters."""
         self._steps: dict[str, float] = {}
         self._total = 0.0
         self.mark("interpreter and ROS")
 
     def mark(self, step: str) -> None:
-        """Note that a step ends now; one that was there before is not counted again."""
+        """Note that a step ends now; a step that ended before is not counted again."""
         self._end(step, process_age())
 
     def answered(self, first_image: float, first_done: float) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""What became of the frames: counted by outcome and reason, with the time each stage took.
+"""Counts frames by outcome and reason, and times their stages.
 
-The keys under which /diagnostics reports the numbers are defined here, for whoever reads them.
+The keys under which /diagnostics reports the numbers are defined here; programs read them by key.
 """
 
 import threading
@@ -20,8 +20,8 @@ PERCENTILES = (50, 95, 99)
 IMAGES_IN, IMAGES_OUT = "images in", "images out"  # keys of counts
 UNTRAINED_WEIGHTS = "untrained weights"  # key of true or false
 
-# Outside of this, in seconds, stamps and the node's clock do not tell the same time. A little
-# below zero is possible: a simulated clock moves in steps.
+# Outside of this, in seconds, the stamps come from another clock than the node's. A little below
+# zero is possible: a simulated clock moves in steps.
 _PLAUSIBLE_LATENCY = (-1.0, 60.0)
 
 
@@ -80,7 +80,7 @@ class Snapshot:
         infos: CameraInfo messages that arrived.
         encoded: Images that went through the network.
         done: Images of which all that was wanted has been published.
-        unwanted: Images left alone because nobody subscribed to anything.
+        unwanted: Images that were not processed because no output had a subscriber.
         drops: Images not used, by reason.
         published: Messages by output.
         cubes_left_out: Cubes above the cap, in the last marker message.
@@ -88,7 +88,7 @@ class Snapshot:
         first_done: When the first one was finished, or None.
         last_image: When the last image arrived, or None.
         last_done: When the last one was finished, or None.
-        last_unwanted: When the last one was left alone, or None.
+        last_unwanted: When the last one was not processed for that, or None.
         busy_since: When the image at work was begun, or None.
         last_problem: The last reason that was not `Reason.REPLACED`, as a sentence.
         last_problem_time: When that was, or None.
@@ -96,7 +96,7 @@ class Snapshot:
         clock_offset: Newest stamp-to-publish time that is no latency, seconds, or None.
         found_nothing: Why the last grid has no occupied voxel, a sentence; empty: it has some.
         missing: Images that never arrived, by the stamps of those that did.
-        lost: Images that the middleware says it lost.
+        lost: Images that the middleware reports as lost.
     """
 
     time: float
@@ -124,7 +124,7 @@ class Snapshot:
 
 
 class FrameStatistics:
-    """Counts and times, written by the thread of the callbacks and the one of the network."""
+    """Counts and times, written by the callbacks' thread and the worker's."""
 
     def __init__(self) -> None:
         """Start with nothing counted."""
@@ -161,7 +161,7 @@ class FrameStatistics:
             self._counts["missing"] += count
 
     def lost(self, count: int) -> None:
-        """Count images that the middleware says it lost."""
+        """Count images that the middleware reports as lost."""
         with self._lock:
             self._counts["lost"] += count
 
@@ -183,7 +183,7 @@ class FrameStatistics:
             self._times["busy"] = None
 
     def unwanted(self) -> None:
-        """Count an image left alone because nobody subscribes to anything."""
+        """Count an image that is not processed because no output has a subscriber."""
         with self._lock:
             self._counts["unwanted"] += 1
             self._times["unwanted"] = time.monotonic()
@@ -213,8 +213,9 @@ class FrameStatistics:
 
         Args:
             arrival: When it arrived, seconds of `time.monotonic`.
-            since_stamp: Time since its stamp by the node's clock, seconds; where that cannot be a
-                latency (a recording played by another clock) it is kept apart; None: it has none.
+            since_stamp: Time since its stamp by the node's clock, seconds. Where that cannot be a
+                latency (a recording played by another clock), it becomes the clock offset. None:
+                the image has no stamp.
         """
         with self._lock:
             now = time.monotonic()

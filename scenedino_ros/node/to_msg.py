@@ -100,8 +100,8 @@ def markers_from_voxels(
         voxels: The voxels; those whose label the table does not have are in ``unlabelled``.
         classes: Gives namespaces (class names) and colours.
         header: Stamp of the image, frame of the grid.
-        max_cubes: Largest number of cubes; beyond it every class keeps its share of them, and
-            its densest voxels.
+        max_cubes: Largest number of cubes; beyond it every class keeps the same fraction of its
+            cubes, its densest voxels.
 
     Returns:
         The markers, and the number of voxels that were left out.
@@ -174,7 +174,7 @@ def marker_skeletons(
 
 
 def clearing_markers(header: Header) -> MarkerArray:
-    """Return what removes every marker of the topic, whoever put it there.
+    """Return the message that removes every marker of the topic, also those of another publisher.
 
     For the moments when the class table may have changed or no more voxels will come: activation
     and deactivation.

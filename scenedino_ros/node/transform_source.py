@@ -27,7 +27,7 @@ _POLL = 0.002
 
 
 class TransformStore(Protocol):
-    """What keeps the transforms: tf2's buffer where it is installed, else our `TransformTree`."""
+    """Stores the transforms: tf2's buffer where it is installed, else our `TransformTree`."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """Return (4, 4) T_target_source, or raise a `TransformError`."""
@@ -37,11 +37,11 @@ class TransformStore(Protocol):
 
 
 class TransformSource:
-    """Listens to /tf and /tf_static, and answers where one frame is in another at a stamp.
+    """Listens to /tf and /tf_static, and looks up transforms at a stamp.
 
     It has a small node, an executor and a thread of its own. So a lookup may wait in any callback
-    of the caller's node without keeping the transforms from coming in (ros2/geometry2#327), and
-    transforms arrive whatever the caller's node does. Remappings of /tf hold for it too.
+    of the caller's node without blocking the transforms (ros2/geometry2#327), and transforms
+    arrive whatever the caller's node does. Remappings of /tf apply to it, too.
     """
 
     def __init__(self, node: Node, timeout: float = 0.1, horizon: float = 10.0) -> None:

@@ -1,4 +1,4 @@
-"""A frame for viewers: it exists where nobody publishes TF, and stands upright."""
+"""A TF frame for viewers: upright, and there even where no other node publishes TF."""
 
 from rclpy.node import Node
 

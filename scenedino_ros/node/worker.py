@@ -1,4 +1,4 @@
-"""The thread that works on frames, so that a slow one delays nothing but itself."""
+"""The thread that processes frames, so that a slow frame does not delay the callbacks."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _WARNING_PERIOD = 10.0  # seconds between two warnings about the same reason
 
 
 class SkipLog:
-    """Counts frames that are not used, and explains each reason in a throttled warning."""
+    """Counts frames that are not used, and logs a throttled warning for each reason."""
 
     def __init__(self, statistics: FrameStatistics, warn: Callable[[str], object]) -> None:
         """Count in ``statistics``, and explain with ``warn``."""
@@ -24,7 +24,7 @@ class SkipLog:
         self._warned: dict[Reason, float] = {}
 
     def skipped(self, reason: Reason, sentence: str) -> None:
-        """Count one frame, and warn unless the same was said a moment ago."""
+        """Count one frame, and warn unless a warning for this reason came a moment ago."""
         self._statistics.dropped(reason, sentence)
         now = time.monotonic()
         last = self._warned.get(reason)
@@ -44,13 +44,13 @@ class Mailbox(Generic[T]):
         self._closed = False
 
     def put(self, item: T) -> T | None:
-        """Leave an item for the other side.
+        """Put an item in, in place of one that waits.
 
         Args:
             item: The newest item.
 
         Returns:
-            The item it replaced because nobody had taken it yet, or None.
+            The item that it replaced, or None.
         """
         with self._condition:
             replaced, self._item = self._item, item
@@ -65,7 +65,7 @@ class Mailbox(Generic[T]):
             return None if self._closed else item
 
     def close(self) -> None:
-        """Throw away what is inside and send the waiting side home."""
+        """Discard what is inside; `take` returns None from now on."""
         with self._condition:
             self._item = None
             self._closed = True
@@ -82,8 +82,8 @@ class FrameWorker:
 
         Args:
             process: Called with each frame; raises `FrameSkippedError` for one it cannot use.
-            statistics: Told what is being done.
-            skips: Told what was not done.
+            statistics: Counts what is processed.
+            skips: Counts what is not.
         """
         self._process = process
         self._statistics = statistics
@@ -93,12 +93,12 @@ class FrameWorker:
         self._running: Future[None] = self._pool.submit(self._run)
 
     def offer(self, frame: Frame) -> None:
-        """Hand over a frame; one that still waits is dropped for it."""
+        """Hand over a frame; it replaces one that still waits, which is dropped."""
         if self._mailbox.put(frame) is not None:
             self._skips.skipped(Reason.REPLACED, "a newer image came while it waited")
 
     def stop(self, timeout: float | None = None) -> bool:
-        """Let the frame at work finish, and take no other.
+        """Let the current frame finish, and take no other.
 
         Args:
             timeout: How long to wait for it, seconds; None waits for as long as it takes.
@@ -112,7 +112,7 @@ class FrameWorker:
         return self._running.done()
 
     def raise_failure(self) -> None:
-        """Raise here what ended the thread there; do nothing while it runs."""
+        """Raise the exception that ended the thread; do nothing while it runs."""
         if self._running.done():
             self._running.result()
 
