@@ -1,4 +1,7 @@
-"""Start the node, and where asked RViz and a recording that plays once the node is active."""
+"""Start the node and, where the arguments ask for it, RViz and a recording.
+
+The recording plays once the node is active.
+"""
 
 import os
 from pathlib import Path
@@ -120,7 +123,7 @@ ARGUMENTS = (
 class Taken(str):
     """The value of an argument that an include before this one was given."""
 
-    # Asked for instead of the class: every include runs this file, and makes its own.
+    # Read instead of the class: every include runs this file and makes a class of its own.
     taken = True
 
 
@@ -213,7 +216,7 @@ def start(given: dict[str, str], outer: str = "") -> list[LaunchDescriptionEntit
 
 
 def check(given: dict[str, str]) -> None:
-    """Refuse what cannot work before anything is started."""
+    """Refuse arguments that cannot work before anything is started."""
     if not Path(given["params_file"]).is_file():
         raise RuntimeError(f"params_file: there is no file {given['params_file']!r}")
     if given["bag"] and not Path(given["bag"]).exists():
@@ -229,7 +232,7 @@ def check(given: dict[str, str]) -> None:
 def use_sim_time(given: dict[str, str]) -> dict[str, bool]:
     """Return the parameter use_sim_time where something asks for it.
 
-    Not given is not false: a file of parameters or a SetParameter around the include holds.
+    Without the argument, a file of parameters or a SetParameter around the include decides.
     """
     if given["use_sim_time"]:
         return {"use_sim_time": given["use_sim_time"] == "true"}
@@ -268,7 +271,7 @@ def rviz(given: dict[str, str], full_name: str, frame: str) -> Node:
         name=f"{given['node_name']}_rviz",
         namespace=given["namespace"],
         arguments=["-d", str(CONFIG / "scenedino.rviz"), "-f", frame],
-        # The file, for it may say use_sim_time; RViz leaves alone what it does not know.
+        # The file may set use_sim_time; RViz ignores parameters that it does not know.
         parameters=[given["params_file"], *([clock] if clock else [])],
         remappings=[(old, new) for old, new in remappings if old != new],
         output="screen",

@@ -9,7 +9,7 @@ import pytest
 from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.benchmark.bench import Bench, percentiles
-from scenedino_ros.benchmark.drives import made_up_drive, with_raw_images
+from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.job import BenchmarkJob, load, untrained
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
@@ -219,7 +219,7 @@ def test_help_has_examples(what, capsys) -> None:
 
 
 def test_raw_images_are_the_compressed_ones_with_everything_else(tmp_path: Path) -> None:
-    drive = made_up_drive(tmp_path / "made_up", ssc.CAMERA.resized(82, 31))
+    drive = synthetic_drive(tmp_path / "made_up", ssc.CAMERA.resized(82, 31))
     assert (drive.images, drive.compressed, drive.body_frame) == (10, True, "velodyne")
     told = []
     raw = with_raw_images(drive, tmp_path / "raw", 4, lambda *done: told.append(done))
@@ -282,7 +282,7 @@ def test_the_node_is_measured(tiny, images, tmp_path: Path, capsys) -> None:
 
 
 def test_rates_are_played_one_after_the_other(tmp_path: Path, monkeypatch) -> None:
-    drive = made_up_drive(tmp_path / "made_up", ssc.CAMERA.resized(82, 31))
+    drive = synthetic_drive(tmp_path / "made_up", ssc.CAMERA.resized(82, 31))
     plans = []
 
     class NoPlay:

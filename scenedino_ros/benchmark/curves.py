@@ -1,4 +1,4 @@
-"""The cost of a frame over the number of voxels, and over the size of the network's picture."""
+"""The cost of a frame over the number of voxels, and over the size of the network input image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ class CurvesJob:
         base: Everything that does not change along a curve: its voxel size holds for the curve
             over image sizes, its image size for the one over voxels.
         voxel_sizes: Edge lengths of the voxels in the grid's extent, metres.
-        image_sizes: (height, width) of the network's picture.
+        image_sizes: (height, width) of the network input image.
         plain_up_to: Most voxels of a grid for which the plain network is run too.
     """
 
@@ -29,53 +29,53 @@ class CurvesJob:
     plain_up_to: int
 
 
-def measure_curves(job: CurvesJob, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure_curves(job: CurvesJob, report: Callable[[str], None]) -> dict[str, Any]:
     """Measure both curves.
 
     Args:
         job: What to measure.
-        tell: Told in words what is going on.
+        report: Called with a few words on each step.
 
     Returns:
         Plain values: machine, job, and per curve a list of points. A point has its grid, its
-        picture, and by variant the p50 and p95 of each stage in milliseconds; ``plain`` is None
+        image size, and by variant the p50 and p95 of each stage in milliseconds; ``plain`` is None
         where it was left out.
     """
-    tell("building the networks")
-    checkpoint = load(job.base, tell)
+    report("building the networks")
+    checkpoint = load(job.base, report)
     return {
         "machine": machine_facts(job.base.network.device),
         "backbone": checkpoint.config.backbone,
         "image size": list(checkpoint.config.image_size),
         "weights": checkpoint.weights,
         "job": {**asdict(job), "base": job.base.record()},
-        "over voxels": _over_voxels(job, checkpoint, tell),
-        "over image size": _over_image_sizes(job, checkpoint, tell),
+        "over voxels": _over_voxels(job, checkpoint, report),
+        "over image size": _over_image_sizes(job, checkpoint, report),
     }
 
 
 def _over_voxels(
-    job: CurvesJob, checkpoint: Checkpoint, tell: Callable[[str], None]
+    job: CurvesJob, checkpoint: Checkpoint, report: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     grids = [grid_of(job.base.grid, size) for size in sorted(job.voxel_sizes, reverse=True)]
     # It looks at the smallest grid first, whatever the voxel size of the other curve.
-    bench = Bench(replace(job.base, voxel_size=grids[0].voxel_size), checkpoint, tell)
+    bench = Bench(replace(job.base, voxel_size=grids[0].voxel_size), checkpoint, report)
     points = []
     for grid in grids:
-        tell(f"{grid.size:,} voxels of {grid.voxel_size:g} m")
+        report(f"{grid.size:,} voxels of {grid.voxel_size:g} m")
         bench.look_at(grid)
         points.append(_point(job, bench, checkpoint))
     return points
 
 
 def _over_image_sizes(
-    job: CurvesJob, checkpoint: Checkpoint, tell: Callable[[str], None]
+    job: CurvesJob, checkpoint: Checkpoint, report: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     points = []
     for height, width in sorted(job.image_sizes, key=lambda size: size[0] * size[1]):
-        tell(f"picture of {width} x {height} px")
+        report(f"network input image of {width} x {height} px")
         resized = resize_checkpoint(checkpoint, (height, width))
-        bench = Bench(job.base, resized, tell)
+        bench = Bench(job.base, resized, report)
         points.append(_point(job, bench, resized))
     return points
 

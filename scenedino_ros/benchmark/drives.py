@@ -1,4 +1,4 @@
-"""Drives for benchmarks of the node: made-up pictures, and recordings with raw images."""
+"""Drives for benchmarks of the node: synthetic images, and recordings with raw images."""
 
 import functools
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _BLOCK = 8  # pixels; pure noise would make JPEG and PNG files that no camera ma
 Progress = Callable[[int, int], None]  # images done, images in all
 
 
-def made_up_drive(path: Path, camera: PinholeCamera = ssc.CAMERA) -> Drive:
+def synthetic_drive(path: Path, camera: PinholeCamera = ssc.CAMERA) -> Drive:
     """Record blocky noise as KITTI-360's camera would take it, 10 images a second.
 
     Args:
@@ -44,7 +44,7 @@ def made_up_drive(path: Path, camera: PinholeCamera = ssc.CAMERA) -> Drive:
             rgb = coarse.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
             rgb = rgb[: camera.height, : camera.width]
             writer.image(recorded.topic, rgb, _START_NS + number * _PERIOD_NS)
-    return find_drive(path, name="made-up pictures", rectified=True, body_frame="velodyne")
+    return find_drive(path, name="synthetic images", rectified=True, body_frame="velodyne")
 
 
 def with_raw_images(drive: Drive, path: Path, most: int, progress: Progress) -> Drive:
@@ -54,7 +54,7 @@ def with_raw_images(drive: Drive, path: Path, most: int, progress: Progress) -> 
         drive: The drive; one that has raw images is returned as it is.
         path: Folder of the recording; must not exist.
         most: How many images are needed at most.
-        progress: Told how far it is.
+        progress: Called with the progress.
 
     Returns:
         The drive with `sensor_msgs/Image` in rgb8.

@@ -1,4 +1,4 @@
-"""Messages built the node's way and the ordinary way, with a check that they say the same."""
+"""Messages built the node's way and the ordinary way, with a check that both are the same."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The process that takes in what the sender publishes, and notes how long large messages took."""
+"""The process that receives what the sender publishes, and notes how long large messages took."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ _POLL = 0.1
 
 
 def main() -> int:
-    """Listen until told to end; the only argument is the path of the result."""
+    """Listen until a signal; the only argument is the path of the result."""
     (result,) = map(Path, sys.argv[1:])
     interrupt = Interrupt()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

@@ -32,7 +32,7 @@ _LAST = 1.0  # seconds for the last one to arrive
 
 
 def main() -> int:
-    """Do what a settings file says; the arguments are its path and that of the result."""
+    """Do what a settings file describes; the arguments are its path and that of the result."""
     settings, result = map(Path, sys.argv[1:])
     values = json.loads(settings.read_text(encoding="utf-8"))
     what = values.pop("what")
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _messages(node: Node, job: MessagesJob) -> dict[str, Any]:
-    """Time every case, with the node's own publishers and somebody who listens."""
+    """Time every case, with the node's own publishers and with subscribers."""
     outputs = Outputs(node)
     outputs.open()
     cases = make_cases(job, outputs.publish)
@@ -65,7 +65,7 @@ def _messages(node: Node, job: MessagesJob) -> dict[str, Any]:
 
 
 def _large(node: Node, job: MessagesJob) -> dict[str, Any]:
-    """Publish large messages as best effort, and tell how many and how large they were."""
+    """Publish large messages as best effort; return how many and how large they were."""
     quality = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     publishers = {name: node.create_publisher(t, name, quality) for name, t in LARGE.items()}
     pixels = np.zeros((job.height, job.width, 3), np.uint8)

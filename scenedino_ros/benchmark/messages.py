@@ -1,4 +1,4 @@
-"""Times the node's messages beside ordinary ones, in processes of their own, and the transport."""
+"""Times the node's messages beside ordinary ones, and the transport, in separate processes."""
 
 import json
 import os
@@ -42,14 +42,14 @@ class MessagesJob:
 
 
 def measure_messages(
-    job: MessagesJob, folder: Path, tell: Callable[[str], None]
+    job: MessagesJob, folder: Path, report: Callable[[str], None]
 ) -> dict[str, Any]:
     """Time the messages, then send large ones with and without the shipped transport profile.
 
     Args:
         job: What to measure.
         folder: For settings, logs and results of the processes.
-        tell: Told in words what is going on.
+        report: Called with a few words on each step.
 
     Returns:
         Plain values: the job, the machine; ``messages``, a list of what `time_case` returns; and
@@ -60,11 +60,11 @@ def measure_messages(
         ProcessError: If a process ends before its time.
     """
     profile = shipped_file(profile_name())
-    tell("building and publishing messages")
+    report("building and publishing messages")
     timed, _ = _converse("messages", job, folder / "messages", profile)
     transport = {}
     for name, file in (("shipped", profile), ("none", None)):
-        tell(f"large best-effort messages, transport profile: {name}")
+        report(f"large best-effort messages, transport profile: {name}")
         sent, delays = _converse("large", job, folder / name, file)
         transport[name] = {
             topic: {**sent[topic], "arrived": len(delays[topic]), **_percentiles(delays[topic])}
@@ -88,7 +88,7 @@ def _percentiles(delays: list[float]) -> dict[str, float | None]:
 def _converse(
     what: str, job: MessagesJob, folder: Path, profile: Path | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Let one process send and another receive; return what either of them writes."""
+    """Let one process send and another receive; return the results of both."""
     folder.mkdir(parents=True)
     settings = folder / "settings.json"
     write_atomically(settings, json.dumps({"what": what, **asdict(job)}).encode())

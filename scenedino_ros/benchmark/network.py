@@ -11,25 +11,25 @@ from scenedino_ros.benchmark.memory import peak_memory
 OCCUPIED = "occupied voxels"
 
 
-def measure_network(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure_network(job: BenchmarkJob, report: Callable[[str], None]) -> dict[str, Any]:
     """Run a benchmark.
 
     Args:
         job: What to measure.
-        tell: Told in words what is going on.
+        report: Called with a few words on each step.
 
     Returns:
         Plain values: machine, job, and per variant the p50 and p95 of each stage and the first
         frame in milliseconds, the number of occupied voxels and the peak memory in MiB; how far
         the folded network's voxels are those of the plain one.
     """
-    tell("building the networks")
-    checkpoint = load(job, tell)
-    bench = Bench(job, checkpoint, tell)
+    report("building the networks")
+    checkpoint = load(job, report)
+    bench = Bench(job, checkpoint, report)
     frames: dict[str, list[dict[str, float]]] = {variant: [] for variant in job.variants}
     for repeat in range(job.repeats + 1):
         for variant in job.variants:  # in turns, so that a busy moment hits both
-            tell(f"frame {repeat} of {job.repeats}, {variant}")
+            report(f"frame {repeat} of {job.repeats}, {variant}")
             frames[variant].append(bench.frame(variant))
     results: dict[str, dict[str, float]] = {}
     for variant, (first, *others) in frames.items():
@@ -40,7 +40,7 @@ def measure_network(job: BenchmarkJob, tell: Callable[[str], None]) -> dict[str,
             "first frame [ms]": 1000 * first["frame"],
         }
     for variant in job.variants:
-        tell(f"memory of the {variant} network")
+        report(f"memory of the {variant} network")
         alone = replace(job, variants=(variant,), threshold=bench.threshold)
         results[variant].update(peak_memory(alone))
     folded = bench.predictors["folded"]

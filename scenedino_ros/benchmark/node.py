@@ -1,4 +1,4 @@
-"""Runs the whole node, with real messages over DDS, and reads what became of the images."""
+"""Runs the whole node, with real messages over DDS, and reads what happened to the images."""
 
 import importlib.util
 import math
@@ -38,7 +38,7 @@ class NodeJob:
 
 
 def require_ros() -> None:
-    """Refuse to go on where there is no client library.
+    """Refuse to continue where there is no client library.
 
     Raises:
         SceneDinoError: If rclpy is not installed.
@@ -50,16 +50,16 @@ def require_ros() -> None:
         )
 
 
-def measure_node(job: NodeJob, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure_node(job: NodeJob, folder: Path, report: Callable[[str], None]) -> dict[str, Any]:
     """Play the drive through the node at each rate.
 
     Args:
         job: What to measure.
         folder: For settings, logs and recordings of the processes.
-        tell: Told in words what is going on.
+        report: Called with a few words on each step.
 
     Returns:
-        Plain values: the job, what the node says of its network, and per rate a run with the
+        Plain values: the job, what the node reports about its network, and per rate a run with the
         counts of images, drops by reason, and p50, p95 and p99 in milliseconds of each stage and
         from stamp to publish, by the node's clock.
 
@@ -67,7 +67,7 @@ def measure_node(job: NodeJob, folder: Path, tell: Callable[[str], None]) -> dic
         ProcessError: If one of the processes ends before its time.
         SceneDinoError: If the node answers no image.
     """
-    runs = [_run(job, rate, folder / f"{rate:g}_hz", tell) for rate in job.rates_hz]
+    runs = [_run(job, rate, folder / f"{rate:g}_hz", report) for rate in job.rates_hz]
     return {
         "drive": job.drive.name,
         "transport": "compressed" if job.drive.compressed else "raw",
@@ -80,7 +80,7 @@ def measure_node(job: NodeJob, folder: Path, tell: Callable[[str], None]) -> dic
 
 
 def _run(
-    job: NodeJob, rate_hz: float, folder: Path, tell: Callable[[str], None]
+    job: NodeJob, rate_hz: float, folder: Path, report: Callable[[str], None]
 ) -> dict[str, Any]:
     frames = max(1, round(rate_hz * job.seconds))
     folder.mkdir(parents=True)
@@ -97,11 +97,10 @@ def _run(
         wait=False,
     )
     play = Play(plan)
-
-    play.run(_shown_by(tell, f"{rate_hz:g} Hz"), lambda: False)
+    play.run(_shown_by(report, f"{rate_hz:g} Hz"), lambda: False)
     measured = measure(plan.recording, job.drive.image_topic)
     problems = [*play.problems, *measured.problems]
-    report = Report(
+    outcome = Report(
         facts={},
         measured=measured,
         played=play.result(),
@@ -109,9 +108,9 @@ def _run(
         problems=problems,
         files={},
     )
-    if nothing := silence(report):
+    if nothing := silence(outcome):
         raise SceneDinoError(f"at {rate_hz:g} Hz {nothing} ({folder / 'logs' / 'node.log'})")
-    values = report.values()
+    values = outcome.values()
     kept = ("images", "drops", "latency_ms", "stamp_to_arrival_ms", "playing", "problems")
     return {
         "rate_hz": rate_hz,
@@ -121,14 +120,14 @@ def _run(
     }
 
 
-def _shown_by(tell: Callable[[str], None], name: str) -> Show:
-    """Return what tells each new step, and each tenth of the images."""
+def _shown_by(report: Callable[[str], None], name: str) -> Show:
+    """Return a function that reports each new step, and each tenth of the images."""
     last: list[tuple[str, int]] = []
 
     def show(what: str, done: int, total: int) -> None:
         step = (what, 10 * done // total if total else 0)
         if step not in last[-1:]:
             last.append(step)
-            tell(f"{name}: {what}" + (f", image {done} of {total}" if total else ""))
+            report(f"{name}: {what}" + (f", image {done} of {total}" if total else ""))
 
     return show

@@ -50,7 +50,7 @@ def plot_curves(path: Path, figures: dict[str, Any]) -> None:
     panels[0].set_ylabel("p50 [ms]")
     panels[0].legend(frameon=False)
     _curve(panels[1], pixels, [int(np.prod(point["image size"])) for point in pixels])
-    panels[1].set_xlabel("pixels of the network's picture")
+    panels[1].set_xlabel("pixels of the network input image")
     figure.suptitle(f"{figures['backbone']}, {figures['machine']['device']}", fontsize=11)
     write_figure(figure, path)
 

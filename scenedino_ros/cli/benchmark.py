@@ -26,7 +26,7 @@ BENCHMARKS = (
     ),
 )
 _EPILOG = """\
-'scenedino benchmark WHAT --help' tells more.
+'scenedino benchmark WHAT --help' says more.
 
 examples:
   scenedino benchmark network --grid camera -o network.json

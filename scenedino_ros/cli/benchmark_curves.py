@@ -1,8 +1,9 @@
-"""Measure how the cost of a frame grows with the voxels of the grid, and with the picture.
+"""Measure how the cost of a frame grows with the grid and with the network input image.
 
-The grid keeps its extent while its voxels shrink; then the network's picture grows while the grid
-stays. Every point gives p50 and p95 of both stages of a frame, for the plain and the folded
-network in turns. The plain network is left out of grids with more than --plain-up-to voxels.
+The grid keeps its extent while its voxels shrink. Then the network input image grows while the
+grid stays the same. Every point gives p50 and p95 of both stages of a frame, for the plain and the
+folded network in turns. The plain network is left out of grids with more than --plain-up-to
+voxels.
 """
 
 import argparse
@@ -52,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=several(image_size),
         default=((96, 320), (192, 640), (288, 960)),
         metavar="HxW,...",
-        help="pictures along the second curve (default: 96x320,192x640,288x960)",
+        help="sizes of the network input image along the second curve "
+        "(default: 96x320,192x640,288x960)",
     )
     parser.add_argument(
         "--plain-up-to",
@@ -87,7 +89,7 @@ def _table(curve: str, figures: dict[str, Any]) -> Table:
         title=f"{figures['backbone']}, cost {curve}; p50 and p95 in ms",
         caption=f"{machine['device']}, {machine['threads']} threads; {figures['weights']}",
     )
-    table.add_column("picture")
+    table.add_column("input image")
     for column in ("voxels", "network", "encode p50", "p95", "voxels p50", "p95"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for point in figures[curve]:

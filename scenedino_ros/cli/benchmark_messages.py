@@ -1,7 +1,7 @@
 """Time what the node adds around the network: building, publishing and reading large messages.
 
-Everything is done in two ways, in turns: as the node does it, and as it is done without thinking
-of speed. "same" tells that both ways gave the same message. Clouds and markers are published with
+Each step is done in two ways, in turns: as the node does it, and as it is done without thinking
+of speed. "same" means that both ways gave the same message. Clouds and markers are published with
 the node's own publishers while another process listens. Then large best-effort messages are sent
 to that process with the transport profile that the package ships and its launch file sets, and
 without any.

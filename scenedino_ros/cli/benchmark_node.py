@@ -2,7 +2,7 @@
 
 Player, node and recorder are processes of their own that exchange real messages over DDS, as in
 the demo. The player keeps the rate whatever the node does; the node works on the newest image and
-drops those it cannot keep up with. The table tells, per rate, how many images were processed and
+drops those it cannot keep up with. The table shows, per rate, how many images were processed and
 dropped, and p50 and p95 from stamp to publish and of each stage, by the node's own clock, over the
 last 500 images. The first image counts too: it fills caches.
 """
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subscribe",
         choices=tuple(SUBSCRIBED),
         default="all",
-        help="what somebody listens to, and therefore is computed: the cloud, cloud and markers, "
+        help="what is subscribed to, and therefore computed: the cloud, cloud and markers, "
         "or the rendered images too (default: %(default)s)",
     )
     parser.add_argument(
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     add_grid(parser, "camera", 0.2)
     add_node_voxels(parser)
-    add_drive(parser, "made-up pictures of KITTI-360's size")
+    add_drive(parser, "synthetic images of KITTI-360's size")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     with telling("preparing") as tell, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
-        from scenedino_ros.benchmark.drives import made_up_drive, with_raw_images
+        from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
         from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
         from scenedino_ros.benchmark.plots import plot_node
         from scenedino_ros.demo.sources import grid_frame, make_drive, write_calibration
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
                 options, folder, lambda what, done, of: tell(f"{what}: {done} of {of}")
             )
         else:
-            drive = made_up_drive(folder / "drive")
+            drive = synthetic_drive(folder / "drive")
         frame = grid_frame(options.grid, options.grid_frame, drive)
         info_file = write_calibration(options, drive, folder)
         if options.transport == "raw":

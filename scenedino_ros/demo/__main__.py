@@ -1,4 +1,4 @@
-"""``python -m scenedino_ros.demo``: plays a drive through the node and shows what comes out."""
+"""``python -m scenedino_ros.demo``: plays a drive through the node and draws the results."""
 
 import sys
 

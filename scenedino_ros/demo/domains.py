@@ -1,4 +1,4 @@
-"""DDS domains for runs on one machine that must not hear each other."""
+"""DDS domains for runs on one machine that must not receive each other's messages."""
 
 import random
 import tempfile
@@ -11,7 +11,7 @@ from scenedino_ros.core.errors import SceneDinoError
 # Domains up to 101 have ports below those that systems hand out by themselves; 0 is the default.
 DOMAINS = range(1, 102)
 
-held: dict[int, FileLock] = {}  # what this process has; one that is dropped is free again
+held: dict[int, FileLock] = {}  # locks of this process; a lock that is deleted is free again
 
 
 def reserve_domain() -> int:

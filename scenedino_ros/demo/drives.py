@@ -67,12 +67,12 @@ def find_drive(
         name: For people; empty: the name of the recording.
         image_topic: Topic of the images; empty: the only camera's.
         info_topic: Topic of the calibration; empty: ``camera_info`` beside the images.
-        has_calibration: Another calibration is used, so none is sought.
-        rectified: Whether the images are rectified; None: if their topic's name says so.
+        has_calibration: Whether another calibration is used, so that none is needed here.
+        rectified: Whether the images are rectified; None: take it from their topic's name.
         body_frame: Frame for grids with body axes.
 
     Raises:
-        InputError: If the topics cannot be told, or there are no images.
+        InputError: If it is not clear which topics to use, or there are no images.
         BagError: If the recording cannot be read.
     """
     with BagReader(bag) as reader:
@@ -101,7 +101,7 @@ def _image_topic(
     images: Mapping[str, ImageTopic], types: Mapping[str, str], wanted: str, bag: Path
 ) -> str:
     topics = [name for name, shown in images.items() if shown.kind == COLOR]
-    if not topics or wanted in images:  # the node will say what is wrong with broken ones
+    if not topics or wanted in images:  # the node reports what is wrong with broken ones
         topics += [name for name, shown in images.items() if shown.kind == BROKEN]
     if wanted:
         if wanted in topics:

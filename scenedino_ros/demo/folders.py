@@ -1,4 +1,4 @@
-"""Where the demo finds the package's files, and where it leaves its results."""
+"""Where the demo finds the package's files, and where it writes its results."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def point_latest_to(run: Path) -> None:
     """Let the link ``latest`` beside a run's folder point to it, where links can be made."""
     link = run.parent / LATEST
     if link.exists() and not link.is_symlink():
-        return  # the user's own
+        return  # a file of the user's
     temporary = link.with_name(f".{LATEST}.{os.getpid()}")
     try:
         temporary.symlink_to(run.name)

@@ -32,7 +32,7 @@ _NODE_PATIENCE = 5.0
 _WRITE_PATIENCE = 60.0  # the recorder may have much to write
 _POLL = 0.1
 
-Show = Callable[[str, int, int], None]  # what is going on, images played, images in all or 0
+Show = Callable[[str, int, int], None]  # current step, images played, images in all or 0
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Play:
         """Start the processes, wait for the player, and end them; the recording is then whole.
 
         Args:
-            show: Told how far it is.
-            interrupted: Asked whether to end early.
+            show: Called with the progress.
+            interrupted: Returns whether to end early.
 
         Raises:
             ProcessError: If one of the processes ended before its time.
@@ -116,12 +116,12 @@ class Play:
             self._stop_all(succeeded)
 
     def result(self) -> PlayResult | None:
-        """Return what the player says; None if it did not get to its end."""
+        """Return the player's result; None if it did not reach its end."""
         path = self._result_file
         return read_settings(path, PlayResult) if path.is_file() else None
 
     def _follow(self, show: Show, interrupted: Callable[[], bool]) -> None:
-        """Show the progress until the player ends, and notice a death."""
+        """Show the progress until the player ends; raise if another process ends before it."""
         recorder, node, player = self._children
         while player.returncode is None and not interrupted():
             node.check()
@@ -142,7 +142,7 @@ class Play:
             time.sleep(_POLL)
 
     def _stop_all(self, expect_success: bool) -> None:
-        """End the player, then the node, then the recorder, which keeps what has arrived."""
+        """End the player, then the node, then the recorder, which writes what has arrived."""
         patience = {"recorder": _WRITE_PATIENCE}
         for child in reversed(self._children):
             had_ended = child.returncode is not None

@@ -1,4 +1,4 @@
-"""The time of playing a recording: linear between pauses, with transforms that survive pauses."""
+"""The clock of the player, linear between pauses, and transforms that stay right over pauses."""
 
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.recordings.transforms import StampedTransform
@@ -14,7 +14,7 @@ class PlayClock:
     """
 
     def __init__(self, scale: float) -> None:
-        """Start without a relation between the two times.
+        """Start without a recorded time that belongs to a time of playing.
 
         Args:
             scale: Seconds of playing per recorded second.
@@ -24,7 +24,7 @@ class PlayClock:
         self._played_ns = 0
 
     def meet(self, recorded_ns: int, played_ns: int) -> None:
-        """Let a recorded time be played at a given time from now on."""
+        """Relate a recorded time to a time of playing, from now on."""
         self._recorded_ns, self._played_ns = recorded_ns, played_ns
 
     def play_ns(self, recorded_ns: int) -> int:
@@ -69,7 +69,7 @@ class PlayedTransforms:
         return self._moved(transforms)
 
     def earliest_restart(self, recorded_ns: int) -> int:
-        """Return when the clock may go on with an image, so that only its own transforms count.
+        """Return when the clock may resume with an image, so that only its own transforms count.
 
         Args:
             recorded_ns: Stamp of the image in the recording.

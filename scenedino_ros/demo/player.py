@@ -1,8 +1,8 @@
-"""The process that plays a recorded camera: images, CameraInfo and transforms, stamped anew.
+"""The process that plays a recorded camera: images, CameraInfo and transforms, with new stamps.
 
-Messages are published as the bytes that were recorded, only their stamps are replaced. An image's
-new stamp is the time at which it is published, so that "stamp to publish" means the same as with
-a real camera. Nothing is played before the node is active and the recorder listens.
+The player publishes the recorded bytes and replaces only their stamps. An image's new stamp is
+the time at which it is published, so that "stamp to publish" means the same as with a real camera.
+The player starts when the node is active and the recorder subscribes.
 """
 
 import itertools
@@ -51,7 +51,7 @@ _LATE_IN_REAL_TIME = 0.2
 
 
 class Listener(Node):
-    """Publishes, and hears when the node is done with an image. Spins in its own thread."""
+    """Publishes, and notices when the node is done with an image. Spins in its own thread."""
 
     def __init__(self, settings: PlayerSettings) -> None:
         super().__init__(PLAYER)
@@ -87,7 +87,7 @@ class Listener(Node):
         return ""
 
     def wait_until_done(self, stamp_ns: int, sent: int, seconds: float) -> bool:
-        """Wait until the node has published all of an image, or given it up.
+        """Wait until the node has published all results of an image, or dropped it.
 
         Args:
             stamp_ns: Stamp of the image.
@@ -136,7 +136,7 @@ class Player:
         Args:
             settings: What and how.
             listener: Publishes.
-            interrupt: Tells when to end early.
+            interrupt: Knows when to end early.
             total: Images to play in all.
             scale: Seconds of playing per recorded second.
         """
@@ -200,7 +200,7 @@ class Player:
     def _publish_transforms(self, data: bytes) -> None:
         if self._clock_runs:
             self._listener.transforms.publish(self._transforms.played(data))
-        else:  # they are played with the first image, which sets the clock
+        else:  # played with the first image, which sets the clock
             self._transforms.remember(data)
 
     def _publish_image(self, data: bytes, recorded_ns: int) -> None:
@@ -280,15 +280,15 @@ def _time_scale(settings: PlayerSettings) -> float:
 
 
 def _wait_until_ready(settings: PlayerSettings, listener: Listener, interrupt: Interrupt) -> None:
-    said = ""
+    reported = ""
     while not interrupt.requested:
         missing = listener.missing()
         if not missing:
             time.sleep(_SETTLE)
             return
-        if missing != said:
+        if missing != reported:
             report_progress(settings, Progress(f"waiting for {missing}"))
-            said = missing
+            reported = missing
         time.sleep(_POLL)
 
 
@@ -308,7 +308,7 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Play what a settings file says; the only argument is its path."""
+    """Play what a settings file describes; the only argument is its path."""
     settings = read_settings(Path((argv or sys.argv[1:])[0]), PlayerSettings)
     interrupt = Interrupt()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

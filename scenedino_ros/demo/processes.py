@@ -23,12 +23,12 @@ class ProcessError(SceneDinoError):
 class Child:
     """One child process that writes standard output and errors to a file.
 
-    It has a session of its own: Ctrl-C in the terminal reaches the parent alone, which then ends
+    It has a session of its own: Ctrl-C in the terminal reaches only the parent, which then ends
     its children in the right order.
 
     Attributes:
         name: For people.
-        log: File with everything it says.
+        log: File with everything it prints.
     """
 
     def __init__(self, name: str, module: str, arguments: list[str], log: Path, env: dict) -> None:
@@ -50,7 +50,7 @@ class Child:
         return self._process.poll()
 
     def last_lines(self, count: int = _TAIL_LINES) -> list[str]:
-        """Return the last lines that it said."""
+        """Return the last lines that it printed."""
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
     def check(self) -> None:
@@ -63,14 +63,14 @@ class Child:
             raise self.ended()
 
     def ended(self) -> ProcessError:
-        """Return the error that tells how the process ended."""
+        """Return an error that says how the process ended."""
         code = self.returncode
         how = f"exit code {code}" if code is None or code >= 0 else _signal_name(-code)
-        lines = "\n".join(f"  | {line}" for line in self.last_lines()) or "  | (it said nothing)"
+        lines = "\n".join(f"  | {line}" for line in self.last_lines()) or "  | (no output)"
         return ProcessError(f"the {self.name} ended ({how}); its last lines:\n{lines}")
 
     def stop(self, patience: float) -> bool:
-        """Ask the process to end as Ctrl-C does; after some seconds make it.
+        """Ask the process to end as Ctrl-C does; kill it if it has not ended after some seconds.
 
         Returns:
             Whether it ended by itself.
@@ -93,7 +93,7 @@ class Child:
 
 
 def child_environment(domain_id: int, transport_profile: Path | None) -> dict[str, str]:
-    """Return the environment in which the children talk to each other and to nobody else.
+    """Return an environment in which the children communicate with each other only.
 
     Args:
         domain_id: DDS domain of this run.

@@ -1,4 +1,4 @@
-"""The process that records what the node publishes, and what it gets, as raw messages."""
+"""The process that records what the node publishes and receives, as raw messages."""
 
 import queue
 import sys
@@ -29,8 +29,8 @@ _POLL = 0.1
 class Recorder(Node):
     """Subscribes to topics as they appear, with their publishers' quality of service.
 
-    A thread of its own compresses and writes, so that the middleware's queues stay short and the
-    times of arrival true.
+    Another thread compresses and writes, so that the middleware's queues stay short and the times
+    of arrival are right.
     """
 
     def __init__(self, settings: RecorderSettings) -> None:
@@ -96,7 +96,7 @@ class Recorder(Node):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Record what a settings file says, until told to end; the only argument is its path."""
+    """Record what a settings file describes, until a signal; the only argument is its path."""
     settings = read_settings(Path((argv or sys.argv[1:])[0]), RecorderSettings)
     interrupt = Interrupt()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

@@ -67,7 +67,7 @@ class Frame:
 
 @dataclass(eq=False)
 class Measurements:
-    """What the recording tells about the run.
+    """What the recording shows about the run.
 
     Attributes:
         counts: Messages by topic.
@@ -77,7 +77,7 @@ class Measurements:
         seconds: From the first input image to the last output.
         reports: Values of the node's last report on /diagnostics, by its part (frames, latency,
             network).
-        problems: What is wrong with the recording.
+        problems: Sentences on what is wrong with the recording.
         camera_frame: Optical frame of the input images.
         frames: Names of the frames in TF.
     """
@@ -94,7 +94,7 @@ class Measurements:
 
     @property
     def weights(self) -> str:
-        """One sentence on the weights, as the node says it."""
+        """The node's description of the weights, one sentence."""
         return self.reports.get("network", {}).get("weights", "unknown weights")
 
 
@@ -202,7 +202,7 @@ def voxels_from_cloud(cloud: Any, grid: VoxelGrid) -> SemanticVoxels:
 
 
 def classes_of_cloud(cloud: Any) -> ClassTable:
-    """Return a cloud's class table: Cityscapes' where the colours are those, else a nameless one.
+    """Return a cloud's class table: Cityscapes' if it has those colours, else one without names.
 
     Args:
         cloud: A PointCloud2 with label and rgb.

@@ -49,15 +49,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is told about a run.
+    """Everything that is reported about a run.
 
     Attributes:
-        facts: What ran on what: names and words.
-        measured: What the recording says.
-        played: What the player says; None if it did not get to its end.
-        realtime: Whether the player kept its pace whatever the node did.
+        facts: What ran on which machine: names and words.
+        measured: What the recording shows.
+        played: The player's result; None if it did not reach its end.
+        realtime: Whether the player kept the pace of the recording whatever the node did.
         problems: Sentences on what went wrong.
-        files: What there is to look at: names and files in the run's folder.
+        files: The results: names and files in the run's folder.
         voxels: Occupied voxels of the frames drawn.
     """
 
@@ -124,7 +124,7 @@ def image_counts(report: Report) -> dict[str, int]:
 
 
 def silence(report: Report) -> str:
-    """Say that no image was answered, and why by the node's own words; empty if one was."""
+    """Return a sentence on why the node answered no image; empty if it answered one."""
     counts = image_counts(report)
     if counts["processed"] or counts["clouds_recorded"]:
         return ""

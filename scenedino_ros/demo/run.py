@@ -42,7 +42,7 @@ class Run:
         Args:
             args: Parsed arguments.
             console: For people.
-            interrupt: Tells when to end early.
+            interrupt: Knows when to end early.
         """
         self._args, self._console, self._interrupt = args, console, interrupt
 
@@ -192,5 +192,5 @@ class Run:
             files[f"{len(shown.pictures)} pictures"] = "pictures"
         files["this report"] = "report.md"
         files["the same for programs"] = "report.json"
-        files["what the processes said"] = "logs"
+        files["logs of the processes"] = "logs"
         return files

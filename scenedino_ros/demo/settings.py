@@ -1,4 +1,4 @@
-"""What the demo's processes are told, as JSON files in the folder of the run."""
+"""Settings, progress and results of the demo's processes: JSON files in the run's folder."""
 
 import dataclasses
 import json
@@ -83,14 +83,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class PlayResult:
-    """What became of the playing.
+    """The result of playing.
 
     Attributes:
         sent: Images played.
         seconds: Time from the first image to the end.
-        pauses: How often the recording's time stood still, waiting for the node.
-        paused_seconds: For how long in all.
-        unanswered: Images for which the player gave up waiting.
+        pauses: How often the player stopped the recording's clock to wait for the node.
+        paused_seconds: How long it was stopped in all.
+        unanswered: Images for whose answer the player stopped waiting.
     """
 
     sent: int

@@ -54,10 +54,10 @@ def draw_run(
         run: Folder of the run.
         recording: Its recording.
         drive: What was played.
-        measured: What the recording says.
+        measured: What the recording shows.
         grid: The node's grid.
         pictures: How many PNG files.
-        progress: Told how many panels are done.
+        progress: Called with how many panels are done, and how many there are.
 
     Raises:
         BagError: If the recording cannot be read.

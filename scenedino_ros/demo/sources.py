@@ -41,7 +41,7 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
     Args:
         args: Parsed arguments.
         run: Folder of the run; data sets are converted into it.
-        progress: Told how far a conversion is.
+        progress: Called with the progress of a conversion.
 
     Raises:
         InputError: If the arguments contradict each other, or the data cannot be used.
@@ -78,7 +78,7 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
 
 
 def checkpoint_argument(text: str) -> str:
-    """Return the checkpoint as the node is told it: a published name, or a file's full path.
+    """Return the checkpoint as the node's parameter: a published name, or a file's full path.
 
     Raises:
         InputError: If it is neither.
@@ -137,7 +137,7 @@ def write_calibration(args: argparse.Namespace, drive: Drive, folder: Path) -> s
 def synthetic_street(seed: int, progress: Progress) -> Path:
     """Return the recording of a synthetic drive, rendered on first use by a process of its own.
 
-    Rendering that was stopped goes on where it was.
+    Rendering that was interrupted resumes.
 
     Raises:
         InputError: If it cannot be rendered.
