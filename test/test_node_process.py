@@ -209,6 +209,7 @@ def test_time_that_jumps_back_voids_transforms_and_goes_on(street):
 
 
 def test_camera_info_that_is_late_is_waited_for(street):
+    wait_for_all_outcomes(street)  # deactivating throws away what waits
     # Only cleaning up forgets the calibration.
     assert street.change_state(Transition.TRANSITION_DEACTIVATE)
     assert street.change_state(Transition.TRANSITION_CLEANUP)
