@@ -17,7 +17,7 @@ from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from train.field.model import FieldTraining, learning_groups
-from train.field.reference_step import PlainTraining
+from train.field.reference_step import ReferenceTraining
 from train.runs.settings import RunSettings
 from train.semantics.data import ImageBatch, SemanticsData
 from train.semantics.frozen_field import FrozenField
@@ -97,8 +97,8 @@ def test_the_plain_network(precision):
     [
         (FieldTraining, PUBLISHED, WIDE, "long", "float32"),
         (FieldTraining, PUBLISHED, WIDE, "long", "bf16-mixed"),
-        (PlainTraining, PUBLISHED, MODEL, "long", "float32"),
-        (PlainTraining, PUBLISHED, MODEL, "long", "bf16-mixed"),
+        (ReferenceTraining, PUBLISHED, MODEL, "long", "float32"),
+        (ReferenceTraining, PUBLISHED, MODEL, "long", "bf16-mixed"),
         (FieldTraining, NEARBY, MODEL, "short", "bf16-mixed"),
     ],
 )

@@ -1,6 +1,6 @@
 """Whole training steps of both stages against the published ones, through the code of a run.
 
-The golden arrays become the items of a batch, and `FieldTraining`, `PlainTraining` and
+The golden arrays become the items of a batch, and `FieldTraining`, `ReferenceTraining` and
 `SemanticTraining` make of them what they make of a run's.
 """
 
@@ -25,7 +25,7 @@ from scenedino_ros.network.semantics import SemanticHead
 from train.field.data import FieldBatch, GroupTensors, ItemTensors, Views, relative_poses
 from train.field.model import FieldTraining
 from train.field.rays import shift_image
-from train.field.reference_step import PlainTraining
+from train.field.reference_step import ReferenceTraining
 from train.field.settings import FieldSettings, RaySettings
 from train.field.step import is_wide
 from train.runs.launch import launch
@@ -121,19 +121,21 @@ class UnchangedEnd(nn.Module):
         self.output_head.head_modules = nn.ModuleList([first, nn.Identity(), last])
 
 
-@pytest.fixture(params=["plain", "fast, narrow", "fast, wide"])
+@pytest.fixture(params=["reference", "training, narrow", "training, wide"])
 def step(
     golden, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Arrays, FieldTraining, torch.Tensor]:
     """Return golden arrays, a run's step, and the leaf that stands for the decoder's maps."""
     a = golden("mini_step")
-    training = field_training(a, PlainTraining if request.param == "plain" else FieldTraining)
+    training = field_training(
+        a, ReferenceTraining if request.param == "reference" else FieldTraining
+    )
     grid = a["param_grid"].squeeze(1).requires_grad_()
     seen = grid
     network, width = training.network, grid.shape[1]
-    if request.param == "fast, narrow":
+    if request.param == "training, narrow":
         network.config = SimpleNamespace(decoder_width=width, hidden_dim=width)
-    if request.param == "fast, wide":
+    if request.param == "training, wide":
         network.config = SimpleNamespace(decoder_width=width, hidden_dim=0)
         network.decoder = UnchangedEnd(width)
         # The stored maps are no doubled ones: reading a half finds the whole it was cut from.
@@ -145,8 +147,8 @@ def step(
             return lambda at: rows[at]
 
         monkeypatch.setattr(train.field.sparse_decoder, "_doubled", doubled)
-    if request.param != "plain":
-        assert is_wide(network) == (request.param == "fast, wide")
+    if request.param != "reference":
+        assert is_wide(network) == (request.param == "training, wide")
     monkeypatch.setattr(training, "maps", lambda items: seen)
     return a, training, grid
 
@@ -177,7 +179,7 @@ def spread(golden) -> dict[str, float]:
     """Return how far rounding may move each gradient, as a norm.
 
     Sums that all but cancel round by more than their size tells: the bias before a softmax. The
-    plain step runs on parameters that differ in their last bits, which rounds everything anew.
+    reference step runs on parameters that differ in their last bits, which rounds everything anew.
     """
     a = golden("mini_step")
     found: dict[str, list[torch.Tensor]] = {}
@@ -189,7 +191,7 @@ def spread(golden) -> dict[str, float]:
             else value
             for key, value in a.items()
         }
-        training = field_training(moved, PlainTraining)
+        training = field_training(moved, ReferenceTraining)
         grid = moved["param_grid"].squeeze(1).detach().requires_grad_()
         training.maps = lambda items, grid=grid: grid
         training(FieldBatch(items_of(moved), phase=0))["total"].backward()

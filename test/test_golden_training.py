@@ -23,7 +23,7 @@ from train.field.losses import (
     unseen_share,
 )
 from train.field.rays import patch_colors, patch_rays, shift_image
-from train.field.shared_step import project_world
+from train.field.step import project_world
 
 pytestmark = pytest.mark.parity
 

@@ -1,4 +1,4 @@
-"""A step of stage 1: the fast one against the plain one, gradients, precision, validation."""
+"""A step of stage 1: training against reference step, gradients, precision, validation."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ from train.field.encoded_view import DepthErrors, render_encoded
 from train.field.losses import feature_loss, filling, mean_photometric_loss
 from train.field.model import FieldTraining, learning_groups
 from train.field.pictures import field_pictures
-from train.field.reference_step import PlainTraining
+from train.field.reference_step import ReferenceTraining
 from train.field.step import is_wide
 from train.runs.launch import launch
 from train.runs.settings import RunSettings
@@ -51,31 +51,31 @@ def published(drives: dict[str, Path]) -> FieldTraining:
 @pytest.mark.parity
 @pytest.mark.parametrize("model", [MODEL, WIDE], ids=["narrow", "wide"])
 @pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])
-def test_fast_step_equals_the_plain_one(kind: str, model, drives: dict[str, Path]) -> None:
+def test_the_step_equals_the_reference_step(kind: str, model, drives: dict[str, Path]) -> None:
     settings, drive = (NEARBY, "short") if kind == "nearby" else (PUBLISHED, "long")
     settings = with_store(replace(settings, model=model), drives[drive])
     torch.manual_seed(0)
-    plain = PlainTraining(settings, Tokens())
-    fast = FieldTraining(settings, Tokens())
-    assert is_wide(fast.network) == (model is WIDE)
-    fast.load_state_dict(plain.state_dict())
+    reference = ReferenceTraining(settings, Tokens())
+    training = FieldTraining(settings, Tokens())
+    assert is_wide(training.network) == (model is WIDE)
+    training.load_state_dict(reference.state_dict())
     batch = batch_of(settings, FLIPPED if kind == "published flipped" else STRAIGHT)
     assert all(bool(item.flipped) == (kind == "published flipped") for item in batch.items)
-    losses, got = plain(batch), fast(batch)
+    losses, got = reference(batch), training(batch)
     assert set(losses) == set(got)
     for name, value in losses.items():
         assert float(got[name].detach()) == pytest.approx(float(value.detach()), rel=1e-4), name
     losses["total"].backward()
     got["total"].backward()
-    reference = dict(plain.named_parameters())
+    gradients = {name: p.grad for name, p in reference.named_parameters()}
     learned = 0
-    for name, parameter in fast.named_parameters():
-        if reference[name].grad is None:
+    for name, parameter in training.named_parameters():
+        if gradients[name] is None:
             assert parameter.grad is None, name
             continue
         learned += 1
         # Rounding turns a few activations on or off, which shows where gradients are tiny.
-        expected = reference[name].grad
+        expected = gradients[name]
         assert float((parameter.grad - expected).norm()) < 5e-3 * expected.norm() + 1e-7, name
     assert learned > 40
 
@@ -199,7 +199,7 @@ def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> No
     model = build_model(load_checkpoint(tmp_path / "field.safetensors"))
     with torch.no_grad():
         ours = model.encode(item.image[None])
-        assert relative_error(ours, training.plain_map(item)) < 1e-5
+        assert relative_error(ours, training.whole_map(item)) < 1e-5
     pictures = field_pictures(training, item)
     assert {name: p.shape for name, p in pictures.items()} == {
         "image": (64, 160, 3),

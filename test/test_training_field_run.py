@@ -343,12 +343,12 @@ def test_benchmark_compares_both_steps(
     assert "a step of stage 1: vit_tiny, 160 x 64 px, 1 items" in capsys.readouterr().out
     figures = json.loads((tmp_path / "figures.json").read_text())
     results = figures["results"]
-    assert set(results) == {"plain float32", "fast float32", "fast bfloat16"}
+    assert set(results) == {"reference float32", "training float32", "training bfloat16"}
     for values in results.values():
         assert 0 < values["p50 [ms]"] <= values["p95 [ms]"]
     # Targets are cached in half precision.
-    assert max(results["fast float32"]["differences"].values()) < 1e-3
-    assert 0 < max(results["fast bfloat16"]["differences"].values()) < 0.1
+    assert max(results["training float32"]["differences"].values()) < 1e-3
+    assert 0 < max(results["training bfloat16"]["differences"].values()) < 0.1
     assert figures["loading"]["p50 [ms]"] > 0
 
 
@@ -359,6 +359,6 @@ def test_memory_is_that_of_one_step(
     random = replace(settings.encoder, weights="random")
     settings = field_benchmark.resolve(replace(settings, encoder=random), tmp_path)
     write_settings(tmp_path / "settings.yaml", settings)
-    field_benchmark._measure_own_memory(tmp_path / "settings.yaml", "fast float32")
+    field_benchmark._measure_own_memory(tmp_path / "settings.yaml", "training float32")
     peak, before = (float(word) for word in capsys.readouterr().out.split())
     assert 0 < before <= peak

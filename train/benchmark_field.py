@@ -1,12 +1,12 @@
-"""Times a step of stage 1 beside the straightforward one, on the same items in the same run.
+"""Times the training step of stage 1 beside the reference step, on the same items in turns.
 
     python -m train.benchmark_field --config train/configs/field_default.yaml -o figures.json
 
-The straightforward step (`train.field.reference_step`) does what the specification says in the
-order it says it, in float32; the fast one is what trains. Both see the same items and draws, and
-their losses are compared: in float32 they agree to about 1e-4, in bfloat16 to about 1e-2. Loading
-is timed apart: it must be faster than the step that consumes it. Without ``--data.stores`` the
-items are of a made-up drive, and ``--encoder.weights random`` needs no weights.
+The reference step (`train.field.reference_step`) follows the specification line by line in
+float32; the training step (`train.field.step`) is the one that runs. Both see the same items and
+draws, and their losses are compared: they agree to about 1e-4 in float32, to about 1e-2 in
+bfloat16. Loading is timed on its own: it must be faster than the step. Without ``--data.stores``
+the items come from a drive of noise; ``--encoder.weights random`` needs no weights.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from rich.table import Table
 
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.terminal.progress import telling
-from train.field.benchmark import PLAIN, measure
+from train.field.benchmark import REFERENCE, measure
 from train.field.settings import FieldSettings
 from train.runs.launch import exit_code
 from train.runs.settings import read_settings
@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
     parser = argparse.ArgumentParser(
         prog=NAME,
-        description="Time a step of stage 1 beside the straightforward one.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="further settings: --name value, as for python -m train.train_field",
         allow_abbrev=False,
     )
@@ -47,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> None:
         settings = read_settings(FieldSettings(), options.config, rest)
-        with telling("loading") as tell:
-            figures = measure(settings, options.repeats, tell)
+        with telling("loading") as report:
+            figures = measure(settings, options.repeats, report)
         Console().print(_table(figures))
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -69,13 +70,13 @@ def _table(figures: dict[str, Any]) -> Table:
     )
     for column in ("", *results, "loading"):
         table.add_column(column, justify="right" if column else "left")
-    for row in results[PLAIN]:
+    for row in results[REFERENCE]:
         cells = [f"{values[row]:,.0f}" for values in results.values()]
         table.add_row(escape(row), *cells, f"{loading[row]:,.0f}" if row in loading else "")
-    others = [values for name, values in results.items() if name != PLAIN]
+    others = [values for name, values in results.items() if name != REFERENCE]
     for row, name in (("times faster", "p50 [ms]"), ("times less work", "processor p50 [ms]")):
         table.add_row(
-            row, "", *(f"{results[PLAIN][name] / values[name]:.1f}" for values in others)
+            row, "", *(f"{results[REFERENCE][name] / values[name]:.1f}" for values in others)
         )
     worst = (max(values["differences"].values()) for values in others)
     table.add_row("largest difference of a loss", "", *(f"{value:.1e}" for value in worst))

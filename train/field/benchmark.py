@@ -1,4 +1,4 @@
-"""Times variants of a stage-1 step in turns on the same items, and asks processes for memory."""
+"""Times the training step of stage 1 beside the reference step, and measures its memory."""
 
 import platform
 import statistics
@@ -24,29 +24,30 @@ from train.field.data import FieldBatch, FieldData
 from train.field.feature_cache import encoder_key
 from train.field.model import FieldTraining, load_encoder, target_encoder
 from train.field.precompute import compute_features
-from train.field.reference_step import PlainTraining
+from train.field.reference_step import ReferenceTraining
 from train.field.settings import FieldSettings
 from train.runs.settings import read_settings, write_settings
 
-PLAIN, FAST, FAST_BFLOAT16 = "plain float32", "fast float32", "fast bfloat16"
-_PUBLISHED_FRAMES, _NEARBY_FRAMES = 48, 8  # of the made-up drive
+REFERENCE = "reference float32"
+TRAINING, TRAINING_BFLOAT16 = "training float32", "training bfloat16"
+_PUBLISHED_FRAMES, _NEARBY_FRAMES = 48, 8  # of the drive of noise
 _SMALL = 1e-6  # below it, losses are compared absolutely
 
 
 def variants(settings: FieldSettings) -> tuple[str, ...]:
     """Return what is timed for a run: its own precision, and float32."""
     mixed = settings.run.precision == "bf16-mixed"
-    return (PLAIN, FAST, FAST_BFLOAT16) if mixed else (PLAIN, FAST)
+    return (REFERENCE, TRAINING, TRAINING_BFLOAT16) if mixed else (REFERENCE, TRAINING)
 
 
 def build(settings: FieldSettings, variant: str) -> FieldTraining:
     """Return the training module of a variant; the same weights for each."""
-    precision = "bf16-mixed" if variant == FAST_BFLOAT16 else "float32"
+    precision = "bf16-mixed" if variant == TRAINING_BFLOAT16 else "float32"
     settings = replace(settings, run=replace(settings.run, precision=precision))
     torch.manual_seed(settings.run.seed)
-    training = (PlainTraining if variant == PLAIN else FieldTraining)(settings, None)
+    training = (ReferenceTraining if variant == REFERENCE else FieldTraining)(settings, None)
     load_encoder(training, settings)
-    if settings.encoder.trainable or variant == PLAIN:
+    if settings.encoder.trainable or variant == REFERENCE:
         torch.manual_seed(settings.run.seed)
         training.target = target_encoder(settings)
         if not settings.encoder.trainable:  # its own features are the targets
@@ -55,7 +56,7 @@ def build(settings: FieldSettings, variant: str) -> FieldTraining:
 
 
 def resolve(settings: FieldSettings, folder: Path) -> FieldSettings:
-    """Return settings of which nothing is left open: a made-up drive if none is named, a cache.
+    """Return settings of which nothing is left open: a drive of noise if none is named, a cache.
 
     Images are at their finest and not mirrored: of others, cached targets are only nearly what
     the backbone would say itself, or it cannot take them at all.
@@ -104,27 +105,29 @@ def run_step(training: FieldTraining, batch: FieldBatch) -> dict[str, float]:
     return {**times, **{name: float(value.detach()) for name, value in losses.items()}}
 
 
-def measure(settings: FieldSettings, repeats: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    settings: FieldSettings, repeats: int, report: Callable[[str], None]
+) -> dict[str, Any]:
     """Time the variants of a step in turns.
 
     Args:
         settings: The run whose step is timed.
         repeats: Steps, after one that is not counted.
-        tell: Told in words what is going on.
+        report: Called with a line on what is being done.
 
     Returns:
         Plain values: machine and run; per variant the p50 and p95 of a step in milliseconds, the
         p50 of processor time, peak memory of a process that does one step in MiB and the step's
-        part of it, and, but for the plain one, the largest relative difference of each loss; p50
-        and p95 of loading a step's items.
+        part of it, and, except for the reference step, the largest relative difference of each
+        loss; p50 and p95 of loading a step's items.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = resolve(settings, Path(folder))
         names = variants(settings)
-        tell("building the networks")
+        report("building the networks")
         trained = {name: build(settings, name) for name in names}
-        tell("opening the drives")
-        data = open_data(settings, trained[PLAIN])
+        report("opening the drives")
+        data = open_data(settings, trained[REFERENCE])
         steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         loading = []
         for number in range(repeats + 1):
@@ -132,16 +135,16 @@ def measure(settings: FieldSettings, repeats: int, tell: Callable[[str], None]) 
             batch = load(data, settings, number)
             loading.append(time.perf_counter() - start)
             for name in names:  # in turns, so that a busy moment hits all
-                tell(f"step {number} of {repeats}, {name}")
+                report(f"step {number} of {repeats}, {name}")
                 steps[name].append(run_step(trained[name], batch))
         results = {name: _summary(steps[name][1:]) for name in names}
         device = str(choose_device(settings.run.device))
         trained.clear()
         for name in names:
-            tell(f"memory of {name}")
+            report(f"memory of {name}")
             results[name] |= _memory(settings, name, Path(folder))
-            if name != PLAIN:
-                results[name]["differences"] = _differences(steps[PLAIN], steps[name])
+            if name != REFERENCE:
+                results[name]["differences"] = _differences(steps[REFERENCE], steps[name])
     return {
         "machine": {
             "processor": platform.processor() or platform.machine(),
@@ -172,14 +175,16 @@ def _percentiles(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def _differences(plain: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, float]:
-    """Return the largest difference of each loss, relative to the plain one's."""
+def _differences(
+    reference: list[dict[str, float]], other: list[dict[str, float]]
+) -> dict[str, float]:
+    """Return the largest difference of each loss, relative to that of the reference step."""
     return {
         name: max(
             abs(b[name] - a[name]) / max(abs(a[name]), _SMALL)
-            for a, b in zip(plain, other, strict=True)
+            for a, b in zip(reference, other, strict=True)
         )
-        for name in plain[0]
+        for name in reference[0]
         if name not in ("wall", "processor")
     }
 

@@ -45,7 +45,7 @@ def render_encoded(training: FieldTraining, item: ItemTensors, stride: int) -> E
         stride: n, of both axes.
     """
     network = training.network
-    feature_map = training.plain_map(item)
+    feature_map = training.whole_map(item)
     rays = every_nth(pixel_rays(item.K_norm, *item.image.shape[-2:]), stride)
     near, far = network.code.depth_range
     distances = sample_distances(near, far, _SAMPLES).to(rays.device)

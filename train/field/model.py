@@ -34,8 +34,13 @@ from train.field.rays import (
     shift_image,
 )
 from train.field.settings import FieldSettings
-from train.field.shared_step import EncoderView, RenderedPatches, SourceViews
-from train.field.step import render_patches_fast, training_map
+from train.field.step import (
+    EncoderView,
+    RenderedPatches,
+    SourceViews,
+    render_patches,
+    training_map,
+)
 
 _PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
@@ -128,7 +133,7 @@ class FieldTraining(nn.Module):
         ):
             return training_map(self.network, self._taps(items, flipped))
 
-    def plain_map(self, item: ItemTensors) -> torch.Tensor:
+    def whole_map(self, item: ItemTensors) -> torch.Tensor:
         """Return the (1, D, H', W') map of an item as `SceneDino.query` reads it, in float32."""
         flipped = item.flipped.view(1, 1, 1, 1)
         maps: torch.Tensor = self.network.decoder(self._taps([item], flipped))
@@ -193,7 +198,7 @@ class FieldTraining(nn.Module):
         """Render patches of a group, given its item's (1, C, h, w) map."""
         views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
         distances = self.distances(group.jitter)
-        return render_patches_fast(self.network, *views, rays, distances, item.flipped)
+        return render_patches(self.network, *views, rays, distances, item.flipped)
 
     def distances(self, jitter: torch.Tensor) -> torch.Tensor:
         """Return the (..., K) distances, metres, of samples at places in their intervals."""

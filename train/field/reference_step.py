@@ -1,18 +1,26 @@
-"""The straightforward step of stage 1, kept as the definition the fast one is held to."""
+"""The reference step of stage 1: the specification line by line, without any saving.
+
+Training runs `train.field.step`; tests and the benchmark verify it against this one.
+"""
 
 import torch
+from torch.nn import functional
 
+from scenedino_ros.network.field import sample_map
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.render import composite
 from train.field.data import GroupTensors, ItemTensors
+from train.field.losses import filling, unseen_share
 from train.field.model import FieldTraining, rendered_views
 from train.field.rays import RayPatches
-from train.field.shared_step import RenderedPatches, render_patches
+from train.field.step import EncoderView, RenderedPatches, SourceViews, project_world
 
 
-class PlainTraining(FieldTraining):
-    """Same parameters and losses as `FieldTraining`, none of its savings.
+class ReferenceTraining(FieldTraining):
+    """Same parameters and losses as `FieldTraining`, without its savings.
 
-    Frozen encoder and target backbone run at every step, the decoder's map is made to its end and
-    read by ``grid_sample``, and the point MLP runs to its end at every sample.
+    Frozen encoder and target backbone run at every step, the decoder computes its whole map, which
+    ``grid_sample`` reads, and the whole point MLP runs at every sample.
     """
 
     def maps(self, items: list[ItemTensors]) -> torch.Tensor:
@@ -27,11 +35,53 @@ class PlainTraining(FieldTraining):
     def render_rays(
         self, feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors, rays: RayPatches
     ) -> RenderedPatches:
-        """Render patches as specified."""
+        """Render the patches of a group as specified."""
         views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
-        return render_patches(self.network, *views, rays, self.distances(group.jitter))
+        return render_patches_as_specified(
+            self.network, *views, rays, self.distances(group.jitter)
+        )
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
-        """Run the target backbone; views that have no cached tokens where others do get none."""
+        """Run the target backbone; with a cache, views without cached tokens get NaN."""
         tokens = self.computed_tokens(group.targets.images, shift)
         return tokens.where(group.tokens.isfinite(), torch.nan) if group.tokens.numel() else tokens
+
+
+def render_patches_as_specified(
+    network: SceneDino,
+    encoder: EncoderView,
+    sources: SourceViews,
+    rays: RayPatches,
+    distances: torch.Tensor,
+) -> RenderedPatches:
+    """Render distances, colours and features along ray patches.
+
+    Args:
+        network: The network.
+        encoder: The encoded view, with the map that `SceneDino.query` reads.
+        sources: Images that colours are taken from.
+        rays: P patches of p x p rays.
+        distances: (P, p, p, K) of the samples, metres, ascending.
+    """
+    steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
+    points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
+    seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
+    code = network.code(seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth))
+    logit, feature = network.field(sample_map(encoder.feature_map, seen.uv_norm)[0], code)
+    found = project_world(points, sources.K_norm, sources.T_cam_world)
+    colors = sample_map(sources.images, found.uv_norm)  # (S, N, 3)
+    invalid = ~(found.visible & seen.visible)  # (S, N)
+    shape = distances.shape
+    density = functional.softplus(logit).view(shape)
+    result = composite(density, distances, opaque_end=True)
+    n_sources = len(colors)
+    blended = result.blend(colors.permute(1, 0, 2).reshape(*shape, n_sources * 3))
+    flags = invalid.T.reshape(*shape, n_sources).to(result.weights.dtype)
+    return RenderedPatches(
+        distance=result.distance,
+        filled=filling(density),
+        weights=result.weights,
+        colors=blended.unflatten(-1, (n_sources, 3)),
+        unseen=unseen_share(flags, result.weights),
+        feature=result.blend(feature.view(*shape, -1)),
+    )

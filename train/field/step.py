@@ -1,21 +1,87 @@
-"""Ray patches rendered with less work than `shared_step.render_patches`, and the same result.
+"""The training step of stage 1: renders a field along ray patches with as little work as possible.
 
-* A wide decoder's map is computed only where samples read it (`train.field.sparse_decoder`).
-* The four neighbours of a point are summed by `embedding_bag`, which reads and writes rows.
-* Blending along a ray is linear, so hidden activations are blended and the feature part of the
-  MLP's last layer runs once per ray instead of once per sample.
+The result is that of `train.field.reference_step`, which follows the specification:
+
+* The map of a wide decoder is computed only where samples read it (`train.field.sparse_decoder`).
+* `embedding_bag` sums the four neighbours of a point; it reads and writes whole rows.
+* Blending along a ray is linear. So hidden activations are blended, and the feature part of the
+  last layer of the MLP runs once per ray instead of once per sample.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
+from scenedino_ros.network.field import MIN_DEPTH, Projection, project
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite
 from train.field.losses import filling
 from train.field.rays import RayPatches
-from train.field.shared_step import EncoderView, RenderedPatches, SourceViews, project_world
 from train.field.sparse_decoder import half_map, read_map
+
+
+@dataclass(frozen=True)
+class EncoderView:
+    """The encoded image of an item.
+
+    Attributes:
+        feature_map: (1, D, H', W').
+        K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
+        T_cam_world: (4, 4) world points to this camera, metres.
+        min_depth: Points nearer to this camera's plane, or behind it, count as this far, metres.
+    """
+
+    feature_map: torch.Tensor
+    K_norm: torch.Tensor
+    T_cam_world: torch.Tensor
+    min_depth: float = MIN_DEPTH
+
+
+@dataclass(frozen=True)
+class SourceViews:
+    """The images colours are taken from.
+
+    Attributes:
+        images: (S, 3, H, W) in [0, 1].
+        K_norm: (S, 3, 3).
+        T_cam_world: (S, 4, 4).
+    """
+
+    images: torch.Tensor
+    K_norm: torch.Tensor
+    T_cam_world: torch.Tensor
+
+
+@dataclass(frozen=True)
+class RenderedPatches:
+    """What the field shows along the rays of P patches.
+
+    Attributes:
+        distance: (P, p, p) metres along the ray.
+        filled: (P, p, p, K) how filled the space at the samples is, 0 to 1.
+        weights: (P, p, p, K) of the samples.
+        colors: (P, p, p, S, 3), one for each source view.
+        unseen: (P, p, p, S) share of each pixel's weight that a source view, or the encoder, does
+            not see.
+        feature: (P, p, p, F) rendered features.
+    """
+
+    distance: torch.Tensor
+    filled: torch.Tensor
+    weights: torch.Tensor
+    colors: torch.Tensor
+    unseen: torch.Tensor
+    feature: torch.Tensor
+
+
+def project_world(
+    points: torch.Tensor, K_norm: torch.Tensor, T_cam_world: torch.Tensor
+) -> Projection:
+    """Project (N, 3) world points into V cameras; the results are (V, N, ...)."""
+    R, t = T_cam_world[:, :3, :3], T_cam_world[:, None, :3, 3]
+    return project(points @ R.transpose(1, 2) + t, K_norm)
 
 
 def is_wide(network: SceneDino) -> bool:
@@ -24,7 +90,7 @@ def is_wide(network: SceneDino) -> bool:
 
 
 def training_map(network: SceneDino, taps: list[torch.Tensor]) -> torch.Tensor:
-    """Return the (B, C, h, w) map that `render_patches_fast` reads; of a wide decoder half of it.
+    """Return the (B, C, h, w) map that `render_patches` reads; of a wide decoder half of it.
 
     Args:
         network: The network.
@@ -36,7 +102,7 @@ def training_map(network: SceneDino, taps: list[torch.Tensor]) -> torch.Tensor:
     return final
 
 
-def render_patches_fast(
+def render_patches(
     network: SceneDino,
     encoder: EncoderView,
     sources: SourceViews,
@@ -44,17 +110,18 @@ def render_patches_fast(
     distances: torch.Tensor,
     flipped: torch.Tensor,
 ) -> RenderedPatches:
-    """Render ray patches; other arguments and result as for `shared_step.render_patches`.
+    """Render distances, colours and features along ray patches.
 
-    The point MLP computes in the map's type; cameras, distances and compositing stay in float32.
+    The point MLP computes in the type of the map; cameras, distances and compositing stay in
+    float32.
 
     Args:
         network: The network.
-        encoder: Its map is that of `training_map`.
-        sources: Images to take colours from.
+        encoder: The encoded view, with the map of `training_map`.
+        sources: Images that colours are taken from.
         rays: P patches of p x p rays.
         distances: (P, p, p, K) of the samples, metres, ascending.
-        flipped: () bool, whether the map is that of the mirrored image.
+        flipped: () bool, whether the map is that of the flipped image.
     """
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
