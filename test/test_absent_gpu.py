@@ -21,16 +21,15 @@ from train.field.reference_step import ReferenceTraining
 from train.runs.settings import RunSettings
 from train.semantics.data import ImageBatch, SemanticsData
 from train.semantics.frozen_field import FrozenField
-from train.semantics.model import SemanticTraining
+from train.semantics.model import SemanticTraining, head_config, without_head
+from train.semantics.model import learning_groups as semantic_groups
 from train.semantics.settings import (
     CropSettings,
     HeadSettings,
     ImageSettings,
     SemanticsSettings,
 )
-from train.semantics.step_features import gather_rows, observe
-from train.train_semantics import head_config, without_head
-from train.train_semantics import learning_groups as semantic_groups
+from train.semantics.step_features import gather_rows, render_features
 
 GRID = VoxelGrid((-3.0, -1.0, 0.0), (10, 5, 12), 0.5)
 PRECISIONS = ("float32", "bfloat16")
@@ -143,7 +142,7 @@ def test_a_step_of_stage_2(precision, drives):
         training = SemanticTraining(settings, config).to(DEVICE)
         optimizer = torch.optim.Adam(semantic_groups(training, settings))
         items = batch.to(DEVICE).items
-        seen = observe(field, network.expansion, items, settings, fabric)
+        seen = render_features(field, network.expansion, items, settings, fabric)
         assert len(seen.crops) > 0
         crops = training.compared(seen.crops)
         training.remember(gather_rows(fabric, crops, seen.crops.order))

@@ -33,7 +33,7 @@ from train.runs.settings import RunSettings
 from train.semantics.distillation import CropMemory, correlate, describe_crops
 from train.semantics.model import SemanticTraining
 from train.semantics.settings import CropSettings, SemanticsSettings
-from train.semantics.step_features import Crops, Observation
+from train.semantics.step_features import Crops, StepFeatures
 
 pytestmark = pytest.mark.parity
 
@@ -260,7 +260,7 @@ def semantic_training(a: Arrays) -> SemanticTraining:
     return training
 
 
-def observation(s: SimpleNamespace, filled: int, code_dim: int, fabric: Fabric) -> Observation:
+def observation(s: SimpleNamespace, filled: int, code_dim: int, fabric: Fabric) -> StepFeatures:
     """Return what a run would see, without dropout."""
     unit = functional.normalize(s.surface_features, dim=-1, eps=1e-10)
     n_crops, _, width = unit.shape
@@ -276,7 +276,7 @@ def observation(s: SimpleNamespace, filled: int, code_dim: int, fabric: Fabric) 
     label = torch.full(pixels.shape[:2], -1)
     if hasattr(s, "target"):
         label = s.target.flatten(1)
-    return Observation(crops, pixels, torch.ones(len(pixels), 1, width), label, fabric)
+    return StepFeatures(crops, pixels, torch.ones(len(pixels), 1, width), label, fabric)
 
 
 def test_stage_2(golden, fabric: Fabric) -> None:

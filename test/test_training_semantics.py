@@ -30,9 +30,9 @@ from train.runs.launch import launch
 from train.runs.settings import read_settings
 from train.semantics.data import SemanticsData
 from train.semantics.frozen_field import FrozenField
-from train.semantics.model import SemanticTraining
+from train.semantics.model import SemanticTraining, head_config, without_head
 from train.semantics.settings import SemanticsSettings
-from train.semantics.step_features import Shares, observe
+from train.semantics.step_features import ProcessWeights, render_features
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 6
@@ -133,13 +133,15 @@ def test_every_part_learns(whole):
 def test_all_losses_fall_on_the_same_images(words):
     settings = read_settings(SemanticsSettings(), None, [*words, "--data.side_share", "0"])
     fabric = launch(settings.run)
-    network = build_model(train_semantics.without_head(lively_checkpoint()))
-    config = train_semantics.head_config(network.config, settings)
+    network = build_model(without_head(lively_checkpoint()))
+    config = head_config(network.config, settings)
     data, training = SemanticsData(settings, config), SemanticTraining(settings, config)
     field = FrozenField(network, 0)
-    seen = observe(field, network.expansion, [data.item(0, 0), data.item(0, 1)], settings, fabric)
+    seen = render_features(
+        field, network.expansion, [data.item(0, 0), data.item(0, 1)], settings, fabric
+    )
     assert 2 < len(seen.crops) <= 10
-    assert seen.shares == Shares(len(seen.crops), int((seen.label >= 0).sum()), 1.0, 1.0)
+    assert seen.weights == ProcessWeights(len(seen.crops), int((seen.label >= 0).sum()), 1.0, 1.0)
     optimizer = torch.optim.Adam(training.parameters(), 3e-3)
     losses = []
     for _ in range(30):
@@ -165,22 +167,22 @@ def test_what_a_step_says_nothing_about_does_not_move(words):
     settings = read_settings(SemanticsSettings(), None, [*words, *more])
     checkpoint = lively_checkpoint()
     state = {**checkpoint.state, "field.lin_out.bias": torch.full((9,), -50.0)}  # no matter at all
-    network = build_model(train_semantics.without_head(replace(checkpoint, state=state)))
-    config = train_semantics.head_config(network.config, settings)
+    network = build_model(without_head(replace(checkpoint, state=state)))
+    config = head_config(network.config, settings)
     data, training = SemanticsData(settings, config), SemanticTraining(settings, config)
     field, fabric = FrozenField(network, 0), launch(settings.run)
-    seen = observe(field, network.expansion, [data.item(0, 0)], settings, fabric)
-    assert seen.shares == Shares(0, 0, 0.0, 0.0)
+    seen = render_features(field, network.expansion, [data.item(0, 0)], settings, fabric)
+    assert seen.weights == ProcessWeights(0, 0, 0.0, 0.0)
     losses = training(seen)
     assert set(losses) == {"total", "direct_clusters", "code_clusters"}
     losses["total"].backward()
-    untaught = training.untaught(seen.shares)
+    unused_parameters = training.unused_parameters(seen.weights)
     head = training.head
-    moving = {id(p) for p in training.parameters()} - {id(p) for p in untaught}
+    moving = {id(p) for p in training.parameters()} - {id(p) for p in unused_parameters}
     clusters = (head.direct_cluster_head, head.stego_cluster_head)
     assert moving == {id(part.cluster_centers) for part in clusters}
     # In every process each weight has a gradient, which is nothing here.
-    assert all((parameter.grad == 0).all() for parameter in untaught)
+    assert all((parameter.grad == 0).all() for parameter in unused_parameters)
 
 
 def test_validation_scores_clusters_and_probes(whole):

@@ -1,210 +1,31 @@
-"""Times a step of stage 2 beside the straightforward one, on the same images in the same run.
+"""Times the training step of stage 2 beside the reference step, on the same images.
 
     python -m train.benchmark_semantics --repeats 3 -o figures.json
 
-The straightforward step renders every pixel of every image anew with the plain network, as the
-published recipe says it; the other one is what trains. Both use the same network, images and
-draws of crops; what is learned from all pixels there is learned from random ones here.
+The reference step renders every pixel of every image anew with the network as it is defined, as
+the published recipe specifies. The training step is the one that runs. Both use the same network,
+images and draws of crops; the training step learns clusters and probes from random pixels instead
+of all pixels.
 """
 
 import argparse
 import json
-import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning_fabric import Fabric
 from rich.console import Console
 from rich.table import Table
 
-from scenedino_ros.checkpoints.checkpoint import build_model
-from scenedino_ros.checkpoints.names import UNTRAINED
-from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.files import write_atomically
-from scenedino_ros.core.memory import MIB
-from scenedino_ros.inference.network_choice import NetworkChoice
-from scenedino_ros.network.model import SceneDino
-from scenedino_ros.network.render import ray_directions, render_rays, sample_distances
 from scenedino_ros.terminal.progress import telling
-from train.field.benchmark import write_noise_drive
-from train.field.settings import FieldSettings, RaySettings
-from train.runs.launch import exit_code, launch
+from train.runs.launch import exit_code
 from train.runs.settings import read_settings
-from train.semantics.data import ImageBatch, SemanticsData
-from train.semantics.frozen_field import FrozenField, in_chunks
-from train.semantics.model import SemanticTraining
+from train.semantics.benchmark import measure
 from train.semantics.settings import SemanticsSettings
-from train.semantics.step_features import gather_rows, observe
-from train.train_semantics import head_config, without_head
 
 NAME = "python -m train.benchmark_semantics"
-_CHUNK_RAYS = 8192
-_CACHE_MB = 4000
-
-
-class PlainField:
-    """The field as the network's definition gives it: nothing remembered, nothing shared."""
-
-    def __init__(self, model: SceneDino) -> None:
-        self._model = model
-
-    @torch.no_grad()
-    def view(self, key: Hashable, image: torch.Tensor, K_norm: torch.Tensor) -> "PlainView":
-        """Return the field of an image; arguments as `FrozenField.view`."""
-        return PlainView(self._model, self._model.encode(image[None]), K_norm)
-
-
-class PlainView:
-    """What `train.semantics.frozen_field.FieldView` is, straightforwardly."""
-
-    def __init__(self, model: SceneDino, feature_map: torch.Tensor, K_norm: torch.Tensor) -> None:
-        self._model, self._map, self._K_norm = model, feature_map, K_norm
-        self._whole: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def rays(self, uv_norm: torch.Tensor) -> torch.Tensor:
-        """Return the (R, 3) unit directions of the rays through (R, 2) positions in [-1, 1]."""
-        return ray_directions(self._K_norm, uv_norm)
-
-    @torch.no_grad()
-    def points(self, points_cam: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (N,) densities, 1/m, and (N, F) features of (N, 3) points."""
-        density, feature, _ = self._model.query(self._map, points_cam[None], self._K_norm[None])
-        return density[0], feature[0]
-
-    def distances(self, uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
-        """Return the (R,) rendered distances along rays; the same render gives the features."""
-        self._whole = self.rendered(uv_norm, jitter)
-        return self._whole[0]
-
-    @torch.no_grad()
-    def rendered(
-        self, uv_norm: torch.Tensor, jitter: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (R,) distances along rays, metres, and (R, F) rendered features."""
-        if self._whole is not None:
-            return self._whole
-        near_far = self._model.code.depth_range
-
-        def part(uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
-            samples = sample_distances(*near_far, jitter.shape[-1], jitter)
-            origin, rays = uv_norm.new_zeros(3), self.rays(uv_norm)
-            ray, feature = render_rays(self.points, origin, rays, samples, opaque_end=True)
-            return torch.cat([ray.distance[:, None], feature], dim=1)
-
-        result = in_chunks(part, _CHUNK_RAYS, uv_norm, jitter)
-        return result[:, 0], result[:, 1:]
-
-
-class Variant:
-    """One way to make a step."""
-
-    def __init__(
-        self, settings: SemanticsSettings, model: SceneDino, field: FrozenField | PlainField
-    ) -> None:
-        """Build head and data.
-
-        Args:
-            settings: The run.
-            model: The network of stage 1.
-            field: How it is looked at.
-        """
-        self._settings, self._field, self._expansion = settings, field, model.expansion
-        config = head_config(model.config, settings)
-        self._data = SemanticsData(settings, config)
-        torch.manual_seed(settings.run.seed)
-        self.training = SemanticTraining(settings, config)
-
-    def step(self, fabric: Fabric, number: int) -> tuple[float, float]:
-        """Make one step; return the seconds of looking at the images and of learning."""
-        training = self.training.to(fabric.device)
-        places = range(self._settings.run.batch_size)
-        batch = ImageBatch([self._data.item(number, place) for place in places])
-        batch = batch.to(fabric.device)
-        start = _now(fabric)
-        seen = observe(self._field, self._expansion, batch.items, self._settings, fabric)
-        middle = _now(fabric)
-        training.remember(gather_rows(fabric, training.compared(seen.crops), seen.crops.order))
-        training(seen)["total"].backward()
-        training.zero_grad()
-        return middle - start, _now(fabric) - middle
-
-
-def measure(
-    settings: SemanticsSettings, repeats: int, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """Time the variants of a step.
-
-    Args:
-        settings: The run whose step is timed; without a checkpoint and drives, of untrained
-            weights of the default model and pictures of noise.
-        repeats: Steps, after one that is not counted.
-        tell: Told in words what is going on.
-
-    Returns:
-        Plain values: machine, and for each variant medians in milliseconds and the size of the
-        memory of crops in MiB.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        fabric = launch(settings.run)
-        stage1 = without_head(NetworkChoice(settings.checkpoint or UNTRAINED).load())
-        if not settings.data.stores:
-            patch = backbone_spec(stage1.config.backbone).external_patch
-            drive = FieldSettings(model=stage1.config, rays=RaySettings(patch=patch))
-            write_noise_drive(Path(folder) / "noise", drive)
-            data = replace(settings.data, stores=(str(Path(folder) / "noise"),))
-            settings = replace(settings, data=data)
-        model = build_model(stage1).to(fabric.device)
-        plain = replace(
-            settings,
-            crops=replace(settings.crops, stride=1, half=False),
-            head=replace(settings.head, pixels=0),
-        )
-        variants = {
-            "plain": Variant(plain, model, PlainField(model)),
-            "fast, new images": Variant(settings, model, FrozenField(model, 0)),
-            "fast, known images": Variant(settings, model, FrozenField(model, _CACHE_MB)),
-        }
-        results = {}
-        for name, variant in variants.items():
-            seconds = []
-            for number in range(repeats + 1):
-                tell(f"step {number} of {repeats}, {name}")
-                if "known" in name:
-                    variant.step(fabric, number)
-                elapsed = variant.step(fabric, number)
-                if number:
-                    seconds.append(elapsed)
-            results[name] = _summary(seconds, variant.training.memory.crops)
-        return {
-            "device": str(fabric.device),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "backbone": stage1.config.backbone,
-            "images per step": settings.run.batch_size,
-            "results": results,
-        }
-
-
-def _summary(seconds: list[tuple[float, float]], crops: torch.Tensor) -> dict[str, float]:
-    looking, learning = (1000 * statistics.median(part) for part in zip(*seconds, strict=True))
-    return {
-        "looking [ms]": looking,
-        "learning [ms]": learning,
-        "step [ms]": looking + learning,
-        "crops kept [MiB]": crops.numel() * crops.element_size() / MIB,
-    }
-
-
-def _now(fabric: Fabric) -> float:
-    if fabric.device.type == "cuda":
-        torch.cuda.synchronize(fabric.device)
-    return time.perf_counter()
 
 
 def _table(figures: dict[str, Any]) -> Table:
@@ -213,11 +34,11 @@ def _table(figures: dict[str, Any]) -> Table:
         title=f"a step of stage 2: {figures['backbone']}, {figures['images per step']} images",
         caption=f"{figures['device']}, {figures['threads']} threads, torch {figures['torch']}",
     )
-    rows = list(results["plain"])
-    for column in ("", *(row.replace("[", r"\[") for row in rows), "plain / this"):
+    rows = list(results["reference"])
+    for column in ("", *(row.replace("[", r"\[") for row in rows), "reference / this"):
         table.add_column(column, justify="right")
     for name, values in results.items():
-        gain = results["plain"]["step [ms]"] / values["step [ms]"]
+        gain = results["reference"]["step [ms]"] / values["step [ms]"]
         table.add_row(name, *(f"{values[row]:,.0f}" for row in rows), f"{gain:.1f}")
     return table
 
@@ -226,20 +47,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
     parser = argparse.ArgumentParser(
         prog=NAME,
-        description="Time a step of stage 2 beside the straightforward one.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="further settings: --name value, as for python -m train.train_semantics",
     )
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings of the run")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N")
+    parser.add_argument(
+        "--repeats", type=int, choices=range(1, 1001), default=5, metavar="N", help="steps timed"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="also save the figures")
     options, rest = parser.parse_known_args(argv)
 
     def body() -> None:
         settings = read_settings(SemanticsSettings(), options.config, rest)
-        with telling("loading") as tell:
-            figures = measure(settings, options.repeats, tell)
+        with telling("loading") as report:
+            figures = measure(settings, options.repeats, report)
         Console().print(_table(figures))
         if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(options.output, (json.dumps(figures, indent=2) + "\n").encode())
 
     return exit_code(NAME, body)

@@ -15,7 +15,6 @@ network; ``semantics_best.safetensors`` is the one with the best clusters on val
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,7 +26,6 @@ from scenedino_ros.checkpoints.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.inference.network_choice import NetworkChoice
@@ -41,14 +39,25 @@ from train.runs.settings import Command, parse_command
 from train.semantics.clustering import start_whitened
 from train.semantics.data import ImageBatch, SemanticsData, labelled_views
 from train.semantics.frozen_field import FrozenField
-from train.semantics.model import SemanticTraining
-from train.semantics.rendered_pixels import Panel, choose_views, random_panel, regular_panel
+from train.semantics.model import (
+    SemanticTraining,
+    head_config,
+    learning_groups,
+    learning_rates,
+    whole_checkpoint,
+    without_head,
+)
+from train.semantics.rendered_pixels import (
+    RenderedPixels,
+    choose_views,
+    random_pixels,
+    regular_pixels,
+)
 from train.semantics.scores import Scored, find_clusters, full_features, name_and_score
 from train.semantics.settings import SemanticsSettings
-from train.semantics.step_features import gather_rows, observe
+from train.semantics.step_features import gather_rows, render_features
 
 NAME = "python -m train.train_semantics"
-_HEAD = "semantics."
 _STAGE1 = "stage1.safetensors"  # a copy of the network that the run stands on
 _PICTURES = 2  # validation images that are shown
 
@@ -62,7 +71,7 @@ def fit(command: Command[SemanticsSettings]) -> None:
         config = head_config(stage1.config, settings)
         data = SemanticsData(settings, config)
         field = FrozenField(network, settings.data.cache_mb)
-        panel, sample = _panels(field, data, network, settings, fabric)
+        labelled, sample = _rendered_pixels(field, data, network, settings, fabric)
         training = SemanticTraining(settings, config)
         optimizer = torch.optim.Adam(learning_groups(training, settings))
         model, adam = fabric.setup(training, optimizer)
@@ -86,24 +95,24 @@ def fit(command: Command[SemanticsSettings]) -> None:
         ):
             for step, batch in batches:
                 batch = fabric.to_device(batch)
-                seen = observe(field, network.expansion, batch.items, settings, fabric)
+                seen = render_features(field, network.expansion, batch.items, settings, fabric)
                 crops = training.compared(seen.crops)
                 training.remember(gather_rows(fabric, crops, seen.crops.order))
                 losses = model(seen)
                 fabric.backward(losses["total"])
                 reduced = reduce_losses(fabric, losses, stop=stop.requested)
                 run.check_finite(step, reduced.values, batch.items)
-                for parameter in training.untaught(seen.shares):
+                for parameter in training.unused_parameters(seen.weights):
                     parameter.grad = None
                 adam.step()
                 adam.zero_grad()
                 run.log(step, reduced.values | learning_rates(optimizer))
                 show(step, reduced.values)
                 if run.is_due(step, settings.naming.every):
-                    scored = validate(training, panel, sample, network, settings, step)
+                    scored = validate(training, labelled, sample, network, settings, step)
                     run.log_validation(step, scored.scores)
                     if run.is_due(step, settings.run.picture_every):
-                        for name, picture in class_pictures(panel, scored).items():
+                        for name, picture in class_pictures(labelled, scored).items():
                             run.picture(step, name, picture)
                     if fabric.is_global_zero:
                         checkpoint = whole_checkpoint(stage1, config, training, step + 1)
@@ -131,30 +140,9 @@ def _stage1(run: RunFolder, settings: SemanticsSettings) -> Checkpoint:
     return NetworkChoice(settings.checkpoint).load()
 
 
-def learning_groups(
-    training: SemanticTraining, settings: SemanticsSettings
-) -> list[dict[str, object]]:
-    """Return the code head's parameters and all others, with their learning rates."""
-    code = list(training.head.stego_head.parameters())
-    known = {id(parameter) for parameter in code}
-    others = [parameter for parameter in training.parameters() if id(parameter) not in known]
-    rate = settings.head.learning_rate
-    return [
-        {"params": code, "lr": rate},
-        {"params": others, "lr": rate * settings.head.probe_factor},
-    ]
-
-
-def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Return the learning rates of `learning_groups`, by name."""
-    names = ("learning_rate", "learning_rate_probes")
-    groups = optimizer.param_groups
-    return {name: float(group["lr"]) for name, group in zip(names, groups, strict=True)}
-
-
 def begin(
     training: SemanticTraining,
-    sample: Panel | None,
+    sample: RenderedPixels | None,
     network: SceneDino,
     settings: SemanticsSettings,
 ) -> None:
@@ -170,8 +158,8 @@ def begin(
 
 def validate(
     training: SemanticTraining,
-    panel: Panel,
-    sample: Panel | None,
+    labelled: RenderedPixels,
+    sample: RenderedPixels | None,
     network: SceneDino,
     settings: SemanticsSettings,
     step: int,
@@ -183,70 +171,41 @@ def validate(
     if settings.head.cluster_by == "kmeans" and sample is not None:
         generator = item_generator(settings.run.seed, step, settings.run.batch_size)
         find_clusters(training.head, sample, network.expansion, generator)
-    return name_and_score(training.head, panel, sample, network.expansion, settings.naming)
+    return name_and_score(training.head, labelled, sample, network.expansion, settings.naming)
 
 
-def without_head(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint as of stage 1: without its semantic head, if it has one."""
-    state = {key: value for key, value in checkpoint.state.items() if not key.startswith(_HEAD)}
-    config = replace(checkpoint.config, n_classes=0, n_clusters=0)
-    return replace(checkpoint, config=config, classes=CITYSCAPES19, state=state)
-
-
-def head_config(config: ModelConfig, settings: SemanticsSettings) -> ModelConfig:
-    """Return the architecture with the semantic head of a run."""
-    head = settings.head
-    return replace(
-        config,
-        n_classes=len(CITYSCAPES19),
-        n_clusters=head.clusters,
-        code_dim=head.code_dim,
-        mlp_probe=head.mlp_probe,
-        heads=PREDICTION_MODES,
-    )
-
-
-def whole_checkpoint(
-    stage1: Checkpoint, config: ModelConfig, training: SemanticTraining, steps: int
-) -> Checkpoint:
-    """Return the network of stage 1 with the semantic head as it is now."""
-    state = dict(stage1.state)
-    for name, value in training.head.state_dict().items():
-        state[f"{_HEAD}{name}"] = value.detach().clone()
-    provenance = {**stage1.provenance, "semantics": f"train.train_semantics, {steps} steps"}
-    return replace(stage1, config=config, state=state, provenance=provenance)
-
-
-def class_pictures(panel: Panel, scored: Scored) -> dict[str, np.ndarray]:
+def class_pictures(labelled: RenderedPixels, scored: Scored) -> dict[str, np.ndarray]:
     """Return pictures of some images, their classes by clusters, and their labels."""
     palette = torch.from_numpy(CITYSCAPES19.palette)
     pictures = {}
-    for i in range(min(_PICTURES, len(panel.label))):
-        parts = (panel.picture[i], palette[scored.classes[i]], palette[panel.label[i]])
-        pictures[f"classes_{i}"] = torch.cat([part.view(*panel.size, 3) for part in parts]).numpy()
+    for i in range(min(_PICTURES, len(labelled.label))):
+        parts = (labelled.picture[i], palette[scored.classes[i]], palette[labelled.label[i]])
+        pictures[f"classes_{i}"] = torch.cat(
+            [part.view(*labelled.size, 3) for part in parts]
+        ).numpy()
     return pictures
 
 
-def _panels(
+def _rendered_pixels(
     field: FrozenField,
     data: SemanticsData,
     network: SceneDino,
     settings: SemanticsSettings,
     fabric: Fabric,
-) -> tuple[Panel, Panel | None]:
+) -> tuple[RenderedPixels, RenderedPixels | None]:
     """Render the images that clusters are named on and, where needed, found on."""
     generator = torch.Generator().manual_seed(settings.run.seed)
-    labelled = labelled_views(settings, network.config.image_size)
-    named = choose_views(labelled, settings.naming.images, generator)
+    views = labelled_views(settings, network.config.image_size)
+    named = choose_views(views, settings.naming.images, generator)
     found = choose_views(data.training_views, settings.sample.images, generator)
     total = len(named) + (len(found) if settings.needs_sample else 0)
     with counting("rendering image") as count:
-        panel = regular_panel(
+        labelled = regular_pixels(
             field, named, settings, fabric.device, lambda done: count(done, total)
         )
         if not settings.needs_sample:
-            return panel, None
-        return panel, random_panel(
+            return labelled, None
+        return labelled, random_pixels(
             field, found, settings, fabric.device, lambda done: count(len(named) + done, total)
         )
 

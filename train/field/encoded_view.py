@@ -84,7 +84,8 @@ class DepthErrors:
         """Return the means over the images of all processes by name; nothing without any."""
         total = np.sum(self._rows, axis=0) if self._rows else np.zeros(len(DEPTH_MEASURES))
         own = torch.tensor([*total, len(self._rows)], dtype=torch.float64, device=fabric.device)
-        *sums, count = fabric.all_reduce(own, reduce_op="sum").tolist()
+        sum_over_processes: torch.Tensor = fabric.all_reduce(own, reduce_op="sum")
+        *sums, count = sum_over_processes.tolist()
         if not count:
             return {}
         means = dict(zip(DEPTH_MEASURES, (value / count for value in sums), strict=True))

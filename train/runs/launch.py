@@ -101,7 +101,7 @@ def reduce_losses(fabric: Fabric, losses: Mapping[str, torch.Tensor], *, stop: b
     """
     numbers = [loss.detach().float() for loss in losses.values()]
     flag = torch.tensor(float(stop), device=fabric.device)
-    mean: Any = fabric.all_reduce(torch.stack([*numbers, flag]), reduce_op="mean")
+    mean: torch.Tensor = fabric.all_reduce(torch.stack([*numbers, flag]), reduce_op="mean")
     *values, stopping = mean.tolist()
     return Reduced(dict(zip(losses, values, strict=True)), stopping > 0)
 

@@ -1,10 +1,14 @@
 """What stage 2 trains: the semantic head, on what the frozen field shows of single images."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.network.semantics import SemanticHead
 from train.semantics.distillation import (
     CropMemory,
@@ -15,7 +19,9 @@ from train.semantics.distillation import (
     probe_loss,
 )
 from train.semantics.settings import SemanticsSettings
-from train.semantics.step_features import Crops, Observation, Shares
+from train.semantics.step_features import Crops, ProcessWeights, StepFeatures
+
+_HEAD = "semantics."  # begins the names of the weights of the semantic head
 
 
 class SemanticTraining(nn.Module):
@@ -50,24 +56,24 @@ class SemanticTraining(nn.Module):
         self.memory = CropMemory(crops.memory, crops.points, width, dtype)
         self.register_buffer("mean", torch.zeros(width))
 
-    def forward(self, seen: Observation) -> dict[str, torch.Tensor]:
+    def forward(self, seen: StepFeatures) -> dict[str, torch.Tensor]:
         """Return the scalar losses of a step; ``total`` is minimised.
 
         The crops of all processes are in the memory already. A loss that has nothing to learn
         from in any process is 0, and left out of what is told.
         """
-        shares = seen.shares
+        weights = seen.weights
         with torch.autocast(seen.pixels.device.type, enabled=False):
             code = self.head.stego_head(seen.pixels).detach()
             clusters = self._cluster_losses(seen, code)
             probes = self._probe_losses(seen, code)
-            distilled = self._distillation_losses(seen.crops, shares.crops)
+            distilled = self._distillation_losses(seen.crops, weights.crops)
         terms = {**distilled, **clusters, **probes}
         told = {
             name: value
             for name, value in terms.items()
-            if (name not in probes or shares.n_labels)
-            and (name not in distilled or shares.n_crops)
+            if (name not in probes or weights.n_labels)
+            and (name not in distilled or weights.n_crops)
         }
         return {"total": torch.stack(list(terms.values())).sum(), **told}
 
@@ -80,11 +86,11 @@ class SemanticTraining(nn.Module):
         if len(compared):
             self.memory.write(compared, describe_crops(compared))
 
-    def untaught(self, shares: Shares) -> list[nn.Parameter]:
+    def unused_parameters(self, weights: ProcessWeights) -> list[nn.Parameter]:
         """Return the weights a step says nothing about: they must not even drift on."""
         head = self.head
-        parts = [head.direct_linear_head, head.stego_linear_head] if not shares.n_labels else []
-        parts += [head.stego_head] if not shares.n_crops else []
+        parts = [head.direct_linear_head, head.stego_linear_head] if not weights.n_labels else []
+        parts += [head.stego_head] if not weights.n_crops else []
         return [parameter for part in parts for parameter in part.parameters()]
 
     def _distillation_losses(self, crops: Crops, share: float) -> dict[str, torch.Tensor]:
@@ -105,7 +111,7 @@ class SemanticTraining(nn.Module):
         terms = {"self": losses.own, "neighbour": losses.neighbour, "random": losses.random}
         return {name: share * value for name, value in terms.items()}
 
-    def _cluster_losses(self, seen: Observation, code: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _cluster_losses(self, seen: StepFeatures, code: torch.Tensor) -> dict[str, torch.Tensor]:
         head = self.head
         if not head.direct_cluster_head.cluster_centers.requires_grad:
             return {}
@@ -116,10 +122,62 @@ class SemanticTraining(nn.Module):
             "code_clusters": cluster_loss(head.stego_cluster_head(code)),
         }
 
-    def _probe_losses(self, seen: Observation, code: torch.Tensor) -> dict[str, torch.Tensor]:
-        head, share = self.head, seen.shares.labels
+    def _probe_losses(self, seen: StepFeatures, code: torch.Tensor) -> dict[str, torch.Tensor]:
+        head, share = self.head, seen.weights.labels
         direct = head.direct_linear_head(seen.pixels * seen.pixel_keep)
         return {
             "direct_probe": share * probe_loss(direct, seen.label),
             "code_probe": share * probe_loss(head.stego_linear_head(code), seen.label),
         }
+
+
+def learning_groups(
+    training: SemanticTraining, settings: SemanticsSettings
+) -> list[dict[str, object]]:
+    """Return the code head's parameters and all others, with their learning rates."""
+    code = list(training.head.stego_head.parameters())
+    known = {id(parameter) for parameter in code}
+    others = [parameter for parameter in training.parameters() if id(parameter) not in known]
+    rate = settings.head.learning_rate
+    return [
+        {"params": code, "lr": rate},
+        {"params": others, "lr": rate * settings.head.probe_factor},
+    ]
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the learning rates of `learning_groups`, by name."""
+    names = ("learning_rate", "learning_rate_probes")
+    groups = optimizer.param_groups
+    return {name: float(group["lr"]) for name, group in zip(names, groups, strict=True)}
+
+
+def without_head(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint as of stage 1: without its semantic head, if it has one."""
+    state = {key: value for key, value in checkpoint.state.items() if not key.startswith(_HEAD)}
+    config = replace(checkpoint.config, n_classes=0, n_clusters=0)
+    return replace(checkpoint, config=config, classes=CITYSCAPES19, state=state)
+
+
+def head_config(config: ModelConfig, settings: SemanticsSettings) -> ModelConfig:
+    """Return the architecture with the semantic head of a run."""
+    head = settings.head
+    return replace(
+        config,
+        n_classes=len(CITYSCAPES19),
+        n_clusters=head.clusters,
+        code_dim=head.code_dim,
+        mlp_probe=head.mlp_probe,
+        heads=PREDICTION_MODES,
+    )
+
+
+def whole_checkpoint(
+    stage1: Checkpoint, config: ModelConfig, training: SemanticTraining, steps: int
+) -> Checkpoint:
+    """Return the network of stage 1 with the semantic head as it is now."""
+    state = dict(stage1.state)
+    for name, value in training.head.state_dict().items():
+        state[f"{_HEAD}{name}"] = value.detach().clone()
+    provenance = {**stage1.provenance, "semantics": f"train.train_semantics, {steps} steps"}
+    return replace(stage1, config=config, state=state, provenance=provenance)

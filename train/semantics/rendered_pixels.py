@@ -18,7 +18,7 @@ from train.semantics.settings import SemanticsSettings
 
 
 @dataclass(frozen=True)
-class Panel:
+class RenderedPixels:
     """Rendered pixels of n images.
 
     Attributes:
@@ -42,13 +42,13 @@ def choose_views(views: Views, number: int, generator: torch.Generator) -> Views
     return tuple(views[i] for i in sorted(chosen.tolist()))
 
 
-def regular_panel(
+def regular_pixels(
     field: FrozenField,
     views: Views,
     settings: SemanticsSettings,
     device: torch.device,
-    tell: Callable[[int], None],
-) -> Panel:
+    report: Callable[[int], None],
+) -> RenderedPixels:
     """Render every n-th pixel of images, n being ``naming.stride``.
 
     Args:
@@ -56,7 +56,7 @@ def regular_panel(
         views: Drives and views, at least one.
         settings: The run.
         device: Where the network is and the features shall be.
-        tell: Told how many images are done.
+        report: Called with the number of images that are done.
 
     Raises:
         InputError: If features are not finite: the network has come to nothing.
@@ -66,33 +66,33 @@ def regular_panel(
     rows, columns = (torch.arange(stride // 2, edge, stride) for edge in (height, width))
     pixel = (rows[:, None] * width + columns).flatten()
     size = (len(rows), len(columns))
-    return _panel(field, views, [pixel] * len(views), size, settings, device, tell)
+    return _render(field, views, [pixel] * len(views), size, settings, device, report)
 
 
-def random_panel(
+def random_pixels(
     field: FrozenField,
     views: Views,
     settings: SemanticsSettings,
     device: torch.device,
-    tell: Callable[[int], None],
-) -> Panel:
+    report: Callable[[int], None],
+) -> RenderedPixels:
     """Render random pixels of images, ``sample.pixels`` together; arguments as above."""
     generator = torch.Generator().manual_seed(settings.run.seed)
     height, width = views[0][0].image_size
     each = max(1, settings.sample.pixels // len(views))
     pixels = [torch.randint(height * width, (each,), generator=generator) for _ in views]
-    return _panel(field, views, pixels, (1, each), settings, device, tell)
+    return _render(field, views, pixels, (1, each), settings, device, report)
 
 
-def _panel(
+def _render(
     field: FrozenField,
     views: Views,
     pixels: list[torch.Tensor],
     size: tuple[int, int],
     settings: SemanticsSettings,
     device: torch.device,
-    tell: Callable[[int], None],
-) -> Panel:
+    report: Callable[[int], None],
+) -> RenderedPixels:
     generator = torch.Generator().manual_seed(settings.run.seed)
     drives = list(dict.fromkeys(store.path for store, _ in views))
     features, labels, pictures = [], [], []
@@ -106,11 +106,11 @@ def _panel(
         labels.append(unknown if label is None else label.flatten()[pixel])
         rgb = np.array(store.image(view.camera, view.frame)).reshape(-1, 3)
         pictures.append(torch.from_numpy(rgb)[pixel])
-        tell(len(features))
+        report(len(features))
     feature = torch.stack(features)
     if not feature.isfinite().all():
         raise InputError(f"features of the field must be finite, got others in {drives[0]}")
-    return Panel(
+    return RenderedPixels(
         size,
         feature,
         torch.stack(labels),

@@ -16,7 +16,7 @@ from train.semantics.clustering import (
     name_unseen,
     spherical_kmeans,
 )
-from train.semantics.rendered_pixels import Panel
+from train.semantics.rendered_pixels import RenderedPixels
 from train.semantics.settings import NamingSettings
 
 _N_CLASSES = len(CITYSCAPES19)
@@ -46,7 +46,7 @@ class Scored:
 
 @torch.no_grad()
 def find_clusters(
-    head: SemanticHead, sample: Panel, expansion: nn.Module, generator: torch.Generator
+    head: SemanticHead, sample: RenderedPixels, expansion: nn.Module, generator: torch.Generator
 ) -> None:
     """Set the centres of both cluster heads by spherical k-means on a sample of pixels."""
     for source in _SOURCES:
@@ -59,8 +59,8 @@ def find_clusters(
 @torch.no_grad()
 def name_and_score(
     head: SemanticHead,
-    panel: Panel,
-    sample: Panel | None,
+    pixels: RenderedPixels,
+    sample: RenderedPixels | None,
     expansion: nn.Module,
     settings: NamingSettings,
 ) -> Scored:
@@ -68,17 +68,17 @@ def name_and_score(
 
     Args:
         head: Its assignments are set.
-        panel: Labelled images.
+        pixels: Labelled images.
         sample: Pixels of the drives that are learned from, where unseen clusters are named.
         expansion: From rendered to full features.
         settings: How clusters get their names.
     """
     scores: dict[str, float] = {}
-    label = panel.label.flatten().numpy()
+    label = pixels.label.flatten().numpy()
     classes = torch.zeros(0)
     for source, told in zip(_SOURCES, ("direct", "code"), strict=True):
         clusters = _clusters(head, source)
-        vectors = _vectors(head, source, panel, expansion)
+        vectors = _vectors(head, source, pixels, expansion)
         winner = clusters(vectors).argmax(dim=-1)
         counts = count_clusters(
             winner.cpu().numpy(), label, len(clusters.cluster_centers), _N_CLASSES
@@ -89,21 +89,21 @@ def name_and_score(
             names = name_unseen(
                 names,
                 counts,
-                _offsets(clusters, vectors, panel),
+                _offsets(clusters, vectors, pixels),
                 _offsets(clusters, others, sample),
             )
         clusters.pseudo_assignment.copy_(torch.from_numpy(names))
         scores |= _scores(f"{told}_clusters", merge_clusters(counts, names))
         probe = getattr(head, f"{source}_linear_head")(vectors).argmax(dim=-1).cpu().numpy()
         scores |= _scores(f"{told}_probe", count_clusters(probe, label, _N_CLASSES, _N_CLASSES))
-        classes = clusters.pseudo_assignment[winner].view(panel.label.shape).cpu()
+        classes = clusters.pseudo_assignment[winner].view(pixels.label.shape).cpu()
     return Scored(scores, classes)
 
 
 @torch.no_grad()
-def full_features(panel: Panel, expansion: nn.Module) -> torch.Tensor:
-    """Return the (images * pixels, C) unit features of a panel."""
-    return torch.cat([expansion(rendered) for rendered in panel.feature])
+def full_features(pixels: RenderedPixels, expansion: nn.Module) -> torch.Tensor:
+    """Return the (images * pixels, C) unit features of a pixels."""
+    return torch.cat([expansion(rendered) for rendered in pixels.feature])
 
 
 def _clusters(head: SemanticHead, source: str) -> ClusterHead:
@@ -111,15 +111,17 @@ def _clusters(head: SemanticHead, source: str) -> ClusterHead:
     return clusters
 
 
-def _vectors(head: SemanticHead, source: str, panel: Panel, expansion: nn.Module) -> torch.Tensor:
+def _vectors(
+    head: SemanticHead, source: str, pixels: RenderedPixels, expansion: nn.Module
+) -> torch.Tensor:
     """Return the (images * pixels, D) unit vectors that a source's classifiers read."""
-    features = (expansion(rendered) for rendered in panel.feature)
+    features = (expansion(rendered) for rendered in pixels.feature)
     read = head.stego_head if source == "stego" else nn.Identity()
     return torch.cat([read(feature) for feature in features])
 
 
-def _offsets(clusters: ClusterHead, vectors: torch.Tensor, panel: Panel) -> np.ndarray:
-    drive = panel.drive.repeat_interleave(panel.label.shape[1]).to(vectors.device)
+def _offsets(clusters: ClusterHead, vectors: torch.Tensor, pixels: RenderedPixels) -> np.ndarray:
+    drive = pixels.drive.repeat_interleave(pixels.label.shape[1]).to(vectors.device)
     winner = clusters(vectors).argmax(dim=-1)
     return cluster_offsets(vectors, winner, drive, len(clusters.cluster_centers))
 

@@ -39,7 +39,7 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class Shares:
+class ProcessWeights:
     """What all processes have together, and how much of it is this one's.
 
     A mean over a process's own crops or pixels, times its share, averages over the processes to
@@ -58,7 +58,7 @@ class Shares:
     labels: float
 
 
-class Observation:
+class StepFeatures:
     """What a process sees of its images in a step; all features have unit length.
 
     Not a dataclass: Fabric would copy one field by field.
@@ -68,7 +68,7 @@ class Observation:
         pixels: (images, n, C) features of pixels.
         pixel_keep: (images, 1, C) dropout factors of their channels.
         label: (images, n) classes, -1 where unknown.
-        shares: How much of what all processes see this is.
+        weights: How much the crops and labels of this process count.
     """
 
     def __init__(
@@ -81,9 +81,10 @@ class Observation:
     ) -> None:
         self.crops, self.pixels, self.pixel_keep, self.label = crops, pixels, pixel_keep, label
         own = torch.stack([torch.tensor(len(crops), device=label.device), (label >= 0).sum()])
-        mean_crops, mean_labels = fabric.all_reduce(own.double(), reduce_op="mean").tolist()
+        means: torch.Tensor = fabric.all_reduce(own.double(), reduce_op="mean")
+        mean_crops, mean_labels = means.tolist()
         n_crops, n_labels = own.tolist()
-        self.shares = Shares(
+        self.weights = ProcessWeights(
             round(mean_crops * fabric.world_size),
             round(mean_labels * fabric.world_size),
             n_crops / mean_crops if mean_crops else 0.0,
@@ -92,13 +93,13 @@ class Observation:
 
 
 @torch.no_grad()
-def observe(
+def render_features(
     field: FrozenField,
     expansion: nn.Module,
     items: list[ImageItem],
     settings: SemanticsSettings,
     fabric: Fabric,
-) -> Observation:
+) -> StepFeatures:
     """Look at the images of a step.
 
     Args:
@@ -118,7 +119,7 @@ def observe(
         position = grid_positions(*item.image.shape[-2:]).to(item.pixel.device)[item.pixel]
         pixels.append(expansion(view.rendered(position, item.pixel_jitter)[1]))
         labels.append(item.label.flatten()[item.pixel])
-    return Observation(
+    return StepFeatures(
         _join(crops, pixels[0].shape[-1], settings, fabric.device),
         torch.stack(pixels),
         torch.stack([item.pixel_keep for item in items]).unsqueeze(1),
@@ -137,13 +138,15 @@ def gather_rows(fabric: Fabric, rows: torch.Tensor, order: torch.Tensor) -> torc
     """
     if fabric.world_size == 1:
         return rows
-    most = fabric.all_reduce(torch.tensor(len(rows), device=rows.device), reduce_op="max")
+    number = torch.tensor(len(rows), device=rows.device)
+    most: torch.Tensor = fabric.all_reduce(number, reduce_op="max")
     missing = int(most) - len(rows)
     blank = (0, 0) * (rows.ndim - 1) + (0, missing)
-    all_rows = fabric.all_gather(functional.pad(rows, blank)).flatten(0, 1)
-    all_order = fabric.all_gather(functional.pad(order, (0, missing), value=-1)).flatten()
-    chosen = all_order.argsort()
-    return all_rows[chosen[all_order[chosen] >= 0]]
+    padded: torch.Tensor = fabric.all_gather(functional.pad(rows, blank))
+    places: torch.Tensor = fabric.all_gather(functional.pad(order, (0, missing), value=-1))
+    places = places.flatten()
+    chosen = places.argsort()
+    return padded.flatten(0, 1)[chosen[places[chosen] >= 0]]
 
 
 def _crops(
