@@ -30,7 +30,7 @@ from torch import nn
 
 import train.runs.run
 from scenedino_ros.core.errors import InputError
-from train.runs import progress
+from scenedino_ros.terminal import progress
 from train.runs.launch import Stopped, exit_code, launch, local_items, reduce_losses, stop_signals
 from train.runs.run import RunFolder
 from train.runs.settings import RunSettings
@@ -321,7 +321,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def test_a_terminal_shows_a_bar_with_the_time_left(terminal):
-    with progress.progress(2, 10, every=1) as show:
+    with progress.counting_steps(2, 10, every=1) as show:
         for step in range(2, 10):
             show(step, {"loss": 0.25})
     last = Text.from_ansi(terminal.getvalue()).plain.splitlines()[-1]
@@ -330,12 +330,12 @@ def test_a_terminal_shows_a_bar_with_the_time_left(terminal):
 
 
 def test_without_a_terminal_lines_come_now_and_then(capsys):
-    with progress.progress(0, 5, every=2) as show:
+    with progress.counting_steps(0, 5, every=2) as show:
         for step in range(5):
             show(step, {"loss": 1 / 3})
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["step 2/5", "step 4/5", "step 5/5"]
-    assert lines[-1] == "step 5/5, 0:00:00 left, loss 0.3333"
+    assert lines[-1] == "step 5/5, 0 s left, loss 0.3333"
 
 
 def test_wrapped_and_bare_modules_have_one_state(tmp_path, fabric):

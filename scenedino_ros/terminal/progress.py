@@ -5,11 +5,19 @@ Every command takes its progress bar and its estimates of time from here.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _FIRST_FEW = 5  # after which the time left is first told
 _LONG_SECONDS = 60.0
@@ -172,3 +180,51 @@ class _CountedLines:
             words += f" at the rate of the first {new}" if is_first else ""
             return f"{self._what} {done} of {total}{self._unit}{words}"
         return ""
+
+
+@contextmanager
+def counting_steps(
+    first: int, total: int, every: int
+) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """Show a bar with the time left and the latest values while the steps of the block run.
+
+    The bar stays when the block ends. Without a terminal, print a line every few steps and at the
+    last one.
+
+    Args:
+        first: Steps that were done before.
+        total: Steps in all.
+        every: Steps between two lines where there is no terminal.
+
+    Yields:
+        A function that takes the number of a finished step, counted from 0, and its values by
+        name.
+    """
+    console = Console(stderr=True)
+    start = time.monotonic()
+
+    def words(values: Mapping[str, float]) -> str:
+        return " ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+    def print_line(step: int, values: Mapping[str, float]) -> None:
+        done = step + 1
+        if done % every == 0 or done == total:
+            left = time_in_words((time.monotonic() - start) / (done - first) * (total - done))
+            line = f"step {done}/{total}, {left} left, {words(values)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        yield print_line
+        return
+    columns = (
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("", total=total, completed=first)
+        yield lambda step, values: bar.update(task, completed=step + 1, description=words(values))

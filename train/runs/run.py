@@ -78,7 +78,7 @@ A loop uses it like this; test/test_training_run.py runs exactly these lines, ki
         sys.exit(exit_code("toy", lambda: fit(command())))
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,10 +90,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.terminal.progress import counting_steps
 from train.runs.launch import Stopped
 from train.runs.nonfinite import check_finite
 from train.runs.origin import add_start
-from train.runs.progress import Show, progress
 from train.runs.records import Records
 from train.runs.settings import (
     SETTINGS_FILE,
@@ -240,12 +240,19 @@ class RunFolder:
         check_finite(self.path, self._fabric.global_rank, step, values, batch)
 
     @contextmanager
-    def progress(self, first: int) -> Iterator[Show]:
-        """Show how far the run is while the block runs; `train.runs.progress` says how."""
+    def progress(self, first: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+        """Show how far the run is while the block runs, as `counting_steps` does.
+
+        Args:
+            first: Steps that were done before.
+
+        Yields:
+            A function that takes the number of a finished step, counted from 0, and its values.
+        """
         if not self._fabric.is_global_zero:
             yield lambda step, values: None
             return
-        with progress(first, self._run.steps, self._run.log_every) as show:
+        with counting_steps(first, self._run.steps, self._run.log_every) as show:
             yield show
 
     def stopped(self, steps_done: int) -> Stopped:
