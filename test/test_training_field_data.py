@@ -66,7 +66,7 @@ def test_keyframes_need_all_their_frames_and_motion(tmp_path: Path, drives) -> N
 
 def test_nearby_views_see_the_same_place(drives: dict[str, Path]) -> None:
     store = FrameStore(drives["short"])
-    nearby = NearbyViews(store)
+    nearby = NearbyViews(store, ahead=9.0)
     cameras = set()
     for seed in range(20):
         item = nearby.item(View("camera_00", 3), 4, 3, item_generator(seed, 0, 0))

@@ -334,7 +334,7 @@ class FieldData:
             store,
             encoded=tuple(View(camera, frame) for camera in cameras for frame in frames),
             cached=tuple(View(camera, frame) for camera in store.cameras for frame in frames),
-            nearby=NearbyViews(store, ahead=data.ahead),
+            nearby=NearbyViews(store, data.ahead),
             features=features,
             hints=hints,
         )

@@ -32,11 +32,3 @@ class PatchSalience(nn.Module):
         attention = functional.softmax(logits.flatten(1), dim=1)
         pooled = (attention.unsqueeze(-1) * feature.flatten(1, 2)).sum(dim=1)
         return functional.normalize(pooled, dim=-1)
-
-    def tiles(self, feature: torch.Tensor) -> torch.Tensor:
-        """Cut (H, W, C) features into patches; return (H / p, W / p, C) unit vectors."""
-        patch = len(self.patch_weight)
-        height, width, channels = feature.shape
-        patches = feature.view(height // patch, patch, width // patch, patch, channels)
-        pooled = self(patches.transpose(1, 2).flatten(0, 1))
-        return pooled.view(height // patch, width // patch, channels)

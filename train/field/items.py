@@ -28,6 +28,7 @@ _FORWARD = 0.7  # least cosine between the axis of an encoded camera and the dri
 _BEHIND = -2.5  # least position along the optical axis of another view in the same direction
 _AHEAD_SIDE = (2.0, 26.0)  # the same for views to the side, which see the scene obliquely
 _LATERAL = 8.0
+_REACH = 34.0  # along the drive
 _SAME_DIRECTION, _NOT_BACKWARDS = 0.8, -0.5
 _SOURCE_BASELINE = (0.15, 4.5)  # between a target view and its source views
 _SOURCE_DIRECTION = 0.9
@@ -188,16 +189,15 @@ def split_views(earlier_is_target: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 class NearbyViews:
     """Chooses items of one drive by where its cameras were."""
 
-    def __init__(self, store: FrameStore, *, ahead: float = 9.0, reach: float = 34.0) -> None:
+    def __init__(self, store: FrameStore, ahead: float) -> None:
         """Gather the poses.
 
         Args:
             store: The drive.
             ahead: How far ahead of the encoded view other views in its direction may be, metres.
-            reach: How far apart along the drive the views of one item may be, metres.
         """
         self._names = tuple(store.cameras)
-        self._travelled, self._ahead, self._reach = store.travelled(), ahead, reach
+        self._travelled, self._ahead = store.travelled(), ahead
         self._part = np.cumsum(store.breaks())  # poses are not comparable across a pose jump
         self._T = np.array(
             [[store.T_world_cam(name, i) for name in self._names] for i in range(len(store))]
@@ -242,7 +242,7 @@ class NearbyViews:
         return Item(encoder, tuple(groups)) if groups else None
 
     def _frames_near(self, frame: int) -> np.ndarray:
-        near = np.abs(self._travelled - self._travelled[frame]) <= self._reach
+        near = np.abs(self._travelled - self._travelled[frame]) <= _REACH
         return np.flatnonzero(near & (self._part == self._part[frame]))
 
     def _relative(self, T_world_view: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, ...]:

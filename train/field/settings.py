@@ -1,4 +1,4 @@
-"""Everything that decides a run of stage 1. The defaults are the published configuration."""
+"""All settings of a run of stage 1. The defaults are the published configuration."""
 
 from dataclasses import dataclass, field
 
@@ -10,145 +10,173 @@ from train.runs.settings import RunSettings
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which drives are learned from."""
+    """The drives of a run, and the views of an item."""
 
-    stores: tuple[str, ...] = setting((), "Frame stores to learn from; patterns with * are fine")
+    stores: tuple[str, ...] = setting((), "Frame stores to learn from: paths, or patterns with *")
     shares: tuple[float, ...] = setting(
-        (), "Share of the items that comes from each entry of stores; empty: by their frames"
+        (),
+        "Relative number of items from each entry of data.stores; empty: in proportion to "
+        "their frames",
     )
-    validation: tuple[str, ...] = setting((), "Frame stores that are looked at only")
+    validation: tuple[str, ...] = setting((), "Frame stores for validation; never learned from")
     validation_items: int = setting(
-        128, "Items a validation looks at; the same number for every process", low=1, live=True
+        128,
+        "Items of a validation; rounded up to the same number in every process",
+        low=1,
+        live=True,
     )
     encoder_cameras: tuple[str, ...] = setting(
         (),
-        "Cameras whose images are encoded, where a drive has them; empty: those that look within "
-        "45 degrees of where the drive goes, or all where none does",
+        "Cameras whose images are encoded, where a drive has them; empty: those within 45 "
+        "degrees of the driving direction, or all if there is none",
     )
     every: tuple[int, ...] = setting(
-        (1,), "Encode every n-th frame: one number for all, or one for each entry of stores", low=1
+        (1,),
+        "Encode every n-th frame: one number for all, or one for each entry of data.stores",
+        low=1,
     )
     views: str = setting(
         "published",
-        "Views of an item: the eight of a KITTI-360 item, or whatever is nearby, for any rig",
+        "Views of an item: the eight of a published KITTI-360 item, or nearby ones of any rig",
         choices=("published", "nearby"),
     )
-    loss_views: int = setting(4, "Rendered views of a nearby item", low=1)
-    sources: int = setting(3, "Most views that explain one rendered view, of a nearby item", low=1)
+    loss_views: int = setting(4, "Target views of a nearby item", low=1)
+    sources: int = setting(3, "Most source views of a target view of a nearby item", low=1)
     ahead: float = setting(
         9.0,
-        "How far ahead of the encoded view a nearby item's views in its direction may be; from "
-        "there one sees what is far from the encoded view, or hidden",
+        "How far ahead of the encoded view the target views of a nearby item may be; views "
+        "far ahead see what is distant or occluded in the encoded view",
         unit="m",
         low=0.0,
     )
-    hints: str = setting("", "Folder of depth hints; empty: in the run's folder", live=True)
+    hints: str = setting("", "Folder of depth hints; empty: in the folder of the run", live=True)
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """The image encoder, and the frozen backbone that gives the targets."""
+    """The image encoder, and the frozen backbone of the target features."""
 
     weights: str = setting(
         "timm",
-        "Weights the encoder starts from: timm, fit3d, a file (a checkpoint of this package, or "
-        "weights alone), default or a published name for that checkpoint's, or random",
+        "Weights the encoder starts from: timm, fit3d, a file (a checkpoint of this package, "
+        "or weights alone), default or a published name for the encoder of that checkpoint, "
+        "or random",
     )
     trainable: bool = setting(
-        True, "Whether the encoder learns; if not, its output is computed once and cached"
+        True, "Whether the encoder is trained; if not, its features are computed once and cached"
     )
     learning_rate: float = setting(1e-5, "Learning rate of the encoder", low=0.0)
-    target: str = setting("", "Backbone of the targets; empty: the encoder's")
+    target: str = setting("", "Backbone of the target features; empty: that of the encoder")
     target_weights: tuple[str, ...] = setting(
-        (), "Weights of the targets' backbone; several stand side by side; empty: as the encoder"
+        (),
+        "Weights of the target backbone; features of several are concatenated; empty: as the "
+        "encoder",
     )
     tap_scales: tuple[float, float, float, float] = setting(
         (1.0, 1.0, 1.0, 1.0),
-        "Factors on the taps before the decoder; saved models have them in its weights",
+        "Factors on the taps before the decoder; saved models have them in the weights of the "
+        "decoder",
     )
-    cache: str = setting("", "Folder of cached features; empty: in the run's folder", live=True)
+    cache: str = setting(
+        "", "Folder of cached features; empty: in the folder of the run", live=True
+    )
 
 
 @dataclass(frozen=True)
 class RaySettings:
     """Which rays are rendered."""
 
-    patches: int = setting(32, "Patches per item", low=1)
-    patch: int = setting(8, "Edge of a patch", unit="px", low=2)
+    patches: int = setting(32, "Ray patches of an item", low=1)
+    patch: int = setting(8, "Edge of a ray patch", unit="px", low=2)
     samples: tuple[int, ...] = setting(
         (32,), "Samples per ray: one number, or one for each phase", low=2
     )
     spacing: str = setting(
         "inverse",
-        "Samples are equally spaced in inverse distance, or in its logarithm: finer beyond 10 m",
+        "Samples are equally spaced in inverse distance, or in the logarithm of distance, "
+        "which is finer beyond 10 m",
         choices=("inverse", "logarithmic"),
     )
     min_depth: float = setting(
         1e-3,
-        "Points nearer to the encoded camera's plane, or behind it, count as this far ahead; the "
-        "depth code of the published 1 mm is in the thousands and makes gradients explode",
+        "Least depth of points in the encoded camera; points nearer than this, or behind the "
+        "camera, get this depth. At the published 1 mm their depth code is in the thousands, "
+        "and gradients explode",
         unit="m",
         low=1e-3,
     )
     aligned: bool = setting(
-        True, "Patches lie on the grid of target tokens, shifted with them; else anywhere"
+        True, "Place patches on the grid of target tokens, shifted with it; if not, anywhere"
     )
-    levels: tuple[int, ...] = setting((1,), "Factors of the image pyramid patches come from")
-    phases: tuple[float, ...] = setting((1.0,), "Ends of the run's phases, as fractions of it")
+    levels: tuple[int, ...] = setting((1,), "Factors of the image pyramid that patches come from")
+    phases: tuple[float, ...] = setting(
+        (1.0,), "Ends of the training phases, as fractions of the run"
+    )
     level_shares: tuple[float, ...] = setting(
-        (1.0,), "Share of each level, for one phase after the other"
+        (1.0,), "Fractions of the items at each pyramid level, one phase after the other"
     )
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weights of the losses, and how they are taken."""
+    """Weights and kinds of the losses."""
 
     photometric: str = setting(
         "minimum",
-        "Colour error against the best source view, or the mean over those that hold a pixel",
+        "Colour error against the best source view, or the mean over the source views that "
+        "see a pixel",
         choices=("minimum", "mean"),
     )
     feature: tuple[float, ...] = setting(
-        (0.2,), "Weight of the feature cosine: one number, or one for each phase", low=0.0
+        (0.2,), "Weight of the feature loss: one number, or one for each phase", low=0.0
     )
     hint: float = setting(
         0.0,
-        "Weight of the distance from depth hints, which a drive's own images are matched for",
+        "Weight of the distance from depth hints, which are matched from the images of the drive",
         low=0.0,
     )
     behind: float = setting(
         0.0,
-        "Weight of how filled space is from 4 m behind the surfaces of depth hints on; where "
-        "another view sees a surface, that view's losses stand against it",
+        "Weight of the opacity of space from 4 m behind depth hints on; where another view "
+        "sees a surface there, the losses of that view oppose it",
         low=0.0,
     )
-    depth_roughness: float = setting(0.001, "Weight of rough inverse distance", low=0.0)
-    feature_roughness: float = setting(0.25, "Weight of rough features", low=0.0)
+    depth_roughness: float = setting(
+        0.001, "Weight of edge-aware smoothness of inverse distance", low=0.0
+    )
+    feature_roughness: float = setting(
+        0.25, "Weight of edge-aware smoothness of features", low=0.0
+    )
     filled: tuple[float, ...] = setting(
         (0.0,),
-        "Weight of how filled space is, one number or one for each phase; what no view shows is "
-        "then left empty",
+        "Weight of the opacity of all space: one number, or one for each phase; it keeps "
+        "space empty that no view shows",
         low=0.0,
     )
     downsampler: str = setting(
-        "salience", "How a patch becomes a token", choices=("salience", "mean")
+        "salience",
+        "How the features of a patch become one token: learned weights, or the mean",
+        choices=("salience", "mean"),
     )
-    artifacts: bool = setting(True, "Learn the artefacts of the backbone apart from the field")
+    artifacts: bool = setting(
+        True,
+        "Learn the position-dependent artefacts of the target backbone separately from the field",
+    )
 
 
 @dataclass(frozen=True)
 class OptimiserSettings:
     """How weights are updated."""
 
-    learning_rate: float = setting(1e-4, "Of everything but the encoder", low=0.0)
-    warmup: int = setting(0, "Steps over which the rate rises", low=0)
+    learning_rate: float = setting(1e-4, "Learning rate of everything but the encoder", low=0.0)
+    warmup: int = setting(0, "Steps over which the learning rate rises", low=0)
     drops: tuple[float, ...] = setting(
-        (50_000, 100_000, 150_000), "Steps at which the rate falls; below 1: fractions of the run"
+        (50_000, 100_000, 150_000),
+        "Steps at which the learning rate drops; values below 1 are fractions of the run",
     )
-    factor: float = setting(0.1, "What the rate is multiplied with at a drop", low=0.0, high=1.0)
-    clip: float = setting(0.0, "Largest norm of the gradient; 0: any", low=0.0)
-    density_bias: float = setting(0.0, "Where the density's bias starts")
+    factor: float = setting(0.1, "Factor on the learning rate at a drop", low=0.0, high=1.0)
+    clip: float = setting(0.0, "Largest norm of the gradient; 0: no clipping", low=0.0)
+    density_bias: float = setting(0.0, "Initial bias of the density")
 
 
 @dataclass(frozen=True)
@@ -164,15 +192,17 @@ class FieldSettings:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     start: str = setting(
         "",
-        "Checkpoint whose decoder and point network the run starts from, a file or a name such as "
-        "default; empty: random weights",
+        "Checkpoint whose decoder and point network the run starts from, a file or a name "
+        "such as default; empty: random weights",
     )
-    flip: bool = setting(True, "Mirror what the encoder sees, and its map back, half of the time")
+    flip: bool = setting(
+        True, "Flip the input of the encoder, and flip its map back, half of the time"
+    )
     mirror: bool = setting(False, "Mirror whole items, poses included, half of the time")
     validate_every: int = setting(5000, "Steps between validations", low=1, live=True)
     best: str = setting(
         "feature",
-        "Loss that chooses the best validation",
+        "Validation loss that chooses field_best.safetensors",
         choices=("feature", "photometric", "total"),
         live=True,
     )
@@ -238,7 +268,7 @@ class FieldSettings:
 
     @property
     def target_backbone(self) -> str:
-        """Name of the backbone that gives the targets."""
+        """Name of the backbone of the target features."""
         return self.encoder.target or self.model.backbone
 
     def phase(self, step: int) -> int:

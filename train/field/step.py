@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from scenedino_ros.network.field import MIN_DEPTH, Projection, project
+from scenedino_ros.network.field import Projection, project
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite
@@ -36,7 +36,7 @@ class EncoderView:
     feature_map: torch.Tensor
     K_norm: torch.Tensor
     T_cam_world: torch.Tensor
-    min_depth: float = MIN_DEPTH
+    min_depth: float
 
 
 @dataclass(frozen=True)

@@ -26,29 +26,30 @@ class RunSettings:
     A setting marked ``live`` may differ when a run is resumed: it does not change what is learned.
     """
 
-    steps: int = setting(100_000, "Steps in all", low=1, live=True)
-    seed: int = setting(0, "Seed of weights, order of items and every draw", low=0)
-    batch_size: int = setting(4, "Items of one step, over all processes together", low=1)
+    steps: int = setting(100_000, "Total number of steps", low=1, live=True)
+    seed: int = setting(0, "Seed of weights, order of items and all draws", low=0)
+    batch_size: int = setting(4, "Items of a step, over all processes together", low=1)
     precision: str = setting(
         "float32",
-        "Arithmetic of the networks; cameras and losses always stay in float32",
+        "Precision of the networks; cameras and losses are always computed in float32",
         choices=("float32", "bf16-mixed"),
     )
     device: str = setting(
         "auto",
-        "Where to train; auto takes the GPU where there is one",
+        "Device to train on; auto takes a GPU if there is one",
         choices=("auto", "cpu", "cuda"),
         live=True,
     )
-    devices: int = setting(
-        1, "Processes on each machine; under torchrun its own number", low=1, live=True
-    )
-    nodes: int = setting(1, "Machines; under torchrun its own number", low=1, live=True)
+    devices: int = setting(1, "Processes on each machine; torchrun overrides it", low=1, live=True)
+    nodes: int = setting(1, "Machines; torchrun overrides it", low=1, live=True)
     workers: int = setting(2, "Threads that load items ahead", low=1, high=256, live=True)
-    prefetch: int = setting(4, "Batches that wait ready, at most", low=1, high=256, live=True)
+    prefetch: int = setting(4, "Most batches that are loaded ahead", low=1, high=256, live=True)
     save_every: int = setting(1000, "Steps between saved states", low=1, live=True)
     log_every: int = setting(
-        10, "Steps between points in TensorBoard, and lines without a terminal", low=1, live=True
+        10,
+        "Steps between points in TensorBoard, and between lines of progress without a terminal",
+        low=1,
+        live=True,
     )
     picture_every: int = setting(1000, "Steps between pictures", low=1, live=True)
 

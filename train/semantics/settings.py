@@ -1,8 +1,8 @@
-"""Everything that decides a run of stage 2. The defaults are the published recipe.
+"""All settings of a run of stage 2. The defaults are the published recipe.
 
-Three savings are on by default that leave its expectations as they are: distances for the choice
-of crops on every fourth pixel, clusters and probes learned from random pixels, and crops kept in
-half precision. ``train/configs/semantics_plain.yaml`` turns them off.
+Three savings, which do not change the expected gradients, are on by default: distances for the
+choice of crops are rendered on every fourth pixel, clusters and probes learn from random pixels,
+and crops are kept in half precision. ``train/configs/semantics_plain.yaml`` turns them off.
 """
 
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from train.semantics.crops import N_BINS
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """Which images are looked at, one at a time."""
+    """The images of a run."""
 
-    stores: tuple[str, ...] = setting((), "Frame stores to learn from; patterns with * are fine")
+    stores: tuple[str, ...] = setting((), "Frame stores to learn from: paths, or patterns with *")
     validation: tuple[str, ...] = setting(
         (), "Frame stores with labels that name and score the clusters; never learned from"
     )
@@ -26,15 +26,15 @@ class ImageSettings:
         ("camera_00",), "Cameras whose labels the probes learn from, where a drive has them"
     )
     side_cameras: tuple[str, ...] = setting(
-        ("camera_02", "camera_03"), "Cameras that are looked at without labels"
+        ("camera_02", "camera_03"), "Cameras whose images are used without labels"
     )
     side_share: float = setting(
-        0.5, "Share of the steps that look at side cameras, if any drive has them", low=0, high=1
+        0.5, "Fraction of the steps that use side cameras, if any drive has them", low=0, high=1
     )
-    every: int = setting(1, "Look at every n-th frame of a drive", low=1)
+    every: int = setting(1, "Use every n-th frame of a drive", low=1)
     cache_mb: int = setting(
         2000,
-        "Memory for feature maps that may come again, in half precision; 0: none are kept",
+        "Memory for feature maps of images that may be drawn again, in half precision; 0: none",
         unit="MiB",
         low=0,
     )
@@ -44,16 +44,24 @@ class ImageSettings:
 class CropSettings:
     """Neighbourhoods of surface points, and how they are compared."""
 
-    stride: int = setting(4, "Distances are rendered for every n-th pixel of both axes", low=1)
+    stride: int = setting(
+        4, "Distances are rendered for every n-th pixel of both axes, to choose crops", low=1
+    )
     samples: int = setting(32, "Samples per ray", low=2)
     points: int = setting(576, "Points of a crop", low=1)
     radius: float = setting(0.5, "Radius of a crop", unit="m", low=0.0)
-    memory: int = setting(256, "Crops kept to draw partners from", low=6)
-    half: bool = setting(True, "Keep them in half precision")
-    neighbours: int = setting(4, "Nearest crops the neighbour is drawn from", low=1)
-    dropout: float = setting(0.1, "Share of feature and code channels dropped", low=0.0, high=0.9)
+    memory: int = setting(256, "Crops that are kept to draw partners from", low=6)
+    half: bool = setting(True, "Keep these crops in half precision")
+    neighbours: int = setting(
+        4, "Number of nearest crops from which the neighbour is drawn", low=1
+    )
+    dropout: float = setting(
+        0.1, "Fraction of feature and code channels that dropout removes", low=0.0, high=0.9
+    )
     centred: bool = setting(
-        False, "Compare features without the mean feature; needed where all features are alike"
+        False,
+        "Subtract the mean feature before features are compared; needed where all features "
+        "are similar",
     )
 
 
@@ -62,25 +70,29 @@ class HeadSettings:
     """The semantic head, and how it learns."""
 
     code_dim: int = setting(64, "Channels of the distilled code", low=1)
-    clusters: int = setting(19, "Pseudo classes; more than classes share names", low=1)
+    clusters: int = setting(19, "Number of clusters; several may get the same class", low=1)
     mlp_probe: bool = setting(False, "Give the probes a hidden layer")
     start: str = setting(
         "random",
-        "The code before the first step: random, or the mean feature removed and the strongest "
-        "directions weakened",
+        "Initial code: random, or whitened: principal components of the features without "
+        "their mean, the strongest ones weakened",
         choices=("random", "whitened"),
     )
-    distil: bool = setting(True, "Learn the code from correlations; if not, it stays as it starts")
+    distil: bool = setting(
+        True, "Train the code by correlation distillation; if not, it stays as it starts"
+    )
     cluster_by: str = setting(
         "gradient",
-        "Centres follow the gradient from a random start, or are found anew by spherical k-means "
-        "whenever the clusters are named",
+        "Train cluster centres by gradient descent from a random start, or compute them by "
+        "spherical k-means whenever clusters are named",
         choices=("gradient", "kmeans"),
     )
-    learning_rate: float = setting(5e-4, "Of the code", low=0.0)
-    probe_factor: float = setting(10.0, "Learning rate of clusters and probes over it", low=0.0)
+    learning_rate: float = setting(5e-4, "Learning rate of the code", low=0.0)
+    probe_factor: float = setting(
+        10.0, "Learning rate of clusters and probes, divided by that of the code", low=0.0
+    )
     pixels: int = setting(
-        4096, "Random pixels of an image that clusters and probes learn from; 0: all", low=0
+        4096, "Random pixels of an image that clusters and probes learn from; 0: all pixels", low=0
     )
 
 
@@ -88,25 +100,27 @@ class HeadSettings:
 class NamingSettings:
     """How clusters get the names of classes, from labels of the validation drives."""
 
-    images: int = setting(32, "Labelled images that are looked at, drawn at the start", low=1)
-    stride: int = setting(4, "Every n-th pixel of both axes is looked at", low=1)
-    every: int = setting(100, "Steps between namings", low=1, live=True)
+    images: int = setting(32, "Labelled images that name clusters, drawn at the start", low=1)
+    stride: int = setting(4, "Use every n-th pixel of both axes", low=1)
+    every: int = setting(
+        100, "Steps between namings, each of which is a validation", low=1, live=True
+    )
     cover: str = setting(
         "all",
-        "Classes that get a cluster in any case: all, as published; those with labelled pixels; "
-        "or none, and every cluster gets the class it shows most",
+        "Classes that get at least one cluster: all, as published; labelled, those with "
+        "labelled pixels; or none, and each cluster gets the class it shows most",
         choices=("all", "labelled", "none"),
     )
     unseen: bool = setting(
-        False, "Name clusters that no labelled drive shows after the labelled one most like them"
+        False, "Name clusters that no labelled drive shows after the most similar labelled cluster"
     )
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """Pixels of the drives that are learned from, drawn once, where many are needed at a time."""
+    """Training pixels drawn once: for whitening, k-means, the mean feature, unseen clusters."""
 
-    images: int = setting(64, "Images they come from", low=1)
+    images: int = setting(64, "Images that the pixels come from", low=1)
     pixels: int = setting(20_000, "Number of pixels", low=1)
 
 
@@ -115,7 +129,7 @@ class SemanticsSettings:
     """A run of stage 2."""
 
     checkpoint: str = setting(
-        "", "The network of stage 1, a file or a name; a semantic head it has is replaced"
+        "", "Network of stage 1, a file or a name; its semantic head, if it has one, is replaced"
     )
     run: RunSettings = field(
         default_factory=lambda: RunSettings(steps=1000, save_every=100, picture_every=100)
@@ -151,7 +165,7 @@ class SemanticsSettings:
 
     @property
     def needs_sample(self) -> bool:
-        """Whether anything looks at many pixels at a time."""
+        """Whether anything needs many pixels at a time."""
         head = self.head
         return (
             head.start == "whitened"
