@@ -8,9 +8,8 @@ import pytest
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import geometry_scores
-from scenedino_ros.evaluation.geometry.counts import range_confusions
-from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
-from scenedino_ros.evaluation.geometry.occupancy_drive import OccupancyDrive
+from scenedino_ros.evaluation.geometry.counting import GeometryEvaluation
+from scenedino_ros.evaluation.geometry.data import OccupancyDrive
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import (
     ConstantGrid,
@@ -19,6 +18,7 @@ from scenedino_ros.evaluation.ssc.baselines import (
     fit_road,
     mean_road,
 )
+from scenedino_ros.evaluation.ssc.ranges import range_confusions
 from scenedino_ros.inference.network_choice import NetworkChoice
 
 DRIVE = Path(os.environ.get("SCENEDINO_TEST_DATA", "")) / "kitti360_sequence"

@@ -20,10 +20,10 @@ from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.evaluation.result import read_result
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
-from scenedino_ros.evaluation.ssc.counts import SWEEP, count_frame
-from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
+from scenedino_ros.evaluation.ssc.counting import SscEvaluation
+from scenedino_ros.evaluation.ssc.data import SscBench
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
-from scenedino_ros.evaluation.ssc.sscbench import SscBench
+from scenedino_ros.evaluation.ssc.scores import SWEEP, count_frame
 from scenedino_ros.inference.grid_view import camera_points
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor

@@ -10,7 +10,7 @@ from plain_street import plain_street
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.cli.main import main
 from scenedino_ros.evaluation.result import RunResult, read_result
-from scenedino_ros.evaluation.segmentation.labelled_sets import Kitti360Images
+from scenedino_ros.evaluation.segmentation.data import Kitti360Images
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 
 pytest.importorskip("open3d", reason="Open3D cannot be imported")

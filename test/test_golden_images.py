@@ -8,7 +8,7 @@ import torch
 
 from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
 from scenedino_ros.core.metrics import assign_clusters, class_iou, merge_clusters
-from scenedino_ros.evaluation.consistency.alignment import Features, compare, valid_pixels, warp
+from scenedino_ros.evaluation.consistency.scores import Features, compare, valid_pixels, warp
 from scenedino_ros.evaluation.depth.scores import DEPTH_MEASURES, depth_scores
 from scenedino_ros.evaluation.segmentation.crf import CrfSettings, refine_labels
 from scenedino_ros.evaluation.segmentation.scores import pixel_confusion, segmentation_scores

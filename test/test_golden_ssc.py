@@ -22,8 +22,8 @@ from scenedino_ros.core.metrics import (
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import CLASS_WEIGHTS, ssc20_labels
-from scenedino_ros.evaluation.ssc.counts import count_frame
 from scenedino_ros.evaluation.ssc.prediction import SscPrediction, sample_offsets
+from scenedino_ros.evaluation.ssc.scores import count_frame
 from scenedino_ros.inference.grid_view import camera_points
 
 pytestmark = pytest.mark.parity

@@ -9,15 +9,15 @@ from torchvision.models.optical_flow import raft_large
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import CheckpointError, InputError
-from scenedino_ros.evaluation.consistency.alignment import (
+from scenedino_ros.evaluation.consistency.feature_sources import TokenChoice
+from scenedino_ros.evaluation.consistency.flow import FlowChoice, choose_flow, dis_flow, exact_flow
+from scenedino_ros.evaluation.consistency.scores import (
     Features,
     compare,
     token_features,
     valid_pixels,
 )
-from scenedino_ros.evaluation.consistency.feature_sources import TokenChoice
-from scenedino_ros.evaluation.consistency.flow import FlowChoice, choose_flow, dis_flow, exact_flow
-from scenedino_ros.evaluation.depth.evaluation import mean_depth_image
+from scenedino_ros.evaluation.depth.counting import mean_depth_image
 from scenedino_ros.evaluation.depth.lidar_depth import Road, lidar_depth, pixel_directions
 from scenedino_ros.evaluation.depth.scores import depth_scores
 from scenedino_ros.evaluation.segmentation.crf import CrfSettings, refine_labels

@@ -24,18 +24,18 @@ from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, s
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.consistency.pair_data import DrivePairs, RealEstatePairs, StorePairs
+from scenedino_ros.evaluation.consistency.data import DrivePairs, RealEstatePairs, StorePairs
 from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
 from scenedino_ros.evaluation.segmentation.cluster_maps import LabelFiles
-from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
-from scenedino_ros.evaluation.segmentation.labelled_data import StoreImages, Together
-from scenedino_ros.evaluation.segmentation.labelled_sets import (
+from scenedino_ros.evaluation.segmentation.counting import SegmentationEvaluation
+from scenedino_ros.evaluation.segmentation.data import (
     Bdd100kImages,
     CityscapesImages,
     Kitti360Images,
 )
+from scenedino_ros.evaluation.segmentation.images import StoreImages, Together
 from scenedino_ros.evaluation.speed import ItemTime
 from scenedino_ros.inference.network_choice import NetworkChoice
 

@@ -11,8 +11,8 @@ from ssc_folder import NAME, write_ssc_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16, ssc20_labels
+from scenedino_ros.evaluation.ssc.data import SscBench, frame_numbers
 from scenedino_ros.evaluation.ssc.prediction import camera_of
-from scenedino_ros.evaluation.ssc.sscbench import SscBench, frame_numbers
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 
 FRAME = "seq_b/000005"

@@ -22,7 +22,7 @@ from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, kitti360_train_ids
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import ssc20_labels
-from scenedino_ros.evaluation.ssc.sscbench import SscBench
+from scenedino_ros.evaluation.ssc.data import SscBench
 from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_labels, read_scan
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS, read_calibration
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name

@@ -24,7 +24,7 @@ from scenedino_ros.terminal.arguments import add_every, add_store_camera
 from scenedino_ros.terminal.values import count
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.consistency.pair_data import PairData
+    from scenedino_ros.evaluation.consistency.data import PairData
 
 _EPILOG = """\
 examples:
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare the pairs that are not compared yet, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.evaluation.consistency.evaluation import ConsistencyEvaluation
+    from scenedino_ros.evaluation.consistency.counting import ConsistencyEvaluation
     from scenedino_ros.evaluation.consistency.feature_sources import TokenChoice
     from scenedino_ros.evaluation.consistency.flow import choose_flow
 
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pairs(options: argparse.Namespace) -> "PairData":
-    from scenedino_ros.evaluation.consistency.pair_data import (
+    from scenedino_ros.evaluation.consistency.data import (
         DrivePairs,
         RealEstatePairs,
         StorePairs,

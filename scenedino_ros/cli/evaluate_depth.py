@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the frames that are not scored yet, and say what came out."""
     network = network_from(options)
+    from scenedino_ros.evaluation.depth.counting import DepthEvaluation
     from scenedino_ros.evaluation.depth.data import DriveDepth, StoreDepth
-    from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation
     from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road
     from scenedino_ros.recordings.datasets.kitti360 import only_drive
 

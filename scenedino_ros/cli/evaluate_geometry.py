@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the drive."""
     network = network_from(options)
-    from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
+    from scenedino_ros.evaluation.geometry.counting import GeometryEvaluation
     from scenedino_ros.recordings.datasets.kitti360 import only_drive
 
     thresholds = options.thresholds or (network.density_threshold,)

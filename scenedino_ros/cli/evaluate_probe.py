@@ -32,8 +32,8 @@ from scenedino_ros.terminal.progress import telling
 from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.probe.evaluation import ProbeEvaluation
-    from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
+    from scenedino_ros.evaluation.probe.counting import ProbeEvaluation
+    from scenedino_ros.evaluation.segmentation.images import LabelledData
 
 _EPILOG = """\
 examples:
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Take the samples, fit the probes, score them, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.evaluation.probe.evaluation import ProbeEvaluation
+    from scenedino_ros.evaluation.probe.counting import ProbeEvaluation
     from scenedino_ros.evaluation.probe.fit import FitSettings
     from scenedino_ros.evaluation.workers import all_ranks
 
@@ -134,7 +134,7 @@ def _settle_drives(options: argparse.Namespace) -> None:
     Raises:
         InputError: If such a set is to be split and nobody says how.
     """
-    from scenedino_ros.evaluation.segmentation.labelled_sets import card_drives
+    from scenedino_ros.evaluation.segmentation.data import card_drives
     from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
 
     drives = card_drives(dataset_root(options.data))
@@ -164,7 +164,7 @@ def _training(options: argparse.Namespace) -> "LabelledData":
 
 def _training_drives(folder: Path, options: argparse.Namespace) -> tuple[int, ...] | None:
     """Return which drives of a folder are fitted on; None: all that it names itself."""
-    from scenedino_ros.evaluation.ssc.sscbench import CARD, SPLITS
+    from scenedino_ros.evaluation.ssc.data import CARD, SPLITS
     from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
 
     if options.train_drives or (dataset_root(folder) / CARD).exists():

@@ -29,7 +29,7 @@ from scenedino_ros.terminal.arguments import add_every, add_store_camera
 from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
+    from scenedino_ros.evaluation.segmentation.images import LabelledData
 
 _EPILOG = """\
 examples:
@@ -100,7 +100,7 @@ def labelled_data(options: argparse.Namespace) -> "LabelledData":
 
 def together(members: "Sequence[LabelledData]") -> "LabelledData":
     """Return one set of images of several."""
-    from scenedino_ros.evaluation.segmentation.labelled_data import Together
+    from scenedino_ros.evaluation.segmentation.images import Together
 
     return members[0] if len(members) == 1 else Together(tuple(members))
 
@@ -124,13 +124,13 @@ def labelled_folder(
     Raises:
         InputError: If the folder is none of the known ones.
     """
-    from scenedino_ros.evaluation.segmentation.labelled_data import StoreImages
-    from scenedino_ros.evaluation.segmentation.labelled_sets import (
+    from scenedino_ros.evaluation.segmentation.data import (
         Bdd100kImages,
         CityscapesImages,
         Kitti360Images,
         card_drives,
     )
+    from scenedino_ros.evaluation.segmentation.images import StoreImages
     from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
 
     folder = dataset_root(folder)
@@ -152,7 +152,7 @@ def labelled_folder(
 def run(options: argparse.Namespace) -> int:
     """Score the images that are not scored yet, and say what came out."""
     network = network_from(options)
-    from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
+    from scenedino_ros.evaluation.segmentation.counting import SegmentationEvaluation
 
     evaluation = SegmentationEvaluation(
         labelled_data(options),

@@ -99,8 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the split."""
     network = network_from(options)
-    from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
-    from scenedino_ros.evaluation.ssc.sscbench import SscBench
+    from scenedino_ros.evaluation.ssc.counting import SscEvaluation
+    from scenedino_ros.evaluation.ssc.data import SscBench
 
     data = SscBench(options.root, options.split, options.labels, options.kitti360)
     data.check()

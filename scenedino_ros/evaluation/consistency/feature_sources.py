@@ -16,7 +16,7 @@ from scenedino_ros.checkpoints.pretrained import FIT3D, TIMM, load_backbone
 from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import file_sha256
-from scenedino_ros.evaluation.consistency.alignment import Features, token_features
+from scenedino_ros.evaluation.consistency.scores import Features, token_features
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.network.encoder import Encoder

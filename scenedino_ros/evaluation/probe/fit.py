@@ -14,7 +14,7 @@ from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
-from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData
+from scenedino_ros.evaluation.segmentation.images import LabelledData
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.model import SceneDino

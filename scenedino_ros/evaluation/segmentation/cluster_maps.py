@@ -14,8 +14,8 @@ import torch
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
-from scenedino_ros.evaluation.segmentation.labelled_data import LabelledImage
-from scenedino_ros.evaluation.segmentation.labelled_sets import read_ids
+from scenedino_ros.evaluation.segmentation.data import read_ids
+from scenedino_ros.evaluation.segmentation.images import LabelledImage
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.inference.network_choice import NetworkChoice
 

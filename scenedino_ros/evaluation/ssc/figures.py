@@ -11,15 +11,15 @@ from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
-from scenedino_ros.evaluation.ssc.counts import SLAB, SWEEP
 from scenedino_ros.evaluation.ssc.published import S4C_CLASSES
+from scenedino_ros.evaluation.ssc.scores import SLAB, SWEEP
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.evaluation.voxel_panel import class_voxels, occupied_voxels, voxel_panel
 from scenedino_ros.viewing.pictures import write_png
 from scenedino_ros.viewing.plots import bar_plot, confusion_plot, line_plot
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
+    from scenedino_ros.evaluation.ssc.counting import SscEvaluation
 
 
 def ssc_figures(

@@ -13,17 +13,17 @@ from scenedino_ros.core.metrics import (
     mean_iou,
     weighted_mean_iou,
 )
-from scenedino_ros.evaluation.geometry.counts import Row, geometry_columns, geometry_row
 from scenedino_ros.evaluation.result import RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import CLASS_WEIGHTS, EVAL16
-from scenedino_ros.evaluation.ssc.counts import SWEEP
 from scenedino_ros.evaluation.ssc.figures import ssc_figures
 from scenedino_ros.evaluation.ssc.published import S4C_CLASSES, SSC_ROWS
+from scenedino_ros.evaluation.ssc.ranges import Row, geometry_columns, geometry_row
+from scenedino_ros.evaluation.ssc.scores import SWEEP
 
 if TYPE_CHECKING:
-    from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
+    from scenedino_ros.evaluation.ssc.counting import SscEvaluation
 
 _METRES = [f"{metres:g} m" for metres in ssc.RANGES]
 _FULL = len(ssc.RANGES) - 1  # the range that the matching is fitted on

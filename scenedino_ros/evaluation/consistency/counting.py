@@ -13,13 +13,7 @@ from matplotlib.figure import Figure as Plot
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image import ImagePreprocessor, ModelImage
 from scenedino_ros.core.files import file_sha256
-from scenedino_ros.evaluation.consistency.alignment import (
-    CONSISTENCY_MEASURES,
-    Features,
-    compare,
-    valid_pixels,
-    warp,
-)
+from scenedino_ros.evaluation.consistency.data import PairData
 from scenedino_ros.evaluation.consistency.feature_sources import (
     FeatureSource,
     FieldSource,
@@ -27,7 +21,13 @@ from scenedino_ros.evaluation.consistency.feature_sources import (
     TokenSource,
 )
 from scenedino_ros.evaluation.consistency.flow import FlowChoice, exact_flow
-from scenedino_ros.evaluation.consistency.pair_data import PairData
+from scenedino_ros.evaluation.consistency.scores import (
+    CONSISTENCY_MEASURES,
+    Features,
+    compare,
+    valid_pixels,
+    warp,
+)
 from scenedino_ros.evaluation.published_images import CONSISTENCY
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder

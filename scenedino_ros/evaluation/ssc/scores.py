@@ -6,11 +6,11 @@ import numpy as np
 
 from scenedino_ros.core.labels import IGNORE, ClassTable
 from scenedino_ros.core.metrics import confusion_matrix
-from scenedino_ros.evaluation.geometry.counts import range_confusions
 from scenedino_ros.evaluation.run_folder import Counts
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
 from scenedino_ros.evaluation.ssc.prediction import SscPrediction
+from scenedino_ros.evaluation.ssc.ranges import range_confusions
 
 # Densities at which geometry alone is counted, as in the published evaluation, 1/m.
 SWEEP = (1.0, 0.5, 0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.0025, 0.001)

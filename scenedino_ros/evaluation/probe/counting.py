@@ -14,7 +14,7 @@ from scenedino_ros.core.metrics import class_iou
 from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, ProbeSamples, probe_inputs
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
-from scenedino_ros.evaluation.segmentation.labelled_data import (
+from scenedino_ros.evaluation.segmentation.images import (
     LabelledData,
     LabelledImage,
     missing_images,

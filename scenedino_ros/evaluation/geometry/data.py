@@ -20,7 +20,7 @@ from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.evaluation.ssc import rules as ssc
-from scenedino_ros.evaluation.ssc.sscbench import read_raw_labels
+from scenedino_ros.evaluation.ssc.data import read_raw_labels
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_drive
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
 

@@ -10,17 +10,17 @@ import numpy as np
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.metrics import geometry_scores
-from scenedino_ros.evaluation.geometry.counts import (
-    geometry_columns,
-    geometry_row,
-    range_confusions,
-)
-from scenedino_ros.evaluation.geometry.occupancy_drive import OccupancyDrive
+from scenedino_ros.evaluation.geometry.data import OccupancyDrive
 from scenedino_ros.evaluation.result import Figure, RunResult, Table
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import Frequency, RoadPlane, fit_road, mean_road
+from scenedino_ros.evaluation.ssc.ranges import (
+    geometry_columns,
+    geometry_row,
+    range_confusions,
+)
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.evaluation.voxel_panel import occupied_voxels, voxel_panel
 from scenedino_ros.inference.network_choice import NetworkChoice
@@ -43,7 +43,7 @@ class GeometryEvaluation:
     """One network on one drive.
 
     Attributes:
-        folder: The drive, see `occupancy_drive`.
+        folder: The drive, see `geometry.data`.
         network: What predicts.
         thresholds: Densities from which a voxel counts as occupied, 1/m; each is a row.
         grow: Whether densities take the maximum of their 3x3x3 neighbourhood first.

@@ -13,10 +13,10 @@ from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import ConstantGrid
-from scenedino_ros.evaluation.ssc.counts import count_frame, semantic_counts
+from scenedino_ros.evaluation.ssc.data import SscBench
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
 from scenedino_ros.evaluation.ssc.report import ssc_result
-from scenedino_ros.evaluation.ssc.sscbench import SscBench
+from scenedino_ros.evaluation.ssc.scores import count_frame, semantic_counts
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 

@@ -14,13 +14,13 @@ from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
-from scenedino_ros.evaluation.segmentation.labelled_data import (
+from scenedino_ros.evaluation.segmentation.images import (
     LabelledImage,
     Size,
     part_in_words,
     stretched,
 )
-from scenedino_ros.evaluation.ssc.sscbench import frame_numbers, read_card
+from scenedino_ros.evaluation.ssc.data import frame_numbers, read_card
 from scenedino_ros.evaluation.stores import camera_from_norm
 from scenedino_ros.recordings.datasets.kitti360_calibration import (
     Kitti360Calibration,

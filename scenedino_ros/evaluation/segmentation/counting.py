@@ -20,7 +20,7 @@ from scenedino_ros.evaluation.segmentation.cluster_maps import (
     stored_assignment,
 )
 from scenedino_ros.evaluation.segmentation.crf import refine_labels
-from scenedino_ros.evaluation.segmentation.labelled_data import LabelledData, missing_images
+from scenedino_ros.evaluation.segmentation.images import LabelledData, missing_images
 from scenedino_ros.evaluation.segmentation.scores import pixel_confusion, segmentation_scores
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.tiles import tile_rows, write_panels
