@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from scenedino_ros.checkpoints.hub import load_named_or_path
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.voxels import GRID_PRESETS
-from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.streets.drive import StreetDrive
 from scenedino_ros.streets.render import RenderSettings, render_frame
 from scenedino_ros.streets.rig import RigSettings
@@ -42,7 +41,7 @@ def main() -> None:
     settings = RenderSettings(RigSettings((CAMERA,)))
     camera = settings.rig.rig()[CAMERA].calibrated
     rgb = render_frame(StreetDrive(), settings, FRAME)[CAMERA].rgb
-    predictor = Predictor(load_named_or_path("default"))
+    predictor = NetworkChoice("default").predictor()
     encoded = predictor.encode(rgb, camera)
     voxels = predictor.voxels(encoded, GRID_PRESETS["camera"])
     view = predictor.render(encoded, downscale=1, n_samples=64, unbounded=True, semantic=True)
