@@ -9,6 +9,7 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint, untrained_checkpoint
 from scenedino_ros.core.config import InputSettings, ModelSettings, NodeSettings
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
+from scenedino_ros.core.memory import MIB
 from scenedino_ros.inference import network_choice
 from scenedino_ros.inference.network_choice import NetworkChoice
 
@@ -90,14 +91,17 @@ def test_settings_are_what_predictions_depend_on(tiny: str, tmp_path: Path):
 
 
 def test_the_predictor_is_that_of_the_choice(tiny: str):
-    choice = NetworkChoice(tiny, "direct_kmeans", (96, 192), device="cpu", fit="crop")
+    choice = NetworkChoice(
+        tiny, "direct_kmeans", (96, 192), device="cpu", fit="stretch", memory_budget=32
+    )
     told: list[str] = []
     predictor = choice.predictor(report=told.append)
     assert (predictor.image_size, predictor.mode) == ((96, 192), "direct_kmeans")
     encoded = predictor.encode(noise_image(), street_camera())
     assert encoded.rgb.shape == (96, 192, 3)
-    assert encoded.kept < 1  # which is cropped, not stretched
+    assert encoded.kept == 1  # auto would crop
     assert predictor.engine.endswith("float32")
+    assert predictor._chunks.budget == 32 * MIB
 
 
 def test_what_cannot_be_opened_is_refused(tiny: str, tmp_path: Path):
