@@ -1,1 +1,1 @@
-"""Checkpoints of other origin: converted from the official format, or fetched by name."""
+"""Checkpoints: our file format, the published ones by name, and conversion of official ones."""

@@ -1,1 +1,1 @@
-"""A checkpoint and images in, voxels and rendered views out."""
+"""A checkpoint and images in, voxels and rendered views out; `network_choice` is the entrance."""

@@ -1,1 +1,1 @@
-"""The network outside PyTorch: as ONNX graphs, run by ONNX Runtime or TensorRT."""
+"""What runs the network: PyTorch, PyTorch compiled, ONNX Runtime or TensorRT."""

@@ -26,7 +26,7 @@ class Engine(Protocol):
     """A network on a device, for one prediction mode. All tensors are on that device.
 
     Images, codes, weights and answers are float32; maps and what `samples` returns to be blended
-    have the type the engine likes.
+    have a type of the engine's choice.
     """
 
     def describe(self) -> str:
@@ -53,5 +53,5 @@ class Engine(Protocol):
         """Return (N,) class ids and (N,) confidences in [0, 1] of (N, F) features."""
 
 
-# Network, device, precision, mode: what it takes to make an engine.
+# Makes an engine of a network, for a device, precision and mode.
 MakeEngine = Callable[[SceneDino, torch.device, str, str], Engine]
