@@ -17,7 +17,6 @@ from torch import nn
 from torch.nn import functional
 
 import train.field.sparse_decoder
-import train.field.sparse_map
 from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import kitti360_train_ids
