@@ -1,4 +1,4 @@
-"""The vision transformers SceneDINO can be built on; what differs between them is in the rows."""
+"""The backbones: one row of a table for each vision transformer SceneDINO can be built on."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ class BackboneSpec:
         width: Channels C of its tokens.
         heads: Attention heads.
         patch: Edge of a patch in the image the transformer sees, pixels.
-        external_patch: Edge of the same patch in the network's input image, pixels; patch-14
+        external_patch: Edge of the same patch in the network input image, pixels; patch-14
             transformers see an image scaled by 14/16.
         register_tokens: Extra tokens besides the class token.
         layer_scale: Whether blocks scale their output per channel.
-        tapped_blocks: Blocks, counted from 0, whose output the decoder reads beside the final
-            tokens: three, in ascending order.
+        tapped_blocks: Blocks, counted from 0, whose output the decoder reads besides the final
+            tokens; three, in ascending order.
         official_version: ``version`` of the backbone in configurations of the published code.
         official_size: ``backbone`` in the same configurations.
         fit3d_file: File of its weights fine-tuned with 3D features (FiT3D); empty: not published.
@@ -46,7 +46,8 @@ class BackboneSpec:
     def prefix_positions(self) -> int:
         """Entries of the position embedding before those of the patches.
 
-        That of the class token, which transformers with register tokens do not have in timm.
+        The class token has one, except in transformers with register tokens: timm adds theirs to
+        the token itself.
         """
         return 0 if self.register_tokens else 1
 
@@ -152,7 +153,7 @@ def patch_grid(name: str, image_size: tuple[int, ...]) -> tuple[int, int]:
 
     Args:
         name: A key of `BACKBONES`.
-        image_size: (height, width) of the network's input image, pixels.
+        image_size: (height, width) of the network input image, pixels.
 
     Raises:
         InputError: If the image is not a whole number of patches.
