@@ -177,6 +177,7 @@ def test_a_check_of_all_settings_together_is_asked_at_the_start(make_node):
 def test_an_rclpy_without_the_private_name_is_refused():
     with pytest.raises(SceneDinoError, match="Node._parameter_overrides must be there"):
         rclpy_private.parameter_overrides(object())
+    rclpy_private.answer_change_state(object(), pytest.fail)  # rclpy answers by itself
 
 
 def test_every_parameter_is_declared_and_described(make_node):

@@ -26,7 +26,7 @@ class Drive:
     """One camera's images in a recording.
 
     Attributes:
-        name: For people.
+        name: Name for people.
         bag: The recording.
         image_topic: Topic of the images, with ``/compressed`` where they are.
         info_topic: Topic of their calibration; empty: another calibration is played with them.
@@ -64,7 +64,7 @@ def find_drive(
 
     Args:
         bag: The recording.
-        name: For people; empty: the name of the recording.
+        name: Name for people; empty: the name of the recording.
         image_topic: Topic of the images; empty: the only camera's.
         info_topic: Topic of the calibration; empty: ``camera_info`` beside the images.
         has_calibration: Whether another calibration is used, so that none is needed here.

@@ -27,7 +27,7 @@ class Child:
     its children in the right order.
 
     Attributes:
-        name: For people.
+        name: Name for people.
         log: File with everything it prints.
     """
 

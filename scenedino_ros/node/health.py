@@ -37,14 +37,14 @@ class Situation:
     """What `judge` reads.
 
     Attributes:
-        before: Statistics at the last report, and
-        now: at this one.
+        before: Statistics at the last report.
+        now: Statistics at this one.
         active_since: When the node was activated, seconds of `time.monotonic`; None if it is not.
         state: Label of the lifecycle state.
-        image_topic: Full name of the image topic, and
-        info_topic: of the CameraInfo topic.
-        image_publishers: How many publish images.
-        info_publishers: How many publish calibrations.
+        image_topic: Full name of the image topic.
+        info_topic: Full name of the CameraInfo topic.
+        image_publishers: Number of publishers of images.
+        info_publishers: Number of publishers of calibrations.
         subscribed: Whether an output has a subscriber.
         stale_after: Seconds without a result after which the verdict names the reason.
         image_hint: Why no image comes, as far as the published topics show; or empty.

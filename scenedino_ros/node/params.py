@@ -40,8 +40,8 @@ _EMPTY_ARRAY = (
     Parameter.Type.BYTE_ARRAY,
     *_ARRAYS,
 )
-# Before Iron, rclpy checks the type of a new value before it asks anybody, unless a parameter may
-# change its type.
+# Before Iron, rclpy checks the type of a new value before it calls a callback, unless the
+# parameter may change its type.
 _CAN_CONVERT = hasattr(Node, "add_pre_set_parameters_callback")
 _QOS_PREFIX = "qos_overrides."  # declared by rclpy together with the topic they belong to
 
@@ -50,16 +50,16 @@ class LiveSettings:
     """The settings of a running node: one frozen object, replaced as a whole when one changes.
 
     Attributes:
-        current: The settings now. Whoever needs several of them takes this object once, so that
-            they belong together; any thread may read it.
+        current: The settings now. A caller that needs several of them reads this object once, so
+            that they belong together; any thread may read it.
     """
 
     def __init__(self, node: Node, check: Callable[[NodeSettings], None]) -> None:
-        """Declare all parameters on a node, with what its user gave, and watch them.
+        """Declare all parameters on a node, with the values that the user gave, and watch them.
 
         Args:
             node: The node; it has none of our parameters yet.
-            check: Called with settings about to hold; raises `InputError` to refuse them.
+            check: Called with new settings before they apply; raises `InputError` to refuse them.
 
         Raises:
             InputError: If a parameter is unknown, of the wrong type, or out of range.
@@ -100,7 +100,7 @@ class LiveSettings:
         return Parameter(parameter.name, _TYPES[setting.type], value)
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Take over new values of live parameters, all of them or none."""
+        """Apply new values of live parameters, all of them or none."""
         values = {}
         try:
             for parameter in parameters:

@@ -35,8 +35,8 @@ class StartTimes:
         """Return how long each step took, seconds, and ``first answer``, their sum.
 
         Args:
-            first_image: When the first image arrived, and
-            first_done: when the first one was answered, seconds of `time.monotonic`.
+            first_image: When the first image arrived, seconds of `time.monotonic`.
+            first_done: When the first image was answered, seconds of `time.monotonic`.
         """
         born = time.monotonic() - process_age()
         self._end("waiting for an image", max(self._total, first_image - born))

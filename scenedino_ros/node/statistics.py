@@ -17,8 +17,8 @@ from scenedino_ros.core.errors import SceneDinoError
 
 _WINDOW = 500  # latest samples of each stage that the percentiles are taken from
 PERCENTILES = (50, 95, 99)
-IMAGES_IN, IMAGES_OUT = "images in", "images out"  # keys of counts
-UNTRAINED_WEIGHTS = "untrained weights"  # key of true or false
+IMAGES_IN, IMAGES_OUT = "images in", "images out"  # keys of counts in the diagnostics
+UNTRAINED_WEIGHTS = "untrained weights"  # key of true or false in the diagnostics
 
 # Outside of this, in seconds, the stamps come from another clock than the node's. A little below
 # zero is possible: a simulated clock moves in steps.
