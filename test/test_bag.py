@@ -604,7 +604,7 @@ def test_mcap_that_breaks_off_gives_what_is_before_the_break(tmp_path, keep, com
     slack = 10 if compressed else 2
     assert keep * len(written) - slack <= len(messages) < len(written)
     assert len(problems) == 1
-    assert f"file.mcap breaks off: of its {int(len(data) * keep)} bytes" in problems[0]
+    assert f"file.mcap is cut off: of its {int(len(data) * keep)} bytes" in problems[0]
     assert f"{len(messages)} messages could" in problems[0]
 
 

@@ -172,7 +172,7 @@ def test_what_is_no_argoverse_pair_is_refused(tmp_path):
     ):
         read_argoverse_stereo(tmp_path / "pair")
     disparity.unlink()
-    with pytest.raises(InputError, match="must be a 16-bit picture"):
+    with pytest.raises(InputError, match="must be a 16-bit image"):
         read_argoverse_stereo(tmp_path / "pair")
 
 

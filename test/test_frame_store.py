@@ -21,7 +21,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
 from scenedino_ros.recordings.datasets.kitti360 import read_drive
 from scenedino_ros.recordings.frame_store.build import build_frame_store
-from scenedino_ros.recordings.frame_store.resampling import FisheyePictures, PinholePictures
+from scenedino_ros.recordings.frame_store.resampling import FisheyeResampler, PinholeResampler
 from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from scenedino_ros.recordings.pose_source import PoseSource
@@ -274,7 +274,7 @@ def test_maps_are_picked_where_images_are_sampled():
     bent = CalibratedCamera(pinhole, "plumb_bob", np.array([-0.2, 0.05, 0.001, 0.0, 0.0]))
     stripes = (np.arange(640) // 40 * 10).astype(np.uint8)[None].repeat(360, 0)
     for camera, fit in ((CalibratedCamera(pinhole), "stretch"), (bent, "crop")):
-        made = PinholePictures(camera, (96, 320), fit)
+        made = PinholeResampler(camera, (96, 320), fit)
         image = made.image(np.stack([stripes] * 3, -1))[..., 0].astype(int)
         label = made.label(stripes)
         assert label.shape == (96, 320)
@@ -296,7 +296,7 @@ def test_fisheye_pictures_are_those_of_the_published_resampling():
     camera = CAMERAS["side_left"][0]
     rgb = np.random.default_rng(1).integers(0, 255, (80, 80, 3), np.uint8)
     K_norm = CAMERAS["left"][0].pinhole.K_norm
-    made = FisheyePictures(camera, (24, 64), K_norm, (0.0, -15.0))
+    made = FisheyeResampler(camera, (24, 64), K_norm, (0.0, -15.0))
     R = virtual_rotation(0.0, -15.0)
     grid = virtual_grid(MeiCamera.from_calibrated(camera), K_norm, (24, 64), R)
     np.testing.assert_array_equal(made.image(rgb), resample(rgb, grid))

@@ -1,4 +1,4 @@
-"""One pass over a recording: where frames lie, how cameras are calibrated, how things moved."""
+"""Reads a recording once: places of images, calibrations, transforms and odometry."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from scenedino_ros.recordings.transforms import frame_name
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
 _FOREVER_S = 1e9  # the transform tree of a recording forgets nothing
-_TOLD_EVERY = 64  # messages
+_REPORTED_EVERY = 64  # messages
 
 
 @dataclass
@@ -49,7 +49,7 @@ class BagIndex:
     problems: list[str] = field(default_factory=list)
 
     def others_between(self, topic: str) -> Callable[[int, int], bool]:
-        """Return a function that tells whether other topics have messages between two times."""
+        """Return a function: whether other topics have messages between two times."""
         others = np.sort(
             np.concatenate([times for name, times in self.recorded_ns.items() if name != topic])
         )
@@ -72,11 +72,11 @@ def read_index(
         BagError: If no message can be read.
     """
     topics = reader.topics
-    pictures = {t for c in cameras.values() for t in (c.image, c.label, c.depth) if t}
+    images = {t for c in cameras.values() for t in (c.image, c.label, c.depth) if t}
     infos = {camera.info for camera in cameras.values() if camera.info}
     poses = {t.name for t in topics.values() if t.count and t.type in (ODOMETRY, TF_MESSAGE)}
-    wanted = pictures | infos | poses
-    index = BagIndex({topic: StreamIndex(topic) for topic in pictures})
+    wanted = images | infos | poses
+    index = BagIndex({topic: StreamIndex(topic) for topic in images})
     index.recorded_ns = {topic: [] for topic in wanted}
     first_infos: dict[str, bytes] = {}
     refused: Counter[str] = Counter()
@@ -85,7 +85,7 @@ def read_index(
     for done, message in enumerate(reader.messages(wanted, raw=True), start=1):
         index.recorded_ns[message.topic].append(message.time_ns)
         try:
-            if message.topic in pictures:
+            if message.topic in images:
                 stamp, frame = header_from_cdr(message.message)
                 index.frames[message.topic].add(stamp, frame, message.time_ns, message.place)
             elif message.topic in infos:
@@ -98,7 +98,7 @@ def read_index(
         except SceneDinoError as error:
             count, first = damaged.get(message.topic, (0, str(error)))
             damaged[message.topic] = (count + 1, first)
-        if progress and (done % _TOLD_EVERY == 0 or done == total):
+        if progress and (done % _REPORTED_EVERY == 0 or done == total):
             progress(done, total)
     index.problems += [
         f"{count} of {len(index.recorded_ns[topic])} messages of {topic} are left out: {error}"
@@ -127,7 +127,7 @@ def _keep_calibration(
 
 
 def _add_transforms(index: BagIndex, message: BagMessage) -> Counter[str]:
-    """Take in a TFMessage, and return why transforms in it were not."""
+    """Add the transforms of a TFMessage, and count the refused ones by reason."""
     static = message.topic.endswith(TF_STATIC)
     refused: Counter[str] = Counter()
     for transform in transforms_from_cdr(message.message):

@@ -1,4 +1,4 @@
-"""Which topics of a recording belong to one camera, told from their names and types."""
+"""Groups the topics of a recording by camera, from their names and types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class CameraTopics:
 
     @property
     def rectified(self) -> bool:
-        """Whether the images are rectified: their topic says so."""
+        """Whether the name of their topic says that the images are rectified."""
         return "rect" in image_word(self.image)
 
     def all(self) -> tuple[str, ...]:
@@ -115,17 +115,17 @@ def unused_images(
         cameras: The cameras that were found.
     """
     used = {without_transport(topic) for camera in cameras.values() for topic in camera.all()}
-    told = []
+    unused = []
     for name, shown in sorted(images.items()):
         if shown.reason:
-            told.append(f"{name} ({shown.reason})")
+            unused.append(f"{name} ({shown.reason})")
         elif shown.kind != COLOR and without_transport(name) not in used:
             width, height = shown.size
-            told.append(
+            unused.append(
                 f"{name} ({shown.kind} of no camera: frame '{shown.frame_id}', "
                 f"{width} x {height} px, {shown.encoding})"
             )
-    return told
+    return unused
 
 
 def _depth_of(image: ImageTopic, images: Mapping[str, ImageTopic]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The header of a serialized message, without decoding the rest: images are large."""
+"""Reads the header of a serialized message without decoding the rest: images are large."""
 
 import struct
 
@@ -38,5 +38,5 @@ def header_from_cdr(data: bytes) -> tuple[int, str]:
 
 
 def without_stamp(data: bytes) -> bytes:
-    """Return a serialized message without its stamp: equal for messages that say the same."""
+    """Return a serialized message without its stamp: equal for messages with the same content."""
     return data[: _STAMP.start] + data[_STAMP.stop :]

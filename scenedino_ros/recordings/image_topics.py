@@ -1,4 +1,4 @@
-"""What the image topics of a recording show, told from their first messages, not their names."""
+"""Finds out what the image topics of a recording show, from their first messages."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ COLOR, DEPTH, LABEL, RENDERED, BROKEN = "color", "depth", "label", "rendered", "
 _TRANSPORTS = ("compressed", "compressedDepth")
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 _SIXTEEN_BIT_OR_UNKNOWN = ("mono16", "png", "tiff", "")
-_TRIED = 10  # first messages, of which one must be a picture
-# Outputs of this package's node. One of its pictures beside another of its
-# topics is the network's answer, and neither a camera nor what a camera should see.
+_TRIED = 10  # first messages, of which one must be an image
+# Outputs of this package's node. One of its images beside another of its topics is an output of
+# the network, neither a camera image nor ground truth.
 _NODE_PICTURES = tuple(output.name for output in OUTPUTS if output.array)
 _NODE_TOPICS = tuple(output.name for output in OUTPUTS)
 
@@ -72,7 +72,7 @@ def look_at_images(reader: BagReader) -> dict[str, ImageTopic]:
 
 
 def node_pictures(topics: Mapping[str, BagTopic]) -> set[str]:
-    """Return the topics of pictures that a node of this package rendered."""
+    """Return the topics of images that a node of this package rendered."""
     found = set()
     for picture in _NODE_PICTURES:
         for name in topics:
@@ -96,7 +96,7 @@ def image_word(topic: str) -> str:
 
 
 def kind_by_name(topic: str) -> str:
-    """Return what a topic shows as far as its name tells."""
+    """Return what a topic shows according to its name."""
     word = image_word(topic)
     if topic.endswith("/compressedDepth"):
         return DEPTH
@@ -123,17 +123,17 @@ def _shown(name: str, message: Any) -> ImageTopic:
     Raises:
         InputError: If it cannot be decoded as that.
     """
-    told = getattr(message, "format", None)
-    encoding = message.encoding if told is None else told.partition(";")[0].strip()
+    format_text = getattr(message, "format", None)
+    encoding = message.encoding if format_text is None else format_text.partition(";")[0].strip()
     kind = kind_by_name(name)
-    if encoding in _DEPTH_ENCODINGS or "compressedDepth" in (told or ""):
+    if encoding in _DEPTH_ENCODINGS or "compressedDepth" in (format_text or ""):
         kind = DEPTH
     elif kind == COLOR and encoding in _SIXTEEN_BIT_OR_UNKNOWN and "depth" in name.lower():
         try:
             return _decoded(DEPTH, depth_from_message, encoding, message)
-        except InputError:  # a picture of a camera with such a name
+        except InputError:  # a camera image on a topic of such a name
             kind = COLOR
-    color = rgb_from_image if told is None else rgb_from_compressed
+    color = rgb_from_image if format_text is None else rgb_from_compressed
     readers = {COLOR: color, DEPTH: depth_from_message, LABEL: label_from_message}
     return _decoded(kind, readers[kind], encoding, message)
 

@@ -85,7 +85,7 @@ def _plane(msg: Any) -> np.ndarray:
         values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
         if values is None or values.ndim != 2:
             raise InputError(
-                f"a map must be a picture of one channel, got '{msg.format}' of {data.size} bytes"
+                f"a map must be an image of one channel, got '{msg.format}' of {data.size} bytes"
             )
         return np.asarray(values)
     kind = np.dtype(_RAW_TYPES.get(msg.encoding, "V"))

@@ -27,13 +27,13 @@ class PoseSource:
 
     Attributes:
         kind: ``tf``, ``odometry``, the form of a file (``kitti360``, ``orbslam3``, ``tum``), or
-            ``auto``: transforms where they tell how the body moves, else the odometry.
+            ``auto``: transforms where they contain the motion of the body, else odometry.
         world_frame: Frame that does not move, of ``tf``; empty: the topmost above the body.
         topic: Topic of the odometry; empty: the only one.
         file: The pose file.
         file_frame: Frame whose poses the file holds; empty: the body.
         first_frame: Number that a file with frame numbers has for the first image of the first
-            camera; missing images count on.
+            camera; missing images count, too.
         max_gap_s: Longest time between two poses that is interpolated, seconds.
     """
 
@@ -61,7 +61,7 @@ class PoseSource:
 
 
 def find_poses(recording: Recording, source: PoseSource, body_frame: str) -> tuple[PoseTrack, str]:
-    """Return how the body moved during a recording.
+    """Return the trajectory of the body during a recording.
 
     Args:
         recording: The recording.
@@ -69,11 +69,11 @@ def find_poses(recording: Recording, source: PoseSource, body_frame: str) -> tup
         body_frame: Frame of the vehicle.
 
     Returns:
-        The poses, and in words where they come from.
+        The poses, and a description of their source.
 
     Raises:
         InputError: If there are no such poses, or they cannot be used.
-        TransformError: If transforms do not tell where the body is in the frame of the poses.
+        TransformError: If no transform connects the body with the frame of the poses.
     """
     if source.file is not None:
         return _from_file(recording, source, source.file, body_frame)
@@ -84,8 +84,8 @@ def find_poses(recording: Recording, source: PoseSource, body_frame: str) -> tup
         return _from_odometry(recording, source, body_frame)
     known = ", ".join(recording.index.tree.frames()) or "none"
     raise InputError(
-        f"{recording.path} does not tell how '{body_frame}' moves: there is no odometry, and no "
-        f"transform on /tf above it (frames: {known})"
+        f"{recording.path} does not contain the motion of '{body_frame}': there is no odometry, "
+        f"and no transform on /tf above it (frames: {known})"
     )
 
 
@@ -113,8 +113,8 @@ def _from_transforms(
             f"{recording.path} has no transforms on /tf that move '{body_frame}' in '{world}'; "
             f"its frames are {', '.join(index.tree.frames()) or 'none'}"
         )
-    # The link that is told most often says when poses are known; slower ones, such as map to
-    # odom, are interpolated at its times.
+    # The link with the most messages defines the times of the poses; slower ones, such as map
+    # to odom, are interpolated at these times.
     fastest = max(chain, key=lambda child: len(index.moving[child]))
     stamps, poses = [], []
     for stamp in sorted(set(index.moving[fastest])):

@@ -1,4 +1,4 @@
-"""Where a vehicle was: poses over time, interpolated but never across a gap."""
+"""The trajectory of a vehicle: poses over time, interpolated but never across a gap."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -18,7 +18,7 @@ from scenedino_ros.recordings.transforms import (
 
 MAX_GAP_S = 0.3  # three frames at 10 Hz
 JUMP_FACTOR = 3.0  # how many times the usual speed around it a step must exceed to be a jump
-_NEIGHBOURS = 10  # steps before and after that say what is usual
+_NEIGHBOURS = 10  # steps before and after that define the usual speed
 _SLOW = 1.0  # metres per second; below this, noise counts as usual
 _NANOSECONDS_FROM = 10**12  # larger times in a file are nanoseconds, as ORB-SLAM3 may write them
 
@@ -191,7 +191,7 @@ def read_orbslam3_poses(
 ) -> PoseTrack:
     """Read the published ORB-SLAM3 poses of KITTI-360: T_world_imu by frame number.
 
-    They have the form of KITTI-360's own ``poses.txt``, and a line for every frame. Trajectories
+    They have the format of KITTI-360's own ``poses.txt``, and a line for every frame. Trajectories
     that ORB-SLAM3 itself writes are read by `read_tum_trajectory`. Arguments and errors are those
     of `read_kitti360_poses`.
     """
@@ -199,7 +199,7 @@ def read_orbslam3_poses(
 
 
 def read_tum_trajectory(path: Path, *, max_gap_s: float = MAX_GAP_S) -> PoseTrack:
-    """Read a trajectory in TUM's form: ``time x y z qx qy qz qw`` per line.
+    """Read a trajectory in TUM's format: ``time x y z qx qy qz qw`` per line.
 
     Times are seconds, or nanoseconds where they are larger than 1e12, as ORB-SLAM3 writes them
     for some cameras. Lines that begin with ``#`` are comments.

@@ -1,4 +1,4 @@
-"""A recording with cameras: any frame by camera and time, and what is wrong with it."""
+"""A recording with cameras: any image by camera and index, and the problems found."""
 
 import threading
 from collections.abc import Callable
@@ -48,8 +48,8 @@ class Recording:
         path: The recording.
         index: Transforms and odometry.
         cameras: Cameras by name.
-        lost: Messages that there should be and that cannot be read, by topic.
-        not_read: Topics that are not used and could be taken for something, with the reason.
+        lost: Number of messages that exist according to the file but cannot be read, by topic.
+        not_read: Topics with images or unknown content that are not used, with the reason.
         problems: Sentences on what is damaged, missing, left out or contradictory.
     """
 
@@ -136,7 +136,7 @@ class Recording:
         return _decoded(depth_from_message, stream, index, self._message(stream, index))
 
     def T_body_cam(self, camera: str, body_frame: str) -> np.ndarray:
-        """Return where a camera is mounted.
+        """Return the pose of a camera on the vehicle.
 
         Args:
             camera: Its name.
@@ -146,7 +146,7 @@ class Recording:
             (4, 4) float64 camera (frame of its images) to body, metres.
 
         Raises:
-            TransformError: If the transforms do not tell.
+            TransformError: If no transform connects the two frames.
             InputError: If the camera moves on the vehicle.
         """
         images = self.camera(camera).images
@@ -168,7 +168,7 @@ class Recording:
             return self._reader.message_at(stream.places[index])
 
     def _usable_cameras(self, found: dict[str, CameraTopics]) -> dict[str, BagCamera]:
-        """Return the cameras that have images and a calibration; say what the others lack."""
+        """Return the cameras that have images and a calibration; note what the others lack."""
         cameras = {}
         for name, topics in found.items():
             try:

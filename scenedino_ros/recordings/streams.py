@@ -1,4 +1,4 @@
-"""The frames of one topic of a recording: when they are from, where they lie, what is missing."""
+"""The images or maps of one topic of a recording: their times, places and gaps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,10 +68,10 @@ class Stream:
         return [sentence] if count else []
 
     def gaps(self, others_in: Callable[[int, int], bool]) -> list[str]:
-        """Describe where frames are missing, and what that tells about the reason.
+        """Describe where frames are missing, and the likely reason.
 
         Args:
-            others_in: Tells whether anything else was recorded between two times, nanoseconds.
+            others_in: Returns whether other topics were recorded between two times, nanoseconds.
 
         Returns:
             A sentence on each of the first gaps, and one on the rest.

@@ -1,4 +1,4 @@
-"""`tf2_msgs/TFMessage` as the bytes that travel and are recorded, without the package tf2_msgs."""
+"""Serializes and reads `tf2_msgs/TFMessage` (CDR) without the package tf2_msgs."""
 
 import struct
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def transforms_from_cdr(data: bytes) -> list[StampedTransform]:
         data: CDR bytes with their 4-byte encapsulation header, either byte order.
 
     Returns:
-        Its transforms, in the order of the message; names and numbers are not judged here.
+        Its transforms, in the order of the message; names and numbers are not checked here.
 
     Raises:
         InputError: If the encoding is another one, or the bytes end early.
@@ -50,7 +50,7 @@ def cdr_from_transforms(transforms: Iterable[StampedTransform]) -> bytes:
     """Write a serialized TFMessage.
 
     Args:
-        transforms: What the message shall hold, in this order.
+        transforms: The content of the message, in this order.
 
     Returns:
         Little-endian CDR bytes with their encapsulation header, ready to publish or record.

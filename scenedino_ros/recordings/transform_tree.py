@@ -1,4 +1,4 @@
-"""The recent past of all frames of a robot, and any transform between two of them, as in tf2."""
+"""Keeps the recent transforms between the frames of a robot, and looks them up, as tf2 does."""
 
 import bisect
 import threading
@@ -37,7 +37,7 @@ class TransformTree:
         """Start without any frame.
 
         Args:
-            horizon: How long a dynamic transform is kept behind the newest of its frame, seconds.
+            horizon: Largest age of a dynamic transform against the newest of its frame, seconds.
 
         Raises:
             InputError: If the horizon is not a positive finite number.
@@ -53,7 +53,7 @@ class TransformTree:
 
         Args:
             transform: Child, parent, stamp, translation (metres) and quaternion.
-            static: It holds at every time; the stamp says nothing.
+            static: It holds at every time; its stamp is ignored.
 
         Returns:
             False if it is older than the horizon and was left out, else True.
@@ -75,7 +75,7 @@ class TransformTree:
         """Return the transform between two frames at one time.
 
         Args:
-            target: Frame the points shall be in.
+            target: Frame to express points in.
             source: Frame the points are in.
             stamp_ns: Time, nanoseconds; 0 is an image without a stamp, which only static
                 transforms place.

@@ -1,4 +1,4 @@
-"""Rigid transforms as (4, 4) arrays, from the translation and quaternion that ROS carries.
+"""Rigid transforms as (4, 4) arrays, and the translation and quaternion of ROS messages.
 
 tf_transformations makes matrices of quaternions where it is installed, elsewhere transforms3d, the
 library that it wraps: the same arithmetic, to the last bit.

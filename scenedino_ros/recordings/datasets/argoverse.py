@@ -60,7 +60,7 @@ def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
     sizes = {side: read_rgb(path).shape[:2] for side, path in images.items()}
     disparity = cv2.imread(str(folder / _DISPARITY), cv2.IMREAD_UNCHANGED)
     if disparity is None or disparity.dtype != np.uint16:
-        raise InputError(f"{folder / _DISPARITY} must be a 16-bit picture, and cannot be read")
+        raise InputError(f"{folder / _DISPARITY} must be a 16-bit image, and cannot be read")
     if len({*sizes.values(), disparity.shape}) != 1:
         raise InputError(
             f"images and disparity in {folder} must have one size, got {sizes['left']}, "

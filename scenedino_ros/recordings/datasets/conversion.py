@@ -23,7 +23,7 @@ from scenedino_ros.recordings.transforms import inverse
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
 MAX_DEPTH_M = 65.535  # that a 16-bit depth map in millimetres holds
-_MESSAGE_BYTES = 600  # about, of a picture's header, CameraInfo and places in the file
+_MESSAGE_BYTES = 600  # about, of an image's header, CameraInfo and index entries in the file
 FIRST_STAMP_NS = 1_000_000_000  # of image folders: a stamp of zero means "latest" in TF
 
 
@@ -40,7 +40,7 @@ def bag_from_kitti360(
 
     Frames: ``map`` -> ``base_link`` -> ``imu`` -> ``camera_00`` .. ``camera_03``, ``camera_00`` ->
     ``camera_00_rect`` (of the images; likewise 01) and ``camera_00`` -> ``velodyne``. A frame
-    without a pose has no ``map`` -> ``base_link``. An interrupted conversion goes on when it is
+    without a pose has no ``map`` -> ``base_link``. An interrupted conversion resumes when it is
     called again.
 
     Args:
@@ -85,7 +85,7 @@ def bag_from_kitti360(
 
 
 def kitti360_source(drive: Kitti360Drive, *, labels: bool, scans: bool) -> dict[str, object]:
-    """Return what makes one recording of a drive another one than the next, see `SplitBagWriter`.
+    """Return what distinguishes the recordings of a drive, the ``source`` of `SplitBagWriter`.
 
     Args:
         drive: The drive.
@@ -181,7 +181,7 @@ def bag_from_dgp(
         writer.static_transforms(mounted, images[0][0])
         posed = None
         for done, (stamp, number, index) in enumerate(images, start=1):
-            if stamp != posed:  # cameras that are triggered together tell the same pose
+            if stamp != posed:  # cameras that are triggered together have the same pose
                 T_map_base = T_map_world @ drives[number].T_world_base(index)
                 writer.transforms({("map", "base_link"): T_map_base}, stamp)
                 posed = stamp

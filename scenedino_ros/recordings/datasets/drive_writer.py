@@ -60,13 +60,13 @@ class DriveWriter:
     ``<camera>/camera_info``. Class maps and depth are PNGs on ``<camera>/label/compressed`` and
     ``<camera>/depth/compressed``. Messages are recorded at their stamps, so what belongs to an
     image must be written with or before it. Leaving the context closes the recording; after an
-    exception it is abandoned: a `BagWriter` removes it, a `SplitBagWriter` can go on with it.
+    exception it is abandoned: a `BagWriter` removes it, a `SplitBagWriter` can resume it.
     """
 
     def __init__(
         self, writer: BagWriter | SplitBagWriter, cameras: Sequence[RecordedCamera]
     ) -> None:
-        """Take over a recording that has just begun, or is to go on.
+        """Take over a recording that has just begun or is resumed.
 
         Args:
             writer: Writes the messages.

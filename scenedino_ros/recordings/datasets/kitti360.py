@@ -49,7 +49,7 @@ FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
 FIRST_STAMP_NS = 1_000_000_000  # of frame 0 there: a stamp of zero means "latest" in TF
 
 AUTO, NO_POSES = "auto", "none"
-# Where poses are sought, in this order, by the name a user gives them.
+# Folders with poses, in the order of the search, by the name of the source.
 _POSE_FOLDERS = {"official": "data_poses", "orb-slam": "orb_slam_poses"}
 POSE_SOURCES = (AUTO, *_POSE_FOLDERS, NO_POSES)
 _BODY_POSES, _CAMERA_POSES = "poses.txt", "cam0_to_world.txt"

@@ -104,7 +104,7 @@ def read_text(path: Path) -> str:
 
 
 def read_entries(path: Path) -> dict[str, str]:
-    """Return what stands behind the colon of each line, by what stands before it."""
+    """Return the text after the colon of each line, by the text before it."""
     lines = [line.partition(":") for line in read_text(path).splitlines()]
     return {key.strip(): value for key, colon, value in lines if colon}
 

@@ -1,4 +1,4 @@
-"""How KITTI-360's folders are called: drives, images, and what archives are unpacked to."""
+"""Names of KITTI-360's folders: drives, images, and what archives are unpacked to."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Turns a recording into a frame store: cameras together in time, poses, network's pictures."""
+"""Turns a recording into a frame store: synchronised cameras, poses, network input images."""
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
@@ -16,9 +16,9 @@ from scenedino_ros.recordings.camera_topics import find_cameras
 from scenedino_ros.recordings.frame_store.frames import FrameList, common_frames
 from scenedino_ros.recordings.frame_store.motion import motion_problems
 from scenedino_ros.recordings.frame_store.resampling import (
-    CameraPictures,
-    FisheyePictures,
-    PinholePictures,
+    CameraResampler,
+    FisheyeResampler,
+    PinholeResampler,
     is_fisheye,
 )
 from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
@@ -54,20 +54,20 @@ def build_frame_store(
     """Decode and resample a recording once.
 
     A frame is a time at which all cameras have an image and the body has a pose; one with an
-    image that cannot be decoded is dropped. After an interruption, the same call goes on.
+    image that cannot be decoded is dropped. After an interruption, the same call resumes.
 
     Args:
         recording: The recording.
         path: Folder of the store; must not exist.
-        image_size: (height, width) of the pictures, pixels.
-        cameras: Cameras to take; empty: all. The first one's images say when frames are.
+        image_size: (height, width) of the network input images, pixels.
+        cameras: Cameras to take; empty: all. The images of the first one are the frames' times.
         poses: Where the poses come from; None: transforms, else odometry.
         body_frame: Frame of the vehicle, x forward, y left, z up.
         tolerance_s: How far images of one frame may be apart; None: half a frame, 50 ms at most.
         fisheye_rotation_deg: How the virtual camera of a MEI fisheye is turned about the
             fisheye's y and x axes; a camera that looks to the right is turned the other way
             about y.
-        fit: How images that have not the pictures' aspect ratio are fitted, as for
+        fit: How images of another aspect ratio fill the input image, as for
             `ImagePreprocessor`.
         part: Numbers of the frames to store, from 0; None: all. What is held out of training is
             left out here.
@@ -80,7 +80,7 @@ def build_frame_store(
     Raises:
         InputError: If something is at `path`, cameras or poses cannot be used, or the disk has
             no room for the store.
-        TransformError: If transforms do not tell where a camera is.
+        TransformError: If the transforms do not contain the pose of a camera on the body.
     """
     chosen = [recording.camera(name) for name in cameras or recording.cameras]
     track, origin = find_poses(recording, poses or PoseSource(), body_frame)
@@ -88,10 +88,10 @@ def build_frame_store(
     if part is not None:
         frames = frames.part(part)
     mounted = _mounted(recording, chosen, body_frame)
-    pictures = _pictures(chosen, mounted, image_size, fit, fisheye_rotation_deg)
+    resamplers = _resamplers(chosen, mounted, image_size, fit, fisheye_rotation_deg)
     stored = {
-        name: StoredCamera(name, made.K_norm, _turned(mounted[name], made.R_cam_picture))
-        for name, made in pictures.items()
+        name: StoredCamera(name, made.K_norm, _turned(mounted[name], made.R_cam_input))
+        for name, made in resamplers.items()
     }
     source = {
         "recording": recording.path.name,
@@ -117,7 +117,7 @@ def build_frame_store(
         labels=tuple(c.name for c in chosen if c.labels),
         depths=_with_depth(chosen),
     ) as writer:
-        _fill(writer, recording, frames, pictures, workers, progress)
+        _fill(writer, recording, frames, resamplers, workers, progress)
     return FrameStore(path)
 
 
@@ -131,7 +131,7 @@ def frames_in_memory(
     fit: str = "auto",
     workers: int = 1,
 ) -> Callable[[range], None]:
-    """Return a function that makes the pictures of some frames and keeps none: to see how long.
+    """Return a function that makes input images of some frames and keeps none, to measure time.
 
     Args:
         recording: The recording.
@@ -144,16 +144,16 @@ def frames_in_memory(
 
     Raises:
         InputError: If a camera cannot be used.
-        TransformError: If transforms do not tell where a camera is.
+        TransformError: If the transforms do not contain the pose of a camera on the body.
     """
     chosen = [recording.camera(name) for name in frames.images]
     mounted = _mounted(recording, chosen, body_frame)
-    pictures = _pictures(chosen, mounted, image_size, fit, fisheye_rotation_deg)
+    resamplers = _resamplers(chosen, mounted, image_size, fit, fisheye_rotation_deg)
 
     def make(frame: int) -> None:
-        for name, made in pictures.items():
+        for name, made in resamplers.items():
             image = int(frames.images[name][frame])
-            # One that cannot be decoded is dropped from the store, and told then.
+            # One that cannot be decoded is dropped from the store and reported then.
             with contextlib.suppress(InputError):
                 _make_maps(lambda *_: None, recording, name, image, made, frame)
 
@@ -180,7 +180,7 @@ def expected_store(
 
     Args:
         path: The recording.
-        image_size: (height, width) of the pictures, pixels.
+        image_size: (height, width) of the network input images, pixels.
         cameras: Cameras to take; empty: all.
         part: Numbers of the frames to store; None: all.
 
@@ -205,12 +205,12 @@ def is_store_of(
     body_frame: str,
     cameras: Sequence[str],
 ) -> bool:
-    """Return whether there is a whole store of a recording, made with these settings.
+    """Return whether there is a complete store of a recording, made with these settings.
 
     Args:
         path: Folder of the store.
         recording: The recording.
-        image_size: (height, width) of the pictures, pixels.
+        image_size: (height, width) of the network input images, pixels.
         part: Numbers of its frames; None: all.
         body_frame: Frame of the vehicle.
         cameras: Its cameras; empty: any.
@@ -240,36 +240,36 @@ def _with_depth(cameras: Sequence[BagCamera]) -> tuple[str, ...]:
     return tuple(c.name for c in cameras if c.depths and not is_fisheye(c.calibration))
 
 
-def _pictures(
+def _resamplers(
     cameras: Sequence[BagCamera],
     mounted: dict[str, np.ndarray],
     image_size: tuple[int, int],
     fit: str,
     fisheye_rotation_deg: tuple[float, float],
-) -> dict[str, CameraPictures]:
-    """Return what makes each camera's pictures; fisheyes get the first other camera's K."""
-    pictures: dict[str, CameraPictures] = {
-        camera.name: PinholePictures(camera.calibration, image_size, fit)
+) -> dict[str, CameraResampler]:
+    """Return the resampler of each camera; fisheyes take K from the first pinhole camera."""
+    resamplers: dict[str, CameraResampler] = {
+        camera.name: PinholeResampler(camera.calibration, image_size, fit)
         for camera in cameras
         if not is_fisheye(camera.calibration)
     }
     fisheyes = [camera for camera in cameras if is_fisheye(camera.calibration)]
-    if fisheyes and not pictures:
+    if fisheyes and not resamplers:
         raise InputError(
-            "fisheye pictures take their intrinsics from a camera that is none, but there are "
+            "fisheye cameras take their intrinsics from a pinhole camera, but there are "
             f"only {', '.join(camera.name for camera in fisheyes)}"
         )
     about_y, about_x = fisheye_rotation_deg
-    K_norm = next((made.K_norm for made in pictures.values()), np.eye(3))
+    K_norm = next((made.K_norm for made in resamplers.values()), np.eye(3))
     for camera in fisheyes:
         looks_right = mounted[camera.name][1, 2] < 0  # its optical axis in the body's y
         turn = (-about_y if looks_right else about_y, about_x)
-        pictures[camera.name] = FisheyePictures(camera.calibration, image_size, K_norm, turn)
-    return {camera.name: pictures[camera.name] for camera in cameras}
+        resamplers[camera.name] = FisheyeResampler(camera.calibration, image_size, K_norm, turn)
+    return {camera.name: resamplers[camera.name] for camera in cameras}
 
 
 def _state_of(path: Path) -> dict[str, int]:
-    """Return size and time of a recording: an unfinished store of another one is no use."""
+    """Return size and time of a recording; a store of another state is not resumed."""
     states = [file.stat() for file in ([path] if path.is_file() else path.iterdir())]
     return {
         "bytes": sum(state.st_size for state in states),
@@ -277,17 +277,17 @@ def _state_of(path: Path) -> dict[str, int]:
     }
 
 
-def _turned(T_body_cam: np.ndarray, R_cam_picture: np.ndarray) -> np.ndarray:
-    T_body_picture = T_body_cam.copy()
-    T_body_picture[:3, :3] = T_body_cam[:3, :3] @ R_cam_picture
-    return T_body_picture
+def _turned(T_body_cam: np.ndarray, R_cam_input: np.ndarray) -> np.ndarray:
+    T_body_input = T_body_cam.copy()
+    T_body_input[:3, :3] = T_body_cam[:3, :3] @ R_cam_input
+    return T_body_input
 
 
 def _fill(
     writer: FrameStoreWriter,
     recording: Recording,
     frames: FrameList,
-    pictures: dict[str, CameraPictures],
+    resamplers: dict[str, CameraResampler],
     workers: int,
     progress: Progress | None,
 ) -> None:
@@ -301,7 +301,7 @@ def _fill(
 
     def store(frame: int) -> None:
         try:
-            for name, made in pictures.items():
+            for name, made in resamplers.items():
                 image = int(frames.images[name][frame])
                 _make_maps(writer.put, recording, name, image, made, frame)
         except InputError as error:
@@ -330,7 +330,7 @@ def _make_maps(
     recording: Recording,
     name: str,
     image: int,
-    made: CameraPictures,
+    made: CameraResampler,
     frame: int,
 ) -> None:
     camera = recording.camera(name)

@@ -1,4 +1,4 @@
-"""Which images of several cameras make up one frame, and where the body was then."""
+"""Groups the images of several cameras into frames, each with the pose of the body."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -102,7 +102,7 @@ def _row(
     tolerance_ns: int,
     before: list[int] | None,
 ) -> tuple[list[int], str]:
-    """Return the images of a frame, and what it lacks; empty: nothing.
+    """Return the images of a frame, and what it lacks; empty text: nothing.
 
     Args:
         cameras: The cameras.

@@ -1,4 +1,4 @@
-"""Whether poses can be those of the vehicle or hand that carried the camera, in metres."""
+"""Checks that poses are plausible: in metres, and of what carried the camera."""
 
 import cv2
 import numpy as np
@@ -8,12 +8,12 @@ from scenedino_ros.recordings.frame_store.frames import FrameList
 from scenedino_ros.recordings.recording import Recording
 
 MAX_SPEED = 100.0  # metres per second, 360 km/h
-MIN_SPEED = 0.01  # metres per second: below it, pictures do not change because of the motion
+MIN_SPEED = 0.01  # metres per second: below it, images do not change because of the motion
 _THUMBNAIL = (64, 48)  # width, height
 _CHANGE = 12  # grey levels of 255 by which a pixel differs that does not show the same
 _CHANGED = 0.25  # of the pixels: traffic before a standing camera changes fewer
-_TURN = 0.02  # radians: turning in place changes pictures as well
-_COMPARED = 5  # pictures over the drive
+_TURN = 0.02  # radians: turning in place changes images as well
+_COMPARED = 5  # images over the drive
 
 
 def speed_problem(stamps_ns: np.ndarray, T_world_body: np.ndarray) -> str:
@@ -36,11 +36,11 @@ def speed_problem(stamps_ns: np.ndarray, T_world_body: np.ndarray) -> str:
 
 
 def motion_problems(recording: Recording, camera: str, frames: FrameList) -> list[str]:
-    """Return sentences on a motion that cannot be, or that the pictures contradict.
+    """Return sentences on a motion that is implausible, or that the images contradict.
 
     Args:
         recording: The recording.
-        camera: Whose pictures are compared.
+        camera: Name of the camera whose images are compared.
         frames: The frames.
     """
     poses = frames.T_world_body[camera]
@@ -82,7 +82,7 @@ def _thumbnail(recording: Recording, camera: str, image: int) -> np.ndarray | No
     """Return a small grey image without its mean, so that exposure does not count."""
     try:
         rgb = recording.image(camera, image)
-    except InputError:  # told where the frame is stored
+    except InputError:  # reported where the frame is stored
         return None
     small = cv2.resize(np.ascontiguousarray(rgb), _THUMBNAIL, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The network's pictures of one recorded camera: images, labels and depth resampled alike."""
+"""Resamples what one camera recorded to the network input: images, labels and depth alike."""
 
 from typing import Protocol
 
@@ -13,62 +13,62 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import NO_LABEL
 
 
-class CameraPictures(Protocol):
-    """Turns what a camera recorded into pictures of one size.
+class CameraResampler(Protocol):
+    """Turns what a camera recorded into network input images of one size.
 
     Attributes:
-        K_norm: (3, 3) intrinsics of the pictures for coordinates in [-1, 1].
-        R_cam_picture: (3, 3) rotation from the pictures' camera to the recorded one.
+        K_norm: (3, 3) intrinsics of the input images for coordinates in [-1, 1].
+        R_cam_input: (3, 3) rotation from the camera of the input images to the recorded one.
     """
 
     K_norm: np.ndarray
-    R_cam_picture: np.ndarray
+    R_cam_input: np.ndarray
 
     def image(self, rgb: np.ndarray) -> np.ndarray:
-        """Return the (H, W, 3) uint8 picture of a recorded image."""
+        """Return the (H, W, 3) uint8 input image of a recorded image."""
         ...
 
     def label(self, ids: np.ndarray) -> np.ndarray:
-        """Return (H, W) uint8 ids of the picture's pixels, 255 where the lens saw nothing."""
+        """Return (H, W) uint8 ids of the input image's pixels, 255 outside the lens."""
         ...
 
     def depth(self, metres: np.ndarray) -> np.ndarray:
-        """Return the (H, W) z-depth of the picture's pixels, metres."""
+        """Return the (H, W) z-depth of the input image's pixels, metres."""
         ...
 
 
-class PinholePictures:
-    """Pictures of a camera that is rectified or nearly so, by the package's one preprocessing."""
+class PinholeResampler:
+    """Resamples a pinhole camera with the preprocessing that the predictor uses."""
 
     def __init__(self, camera: CalibratedCamera, image_size: tuple[int, int], fit: str) -> None:
         """Prepare for a camera.
 
         Args:
             camera: Calibration of the recorded images.
-            image_size: (height, width) of the pictures, pixels.
+            image_size: (height, width) of the input images, pixels.
             fit: As for `ImagePreprocessor`.
         """
         self._camera, self._prepare = camera, ImagePreprocessor(image_size, fit)
         pinhole = camera.pinhole
         black = np.zeros((pinhole.height, pinhole.width, 3), np.uint8)
         self.K_norm = self._prepare(black, camera).camera.K_norm
-        self.R_cam_picture = np.eye(3)
+        self.R_cam_input = np.eye(3)
 
     def image(self, rgb: np.ndarray) -> np.ndarray:
-        """Return the (H, W, 3) uint8 picture of a recorded image."""
+        """Return the (H, W, 3) uint8 input image of a recorded image."""
         return self._prepare(rgb, self._camera).rgb
 
     def label(self, ids: np.ndarray) -> np.ndarray:
-        """Return (H, W) uint8 ids of the picture's pixels, 255 where the lens saw nothing."""
+        """Return (H, W) uint8 ids of the input image's pixels, 255 outside the lens."""
         return self._prepare.nearest(ids, self._camera, outside=NO_LABEL)
 
     def depth(self, metres: np.ndarray) -> np.ndarray:
-        """Return the (H, W) z-depth of the picture's pixels, metres."""
+        """Return the (H, W) z-depth of the input image's pixels, metres."""
         return self._prepare.nearest(metres, self._camera)
 
 
-class FisheyePictures:
-    """Pictures that a virtual pinhole camera would take out of a MEI fisheye's images."""
+class FisheyeResampler:
+    """Resamples a MEI fisheye camera to a virtual pinhole camera."""
 
     def __init__(
         self,
@@ -81,31 +81,31 @@ class FisheyePictures:
 
         Args:
             camera: Calibration of the recorded images.
-            image_size: (height, width) of the pictures, pixels.
-            K_norm: (3, 3) intrinsics the pictures shall have.
-            rotation_deg: How the virtual camera is turned about the fisheye's y and x axes.
+            image_size: (height, width) of the input images, pixels.
+            K_norm: (3, 3) intrinsics of the virtual camera.
+            rotation_deg: Rotation of the virtual camera about the fisheye's y and x axes.
         """
         self.K_norm = K_norm
-        self.R_cam_picture = virtual_rotation(*rotation_deg)
+        self.R_cam_input = virtual_rotation(*rotation_deg)
         self._size = (camera.pinhole.height, camera.pinhole.width)
         self._grid = virtual_grid(
-            MeiCamera.from_calibrated(camera), K_norm, image_size, self.R_cam_picture
+            MeiCamera.from_calibrated(camera), K_norm, image_size, self.R_cam_input
         )
 
     def image(self, rgb: np.ndarray) -> np.ndarray:
-        """Return the (H, W, 3) uint8 picture of a recorded image."""
+        """Return the (H, W, 3) uint8 input image of a recorded image."""
         self._check(rgb)
         return resample(rgb, self._grid)
 
     def label(self, ids: np.ndarray) -> np.ndarray:
-        """Return (H, W) uint8 ids of the picture's pixels, 255 where the lens saw nothing."""
+        """Return (H, W) uint8 ids of the input image's pixels, 255 outside the lens."""
         self._check(ids)
         scale = (np.array(self._size[::-1], np.float32) - 1) / 2
         uv = (self._grid + 1) * scale
         return cv2.remap(ids, uv, None, cv2.INTER_NEAREST, borderValue=NO_LABEL)
 
     def depth(self, metres: np.ndarray) -> np.ndarray:
-        """Refuse: z-depth along a fisheye's axis is not that along the picture's.
+        """Refuse: z-depth along the fisheye's axis is not z-depth along the virtual camera's.
 
         Raises:
             InputError: Always.
@@ -121,5 +121,5 @@ class FisheyePictures:
 
 
 def is_fisheye(camera: CalibratedCamera) -> bool:
-    """Return whether a camera's pictures are cut out of it by a virtual camera."""
+    """Return whether a camera is resampled to a virtual pinhole camera."""
     return camera.distortion_model == MEI

@@ -1,8 +1,8 @@
-"""A drive as the network sees it: resampled images, poses and labels, ready to be indexed.
+"""Reads a frame store: the network input images, poses and labels of one drive, by index.
 
 Decoding and resampling happen once. Afterwards a frame costs a memory-mapped read. A store is a
 folder with ``store.json`` and one ``.npy`` file per camera and quantity; it can be made again
-from its recording at any time. `frame_store_writer` makes it.
+from its recording at any time. `build` makes it.
 """
 
 import json
@@ -66,7 +66,7 @@ class FrameStore:
         """Open a store.
 
         Raises:
-            InputError: If there is no whole store of this format.
+            InputError: If there is no complete store of this format.
         """
         self.path = Path(path)
         try:

@@ -1,4 +1,4 @@
-"""Writes frame stores: frame by frame, in any order, and going on where it was interrupted."""
+"""Writes frame stores frame by frame, in any order, and resumes after an interruption."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def partial_store(path: Path) -> Path:
 
 
 def frames_done(path: Path) -> int:
-    """Return how many frames an interrupted writer of a store has behind it."""
+    """Return how many frames an interrupted writer of a store has done."""
     try:
         return int(np.count_nonzero(np.load(partial_store(path) / _STATES) != _TODO))
     except (OSError, ValueError, EOFError):
@@ -59,10 +59,10 @@ def frames_done(path: Path) -> int:
 
 
 class FrameStoreWriter:
-    """Writes a store; a context manager. The store appears whole or not at all.
+    """Writes a store; a context manager. The store appears complete or not at all.
 
     Where the process is stopped or killed, what was stored stays in a hidden folder beside the
-    target, and the next writer of the very same store goes on with it; after an error it is
+    target, and the next writer of the very same store resumes it; after an error it is
     removed. Different frames may be written by different threads.
 
     Attributes:
@@ -80,7 +80,7 @@ class FrameStoreWriter:
         labels: tuple[str, ...] = (),
         depths: tuple[str, ...] = (),
     ) -> None:
-        """Begin a store, or go on with one that was interrupted.
+        """Begin a store, or resume one that was interrupted.
 
         Args:
             path: Folder of the store; must not exist.
@@ -116,7 +116,7 @@ class FrameStoreWriter:
             for name in names
         }
         plan = json.dumps([self._index, [[*key, *shape] for key, shape in shapes.items()]])
-        if not self._goes_on(plan):
+        if not self._resumes(plan):
             self._begin(plan, shapes)
         self._states = np.load(self._partial / _STATES, mmap_mode="r+")
         self._arrays = {key: np.load(self._file(*key), mmap_mode="r+") for key in shapes}
@@ -167,7 +167,7 @@ class FrameStoreWriter:
     def _file(self, kind: str, camera: str) -> Path:
         return self._partial / f"{kind}_{file_stem(camera)}.npy"
 
-    def _goes_on(self, plan: str) -> bool:
+    def _resumes(self, plan: str) -> bool:
         try:
             return (self._partial / _PLAN).read_text(encoding="utf-8") == plan
         except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""The files and folders of a recording: which make it up, and how each is opened."""
+"""Finds the storage files of a recording, and opens each with its reader."""
 
 import itertools
 import os
@@ -88,7 +88,7 @@ def is_recording_folder(path: Path) -> bool:
 
 
 def write_metadata(folder: Path, metadata: dict[str, object]) -> None:
-    """Write a recording's metadata.yaml, see `bag_metadata.metadata_map`."""
+    """Write a recording's metadata.yaml, see `metadata.metadata_map`."""
     text = yaml.safe_dump({"rosbag2_bagfile_information": metadata}, sort_keys=False)
     write_whole(folder / METADATA, text)
 
@@ -144,7 +144,7 @@ def _named_files(
     """Return the files that metadata.yaml names; renamed ones are found by what else is there.
 
     Raises:
-        BagError: If no named file is there, and it cannot be told which took their places.
+        BagError: If no named file is there, and it is unknown which files took their places.
     """
     files = {name: folder / name for name in names if (folder / name).is_file()}
     missing = [name for name in names if name not in files]
@@ -199,7 +199,7 @@ def _kind(path: Path) -> str:
 
 
 def _mark(path: Path) -> str:
-    """Return the kind that a file's first bytes tell; empty: none."""
+    """Return the kind of a file by its first bytes; empty: unknown."""
     with path.open("rb") as file:
         begin = file.read(16)
     return next((kind for mark, kind in _MARKS.items() if begin.startswith(mark)), "")

@@ -1,7 +1,7 @@
-"""MCAP files read, also where the recorder was interrupted.
+"""Reads MCAP files, also those of an interrupted recorder.
 
-The mcap package knows the records of the format (https://mcap.dev/spec). What is here reads on
-where its reader stops: without index, without end, with half a chunk.
+The mcap package parses the records of the format (https://mcap.dev/spec). Unlike its reader, this
+one also reads files without an index, without an end, or with an incomplete chunk.
 """
 
 import heapq
@@ -71,7 +71,7 @@ class _Contents:
         return cls({}, {}, Counter(), [])
 
     def add(self, opcode: int, body: bytes) -> None:
-        """Take in a schema or a channel."""
+        """Add a schema or a channel."""
         stream = ReadDataStream(BytesIO(body))
         if opcode == Opcode.SCHEMA:
             schema = Schema.read(stream)
@@ -81,7 +81,7 @@ class _Contents:
             self.channels[channel.id] = channel
 
     def count(self, channel: int, time_ns: int) -> None:
-        """Take in a message."""
+        """Count a message."""
         self.counts[channel] += 1
         self.start_ns = time_ns if self.start_ns is None else min(self.start_ns, time_ns)
         self.end_ns = max(self.end_ns, time_ns)
@@ -186,7 +186,7 @@ class McapFile:
         return StoredMessage(time_ns, self._topics[number], data, group, offset)
 
     def _indexed(self) -> _Contents | None:
-        """Return what the file's summary says it holds, or None if that is not all."""
+        """Return the contents according to the file's summary, None if that is incomplete."""
         if self._size < len(MAGIC) + _FOOTER_BYTES:
             return None
         self._file.seek(-_FOOTER_BYTES, os.SEEK_END)
@@ -230,7 +230,7 @@ class McapFile:
         return contents
 
     def _scanned(self) -> _Contents:
-        """Return the contents as reading the whole file finds them, up to where it breaks off."""
+        """Return the contents by reading the file from its start, up to where it is cut off."""
         contents = _Contents.empty()
         position, finished = len(MAGIC), False
         run: _Run | None = None
@@ -262,9 +262,9 @@ class McapFile:
         count = sum(contents.counts.values())
         if not finished and position < self._size:
             self.problems.append(
-                f"{self.path.name} breaks off: of its {self._size} bytes those from byte "
-                f"{position} on cannot be read in full; {count} messages could, and how many "
-                "there were only a metadata.yaml tells"
+                f"{self.path.name} is cut off: of its {self._size} bytes those from byte "
+                f"{position} on cannot be read; {count} messages could be read, and only a "
+                "metadata.yaml contains how many there were"
             )
         elif not finished:
             self.problems.append(
@@ -273,7 +273,7 @@ class McapFile:
         return contents
 
     def _scan_chunk(self, contents: _Contents, span: Span) -> None:
-        """Take in what a chunk holds; of a chunk that the file's end cuts off, the first part."""
+        """Add the contents of a chunk; of a chunk that is cut off, its first part."""
         records = self._load(span)
         times = []
         for opcode, begin, end in records_in(records):

@@ -1,4 +1,4 @@
-"""MCAP files written as rosbag2 does, so that what was written survives the writer.
+"""Writes MCAP files as rosbag2 does; what was flushed survives the end of the process.
 
 Format: https://mcap.dev/spec, with the ``ros2`` profile, which Foxglove and rosbag2 read. The
 mcap package knows the records; its own writer cannot be told to put an unfinished chunk on disk.

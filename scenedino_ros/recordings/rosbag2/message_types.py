@@ -1,4 +1,4 @@
-"""Message types without a ROS installation: definitions to record, and messages to decode."""
+"""Decodes messages and finds their definitions without a ROS installation."""
 
 import os
 import sys

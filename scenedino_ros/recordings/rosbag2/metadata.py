@@ -1,4 +1,4 @@
-"""What a rosbag2 recording says about itself: topics, QoS, files, and its metadata.yaml."""
+"""The metadata of a rosbag2 recording: topics, QoS and files, and its metadata.yaml."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

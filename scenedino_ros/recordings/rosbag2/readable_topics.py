@@ -1,4 +1,4 @@
-"""Which topics of a recording can be read: what is not CDR hides nothing, it is named."""
+"""Selects the topics of a recording that can be read, and names the others with the reason."""
 
 from collections import Counter
 from collections.abc import Iterable

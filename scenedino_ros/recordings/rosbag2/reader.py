@@ -1,7 +1,7 @@
-"""Recordings in rosbag2's formats (MCAP and SQLite), read without a ROS installation.
+"""Reads recordings in rosbag2's formats (MCAP and SQLite) without a ROS installation.
 
-Each storage file is read on its own and the messages are merged by time here. Nothing that an
-index or a metadata.yaml says is taken for delivered: after a full pass the messages are counted.
+Each storage file has a reader of its own; the messages are merged by time here. After a full pass,
+the messages read are compared with the numbers in indexes and metadata.yaml.
 """
 
 import heapq
@@ -64,8 +64,8 @@ class BagMessage(NamedTuple):
 class BagReader:
     """Reads a recording: a folder, with or without its metadata.yaml, or one storage file.
 
-    Several files, files and messages compressed by rosbag2 (zstd), and recordings that broke off
-    are understood. A context manager.
+    Several files, files and messages compressed by rosbag2 (zstd), and recordings that are
+    cut off are understood. A context manager.
 
     Attributes:
         path: What was opened.

@@ -1,4 +1,4 @@
-"""Recordings that are written in several files, and go on where a killed process left off."""
+"""Writes recordings in several files, and resumes those of a killed process."""
 
 import fcntl
 import json
@@ -60,13 +60,13 @@ class SplitBagWriter:
     Attributes:
         path: The folder the recording will have.
         partial_path: The folder it grows in.
-        done: How many of the caller's steps are in complete files; go on behind them.
+        done: How many of the caller's steps are in complete files; continue after them.
     """
 
     def __init__(
         self, path: Path | str, source: Mapping[str, object], *, split_bytes: int = SPLIT_BYTES
     ) -> None:
-        """Begin a recording, or go on with one.
+        """Begin a recording, or resume one.
 
         Args:
             path: Folder of the recording.
@@ -122,7 +122,7 @@ class SplitBagWriter:
         self._open.write(self._topics[name], time_ns, data)
 
     def checkpoint(self, done: int) -> None:
-        """Tell that a file may end here.
+        """Declare that a file may end here.
 
         Args:
             done: How many of the caller's steps are written.
@@ -157,7 +157,7 @@ class SplitBagWriter:
             os.close(self._lock)
 
     def abandon(self) -> None:
-        """Stop writing; complete files are kept for a writer that goes on."""
+        """Stop writing; complete files are kept for a writer that resumes."""
         os.close(self._lock)
 
     def _end_file(self) -> None:
@@ -215,13 +215,13 @@ class SplitBagWriter:
 
     def _publish(self) -> None:
         self._check_target()
-        # In this order a process that ends between the two leaves a whole recording.
+        # In this order, a process that ends between the two leaves a complete recording.
         os.replace(self.partial_path, self.path)
         (self.path / _STATE).unlink(missing_ok=True)
 
 
 def partial_path(path: Path) -> Path:
-    """Return the folder in which `SplitBagWriter` lets a recording grow."""
+    """Return the folder in which `SplitBagWriter` writes an unfinished recording."""
     return path.with_name(f"{path.name}.partial")
 
 
@@ -230,7 +230,7 @@ def is_recorded(path: Path, source: dict[str, object]) -> bool:
 
     Args:
         path: Folder of the recording.
-        source: What a `SplitBagWriter` would be told; in files of any size.
+        source: As for `SplitBagWriter`; the size of its files does not matter.
 
     Raises:
         BagError: If there is something else at `path`.
@@ -241,7 +241,7 @@ def is_recorded(path: Path, source: dict[str, object]) -> bool:
         document = yaml.safe_load((path / METADATA).read_text(encoding="utf-8"))
         found = json.loads(document["rosbag2_bagfile_information"]["custom_data"][_SOURCE])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise BagError(f"{path} exists already, and says not what it was made from") from error
+        raise BagError(f"{path} exists already, made from an unknown source") from error
     same = json.dumps(source | {_SPLIT: found.get(_SPLIT)}, sort_keys=True)
     difference = _difference(json.dumps(found), same)
     if difference:

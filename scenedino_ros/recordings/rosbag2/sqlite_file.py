@@ -1,4 +1,4 @@
-"""SQLite files of rosbag2 (.db3), read and written."""
+"""Reads and writes SQLite files of rosbag2 (.db3)."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""SQLite files of rosbag2 (.db3) that lost their end: what is in front of the break is read.
+"""Reads SQLite files of rosbag2 (.db3) that are cut off: all that lies before the cut.
 
 SQLite itself refuses such files, because the directory of a table may lie behind the break. Here
 the rows are found in the pages that hold them. Source: "Database File Format" in SQLite's
@@ -44,7 +44,7 @@ class _Row(NamedTuple):
 
 
 def is_cut_off(path: Path) -> bool:
-    """Return whether a .db3 file is shorter than it says; with a journal beside it, it may be.
+    """Return whether a .db3 file is shorter than its header says and has no journal beside it.
 
     Raises:
         BagError: If it is no SQLite file.
@@ -64,7 +64,7 @@ class SqlitePrefix:
     """
 
     def __init__(self, path: Path) -> None:
-        """Find all whole messages.
+        """Find all complete messages.
 
         Raises:
             BagError: If not even the list of topics is there.
@@ -125,7 +125,7 @@ class SqlitePrefix:
         )
 
     def _scan(self) -> Iterator[_Row]:
-        """Yield the rows of the table of messages that are whole."""
+        """Yield the complete rows of the table of messages."""
         page_bytes = self._header.page_bytes
         whole = len(self._file) // page_bytes * page_bytes
         first_bytes = np.frombuffer(self._file, np.uint8, whole)[::page_bytes]
@@ -138,12 +138,12 @@ class SqlitePrefix:
                 try:
                     row = self._row(page + cell)
                 except (IndexError, struct.error):
-                    row = None  # nonsense that points behind the break
+                    row = None  # damaged, it points beyond the cut
                 if row is not None:
                     yield row
 
     def _row(self, cell: int) -> _Row | None:
-        """Return the row at a byte of the file; None if it is not whole or of another table."""
+        """Return the row at a byte of the file; None if it is incomplete or of another table."""
         size, after = _varint(self._file, cell)
         number, begin = _varint(self._file, after)
         local = self._local_bytes(size)

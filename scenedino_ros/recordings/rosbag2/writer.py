@@ -1,4 +1,4 @@
-"""Recordings in rosbag2's formats (MCAP and SQLite), written without a ROS installation."""
+"""Writes recordings in rosbag2's formats (MCAP and SQLite) without a ROS installation."""
 
 import os
 import shutil
