@@ -1,4 +1,4 @@
-"""The synthetic rig in KITTI-360's calibration files."""
+"""Writes the synthetic rig as KITTI-360's calibration files."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A folder of synthetic drives: what it is made of, what is done, and making the rest."""
+"""A folder of synthetic drives: its settings, what is done, and making the rest."""
 
 import contextlib
 import dataclasses
@@ -36,13 +36,13 @@ Job = tuple[StreetDrive, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """Everything about one frame.
+class GroundTruth:
+    """The images and the ground truth of one frame.
 
     Attributes:
         images: What the cameras see, by name.
         scan: (N, 4) float32 points of the LiDAR; None: not asked for.
-        voxels: (256, 256, 32) class ids; None: not asked for, or not a frame that has them.
+        voxels: (256, 256, 32) class ids; None: not asked for, or a frame without voxels.
     """
 
     images: dict[str, RenderedFrame]
@@ -52,7 +52,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """All that a drive's content depends on, beside its seed.
+    """All that the content of a drive depends on, besides its seed.
 
     Attributes:
         frames: Frames of each drive.
@@ -80,7 +80,7 @@ class SyntheticDataset:
     """
 
     def __init__(self, path: Path, settings: DatasetSettings) -> None:
-        """Begin a data set, or go on with one.
+        """Begin a data set, or resume one.
 
         Raises:
             InputError: If the folder's drives were made with other settings.
@@ -132,11 +132,11 @@ class SyntheticDataset:
         total = sum(drive.frames for drive in drives)
         done = itertools.count(total - len(jobs) + 1)
         work = functools.partial(_render, self.settings.render, FOLDERS in outputs, voxels)
-        with contextlib.closing(in_processes(work, jobs, workers)) as truths:
+        with contextlib.closing(in_processes(work, jobs, workers)) as rendered:
             for drive, numbers in todo.items():
                 with self._writing(drive, outputs) as write:
                     for number in numbers:
-                        write(number, next(truths))
+                        write(number, next(rendered))
                         if progress:
                             progress(next(done), total)
         return len(jobs)
@@ -150,7 +150,7 @@ class SyntheticDataset:
         return [range(self._done(drive, outputs, voxels), drive.frames) for drive in drives]
 
     def render_some(self, seed: int, numbers: Iterable[int], outputs: Sequence[str]) -> None:
-        """Render frames of a drive and keep nothing, to see how long it takes.
+        """Render frames of a drive and keep nothing, to measure the time.
 
         Args:
             seed: The drive.
@@ -185,7 +185,7 @@ class SyntheticDataset:
     @contextlib.contextmanager
     def _writing(
         self, drive: StreetDrive, outputs: Sequence[str]
-    ) -> Iterator[Callable[[int, Truth], None]]:
+    ) -> Iterator[Callable[[int, GroundTruth], None]]:
         """Yield a function that writes a frame, given its number; then finish the drive."""
         folders = self._folders(drive) if FOLDERS in outputs else None
         with contextlib.ExitStack() as stack:
@@ -194,7 +194,7 @@ class SyntheticDataset:
                 recorder = DriveRecorder(self.bag(drive.seed), drive, self.settings.render)
                 stack.enter_context(recorder)
 
-            def write(number: int, truth: Truth) -> None:
+            def write(number: int, truth: GroundTruth) -> None:
                 if recorder and number >= recorder.done:
                     recorder.write(truth.images)
                 if folders and truth.scan is not None:
@@ -210,7 +210,7 @@ def drive_name(seed: int) -> str:
     return f"street_{seed:04d}"
 
 
-def _render(settings: RenderSettings, with_scan: bool, with_voxels: bool, job: Job) -> Truth:
+def _render(settings: RenderSettings, with_scan: bool, with_voxels: bool, job: Job) -> GroundTruth:
     drive, number = job
     images = render_frame(drive, settings, number)
     T_world_velo = drive.T_world_base(number) @ T_BASE_VELO
@@ -218,7 +218,7 @@ def _render(settings: RenderSettings, with_scan: bool, with_voxels: bool, job: J
     voxels = None
     if with_voxels and number % VOXEL_STRIDE == 0:
         voxels = _drive_voxels(drive).labels(T_world_velo)
-    return Truth(images, scan, voxels)
+    return GroundTruth(images, scan, voxels)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""A car's drive down a synthetic street: where it is at every frame."""
+"""The drive of a car down a synthetic street: its pose at every frame."""
 
 import functools
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ START_STAMP_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class StreetDrive:
-    """Everything that decides where a drive leads.
+    """The parameters of a drive.
 
     Attributes:
         seed: Decides the street and the driver's small movements.
@@ -31,7 +31,7 @@ class StreetDrive:
     speed: float = 8.0
 
     def __post_init__(self) -> None:
-        """Refuse a drive without frames, time or way.
+        """Refuse a drive without frames, or with an invalid rate, speed or seed.
 
         Raises:
             InputError: Naming the values and their ranges.

@@ -1,4 +1,4 @@
-"""Synthetic drives in the folders of KITTI-360 and SSCBench-KITTI-360, named as both name them.
+"""Writes synthetic drives into the folders of KITTI-360 and SSCBench-KITTI-360.
 
 Below one root: ``calibration``, ``data_poses``, and per drive, with frames numbered from 0,
 
@@ -9,10 +9,9 @@ Below one root: ``calibration``, ``data_poses``, and per drive, with frames numb
 - ``data_2d_semantics/train/<drive>/image_0N/semantic/NNNNNNNNNN.png``, KITTI-360's label ids;
 - ``data_3d_raw/<drive>/velodyne_points/data/NNNNNNNNNN.bin``, scans, and their times.
 
-A drive is called ``2013_05_28_drive_NNNN_sync``. Poses go on for some frames behind the last
-image, as KITTI-360's do behind the last label: published readers want one for the frame after a
-labelled one, too. ``dataset.json`` names the drives that are whole. No voxel is invalid: the truth
-is known of all.
+A drive is called ``2013_05_28_drive_NNNN_sync``. There are poses for some frames after the
+last image, as in KITTI-360: published readers need one for the frame after a labelled one, too.
+``dataset.json`` names the complete drives. No voxel is invalid: the ground truth of all is known.
 """
 
 import datetime
@@ -33,8 +32,8 @@ from scenedino_ros.streets.drive import StreetDrive
 from scenedino_ros.streets.raycast import RenderedFrame
 from scenedino_ros.streets.rig import KITTI360_FISHEYES, T_BASE_CAM, RigSettings
 
-VOXEL_STRIDE = 5  # every how many frames the benchmark has voxels
-POSES_BEYOND = 5  # frames behind the last one that have a pose
+VOXEL_STRIDE = 5  # frames from one with voxels to the next, as in the benchmark
+POSES_BEYOND = 5  # frames after the last one that have a pose
 NAME = "synthetic streets"
 _CARD = "dataset.json"
 _SPLIT = "test"
@@ -67,7 +66,7 @@ class DriveFolders:
     """Writes the frames of one drive; a frame that is written again is the same again."""
 
     def __init__(self, root: Path, name: str, drive: StreetDrive, settings: RigSettings) -> None:
-        """Name a drive and where it goes.
+        """Prepare to write a drive.
 
         Args:
             root: The data set's folder.
@@ -95,13 +94,13 @@ class DriveFolders:
         scan: np.ndarray,
         voxels: np.ndarray | None,
     ) -> None:
-        """Write a frame; the last camera's image, which comes last, makes it a whole one.
+        """Write a frame; the image of the last camera, which is written last, completes it.
 
         Args:
             number: Its number.
             frames: What the cameras saw, by name.
             scan: (N, 4) float32 points of the LiDAR: x, y, z in its frame, metres, reflectance.
-            voxels: (256, 256, 32) class ids, 255 where nothing is; None: there are none.
+            voxels: (256, 256, 32) class ids, 255 where it is empty; None: there are none.
         """
         _write(self._scans / "data" / f"{number:010d}.bin", scan.astype("<f4").tobytes())
         if voxels is not None:
@@ -113,7 +112,7 @@ class DriveFolders:
             _write(self._image_path(name, number), _png(frame.rgb[..., ::-1]))
 
     def close(self) -> None:
-        """Write calibration, poses and times, and name the drive among the whole ones."""
+        """Write calibration, poses and times, and add the drive to the list of complete ones."""
         write_calibration(self._root / "calibration", self._settings)
         drive = self._drive
         T_map_base = [drive.T_world_base(i) for i in range(drive.frames + POSES_BEYOND)]

@@ -1,4 +1,4 @@
-"""Scans of a synthetic street by the LiDAR on the roof: KITTI-360's Velodyne, but exact."""
+"""Simulates scans by the LiDAR on the roof: KITTI-360's Velodyne without noise."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Which way the pixels of a camera look: through their centres to measure, beside for colour."""
+"""The rays of a camera's pixels: one through the centre for ground truth, others for colour."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a camera sees of a scene: picture, exact depth and exact classes, by ray casting."""
+"""Renders what a camera sees of a scene by ray casting: image, exact depth, exact classes."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,7 @@ from scenedino_ros.streets.pixel_rays import PixelRays
 from scenedino_ros.streets.scene.materials import noise
 from scenedino_ros.streets.scene.scene import Scene
 
-# Directions in which each ray of a pixel looks for things that keep the sky's light away, and
-# how far.
+# Directions in which each ray of a pixel looks for objects that occlude the sky, and how far.
 _OCCLUDER_DIRECTIONS = np.array(
     [[0.6, 0.3, 0.74], [-0.6, 0.3, 0.74], [-0.25, -0.65, 0.72], [0.35, -0.45, 0.82]]
 )
@@ -90,7 +89,7 @@ class SceneRenderer:
             light += self._light(rays, view.spread, occluder) / len(view.samples)
         depth, label = self.measure(view, T_world_cam)
         light *= self._scene.lighting.exposure
-        light /= 1 + np.float32(0.16) * light  # bright surfaces keep their drawing
+        light /= 1 + np.float32(0.16) * light  # bright surfaces keep their contrast
         return RenderedFrame(view.image(_display(light), 0), depth, label)
 
     def measure(self, view: PixelRays, T_world_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +115,7 @@ class SceneRenderer:
         Args:
             rays: (N, 6) float32 origins and unit directions.
             spread: (N,) width of their pixels, radians.
-            occluder: (3,) direction in which to look for what keeps the sky's light away.
+            occluder: (3,) direction in which to look for objects that occlude the sky.
         """
         hits = self._rays.cast_rays(open3d.core.Tensor(rays))
         distance = hits["t_hit"].numpy()
@@ -178,8 +177,8 @@ class SceneRenderer:
         lit[bright] *= ~self._occluded(start[bright], sun, np.inf)
         toward_sky = normals + np.float32(occluder)
         toward_sky /= np.sqrt(_dot(toward_sky, toward_sky))[:, None]
-        hidden = self._occluded(start, toward_sky, _OCCLUDER_DISTANCE)
-        open_sky = np.where(hidden, np.float32(0.35), np.float32(1.0))
+        occluded = self._occluded(start, toward_sky, _OCCLUDER_DISTANCE)
+        open_sky = np.where(occluded, np.float32(0.35), np.float32(1.0))
         upward = 0.5 + 0.5 * normals[:, 2]
         ambient = (0.16 + 0.34 * upward) * open_sky
         sky = 0.55 * np.array(lighting.zenith, np.float32) + 0.45 * np.array(

@@ -18,7 +18,7 @@ from scenedino_ros.streets.render import RenderSettings, render_drive
 from scenedino_ros.streets.rig import RigSettings, static_transforms
 
 MAX_DEPTH = 65.535  # metres: what 16 bits of millimetres hold
-CHUNK_BYTES = 16 << 20  # after which an interrupted recording goes on
+CHUNK_BYTES = 16 << 20  # after each of which an interrupted recording can resume
 
 
 class DriveRecorder:
@@ -27,14 +27,14 @@ class DriveRecorder:
     Frames are ``map`` (the street: x along it, z = 0 on the road) -> ``base_link`` -> ``imu`` ->
     the cameras and, under ``camera_00``, ``velodyne``. Images are PNG; classes come with all
     cameras, depth along the optical axis with the rectified ones, 0 in the sky and beyond
-    65.535 m. A recording that was interrupted goes on behind its last complete file.
+    65.535 m. An interrupted recording resumes after its last complete file.
 
     Attributes:
         done: Frames that an earlier, interrupted recording has already.
     """
 
     def __init__(self, path: Path, drive: StreetDrive, settings: RenderSettings) -> None:
-        """Begin a recording, or go on with one.
+        """Begin a recording, or resume one.
 
         Args:
             path: Folder of the recording; must not exist.
@@ -80,7 +80,7 @@ def recorded_frames(path: Path, drive: StreetDrive, settings: RenderSettings) ->
     """Return how many frames of a drive need not be recorded again.
 
     Raises:
-        BagError: If there is an unfinished recording that cannot be gone on with.
+        BagError: If there is an unfinished recording that cannot be resumed.
     """
     if path.exists():
         return drive.frames
@@ -96,7 +96,7 @@ def _source(drive: StreetDrive, settings: RenderSettings) -> dict[str, object]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Render and record what the left camera sees; return 0, or 2 if it cannot be."""
+    """Render and record what the left camera sees; return the exit code, 0 or 2."""
     defaults = StreetDrive()
     parser = argparse.ArgumentParser(
         prog="python -m scenedino_ros.streets.record",

@@ -1,4 +1,4 @@
-"""The frames of drives, rendered by several processes; their number changes only the time."""
+"""Renders the frames of drives in several processes; their number does not change the result."""
 
 import concurrent.futures
 import functools
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What is rendered of every frame.
+    """What is rendered for every frame.
 
     Attributes:
         rig: The cameras.
@@ -71,7 +71,7 @@ def render_drive(
 def in_processes(
     work: Callable[[Job], Result], jobs: Sequence[Job], workers: int = 0
 ) -> Generator[Result, None, None]:
-    """Yield the results of jobs in their order; what is not begun is dropped with the iterator.
+    """Yield the results of jobs in their order; closing the iterator drops the jobs not begun.
 
     Args:
         work: Can be pickled, as can jobs and results.
@@ -100,7 +100,7 @@ def in_processes(
 
 
 def usual_workers() -> int:
-    """Return how many processes render if nothing else is said: one per core, at most four."""
+    """Return the usual number of rendering processes: one per core, at most four."""
     return min(os.cpu_count() or 1, 4)
 
 

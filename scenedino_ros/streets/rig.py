@@ -1,9 +1,9 @@
-"""The cameras of a synthetic car and where they sit: those of KITTI-360, nearly.
+"""The cameras of the synthetic car and their poses: almost those of KITTI-360.
 
 A rectified pair looks ahead, 0.594 m apart; two fisheye cameras look to the sides. Numbers are
-those of KITTI-360's calibration files (Liao, Xie, Geiger, PAMI 2022), mountings rounded. What
-differs is that the pair is perfect: camera 00 needs no rectifying rotation, and camera 01 differs
-from it by nothing but the baseline. So the published pose of camera 00 in the Velodyne's frame,
+those of KITTI-360's calibration files (Liao, Xie, Geiger, PAMI 2022), with rounded poses. The pair
+is perfectly rectified: camera 00 needs no rectifying rotation, and camera 01 differs from it only
+by the baseline. So the published pose of camera 00 in the Velodyne's frame,
 which SSCBench uses for its rectified image, is exact here.
 
 Frames: ``base_link`` at the IMU (x forward, y left, z up), ``imu`` the same point with
@@ -19,12 +19,13 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.fisheye import PUBLISHED_ROTATION_DEG, MeiCamera, virtual_rotation
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.rules import CAMERA as SSCBENCH_CAMERA
+from scenedino_ros.evaluation.ssc.rules import T_VELO_CAM
 from scenedino_ros.recordings.datasets.kitti360_calibration import T_BASE_IMU
 from scenedino_ros.recordings.transforms import inverse
 from scenedino_ros.streets.pixel_rays import Lens, PixelRays, pixel_rays, unit_rays
 
-KITTI360_CAMERA = ssc.CAMERA  # P_rect_00 for 1408 x 376 pixels
+KITTI360_CAMERA = SSCBENCH_CAMERA  # P_rect_00 for 1408 x 376 pixels
 KITTI360_FISHEYES = {
     "camera_02": MeiCamera(
         2.2134, 0.016798, 1.65488, 4.2224e-4, 4.2462e-4,
@@ -42,14 +43,13 @@ CAMERA_HEIGHT = 1.55  # metres of camera 00 above the road
 CAMERA_PITCH_DEG = 5.8  # of camera 00, downwards
 CENTER_Y = -0.30  # metres from base_link, which is on the left, to the middle of the car
 
-_T_VELO_CAM = ssc.T_VELO_CAM
 _CAMERA_AHEAD = 1.58  # metres from base_link to camera 00
 # Position in base_link, metres; yaw to the left and pitch downwards of the optical axis, degrees.
 _FISHEYE_MOUNTS = {
     "camera_02": ((0.73, 0.15, 1.07), (91.8, -0.6)),
     "camera_03": ((0.70, -0.75, 1.08), (-91.4, 0.0)),
 }
-_CROP_MARGIN = 2  # pixels around what the virtual picture sees, for bilinear lookups
+_CROP_MARGIN = 2  # pixels around what the virtual camera sees, for bilinear interpolation
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class RigCamera:
 
 @dataclass(frozen=True)
 class RigSettings:
-    """What the car's cameras deliver.
+    """Which cameras the car has, and the size of their images.
 
     Attributes:
         cameras: Names of the cameras.
@@ -111,7 +111,7 @@ class RigSettings:
     fisheye_width: int = 700
 
     def __post_init__(self) -> None:
-        """Refuse unknown cameras and images too small to show anything.
+        """Refuse unknown cameras and images that are too small.
 
         Raises:
             InputError: Naming the first wrong value.
@@ -166,12 +166,12 @@ def static_transforms(cameras: dict[str, RigCamera]) -> dict[tuple[str, str], np
         if not camera.is_fisheye:
             transforms[camera.name, camera.frame] = np.eye(4)
     if "camera_00" in cameras:
-        transforms["camera_00", "velodyne"] = inverse(_T_VELO_CAM)
+        transforms["camera_00", "velodyne"] = inverse(T_VELO_CAM)
     return transforms
 
 
 def seen_by_virtual_camera(lens: MeiCamera) -> np.ndarray:
-    """Return (H, W) bool: the pixels that the published training's pinhole picture is made of.
+    """Return (H, W) bool: the pixels that the published training resamples to a pinhole image.
 
     They are those of `fisheye.virtual_grid` with a margin, looking down by 15 degrees.
     """
@@ -197,14 +197,14 @@ def _turned_left(degrees: float) -> np.ndarray:
 
 def _velodyne_mount() -> np.ndarray:
     """Return T_base_velo: not turned, and pitched so that camera 00 has its pitch."""
-    pitch_in_velo = np.degrees(np.arcsin(-_T_VELO_CAM[2, 2]))
+    pitch_in_velo = np.degrees(np.arcsin(-T_VELO_CAM[2, 2]))
     T = np.eye(4)
     T[:3, :3] = _pitched_down(CAMERA_PITCH_DEG - pitch_in_velo)
     camera = np.array([_CAMERA_AHEAD, 0.0, CAMERA_HEIGHT - BASE_HEIGHT])
-    T[:3, 3] = camera - T[:3, :3] @ _T_VELO_CAM[:3, 3]
+    T[:3, 3] = camera - T[:3, :3] @ T_VELO_CAM[:3, 3]
     return T
 
 
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 T_BASE_VELO = _velodyne_mount()
-T_BASE_CAM = T_BASE_VELO @ _T_VELO_CAM  # (4, 4) camera 00 to base_link
+T_BASE_CAM = T_BASE_VELO @ T_VELO_CAM  # (4, 4) camera 00 to base_link

@@ -1,4 +1,4 @@
-"""How many bytes the frames of synthetic drives take, about, before any is rendered."""
+"""Estimates the bytes that the frames of synthetic drives take, before any is rendered."""
 
 from collections.abc import Iterable, Sequence
 

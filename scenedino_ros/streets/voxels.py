@@ -1,8 +1,9 @@
-"""Which voxels of the benchmark's grid are filled, and with what: exactly, seen or not.
+"""Ground truth of the benchmark's grid: the class of every filled voxel, visible or occluded.
 
-What is solid is filled inside: rays along the grid's z axis, several per column of voxels, tell
-where each solid begins and ends. What is thinner than the rays are apart, and what is no solid,
-such as leaves, counts by points on its surface; so whatever a camera sees is in a filled voxel.
+Solids are filled inside: rays along the grid's z axis, several per column of voxels, find where
+each solid begins and ends. Objects thinner than the distance of the rays, and surfaces without a
+volume, such as leaves, count by points on their surface. So all that a camera sees is in a filled
+voxel.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.ssc.rules import GRID
 from scenedino_ros.streets.scene.scene import Scene
 from scenedino_ros.streets.scene.shapes import Mesh, merged
 
@@ -27,8 +28,8 @@ _APART = 1e-3  # metres
 _THIN = 0.25  # metres: solids of a smaller mean thickness count by their surface, too
 _POINT_AREA = 0.01  # square metres of surface for each of its points
 _POINT_DISTANCE = 0.1  # metres of a slim triangle's length for each of its points
-_POINT_SHARE = 0.01  # of a voxel that a point on a surface stands for
-_LEAST_SHARE = 0.02  # of a voxel that solids must fill: slivers do not count
+_POINT_FRACTION = 0.01  # of a voxel that a point on a surface stands for
+_LEAST_FRACTION = 0.02  # of a voxel that solids must fill: slivers do not count
 # Multiples of these, without their whole part, are spread most evenly over a line and a square.
 _GOLDEN = 0.6180339887498949
 _SPREAD = np.array([0.7548776662466927, 0.5698402909980532])
@@ -66,8 +67,8 @@ class SceneVoxels:
         )
         self._points, self._point_label = _surface_points(*_joined(surfaces))
 
-    def labels(self, T_world_grid: np.ndarray, grid: VoxelGrid = ssc.GRID) -> np.ndarray:
-        """Return the (X, Y, Z) uint8 class ids of a grid, 255 where nothing is.
+    def labels(self, T_world_grid: np.ndarray, grid: VoxelGrid = GRID) -> np.ndarray:
+        """Return the (X, Y, Z) uint8 class ids of a grid, 255 where it is empty.
 
         A voxel is filled where solids of a class fill 2 % of it, or where thin things or leaves
         pass through it; its class is the one that fills most, the lowest of several.
@@ -81,13 +82,15 @@ class SceneVoxels:
         best = np.zeros(grid.shape, dtype=np.float32)
         labels = np.full(grid.shape, EMPTY, dtype=np.uint8)
         for label in np.union1d(np.unique(hits[2]), np.unique(points[1])):
-            share = _filled_share(hits, label, grid)
-            share[share < _LEAST_SHARE] = 0
+            fraction = _filled_fraction(hits, label, grid)
+            fraction[fraction < _LEAST_FRACTION] = 0
             voxels = points[0][points[1] == label]
-            share += _POINT_SHARE * np.bincount(voxels, minlength=grid.size).reshape(grid.shape)
-            more = share > best
+            fraction += _POINT_FRACTION * np.bincount(voxels, minlength=grid.size).reshape(
+                grid.shape
+            )
+            more = fraction > best
             labels[more] = label
-            best[more] = share[more]
+            best[more] = fraction[more]
         return labels
 
     def _solid_ends(
@@ -136,15 +139,15 @@ def mean_thickness(mesh: Mesh) -> float:
     return float(2 * abs(volume) / max(area, 1e-12))
 
 
-def _filled_share(
+def _filled_fraction(
     hits: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], label: int, grid: VoxelGrid
 ) -> np.ndarray:
-    """Return the (X, Y, Z) float32 share of each voxel that solids of a class fill."""
+    """Return the (X, Y, Z) float32 fraction of each voxel that solids of a class fill."""
     chosen = hits[2] == label
     ray, height, sign = hits[0][chosen], hits[1][chosen], hits[3][chosen]
     # A ray through an edge may meet both triangles, or none; its solid would never end.
     kept = (np.bincount(ray, weights=sign) == 0)[ray]
-    ray, height, share = ray[kept], height[kept], sign[kept] / np.float32(COLUMN_RAYS**2)
+    ray, height, fraction = ray[kept], height[kept], sign[kept] / np.float32(COLUMN_RAYS**2)
     i, j = np.divmod(ray.astype(np.int64), COLUMN_RAYS * grid.shape[1])
     column = i // COLUMN_RAYS * grid.shape[1] + j // COLUMN_RAYS
     layers = grid.shape[2]
@@ -154,8 +157,8 @@ def _filled_share(
     index = column * (layers + 1) + layer
     shape = (*grid.shape[:2], layers + 1)
     size = int(np.prod(shape))
-    within = np.bincount(index, weights=share * (layer + 1 - height), minlength=size)
-    above = np.bincount(index + 1, weights=share, minlength=size)
+    within = np.bincount(index, weights=fraction * (layer + 1 - height), minlength=size)
+    above = np.bincount(index + 1, weights=fraction, minlength=size)
     total = within.reshape(shape) + np.cumsum(above.reshape(shape), axis=2)
     return total[..., :layers].astype(np.float32)
 

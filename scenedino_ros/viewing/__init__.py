@@ -1,1 +1,6 @@
-"""Pictures, meshes, plots and files that other viewers read."""
+"""Images, meshes, plots and files for people and other programs to look at.
+
+`pictures` and `plots` draw with NumPy and Matplotlib; `voxel_view` draws voxels, whose visible
+faces `cubes` finds; `threshold_panel` compares density thresholds. `voxel_files` writes PLY and
+NPZ, and `window` shows them with Open3D.
+"""

@@ -1,4 +1,4 @@
-"""The visible surface of occupied voxels: which sides of which cubes are not covered."""
+"""Finds the visible faces of occupied voxels: those that no other voxel covers."""
 
 from dataclasses import dataclass
 

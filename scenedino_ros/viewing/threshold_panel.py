@@ -1,4 +1,4 @@
-"""One picture of the voxels at several density thresholds, to choose one by eye."""
+"""Draws the voxels at several density thresholds side by side, to choose one by eye."""
 
 from collections.abc import Sequence
 

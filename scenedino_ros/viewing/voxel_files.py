@@ -1,6 +1,6 @@
 """Semantic voxels as files that other programs read: PLY for viewers, NPZ for NumPy.
 
-Both say themselves what they hold, and docs/files.md does.
+Both describe their own content; docs/files.md does, too.
 """
 
 import json

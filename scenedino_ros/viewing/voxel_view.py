@@ -19,7 +19,7 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, eq=False)
 class Viewpoint:
-    """Where the picture is taken from.
+    """The pose of the virtual viewer.
 
     Attributes:
         T_view_grid: (4, 4) grid frame to the viewpoint's optical frame.
@@ -43,7 +43,7 @@ def chase_view(
     aside: float = 1.5,
     ahead: float = 11.0,
 ) -> Viewpoint:
-    """Return a viewpoint behind and above the camera that looks where it looks.
+    """Return a viewpoint behind and above the camera that looks in its direction.
 
     Up is the grid axis closest to the camera's own up.
 
@@ -136,7 +136,7 @@ def _face_colors(
         table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
         colors = table[:, 0, ::-1][(scaled * 255).astype(np.uint8)].astype(np.float32)
     else:
-        colors = 0.80 * colors + 0.20 * 200  # dark classes would drown in their own shading
+        colors = 0.80 * colors + 0.20 * 200  # dark classes would be black in the shade
     towards_up = NORMALS @ viewpoint.up
     towards_eye = NORMALS @ (viewpoint.T_view_grid[:3, :3].T @ np.array([1.0, 0.0, -0.35]))
     light = np.clip(0.70 + 0.30 * towards_up + 0.12 * towards_eye, 0.35, 1.0)  # per side

@@ -1,4 +1,4 @@
-"""Voxel files as Open3D meshes, and the window that shows them."""
+"""Reads voxel files as Open3D meshes, and shows them in a window."""
 
 from pathlib import Path
 

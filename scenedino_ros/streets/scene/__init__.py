@@ -1,1 +1,1 @@
-"""What stands in a street: solids and leaves with classes and materials."""
+"""The content of a street: triangle meshes with classes and materials."""

@@ -1,4 +1,4 @@
-"""Colours and materials that many things of a street share."""
+"""Colours and materials that many objects of a street share."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What kind of street a seed stands for: its widths, its sides, its weather."""
+"""Draws the kind of street of a seed: its widths, its sides, its weather."""
 
 from dataclasses import dataclass
 
@@ -101,7 +101,7 @@ class StreetPlan:
 
 
 def plan_street(seed: int) -> StreetPlan:
-    """Return the kind of street that a seed stands for; it costs nothing to call."""
+    """Return the kind of street of a seed; cheap to call."""
     rng = np.random.default_rng([seed, 1])
     use = str(rng.choice(["suburb", "town", "industry", "green"], p=[0.56, 0.2, 0.1, 0.14]))
     other = str(rng.choice(["suburb", "town", "green"], p=[0.5, 0.2, 0.3]))

@@ -1,4 +1,4 @@
-"""What lies beside a street: gardens with houses, closed rows, yards with halls, open country."""
+"""The land beside a street: gardens with houses, closed rows, yards with halls, open country."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a synthetic scene is made of, apart from how it is drawn."""
+"""The parts of a synthetic scene and its light, independent of the renderer."""
 
 from dataclasses import dataclass, field, replace
 
@@ -59,7 +59,7 @@ class Lighting:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything that stands in the world, and its light.
+    """All objects of the world, and its light.
 
     Attributes:
         parts: The pieces.
@@ -84,7 +84,7 @@ def sun_direction(azimuth_deg: float, elevation_deg: float) -> tuple[float, floa
 
 @dataclass(frozen=True)
 class Corridor:
-    """A stretch of the world in which nothing may stand.
+    """A region of the world that must stay free.
 
     Attributes:
         x: Where it begins and ends, metres.
@@ -116,7 +116,7 @@ class SceneBuilder:
     parts: list[Part] = field(default_factory=list)
 
     def add(self, parts: list[Part], T_world_object: np.ndarray) -> None:
-        """Add an object, moved from its frame into the world, unless it would stand in the way."""
+        """Add an object, moved from its frame into the world, unless it meets the corridor."""
         moved = [part.moved(T_world_object) for part in parts]
         if not any(self.free.meets(part.mesh) for part in moved):
             self.parts.extend(moved)

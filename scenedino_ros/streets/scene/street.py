@@ -1,4 +1,4 @@
-"""A straight street, laid out at random but always the same for one seed."""
+"""Lays out a straight street at random; the same seed gives the same street."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ _FREE_WIDTH, _FREE_HEIGHT = 2.5, 3.0  # metres
 
 
 def make_street(seed: int, length: float) -> Scene:
-    """Return a street along x with everything in it drawn from the seed.
+    """Return a street along x with all its objects, drawn from the seed.
 
     Args:
         seed: Decides everything.
