@@ -448,7 +448,7 @@ def test_ctrl_c_ends_with_a_sentence(official, tmp_path):
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.decode().splitlines()[-2:] == [
-        "the same command goes on where this one stopped",
+        "the same command resumes the conversion",
         "scenedino kitti360-to-bag: stopped",
     ]
 

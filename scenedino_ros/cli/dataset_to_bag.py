@@ -1,8 +1,8 @@
 """Convert a scene of DGP (DDAD) or a stereo pair of Argoverse into a rosbag2 recording.
 
-Both are rigs that differ from KITTI-360's. DGP's folder holds scene_*.json, calibration and rgb;
-Argoverse's holds left_rect.jpg, right_rect.jpg, left_disparity_gt.png and
-vehicle_calibration_stereo_info.json. Images go in unchanged, with cameras and poses.
+A DGP folder contains scene_*.json, calibration and rgb; an
+Argoverse folder contains left_rect.jpg, right_rect.jpg, left_disparity_gt.png and
+vehicle_calibration_stereo_info.json. Images are recorded unchanged, with calibration and poses.
 """
 
 import argparse
@@ -22,7 +22,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("kind", choices=("dgp", "argoverse"), help="what the folder holds")
+    parser.add_argument("kind", choices=("dgp", "argoverse"), help="format of the folder")
     parser.add_argument("source", type=Path, help="folder of the scene or pair")
     add_output(parser, "the recording; must not exist")
     parser.add_argument(

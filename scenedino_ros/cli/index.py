@@ -1,10 +1,11 @@
-"""Check recordings and make them ready for training: a frame store that is read at once.
+"""Check recordings, and convert them into frame stores, which training reads.
 
-Any rosbag2 recording will do, also split, compressed or broken off, if it has camera images,
-CameraInfo, where the cameras are mounted (/tf_static) and how the vehicle moves: /tf, odometry or
-a pose file. What is missing or left out is told; with --check that is all that happens. An
-interrupted run is taken up by the same command. Of several recordings each gets a store of its
-name; one that cannot be used is named, and the others go on (exit code 1).
+A recording is any rosbag2 recording, also a split, compressed or cut off one, with camera images,
+CameraInfo, the poses of the cameras on the vehicle (/tf_static) and the motion of the vehicle
+(/tf, odometry or a pose file). The command reports what is missing or left out; with --check it
+does nothing else. The same command resumes an interrupted run. With several recordings, each gets
+a store of its name; the command names those that cannot be used, and continues with the others
+(exit code 1).
 """
 
 import argparse
@@ -62,26 +63,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         type=Path,
-        help="folder of the frame store; of several recordings, folder that gets NAME for each",
+        metavar="PATH",
+        help="folder of the frame store; with several recordings, the folder of all stores",
     )
     target.add_argument(
-        "--check", action="store_true", help="only tell what there is; exit code 1 on problems"
+        "--check", action="store_true", help="write nothing; exit code 1 if there are problems"
     )
-    _add_picture_arguments(parser)
+    _add_image_arguments(parser)
     _add_pose_arguments(parser)
 
 
-def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("pictures")
+def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("images")
     group.add_argument(
-        "--cameras", default="", metavar="A,B", help="which, the first leads (default: all)"
+        "--cameras",
+        default="",
+        metavar="A,B",
+        help="cameras; the images of the first one define the frames (default: all)",
     )
     group.add_argument(
         "--image-size",
         type=image_size,
         default=(192, 640),
         metavar="HEIGHTxWIDTH",
-        help="of the network's pictures, pixels (default: 192x640)",
+        help="of the network input, pixels (default: 192x640)",
     )
     add_fit(group)
     group.add_argument(
@@ -89,13 +94,13 @@ def _add_picture_arguments(parser: argparse.ArgumentParser) -> None:
         type=numbers("y,x"),
         default=(0.0, -15.0),
         metavar="y,x",
-        help="how virtual cameras are turned in MEI fisheyes, degrees (default: 0,-15)",
+        help="rotation of the virtual camera in MEI fisheyes, degrees (default: 0,-15)",
     )
     group.add_argument(
         "--tolerance",
         type=not_negative,
         metavar="SECONDS",
-        help="between images of one frame (default: half a frame, 0.05 at most)",
+        help="between the images of a frame (default: half a frame period, at most 0.05)",
     )
     group.add_argument(
         "--frames",
@@ -112,37 +117,50 @@ def _add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         "--poses",
         choices=_POSES,
         default="auto",
-        help="transforms, odometry or a file (default: transforms, else odometry)",
+        help="transforms, odometry, or format of --pose-file (default: transforms, else odometry)",
     )
-    group.add_argument("--pose-file", type=Path, help="for kitti360, orbslam3 and tum")
     group.add_argument(
-        "--pose-frame", default="", help="frame whose poses the file holds (default: the body)"
+        "--pose-file", type=Path, metavar="FILE", help="with --poses kitti360, orbslam3 or tum"
+    )
+    group.add_argument(
+        "--pose-frame",
+        default="",
+        metavar="FRAME",
+        help="frame of the poses in the file (default: --body-frame)",
     )
     group.add_argument(
         "--first-frame",
         type=int,
         default=0,
         metavar="NUMBER",
-        help="of the first image, where a pose file has frame numbers (default: %(default)s)",
+        help="of the first image, in a pose file with frame numbers (default: %(default)s)",
     )
-    group.add_argument("--odometry-topic", default="", help="where there are several")
+    group.add_argument(
+        "--odometry-topic", default="", metavar="TOPIC", help="needed where there are several"
+    )
     group.add_argument(
         "--body-frame",
         default="base_link",
-        help="the vehicle, x forward, y left, z up (default: %(default)s)",
+        metavar="FRAME",
+        help="frame of the vehicle, x forward, y left, z up (default: %(default)s)",
     )
-    group.add_argument("--world-frame", default="", help="default: the topmost above the body")
+    group.add_argument(
+        "--world-frame",
+        default="",
+        metavar="FRAME",
+        help="default: the root of the body frame's tree",
+    )
     group.add_argument(
         "--max-pose-gap",
         type=positive,
         default=0.3,
         metavar="SECONDS",
-        help="between poses that are interpolated (default: %(default)s)",
+        help="between two poses to interpolate between (default: %(default)s)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Tell what the recordings hold, and write the frame stores."""
+    """Report what the recordings contain, and write the frame stores."""
     with telling("loading"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.recordings.pose_source import PoseSource
@@ -158,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
     if len(options.recordings) == 1:
         return _index(options.recordings[0], options.output, poses, options)
     targets = _targets(options.recordings, options.output)
-    left = {} if options.check else _tell_sum(targets, options)
+    left = {} if options.check else _report_sum(targets, options)
     failed = []
     incomplete = False
     for recording, store in targets.items():
@@ -205,8 +223,8 @@ def _is_done(recording: Path, store: Path, options: argparse.Namespace) -> bool:
     return store.exists() and is_store_of(store, recording, size, part, body, _names(options))
 
 
-def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> dict[Path, int]:
-    """Say what all stores will take at most, and refuse where the disk has no room for it.
+def _report_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> dict[Path, int]:
+    """Report the size of all stores at most, and refuse it if the disk has no room.
 
     Returns:
         Up to how many frames the store of each recording will get.
@@ -221,7 +239,7 @@ def _tell_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> 
                     found = expected_store(
                         recording, options.image_size, _names(options), options.frames
                     )
-                except (SceneDinoError, OSError):  # told at its turn
+                except (SceneDinoError, OSError):  # reported at its turn
                     found = (0, 0)
                 frames[recording], needed = found[0], needed + found[1]
             progress(done, len(targets))
@@ -242,9 +260,9 @@ def _index(
     options: argparse.Namespace,
     frames_left: int = 0,
 ) -> int:
-    """Tell what a recording holds, and write its frame store; return the exit code.
+    """Report what a recording contains, and write its frame store; return the exit code.
 
-    With the frames of this recording and those after it, their time is told, too.
+    Given the number of frames of this recording and those after it, report their time, too.
     """
     from scenedino_ros.recordings.frame_store.build import build_frame_store, planned_bytes
     from scenedino_ros.recordings.frame_store.frames import common_frames
@@ -311,7 +329,7 @@ def _index(
 def _making(
     recording: "Recording", frames: "FrameList", options: argparse.Namespace
 ) -> Callable[[range], None]:
-    """Return what makes some frames of the store and keeps none."""
+    """Return a function that makes some frames of the store and keeps none."""
     from scenedino_ros.recordings.frame_store.build import frames_in_memory
 
     return frames_in_memory(

@@ -1,10 +1,10 @@
 """Convert KITTI-360 drives into rosbag2 recordings, one for each drive.
 
 The source is a folder in the official layout: data_2d_raw/<drive> beside calibration, data_poses
-(or orb_slam_poses), data_2d_semantics and data_3d_raw, as far as they are there; or a drive's own
-folder. Images go in unchanged, rectified ones with their pinhole camera, fisheyes with the MEI
-model; class maps become Cityscapes train ids. Frames without a pose are recorded all the same. An
-interrupted conversion is taken up by the same command.
+(or orb_slam_poses), data_2d_semantics and data_3d_raw, of which all but the first two may be
+missing; or the folder of one drive. Images are recorded unchanged, rectified ones with a pinhole
+calibration, fisheyes with the MEI model; class maps become Cityscapes train ids. Frames without a
+pose are recorded, too. The same command resumes an interrupted conversion.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("source", type=Path, help="folder with data_2d_raw, or of one drive")
-    add_output(parser, "folder that gets <drive>, a recording")
+    add_output(parser, "folder of the recordings, each named as its drive")
     parser.add_argument(
         "--drive",
         type=_drives,
@@ -70,14 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-timestamps",
         action="store_true",
-        help="count tenths of a second by frame numbers, instead of reading timestamps.txt",
+        help="take 0.1 s per frame number instead of the times in timestamps.txt",
     )
     parser.add_argument(
         "--split-size",
         type=positive,
         default=1.0,
         metavar="GB",
-        help="of the files of a recording (default: %(default)s)",
+        help="size of the files of a recording (default: %(default)s)",
     )
 
 
@@ -94,11 +94,11 @@ def run(options: argparse.Namespace) -> int:
     ]
     _check_disk(drives, options)
     for drive in drives:
-        _tell_drive(drive)
+        _report_drive(drive)
         try:
             _convert(drive, options)
         except KeyboardInterrupt:
-            print("the same command goes on where this one stopped", file=sys.stderr)
+            print("the same command resumes the conversion", file=sys.stderr)
             raise
     return 0
 
@@ -113,7 +113,7 @@ def _parts(options: argparse.Namespace) -> _Parts:
 
 
 def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> None:
-    """Say what the recordings will take, and refuse where the disk has no room for the rest."""
+    """Report the size of the recordings, and refuse them if the disk has no room for the rest."""
     from scenedino_ros.recordings.datasets.conversion import kitti360_bytes
     from scenedino_ros.recordings.rosbag2.split_writer import partial_path
 
@@ -144,7 +144,7 @@ def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> N
 def _writing(
     drives: list["Kitti360Drive"], options: argparse.Namespace
 ) -> Callable[[range], None]:
-    """Return what writes some frames of the longest drive to the disk, and removes them."""
+    """Return a function that writes some frames of the longest drive to disk and removes them."""
     from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
 
     drive = max(drives, key=lambda drive: len(drive.frames))
@@ -172,7 +172,7 @@ def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:
         print(f"  {path} is complete already")
         return
     if partial_path(path).exists():
-        print("  going on with an interrupted conversion", flush=True)
+        print("  resuming an interrupted conversion", flush=True)
     split_bytes = round(options.split_size * _GIGABYTE)
     with counting(drive.name) as progress:
         bag_from_kitti360(drive, path, **parts, split_bytes=split_bytes, progress=progress)
@@ -198,8 +198,8 @@ def _chosen(folders: list[Path], names: Sequence[str]) -> list[Path]:
     return chosen or folders
 
 
-def _tell_drive(drive: "Kitti360Drive") -> None:
-    """Say what will be recorded, and what some frames lack."""
+def _report_drive(drive: "Kitti360Drive") -> None:
+    """Report what will be recorded, and what some frames lack."""
     frames, total = drive.frames, sum(map(len, drive.camera_images.values()))
     print(f"{drive.name}: {total} images of frames {_short(frames)}")
     print(f"  poses: {drive.pose_file or 'none, so there will be no map -> base_link'}")

@@ -1,7 +1,7 @@
-"""Chooses a subcommand, and turns errors into one sentence and an exit code.
+"""Runs a subcommand, and turns errors into one sentence and an exit code.
 
 Exit codes: 0 done; 1 some images of a folder failed, the others are done; 2 wrong arguments or
-an error, told in one sentence; 130 stopped with Ctrl-C.
+an error, reported in one sentence; 130 stopped with Ctrl-C.
 """
 
 import argparse
@@ -29,9 +29,9 @@ SUBCOMMANDS = (
     Subcommand("dataset-to-bag", "record DGP or Argoverse", "scenedino_ros.cli.dataset_to_bag"),
     Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
     Subcommand("export", "write ONNX graphs and TensorRT engines", "scenedino_ros.cli.export"),
-    Subcommand("info", "show what a checkpoint is", "scenedino_ros.cli.info"),
+    Subcommand("info", "show what a checkpoint contains", "scenedino_ros.cli.info"),
     Subcommand("benchmark", "measure network, node and messages", "scenedino_ros.cli.benchmark"),
-    Subcommand("evaluate", "make the benchmarks' tables", "scenedino_ros.cli.evaluate"),
+    Subcommand("evaluate", "score a model on data sets", "scenedino_ros.cli.evaluate"),
     Subcommand("report", "put several runs on one page", "scenedino_ros.cli.report"),
 )
 _EPILOG = """\
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         where = f": {error.filename}" if error.filename else ""
-        said = unloadable(error) if is_of_compiler(error) else f"{reason}{where}"
-        print(f"{name}: {said}", file=sys.stderr)
+        sentence = unloadable(error) if is_of_compiler(error) else f"{reason}{where}"
+        print(f"{name}: {sentence}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""Subcommands that live in modules of their own, at the top and inside another one."""
+"""Declares subcommands, each in a module of its own; a subcommand may have further ones."""
 
 import argparse
 import importlib

@@ -1,10 +1,10 @@
-"""Make drives down procedural streets, with everything that is true about them.
+"""Render synthetic drives down procedural streets, with ground truth.
 
 Every seed is another street. The car has KITTI-360's cameras: a rectified pair ahead and a fisheye
 to each side. A drive becomes a rosbag2 recording with images, calibration, poses, classes
 (Cityscapes train ids) and depth, or the folders of KITTI-360 and SSCBench-KITTI-360 with images,
-label ids, poses and, at every 5th frame, voxels: also those that no camera sees. Run again, it
-goes on where it was stopped.
+label ids, poses and, at every 5th frame, voxels, including occluded ones. The same command resumes
+an interrupted run.
 """
 
 import argparse
@@ -35,16 +35,22 @@ _CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommand's arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("output", type=Path, help="folder of the drives; taken up if begun")
+    parser.add_argument(
+        "output", type=Path, help="folder of the drives; an interrupted run is resumed"
+    )
     parser.add_argument(
         "--seeds",
         type=number_ranges,
         default=(0,),
         metavar=NUMBER_RANGES,
-        help="which streets (default: 0)",
+        help="seeds of the streets (default: 0)",
     )
     parser.add_argument(
-        "--frames", type=count, default=100, metavar="N", help="per drive (default: %(default)s)"
+        "--frames",
+        type=count,
+        default=100,
+        metavar="N",
+        help="number of frames per drive (default: %(default)s)",
     )
     parser.add_argument(
         "--rate", type=positive, default=10.0, metavar="HZ", help="default: %(default)s"
@@ -83,14 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fisheye-crop",
         action="store_true",
-        help="render of fisheye images only what training looks at; the rest stays black",
+        help="render only the part of fisheye images that training uses; the rest is black",
     )
     group.add_argument(
         "--rays",
         type=int,
         choices=(1, 2, 4),
         default=4,
-        help="per pixel; fewer are faster, and edges rougher (default: %(default)s)",
+        help="per pixel; fewer are faster, but edges are less smooth (default: %(default)s)",
     )
     add_workers(parser, "processes (default: one per core, at most 4)", default=0)
 
@@ -123,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> None:
-    """Say what the drives will take, and refuse where the disk has no room for them."""
+    """Report the size of the drives, and refuse them if the disk has no room."""
     from scenedino_ros.streets.size_on_disk import rendered_bytes
 
     voxels = not arguments.no_voxels
@@ -143,7 +149,7 @@ def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> N
 
 
 def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Namespace) -> float:
-    """Return about how long frames will take; 0 where trying one would take too long a part."""
+    """Return about how many seconds frames will take; 0 for few frames, where it is not tried."""
     from scenedino_ros.streets.drive_folders import VOXEL_STRIDE
     from scenedino_ros.streets.render import usual_workers
 

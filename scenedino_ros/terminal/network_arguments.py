@@ -41,7 +41,7 @@ def add_mode(group: argparse._ActionsContainer) -> None:
         "--mode",
         choices=choices(ModelSettings, "mode"),
         default=ModelSettings.mode,
-        help="which head names the classes (default: %(default)s)",
+        help="head that predicts the classes (default: %(default)s)",
     )
 
 

@@ -19,28 +19,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-_FIRST_FEW = 5  # after which the time left is first told
+_FIRST_FEW = 5  # after which the time left is first reported
 _LONG_SECONDS = 60.0
 _WORTH_TRYING = 20  # items
 
 
 @contextmanager
 def telling(first: str) -> Iterator[Callable[[str], None]]:
-    """Show a changing line while the block runs; plain lines where there is no terminal.
+    """Show a changing line while the block runs; without a terminal, print a line for each change.
 
     Args:
-        first: Shown until something else is told.
+        first: Shown until something else is reported.
 
     Yields:
-        A function that is told what is going on now.
+        A function that takes what is going on now.
     """
     console = Console(stderr=True)
 
-    def tell_line(text: str) -> None:
+    def print_line(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if not console.is_terminal:
-        yield tell_line
+        yield print_line
         return
     with console.status(first) as status:
         yield lambda text: status.update(text.replace("[", r"\["))
@@ -48,17 +48,17 @@ def telling(first: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def counting(what: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the time left while the block runs; lines with it without a terminal.
+    """Show a bar with the time left while the block runs.
 
-    Without one there is a line each tenth, and of a step that takes minutes one after the first
-    few that says how long it will take.
+    Without a terminal, print a line each tenth; if it takes minutes, also one after the first few
+    items with an estimate of the time.
 
     Args:
         what: What is counted, or done.
         unit: What it is done to, named after the numbers.
 
     Yields:
-        A function that is told how many are done, and how many there are in all.
+        A function that takes how many are done, and how many there are in all.
     """
     with counting_stages(what, unit) as report:
         yield lambda done, total: report(what, done, total)
@@ -117,18 +117,18 @@ def progress_bar(console: Console) -> Progress:
 
 
 def seconds_ahead(count: int, attempt: Callable[[range], object], *, few: int = 1) -> float:
-    """Return about how many seconds like items will take, by trying a few before the first.
+    """Return about how many seconds items of one kind will take, by trying a few of them.
 
-    They are tried in a row in the middle, because a beginning may not be like the rest. As many
-    before them are not timed: they load and prepare what the others find ready.
+    They are taken from the middle, because the first ones may differ from the rest. As many before
+    them are not timed: they load and prepare what the timed ones use.
 
     Args:
         count: How many items there are.
-        attempt: Does the items of these numbers as they will be done, and keeps nothing.
+        attempt: Does the items of these numbers as they will be done, but keeps no result.
         few: How many are timed, such as those that will be done at the same time.
 
     Returns:
-        The seconds; 0 of few items, which are done sooner than it would help to know.
+        The seconds; 0 for few items, where an estimate is not worth the time.
     """
     if count < _WORTH_TRYING:
         return 0.0
@@ -141,7 +141,7 @@ def seconds_ahead(count: int, attempt: Callable[[range], object], *, few: int = 
 
 
 def about(seconds: float) -> str:
-    """Return ``, about 5.3 h`` for a line that tells how much there is to do; empty for 0."""
+    """Return ``, about 5.3 h`` for a line on the work to do; empty for 0."""
     return f", about {time_in_words(max(seconds, 1))}" if seconds else ""
 
 
@@ -153,12 +153,12 @@ def time_in_words(seconds: float) -> str:
 
 
 class _CountedLines:
-    """Decides when to tell how far a step is, and how long the rest will take."""
+    """Decides when to report how far a step is, and how long the rest will take."""
 
     def __init__(self, what: str, unit: str) -> None:
         self._what, self._unit = what, f" {unit}" if unit else ""
         self._first: tuple[int, float] | None = None  # how many were done, and when
-        self._told = 0  # tenths
+        self._reported = 0  # tenths
         self._estimated = False
         self._named = False
 
@@ -173,9 +173,9 @@ class _CountedLines:
         new = done - self._first[0]
         left = (now - self._first[1]) * (total - done) / new if new else 0.0
         is_first = not self._estimated and new >= _FIRST_FEW and left > _LONG_SECONDS
-        if is_first or done * 10 // total > self._told:
+        if is_first or done * 10 // total > self._reported:
             self._estimated = self._estimated or left > 0
-            self._told = done * 10 // total
+            self._reported = done * 10 // total
             words = f", about {time_in_words(left)} left" if left >= 1 else ""
             words += f" at the rate of the first {new}" if is_first else ""
             return f"{self._what} {done} of {total}{self._unit}{words}"

@@ -1,4 +1,4 @@
-"""Tables on standard output in which nothing is cut off: names in them are copied."""
+"""Prints tables without cutting anything off, because users copy names out of them."""
 
 from rich.console import Console
 from rich.table import Table

@@ -16,10 +16,10 @@ _MOST_NUMBERS = 1_000_000  # that a range may stand for
 
 
 def numbers(names: str) -> Callable[[str], tuple[float, ...]]:
-    """Return a type for as many finite numbers as there are names, separated by commas.
+    """Return a type for finite numbers separated by commas, one for each name.
 
     Args:
-        names: What they are called, separated by commas, such as ``fx,fy,cx,cy``.
+        names: Their names, separated by commas, such as ``fx,fy,cx,cy``.
     """
     count = names.count(",") + 1
 
