@@ -358,6 +358,40 @@ def test_wrong_arguments_are_explained(arguments, message: str, capsys):
     assert message in capsys.readouterr().err
 
 
+NUMBERED = (  # commands, and their options that take numbers of frames, seeds or drives
+    ("synthesize streets", "seeds"),
+    ("index bag --check", "frames"),
+    ("evaluate depth data -o run", "train-frames"),
+    ("evaluate geometry data -o run", "frames"),
+    ("evaluate segmentation data -o run", "drive"),
+    ("evaluate probe data -o run", "train-drives"),
+)
+
+
+def values_of(command: str, option: str, text: str) -> object:
+    words = [*command.split(), f"--{option}", text]
+    return vars(build_parser(words).parse_args(words))[option.replace("-", "_")]
+
+
+@pytest.mark.parametrize(("command", "option"), NUMBERED)
+def test_numbers_of_frames_seeds_and_drives_are_written_the_same_way(command, option, capsys):
+    assert values_of(command, option, "0-2,90,5") == (0, 1, 2, 90, 5)
+    for text in ("", "5-3", "1:2", "1-", "1,,2", "1-2-3", "3,2-4", "-1", "0-9999999", "a"):
+        with pytest.raises(SystemExit):
+            values_of(command, option, text)
+        expected = f"must be different numbers and ranges such as 0-9,90,91, got '{text}'"
+        assert expected in capsys.readouterr().err
+
+
+def test_drives_have_numbers_or_names(capsys):
+    command = "kitti360-to-bag data -o bags"
+    assert values_of(command, "drive", "0,2-3") == ("0000", "0002", "0003")
+    assert values_of(command, "drive", "0009, my_drive") == ("0009", "my_drive")
+    with pytest.raises(SystemExit):
+        values_of(command, "drive", "3-2")
+    assert "must be different numbers and ranges" in capsys.readouterr().err
+
+
 def test_convert_writes_a_checkpoint_and_prints_its_card(tmp_path: Path, capsys):
     source = write_folder(tmp_path / "seg-mine", small_state(), training_config((32, 64)))
     output = tmp_path / "mine.safetensors"
