@@ -1,12 +1,17 @@
 """Settings of training: defaults, a YAML file over them, and words on the command line."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import yaml
 
 from scenedino_ros.core.config import ModelConfig, setting
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.parameter_tree import Setting, walk_settings
+from train.field.settings import FieldSettings
 from train.runs.settings import (
     RunSettings,
     apply_settings,
@@ -14,9 +19,15 @@ from train.runs.settings import (
     describe_settings,
     parse_command,
     read_overlay,
+    read_settings,
     settings_tree,
     write_settings,
 )
+from train.semantics.settings import SemanticsSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "train" / "configs"
+PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -176,3 +187,49 @@ def test_help_tells_every_setting(capsys):
     assert "--model.image_size [192,640]" in words
     assert "--run.steps 100000" in words
     assert len(describe_settings(Settings()).splitlines()) > len(RunSettings.__annotations__)
+
+
+def shown(value: object) -> str:
+    """Return a value as the page writes it."""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{value}`" if value != "" else '`""`'
+
+
+def table_of(items: Iterable[Setting]) -> str:
+    """Return the rows of settings with their defaults and what they mean."""
+    rows = []
+    for item in items:
+        meaning = item.metadata["doc"]
+        if item.metadata["choices"]:
+            meaning += f" ({', '.join(f'`{c}`' for c in item.metadata['choices'])})"
+        meaning += f" [{item.metadata['unit']}]" if item.metadata["unit"] else ""
+        meaning += "; live" if item.metadata["live"] else ""
+        rows.append(f"| `{item.name}` | {shown(item.value)} | {meaning} |\n")
+    return "".join(rows)
+
+
+def test_the_page_has_every_setting_with_its_default_and_meaning() -> None:
+    field = list(walk_settings(FieldSettings()))
+    semantics = list(walk_settings(SemanticsSettings()))
+    every_run = [item for item in field if item.name.startswith("run.")]
+    values = {item.name: item.value for item in every_run}
+    assert table_of(every_run) in PAGE
+    assert table_of(i for i in field if not i.name.startswith(("run.", "model."))) in PAGE
+    assert table_of(i for i in semantics if values.get(i.name) != i.value) in PAGE
+    # The architecture has no words in the code: the page has its own.
+    model = [(f"`{i.name}`", shown(i.value)) for i in field if i.name.startswith("model.")]
+    assert re.findall(r"^\| (`model\.\w+`) \| (`.+?`) \| \w.* \|$", PAGE, re.MULTILINE) == model
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_settings_file_holds_only_what_differs_from_the_defaults(path: Path) -> None:
+    stage = FieldSettings() if path.name.startswith("field_") else SemanticsSettings()
+    defaults = {item.name: item.value for item in walk_settings(stage)}
+    settings = read_settings(stage, path, [])
+    values = {item.name: item.value for item in walk_settings(settings)}
+    named = read_overlay(path)
+    assert named
+    assert [name for name in named if values[name] == defaults[name]] == []
