@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks style, types and spelling, then runs the tests; fails if one of them does.
-# Arguments go to pytest: ./test.sh -k voxels, ./test.sh test/test_voxels.py --golden DIR
+# Arguments go to pytest: ./test.sh -k voxels, ./test.sh test/test_camera.py --golden DIR
 set -euo pipefail
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/scripts/environment.sh"
