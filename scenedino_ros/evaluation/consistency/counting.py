@@ -28,7 +28,7 @@ from scenedino_ros.evaluation.consistency.scores import (
     valid_pixels,
     warp,
 )
-from scenedino_ros.evaluation.published_images import CONSISTENCY
+from scenedino_ros.evaluation.published import CONSISTENCY
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch

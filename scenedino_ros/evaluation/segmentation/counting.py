@@ -11,7 +11,7 @@ import numpy as np
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.metrics import assign_clusters, class_iou, merge_clusters
-from scenedino_ros.evaluation.published_images import SEGMENTATION
+from scenedino_ros.evaluation.published import SEGMENTATION
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.segmentation.cluster_maps import (

@@ -6,12 +6,12 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import class_iou, geometry_scores
+from scenedino_ros.evaluation.published import S4C_CLASSES
 from scenedino_ros.evaluation.result import Figure
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
-from scenedino_ros.evaluation.ssc.published import S4C_CLASSES
 from scenedino_ros.evaluation.ssc.scores import SLAB, SWEEP
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.evaluation.voxel_panel import class_voxels, occupied_voxels, voxel_panel

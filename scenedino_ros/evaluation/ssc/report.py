@@ -13,12 +13,12 @@ from scenedino_ros.core.metrics import (
     mean_iou,
     weighted_mean_iou,
 )
+from scenedino_ros.evaluation.published import S4C_CLASSES, SSC_ROWS
 from scenedino_ros.evaluation.result import RunResult, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import CLASS_WEIGHTS, EVAL16
 from scenedino_ros.evaluation.ssc.figures import ssc_figures
-from scenedino_ros.evaluation.ssc.published import S4C_CLASSES, SSC_ROWS
 from scenedino_ros.evaluation.ssc.ranges import Row, geometry_columns, geometry_row
 from scenedino_ros.evaluation.ssc.scores import SWEEP
 

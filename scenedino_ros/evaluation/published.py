@@ -1,9 +1,58 @@
-"""Numbers of the papers for the tables of images, to stand beside ours.
+"""Numbers of the papers, to stand beside ours.
 
-Source: SceneDINO (Jevtić, Reich et al., arXiv:2507.06230). None where our copy is not legible.
+Sources: SceneDINO (Jevtić, Reich et al., arXiv:2507.06230), S4C (Hayler et al., arXiv:2310.07522).
+None where no source gives the number legibly.
 """
 
 from typing import NamedTuple
+
+_NONE = (None, None, None)
+Triple = tuple[float | None, float | None, float | None]
+
+
+class PublishedSsc(NamedTuple):
+    """A row of the table of SSCBench-KITTI-360 test, percent at 12.8, 25.6 and 51.2 m."""
+
+    method: str
+    miou: Triple
+    iou: Triple = _NONE
+    precision: Triple = _NONE
+    recall: Triple = _NONE
+
+
+SSC_ROWS = (
+    PublishedSsc(
+        "S4C (classes from labels)",
+        (16.94, 13.94, 10.19),
+        (54.64, 45.57, 39.35),
+        (59.75, 50.34, 43.59),
+        (86.47, 82.79, 80.16),
+    ),
+    PublishedSsc("S4C + STEGO", (10.53, 9.26, 6.60)),
+    PublishedSsc("SceneDINO, DINO", (10.76, 10.01, 8.00), (49.54, 42.27, 37.60)),
+    PublishedSsc("SceneDINO, DINOv2", (13.76, 11.78, 9.08)),
+    PublishedSsc("SceneDINO, DINO, poses of ORB-SLAM3", (10.88, 9.86, 7.88)),
+    PublishedSsc("SceneDINO, DINO, linear probe", (None, None, 9.34)),
+    PublishedSsc("SceneDINO, DINOv2, linear probe", (15.85, 13.70, 10.57)),
+)
+# Class IoU of S4C in percent at 12.8, 25.6 and 51.2 m, classes 1..15.
+S4C_CLASSES: tuple[tuple[float, float, float], ...] = (
+    (22.58, 18.64, 11.49),
+    (0.0, 0.0, 0.0),
+    (0.0, 0.0, 0.0),
+    (7.51, 4.37, 2.12),
+    (0.0, 0.01, 0.06),
+    (0.0, 0.0, 0.0),
+    (69.38, 61.46, 48.23),
+    (45.03, 37.12, 28.45),
+    (26.34, 28.48, 21.36),
+    (9.70, 6.37, 3.64),
+    (35.78, 28.04, 21.43),
+    (35.03, 22.88, 15.08),
+    (1.23, 0.94, 0.65),
+    (1.57, 0.83, 0.36),
+    (0.0, 0.0, 0.0),
+)
 
 
 class PublishedSegmentation(NamedTuple):
