@@ -8,8 +8,9 @@ import pytest
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import geometry_scores
-from scenedino_ros.evaluation.geometry.counting import GeometryEvaluation
 from scenedino_ros.evaluation.geometry.data import OccupancyDrive
+from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
+from scenedino_ros.evaluation.settings import GeometrySettings
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import (
     ConstantGrid,
@@ -108,11 +109,11 @@ def test_known_scores_of_a_real_drive() -> None:
 @needs_drive
 def test_frames_are_chosen_by_number() -> None:
     network = NetworkChoice("untrained")
-    evaluation = GeometryEvaluation(DRIVE, network, (0.2, 0.4), grow=False, frames=(3024,))
-    assert evaluation.items() == ["0000003024"]
-    assert len(evaluation.rows()) == 6
+    drive = OccupancyDrive(DRIVE)
+    settings = GeometrySettings(frames=(3024,))
+    assert GeometryEvaluation(drive, network, settings).items() == ["0000003024"]
     with pytest.raises(InputError, match="has no grid of frame 7"):
-        GeometryEvaluation(DRIVE, network, (0.2,), grow=False, frames=(7,)).items()
+        GeometryEvaluation(drive, network, GeometrySettings(frames=(7,))).items()
 
 
 def test_damaged_grids_name_their_file(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.evaluation.result import read_result
+from scenedino_ros.evaluation.settings import SscSettings
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
-from scenedino_ros.evaluation.ssc.counting import SscEvaluation
 from scenedino_ros.evaluation.ssc.data import SscBench
+from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
 from scenedino_ros.evaluation.ssc.scores import SWEEP, count_frame
 from scenedino_ros.inference.grid_view import camera_points
@@ -58,9 +59,8 @@ def perfect(target: np.ndarray) -> SscPrediction:
 def predictions(root: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of perfect predictions, as if the checkpoint had made them."""
     folder = tmp_path_factory.mktemp("predictions") / "grids"
-    evaluation = SscEvaluation(
-        SscBench(root), NetworkChoice(str(checkpoint), fit=EVALUATION_FIT), predictions=folder
-    )
+    settings = SscSettings(predictions=folder)
+    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(checkpoint)), settings)
     files = evaluation.prediction_files()
     for frame in evaluation.items():
         files.write(frame, perfect(evaluation.data.target(frame)))
@@ -103,6 +103,12 @@ def test_a_perfect_prediction_has_perfect_scores(
     assert "cannot be compared" in main_table.notes[0]
     constant = ours[f"constant grid of blocks, train, class by height ({N_FRAMES} frames)"]
     assert 50 < constant[5] < 100
+    network, baseline = result.scores["network"]["0.2"], result.scores["baselines"]["constant"]
+    assert 100 * network["direct"]["miou"]["51.2"] == pytest.approx(direct[2])
+    assert (
+        network["hungarian"]["class_iou"]["car"]["12.8"] == network["geometry"]["iou"]["25.6"] == 1
+    )
+    assert 100 * baseline["iou"]["51.2"] == pytest.approx(constant[5])
     assert all(row[1:] == [100] * 9 for row in geometry.rows)
     ious = {row[0]: row[3] for row in classes.rows}
     assert ious["car"] == ious["road"] == 100
@@ -183,7 +189,8 @@ def test_predictions_are_read_and_guarded(
     data = SscBench(root)
 
     def files(network: NetworkChoice, **settings: object) -> PredictionFiles:
-        return SscEvaluation(data, network, predictions=predictions, **settings).prediction_files()
+        choices = SscSettings(predictions=predictions, **settings)
+        return SscEvaluation(data, network, choices).prediction_files()
 
     assert files(network, thresholds=(0.3, 0.25)).read("seq_b/000000") is not None
     assert files(network).read("seq_b/000099") is None
@@ -227,9 +234,7 @@ def test_a_checkpoint_without_classes_is_scored_by_geometry(root: Path, tmp_path
     path = tmp_path / "field.safetensors"
     save_checkpoint(path, lively_checkpoint(config))
     run = tmp_path / "run"
-    evaluation = SscEvaluation(
-        SscBench(root), NetworkChoice(str(path), fit=EVALUATION_FIT), every=N_FRAMES
-    )
+    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(path)))
     assert not evaluation.has_semantics
     where = ["--checkpoint", str(path), "-o", str(run), "--workers", "1", "--panels", "1"]
     assert main(["evaluate", "ssc", str(root), "--every", str(N_FRAMES), *where]) == 0

@@ -1,6 +1,8 @@
 """Every evaluation takes the folders of synthetic streets, as README says."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ drive = pytest.importorskip("scenedino_ros.streets.drive")
 render = pytest.importorskip("scenedino_ros.streets.render")
 rig = pytest.importorskip("scenedino_ros.streets.rig")
 
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "evaluation.md"
 FRAMES, SEEDS = 6, (9, 21)  # 9 is a drive of KITTI-360, too, with rules of its own
 
 
@@ -82,6 +85,38 @@ def test_segmentation_of_all_drives_or_of_one(
     result = evaluate("segmentation", streets / "kitti360", tmp_path / "one", checkpoint, *more)
     assert result.coverage == f"{FRAMES - 2} images"
     assert Kitti360Images(streets / "kitti360", 9).published is None
+
+
+def test_documented_functions_give_the_numbers_of_the_commands(
+    streets: Path,
+    checkpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "streets").symlink_to(streets)
+    (tmp_path / "model.safetensors").symlink_to(checkpoint)
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    depth, segmentation = names["depth"], names["segmentation"]
+    told = capsys.readouterr()
+    n_printed = 2 + len(depth.scores["all"]["axis"]["above"])
+    assert (len(told.out.splitlines()), told.err) == (n_printed, "")  # by the example alone
+    more = ("--panels", "0")
+    by_command = [
+        evaluate("depth", Path(names["drive"]), Path("command/depth"), checkpoint, *more),
+        evaluate(
+            *("segmentation", Path("streets/kitti360"), Path("command/seg"), checkpoint, *more),
+            *("--drive", "21", "--no-crf"),
+        ),
+    ]
+    for ours, theirs in zip((depth, segmentation), by_command, strict=True):
+        assert ours.scores == theirs.scores
+        assert ours.tables == theirs.tables
+        assert ours.settings == theirs.settings
+    assert depth.scores["all"]["axis"]["all"]["model"]["none"]["abs_rel"] > 0
 
 
 def test_probe_is_scored_on_the_drives_it_was_not_fitted_on(

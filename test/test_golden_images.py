@@ -50,7 +50,7 @@ def test_matching_and_scores_of_the_set(golden_scores: Golden) -> None:
     scores = segmentation_scores(merged)
     np.testing.assert_allclose(class_iou(merged), golden["per_class_iou"], atol=1e-6)
     expected = [golden[key].item() for key in ("acc", "miou", "weighted_miou")]
-    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    np.testing.assert_allclose(scores[:3], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scenedino_ros.evaluation.consistency.scores import (
     token_features,
     valid_pixels,
 )
-from scenedino_ros.evaluation.depth.counting import mean_depth_image
+from scenedino_ros.evaluation.depth.evaluation import mean_depth_image
 from scenedino_ros.evaluation.depth.lidar_depth import Road, lidar_depth, pixel_directions
 from scenedino_ros.evaluation.depth.scores import depth_scores
 from scenedino_ros.evaluation.segmentation.crf import CrfSettings, refine_labels

@@ -25,17 +25,18 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.consistency.data import DrivePairs, RealEstatePairs, StorePairs
-from scenedino_ros.evaluation.probe.fit import PROBES, FitSettings, fit_probes, probe_inputs
+from scenedino_ros.evaluation.probe.fit import PROBES, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
 from scenedino_ros.evaluation.segmentation.cluster_maps import LabelFiles
-from scenedino_ros.evaluation.segmentation.counting import SegmentationEvaluation
 from scenedino_ros.evaluation.segmentation.data import (
     Bdd100kImages,
     CityscapesImages,
     Kitti360Images,
 )
+from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
 from scenedino_ros.evaluation.segmentation.images import StoreImages, Together
+from scenedino_ros.evaluation.settings import FitSettings, SegmentationSettings
 from scenedino_ros.evaluation.speed import ItemTime
 from scenedino_ros.inference.network_choice import NetworkChoice
 
@@ -156,12 +157,10 @@ def test_clusters_that_are_the_labels_score_full(
     data: Path, checkpoint: str, tmp_path: Path
 ) -> None:
     images = StoreImages(data / "wall")
-    evaluation = SegmentationEvaluation(
-        images, NetworkChoice(checkpoint, fit=EVALUATION_FIT), predictions=tmp_path / "maps"
-    )
+    settings = SegmentationSettings(predictions=tmp_path / "maps")
+    files = SegmentationEvaluation(images, NetworkChoice(checkpoint), settings).label_files()
+    assert files is not None
     permutation = np.random.default_rng(0).permutation(19)
-    settings = {key: value for key, value in evaluation.settings().items() if key != "crf"}
-    files = LabelFiles(tmp_path / "maps", settings)
     for item in images.items():
         target = images.load(item, SIZE).target
         files.write(item, permutation[np.maximum(target, 0)].astype(np.uint8))
@@ -170,6 +169,8 @@ def test_clusters_that_are_the_labels_score_full(
     accuracy, miou, _ = row(result, "clusters matched to classes (5 images)")
     assert accuracy == 100
     assert miou == pytest.approx(100 * 3 / 19)  # three classes occur, the others count as 0
+    assert result.scores["matched"]["accuracy"] == 1
+    assert result.scores["matched"]["iou"]["sky"] == 1
     assert result.counts["plain"].sum() == 5 * 60 * 160  # 4 rows have no label
     assert result.speed is not None
     assert (result.speed.predicted, result.speed.prediction, result.speed.scored) == (0, None, 5)
@@ -289,7 +290,7 @@ def test_exact_flow_is_used_where_there_is_depth(
 ) -> None:
     more = ("--checkpoint", checkpoint, "--stride", "1")
     result = evaluate("consistency", data / "wall", tmp_path, *more)
-    assert any(note.startswith("Flow: exact flow of what stands still") for note in result.notes)
+    assert any(note.startswith("Flow: exact flow of the static scene") for note in result.notes)
     assert result.counts["pixels"].dtype == np.int64
     valid, pixels, pairs = result.counts["pixels"]
     # The wall moves by 2 of 160 px from frame to frame, and nothing is hidden.
@@ -328,12 +329,12 @@ def test_depth_against_a_scan_beside_baselines(
     abs_rel, *_ = row(result, "mean depth image (2 frames)", table)
     assert abs_rel < 0.01
     assert row(result, "model (2 frames)", table)[0] > 0.01
-    assert result.counts["pixels.all"] > 0
+    assert result.counts["pixels"][0] > 0
 
 
 def test_exact_depth_of_a_store(data: Path, checkpoint: str, tmp_path: Path) -> None:
     result = evaluate("depth", data / "wall", tmp_path, "--checkpoint", checkpoint)
-    assert result.counts["pixels.all"] == 5 * 64 * 160
+    assert result.counts["pixels"][0] == 5 * 64 * 160
     scaled = row(result, "model, scaled by least squares (5 frames)")
     assert scaled[2] <= row(result, "model (5 frames)")[2]  # RMSE, which the fit makes least
     assert result.speed is not None

@@ -51,7 +51,7 @@ def test_everything_in_a_folder_of_runs_makes_one_page(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     assert f"{page}: 3 of 5 runs" in told.stdout
     for name in ("begun", "notes.txt"):
-        why = "is no finished evaluation and no training run"
+        why = "is neither a finished evaluation nor a training run"
         assert f"left out: {runs / name} {why}" in told.stdout
     text = page.read_text()
     assert text.count("<h2") == 3

@@ -1,5 +1,6 @@
 """Runs on disk: taken up again, shared among processes, and never taken for what they are not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,21 +32,26 @@ def count(item: str) -> Counts:
     return {"n": rng.integers(0, 1 << 40, 4), "x": rng.normal(size=2)}
 
 
-def open_count(watch: Stopwatch) -> Callable[[str], Counts]:
-    def predict_and_count(item: str) -> Counts:
+class Work:
+    """Counts as if it predicted; the prediction of one item is stored."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self._watch = watch
+
+    def count(self, item: str) -> Counts:
         if item == ITEMS[0]:
-            return count(item)  # as if its prediction were at hand
-        with watch.predicting():
+            return count(item)
+        with self._watch.predicting():
             return count(item)
 
-    return predict_and_count
 
-
-def open_broken(watch: Stopwatch) -> Callable[[str], Counts]:
+def open_broken(watch: Stopwatch) -> Work:
     raise CheckpointError("the checkpoint is damaged")
 
 
-def run(folder: RunFolder, workers: int = 1, open_work: Callable = open_count) -> list[str]:
+def run(
+    folder: RunFolder, workers: int = 1, open_work: Callable[[Stopwatch], Work] = Work
+) -> list[str]:
     done: list[str] = []
     run_items(folder, ITEMS, open_work, workers=workers, done=done.append)
     return done
@@ -70,7 +76,7 @@ def test_a_stopped_run_is_taken_up(tmp_path: Path) -> None:
 
     folder = RunFolder(tmp_path, "test", {})
     with pytest.raises(StoppedError):
-        run_items(folder, ITEMS, open_count, workers=1, done=stop)
+        run_items(folder, ITEMS, Work, workers=1, done=stop)
     again = RunFolder(tmp_path, "test", {})
     assert again.unfinished(ITEMS) == ITEMS[2:]
     assert again.missing(ITEMS)[ITEMS[5]] == "not done yet"
@@ -128,6 +134,25 @@ def test_other_runs_are_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path, "ssc", {})
 
 
+def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run", "ssc", {})
+    file = tmp_path / "run" / "run.json"
+    stored = json.loads(file.read_text())
+    for found, name in ((None, "1"), (99, "99")):
+        file.write_text(json.dumps({**stored, "format": found}))
+        message = f"run.json must have run format 2, got {name}: another version of this package"
+        with pytest.raises(InputError, match=message):
+            RunFolder(tmp_path / "run", "ssc", {})
+        with pytest.raises(InputError, match=message):
+            begun_settings(tmp_path / "run")
+    write_result(tmp_path, result({}))
+    values = json.loads((tmp_path / "result.json").read_text())
+    del values["format"]
+    (tmp_path / "result.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="result.json must have run format 2, got 1"):
+        read_result(tmp_path)
+
+
 def test_damaged_counts_name_their_file(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "test", {})
     run(folder)
@@ -151,6 +176,7 @@ def result(missing: dict[str, str]) -> RunResult:
         ],
         notes=["**Bold** words."],
         figures=[Figure("plot.png", "A plot")],
+        scores={"network": {"0.2": float("nan")}},
         counts={"n": np.array([[1, 2]])},
         speed=Speed(0.25, 4.0, 3, 3, (2, 2)),
     )
@@ -161,6 +187,7 @@ def test_a_result_survives_its_file(tmp_path: Path) -> None:
     back = read_result(tmp_path)
     assert back.complete
     assert back.tables[0].rows[0] == ["x|y", 1.234, None]
+    assert back.scores == {"network": {"0.2": None}}
     assert back.counts["n"].tolist() == [[1, 2]]
     assert back.speed == result({}).speed
     speed = "0.25 frames/s of prediction, 4 frames/s of scoring alone, in each of 2 processes"
@@ -182,8 +209,9 @@ def test_a_partial_result_says_so_first() -> None:
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no result.json: it is not a finished run"):
         read_result(tmp_path)
-    (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(InputError, match="is not the result of a run"):
-        read_result(tmp_path)
+    for text in ("", "[]", '{"format": 2}'):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(InputError, match="is not the result of a run"):
+            read_result(tmp_path)
     with pytest.raises(InputError, match="must have 2 cells in each row, got 1"):
         Table("t", ["a", "b"], [["x"]])

@@ -62,7 +62,7 @@ def test_rates_of_scoring_alone_and_of_nothing() -> None:
     assert speed is not None
     assert speed.prediction is None
     assert speed.line("images") == (
-        "2 images/s of scoring alone, in one process; no prediction, all were at hand"
+        "2 images/s of scoring alone, in one process; no prediction, all were stored"
     )
     mixed = speed_of([ItemTime(1, 1, 1), ItemTime(1, 1, 8)])
     assert mixed is not None

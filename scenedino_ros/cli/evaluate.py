@@ -1,8 +1,8 @@
 """Make the tables of the benchmarks, each with one command.
 
-Every run is a folder: counts of each finished frame, result.json, report.md, plots and panels. A
-run that was stopped is taken up again by the same command, and one in which files were missing
-counts what is there by now. 'scenedino report' puts several runs on one page.
+Every run is a folder: counts of each finished frame, result.json, report.md, plots and panels. The
+same command resumes a run that was stopped, or in which files were missing. 'scenedino report'
+puts several runs on one page.
 """
 
 import argparse
@@ -15,7 +15,7 @@ EVALUATIONS = (
     ),
     Subcommand(
         "geometry",
-        "occupancy grids of a drive, beside grids that look at no image",
+        "occupancy on a drive, beside grids that look at no image",
         "scenedino_ros.cli.evaluate_geometry",
     ),
     Subcommand(
@@ -36,7 +36,7 @@ EVALUATIONS = (
     Subcommand("depth", "rendered depth against LiDAR", "scenedino_ros.cli.evaluate_depth"),
 )
 _EPILOG = """\
-'scenedino evaluate TABLE --help' tells more.
+'scenedino evaluate TABLE --help' lists all options.
 
 examples:
   scenedino evaluate ssc KITTI-360 --checkpoint ssc-kitti-360-dino -o runs/ssc

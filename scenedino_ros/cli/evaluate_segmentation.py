@@ -1,6 +1,6 @@
 """Unsupervised segmentation of images: accuracy and mean IoU, with and without a dense CRF.
 
-DATA is one of, told by what the folder holds:
+DATA is one of these, recognised by the contents of the folder:
   KITTI-360   data_2d_raw, data_2d_semantics, data_poses, calibration (drive 9 by default), or
               what 'scenedino synthesize --write folders' made (all its drives by default)
   Cityscapes  leftImg8bit, gtFine (split val)
@@ -8,28 +8,22 @@ DATA is one of, told by what the folder holds:
   a frame store with labels
 
 Clusters are matched to classes on the images themselves, as in the published tables. With
---predictions the maps of clusters are kept as PNG files, and read where they are there already:
-predict once, score many times.
+--predictions the cluster maps are kept as PNG files, and read where they exist: predict once,
+score many times.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scenedino_ros.cli.evaluation import (
     add_network_arguments,
-    add_panel_argument,
     add_run_arguments,
-    network_from,
-    run_evaluation,
+    add_setting,
+    run_and_print,
 )
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.terminal.arguments import add_every, add_store_camera
-from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges
-
-if TYPE_CHECKING:
-    from scenedino_ros.evaluation.segmentation.images import LabelledData
+from scenedino_ros.evaluation.settings import ImageSettings, SegmentationSettings
+from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
 _EPILOG = """\
 examples:
@@ -44,122 +38,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     add_labelled_arguments(parser)
-    parser.add_argument("--no-crf", action="store_true", help="leave the dense CRF out")
-    parser.add_argument(
-        "--no-jitter",
-        action="store_true",
+    add_setting(
+        parser, SegmentationSettings, "crf", flag="--no-crf", help="leave the dense CRF out"
+    )
+    add_setting(
+        parser,
+        SegmentationSettings,
+        "jitter",
+        flag="--no-jitter",
         help="sample the middle of each interval along a ray; the published evaluation jitters",
     )
-    parser.add_argument(
-        "--predictions",
-        type=Path,
-        metavar="FOLDER",
-        help="keep the maps of clusters here; those that are here already are not made again",
-    )
+    add_setting(parser, SegmentationSettings, "predictions", type=Path, metavar="FOLDER")
     add_network_arguments(parser)
     add_run_arguments(parser)
-    add_panel_argument(parser)
 
 
 def add_labelled_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which images are scored."""
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of the data set")
     group = parser.add_argument_group("data")
-    add_store_camera(group)
-    group.add_argument(
-        "--drive",
-        type=number_ranges,
-        metavar=NUMBER_RANGES,
-        help="of KITTI-360 (default: 9; all, where a dataset.json names other drives)",
+    add_setting(group, ImageSettings, "camera")
+    add_setting(
+        group, ImageSettings, "drives", flag="--drive", type=number_ranges, metavar=NUMBER_RANGES
     )
-    group.add_argument(
-        "--split",
-        choices=("val", "train"),
-        default="val",
-        help="of Cityscapes or BDD100K (default: %(default)s)",
-    )
-    group.add_argument(
-        "--true-camera",
-        action="store_true",
-        help="take Cityscapes' intrinsics; the published evaluation takes those of a pyramid of "
-        "90 degrees both ways",
-    )
-    add_every(group, "image")
-
-
-def labelled_data(options: argparse.Namespace) -> "LabelledData":
-    """Return the data set to score on.
-
-    Raises:
-        InputError: If the folder is none of the known ones.
-    """
-    return together(
-        labelled_folder(options.data, options, options.drive, options.split, options.every)
-    )
-
-
-def together(members: "Sequence[LabelledData]") -> "LabelledData":
-    """Return one set of images of several."""
-    from scenedino_ros.evaluation.segmentation.images import Together
-
-    return members[0] if len(members) == 1 else Together(tuple(members))
-
-
-def labelled_folder(
-    folder: Path,
-    options: argparse.Namespace,
-    drives: Sequence[int] | None,
-    split: str,
-    every: int,
-) -> "list[LabelledData]":
-    """Return the data set in a folder; of KITTI-360 one per drive.
-
-    Args:
-        folder: Where it is.
-        options: Its camera is taken from here.
-        drives: Numbers of KITTI-360's drives; None: 9, or all of a set that names its own.
-        split: Part of Cityscapes or BDD100K.
-        every: Only every n-th image.
-
-    Raises:
-        InputError: If the folder is none of the known ones.
-    """
-    from scenedino_ros.evaluation.segmentation.data import (
-        Bdd100kImages,
-        CityscapesImages,
-        Kitti360Images,
-        card_drives,
-    )
-    from scenedino_ros.evaluation.segmentation.images import StoreImages
-    from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
-
-    folder = dataset_root(folder)
-    if (folder / "store.json").is_file():
-        return [StoreImages(folder, options.camera, every)]
-    if (folder / "leftImg8bit").is_dir() or (folder / "gtFine").is_dir():
-        return [CityscapesImages(folder, split, options.true_camera, every)]
-    if (folder / "images" / "10k").is_dir() or (folder / "labels" / "pan_seg").is_dir():
-        return [Bdd100kImages(folder, split, every)]
-    if (folder / "data_2d_semantics").is_dir():
-        drives = drives or card_drives(folder) or (9,)
-        return [Kitti360Images(folder, drive, every) for drive in drives]
-    raise InputError(
-        f"{folder} must hold data_2d_semantics (KITTI-360), leftImg8bit and gtFine (Cityscapes), "
-        "images/10k and labels/pan_seg (BDD100K) or store.json (frame store), and does not"
-    )
+    add_setting(group, ImageSettings, "split")
+    add_setting(group, ImageSettings, "true_camera")
+    add_setting(group, ImageSettings, "every", type=count, metavar="N")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score the images that are not scored yet, and say what came out."""
-    network = network_from(options)
-    from scenedino_ros.evaluation.segmentation.counting import SegmentationEvaluation
+    """Score the images that are not scored yet, and print the tables."""
+    with telling("loading PyTorch"):
+        from scenedino_ros.evaluation.evaluate import evaluate_segmentation
 
-    evaluation = SegmentationEvaluation(
-        labelled_data(options),
-        network,
-        crf=not options.no_crf,
-        jitter=not options.no_jitter,
-        predictions=options.predictions,
-        panels=options.panels,
-    )
-    return run_evaluation(evaluation, options)
+    return run_and_print(evaluate_segmentation, SegmentationSettings, options)

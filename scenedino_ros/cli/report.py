@@ -1,9 +1,9 @@
 """Put the results of several runs on one page.
 
 Each RUN is the folder of a 'scenedino evaluate', or of a training run, of which settings, losses,
-validations and the newest pictures are shown. Anything else among them, such as a run that is not
-finished, is named and left out. The page is one HTML file with all tables and pictures inside, and
-opens without a network.
+validations and the newest pictures are shown. Other folders, such as a run that is not finished,
+are named and left out. The page is one HTML file that contains all tables and pictures and opens
+without an internet connection.
 
 The exit code is 1 if a run is there and cannot be read.
 """
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as plots:
         for folder in options.runs:
             if folder.exists() and not (is_training_run(folder) or is_evaluation(folder)):
-                print(f"left out: {folder} is no finished evaluation and no training run")
+                print(f"left out: {folder} is neither a finished evaluation nor a training run")
                 continue
             try:
                 result: RunResult

@@ -1,1 +1,1 @@
-"""Tables of the benchmarks: one command each, from the data sets' own files."""
+"""Evaluations as functions, see `evaluate`: a room for each, and what all of them share."""

@@ -1,4 +1,4 @@
-"""Several runs on one HTML page that opens without a network: pictures and style are inside."""
+"""Several runs on one HTML page, which contains all figures and opens offline."""
 
 import base64
 import html
@@ -34,7 +34,7 @@ pre { background: #f0f1f5; padding: 10px; overflow-x: auto; font-size: 12px; }
 
 
 def check_pictures(folder: Path, result: RunResult) -> None:
-    """Refuse a run whose pictures are not all there.
+    """Refuse a run of which a figure is missing.
 
     Raises:
         InputError: Naming the first one.
@@ -51,7 +51,7 @@ def page(runs: Sequence[tuple[Path, RunResult]], title: str) -> str:
         title: Heading of the page.
 
     Raises:
-        InputError: If a run's picture is missing.
+        InputError: If a figure of a run is missing.
     """
     contents = "".join(
         f'<li><a href="#run{number}">{_text(result.title)}</a> — {_text(result.dataset)}; '

@@ -1,4 +1,4 @@
-"""What a run leaves: ``result.json`` for programs, ``report.md`` for people, and pictures."""
+"""The result of a run: ``result.json`` for programs, ``report.md`` for people, and figures."""
 
 import json
 import math
@@ -11,6 +11,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.evaluation.run_folder import FORMAT, check_format
 from scenedino_ros.evaluation.speed import Speed
 
 RESULT_FILE = "result.json"
@@ -18,11 +19,14 @@ REPORT_FILE = "report.md"
 _LISTED = 20  # missing items named in the report; all of them are in the JSON
 
 Cell = str | float | int | None
+# Numbers in nested dicts, such as scores["matched"]["miou"]. Keys are identifiers, not words of a
+# report. A number is not finite, or None once it is read from a file, where nothing was scored.
+Scores = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title; cells that are None or not a number stay open.
+    """A table with a title; cells that are None or not a number show a dash.
 
     Attributes:
         title: What it shows, with the unit.
@@ -48,7 +52,7 @@ class Table:
                 )
 
     def text(self, cell: Cell) -> str:
-        """Return how a cell is shown."""
+        """Return the text of a cell."""
         if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
             return "–"
         return f"{cell:.{self.digits}f}" if isinstance(cell, float) else str(cell)
@@ -63,23 +67,43 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What an evaluation makes of the sums of its items.
+
+    Attributes:
+        scores: The numbers, for programs.
+        tables: The numbers, for people.
+        notes: What the numbers mean and do not mean.
+        figures: Pictures in the folder of the run.
+        settings: Choices that the scores depend on and the counts do not.
+    """
+
+    scores: Scores = field(default_factory=dict)
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunResult:
-    """Everything a run found.
+    """The result of a run.
 
     Attributes:
         kind: Which evaluation.
         title: Heading of the report.
         dataset: What was evaluated on, in words.
         checkpoint: One sentence on the weights.
-        settings: What the result depends on.
+        settings: Everything that the result depends on.
         items: How many frames, images or pairs there are to evaluate.
         unit: What they are called, plural.
         missing: Those that could not be evaluated, with the reason.
-        tables: The numbers.
+        tables: The numbers, for people.
         notes: What the numbers mean and do not mean.
         figures: Pictures in the folder.
+        scores: The numbers, for programs; see the summary in the ``report`` of each evaluation.
         counts: The sums that the numbers come from.
-        speed: How fast it went, None if nothing was done.
+        speed: Its rates, None if nothing was counted.
     """
 
     kind: str
@@ -93,6 +117,7 @@ class RunResult:
     tables: Sequence[Table]
     notes: Sequence[str] = ()
     figures: Sequence[Figure] = ()
+    scores: Scores = field(default_factory=dict)
     counts: Mapping[str, np.ndarray] = field(default_factory=dict)
     speed: Speed | None = None
 
@@ -108,7 +133,7 @@ class RunResult:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What stands above the tables: what was evaluated, with which weights, how fast."""
+        """The lines above the tables: data, weights and speed."""
         facts = {
             "Evaluated": f"{self.coverage} of {self.dataset}",
             "Weights": self.checkpoint,
@@ -117,13 +142,13 @@ class RunResult:
 
 
 def coverage(done: int, items: int, unit: str) -> str:
-    """Return how much of a set was evaluated; a part is called a part."""
+    """Return how much of a set was evaluated, such as ``PARTIAL: 12 of 2566 frames``."""
     return f"{items} {unit}" if done == items else f"PARTIAL: {done} of {items} {unit}"
 
 
 def write_result(folder: Path, result: RunResult) -> None:
-    """Write ``result.json`` and ``report.md`` into a folder, replacing those of an earlier go."""
-    values = asdict(result)
+    """Write ``result.json`` and ``report.md`` into a folder, replacing older ones."""
+    values = {"format": FORMAT, **asdict(result)}
     values["complete"] = result.complete
     values["coverage"] = result.coverage
     values["counts"] = {name: value.tolist() for name, value in result.counts.items()}
@@ -146,6 +171,13 @@ def read_result(folder: Path) -> RunResult:
     path = Path(folder) / RESULT_FILE
     try:
         values = json.loads(path.read_text("utf-8"))
+        found = values.pop("format", None)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} has no {RESULT_FILE}: it is not a finished run") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not the result of a run: {error}") from error
+    check_format(path, found)
+    try:
         del values["complete"], values["coverage"]
         tables = [Table(**table) for table in values.pop("tables")]
         figures = [Figure(**figure) for figure in values.pop("figures")]
@@ -154,9 +186,7 @@ def read_result(folder: Path) -> RunResult:
         if speed:
             speed = Speed(**{**speed, "processes": tuple(speed["processes"])})
         return RunResult(**values, tables=tables, figures=figures, counts=counts, speed=speed)
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} has no {RESULT_FILE}: it is not a finished run") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not the result of a run: {error}") from error
 
 

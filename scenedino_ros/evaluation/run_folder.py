@@ -1,9 +1,9 @@
 """A run on disk: its settings, and one small file of counts per item that is finished.
 
-Each item (a frame, an image, a pair of frames) leaves its own counts, so a run can be interrupted
-at any time and taken up again, any number of processes can share it, and its sum is the same
-whoever did which item and in which order. What an item took lies beside its counts and is no part
-of the sum.
+Each item (a frame, an image, a pair of frames) has counts of its own, so a run can be interrupted
+at any time and resumed, any number of processes can share it, and its sum does not depend on which
+process counted which item, or in which order. The time of an item lies beside its counts and is no
+part of the sum.
 
 A folder holds ``run.json`` (what it is), ``counts/ITEM.npz`` or ``counts/ITEM.failed`` (one
 sentence), and at the end what `result.write_result` leaves.
@@ -22,7 +22,10 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import partial_path, write_atomically
 from scenedino_ros.evaluation.speed import ItemTime
 
+# Arrays by identifiers; the docstring of what counts them, such as `ssc.scores.count_frame`, names
+# their axes.
 Counts = dict[str, np.ndarray]
+FORMAT = 2  # of run folders and results: grows when counts or scores change their names or axes
 _RUN = "run.json"
 _TIME = "time"  # in a file of counts: the fields of `ItemTime`
 
@@ -35,26 +38,27 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, kind: str, settings: Mapping[str, Any]) -> None:
-        """Begin a run, or take up one that was begun with the same settings.
+        """Begin a run, or resume one that was begun with the same settings.
 
         Args:
-            path: Folder; made if it is not there.
+            path: Folder; created if it does not exist.
             kind: Which evaluation, such as ``ssc``.
-            settings: All that the counts depend on, as plain values.
+            settings: Everything that the counts depend on, as plain values.
 
         Raises:
-            InputError: If the folder holds a run of something else, or other files.
+            InputError: If the folder holds another run, or other files.
         """
         self.path = Path(path)
-        current = json.loads(json.dumps({"kind": kind, "settings": dict(settings)}))
-        file = self.path / _RUN
-        if file.exists():
-            _check_same(self.path, _read_json(file), current)
+        run = {"format": FORMAT, "kind": kind, "settings": dict(settings)}
+        current = json.loads(json.dumps(run))
+        stored = _read_run(self.path)
+        if stored is not None:
+            _check_same(self.path, stored, current)
             return
         if self.path.exists() and any(self.path.iterdir()):
             raise InputError(f"{path} holds files of something else; choose another folder")
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, (json.dumps(current, indent=2) + "\n").encode())
+        write_atomically(self.path / _RUN, (json.dumps(current, indent=2) + "\n").encode())
 
     def unfinished(self, items: Iterable[str]) -> list[str]:
         """Return the items without counts, in order; those that failed are among them."""
@@ -66,7 +70,7 @@ class RunFolder:
         Args:
             item: Its name; slashes make folders.
             counts: Arrays to be summed over items, int64 or float64.
-            time: What it took.
+            time: The time it took.
         """
         file = self._counts(item)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +82,7 @@ class RunFolder:
         self._failure(item).unlink(missing_ok=True)
 
     def fail(self, item: str, reason: str) -> None:
-        """Keep in one sentence why an item could not be done; a later run tries it again."""
+        """Keep one sentence on why an item could not be counted; a resumed run tries it again."""
         file = self._failure(item)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, reason.encode())
@@ -93,7 +97,7 @@ class RunFolder:
             yield item, {name: arrays[name] for name in arrays if name != _TIME}
 
     def times(self, items: Iterable[str]) -> Iterator[ItemTime]:
-        """Yield what the finished items among these took, in their order.
+        """Yield the times of the finished items among these, in their order.
 
         Raises:
             InputError: If a file of counts is damaged.
@@ -125,7 +129,7 @@ class RunFolder:
         return total
 
     def missing(self, items: Sequence[str]) -> dict[str, str]:
-        """Return the items without counts, with what is known about why."""
+        """Return the items without counts, with the reason if it is known."""
         reasons = {}
         for item in self.unfinished(items):
             file = self._failure(item)
@@ -143,10 +147,50 @@ def begun_settings(path: Path) -> dict[str, Any] | None:
     """Return the settings of the run that a folder holds, None if it holds none yet.
 
     Raises:
-        InputError: If its file is damaged.
+        InputError: If its file is damaged, or of another format.
     """
-    file = Path(path) / _RUN
-    return _read_json(file).get("settings", {}) if file.exists() else None
+    stored = _read_run(Path(path))
+    return None if stored is None else stored.get("settings", {})
+
+
+def begin_predictions(
+    path: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Begin a folder that keeps predictions, or open one.
+
+    Args:
+        path: Folder; created if it does not exist.
+        settings: Everything that the predictions depend on, as plain values.
+
+    Returns:
+        These settings as JSON has them, and those that the folder's predictions were made with.
+
+    Raises:
+        InputError: If the file of its settings is damaged.
+    """
+    current: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    file = path / "predictions.json"
+    if not file.exists():
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, (json.dumps(current, indent=2) + "\n").encode())
+        return current, dict(current)
+    try:
+        return current, dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is not a folder of predictions: {error}") from error
+
+
+def check_format(where: Path, found: object) -> None:
+    """Refuse a run folder, or its result, that another version of this package has written.
+
+    Raises:
+        InputError: Naming both formats.
+    """
+    if found != FORMAT:
+        raise InputError(
+            f"{where} must have run format {FORMAT}, got {1 if found is None else found}: another "
+            "version of this package has written it; evaluate again into another folder"
+        )
 
 
 def _check_same(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> None:
@@ -160,9 +204,15 @@ def _check_same(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> 
         )
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def _read_run(path: Path) -> dict[str, Any] | None:
+    """Return format, kind and settings of a run, None if there is none."""
+    file = path / _RUN
+    if not file.exists():
+        return None
     try:
         values: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        found = values.get("format")
+    except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
+    check_format(file, found)
     return values

@@ -1,4 +1,4 @@
-"""How fast a run went: what each item took, and the rates of all of them."""
+"""Speed of a run: the time of each item, and the rates of all of them."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,13 +10,13 @@ import torch
 
 
 class ItemTime(NamedTuple):
-    """What one item took.
+    """Time that one item took.
 
     Attributes:
-        prediction: Seconds from its image on disk to the network's answer, kept where it is to be
-            kept; 0 where the answer was read from a file.
-        scoring: Seconds of everything else: labels or stored predictions from disk, and counts.
-        processes: How many worked at that time.
+        prediction: Seconds from its image on disk to the prediction, including writing it where
+            predictions are kept; 0 where the prediction was read from a file.
+        scoring: Seconds of everything else: reading labels or stored predictions, and counting.
+        processes: How many processes worked at that time.
     """
 
     prediction: float
@@ -25,7 +25,7 @@ class ItemTime(NamedTuple):
 
 
 class Stopwatch:
-    """Tells prediction from scoring while an item is worked on."""
+    """Separates the time of prediction from that of scoring, item by item."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         """Begin with an item.
@@ -48,18 +48,18 @@ class Stopwatch:
 
     @contextmanager
     def predicting(self) -> Iterator[None]:
-        """Count what is done inside as prediction."""
+        """Count the time inside as prediction."""
         begin = self._now()
         try:
             yield
             if torch.cuda.is_initialized():
-                torch.cuda.synchronize()  # what a GPU has been told to do belongs to it
+                torch.cuda.synchronize()  # include the work that is queued on the GPU
         finally:
             self._prediction += self._now() - begin
 
     @contextmanager
     def pausing(self) -> Iterator[None]:
-        """Count what is done inside as neither, such as building the network."""
+        """Count the time inside as neither, such as building the network."""
         begin = self._now()
         try:
             yield
@@ -72,8 +72,8 @@ class Speed:
     """Rates of one process, the mean of those that worked on a run.
 
     Attributes:
-        prediction: Items predicted per second; None if all predictions were there.
-        scoring: Items scored per second, their prediction at hand.
+        prediction: Items predicted per second; None if all predictions were stored.
+        scoring: Items scored per second, without their prediction.
         predicted: How many items were predicted.
         scored: How many were scored.
         processes: Fewest and most processes that worked at a time.
@@ -96,7 +96,7 @@ class Speed:
         each = "in one process" if most == 1 else f"in each of {workers} processes"
         scoring = f"{self.scoring:.3g} {unit}/s of scoring alone"
         if self.prediction is None:
-            return f"{scoring}, {each}; no prediction, all were at hand"
+            return f"{scoring}, {each}; no prediction, all were stored"
         part = "" if self.predicted == self.scored else f" (of {self.predicted} {unit})"
         return f"{self.prediction:.3g} {unit}/s of prediction{part}, {scoring}, {each}"
 

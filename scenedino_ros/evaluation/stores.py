@@ -14,7 +14,7 @@ def open_store(path: Path, camera: str) -> FrameStore:
     """Open a store that has a camera.
 
     Raises:
-        InputError: If there is no whole store, or it has other cameras.
+        InputError: If the store is missing, incomplete, or without this camera.
     """
     store = FrameStore(path)
     if camera not in store.cameras:
@@ -23,7 +23,7 @@ def open_store(path: Path, camera: str) -> FrameStore:
 
 
 def store_settings(store: FrameStore, camera: str) -> dict[str, Any]:
-    """Return what tells a camera of a store from others, as plain values."""
+    """Return what identifies a camera of a store, as plain values."""
     return {
         "store": store.path.resolve().name,
         "source": store.source,

@@ -3,14 +3,15 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Plot
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
 
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.result import Figure
 from scenedino_ros.viewing.pictures import BACKGROUND, CAPTION, INK, MARGIN, write_png
@@ -58,21 +59,24 @@ def color_scale(values: np.ndarray, limits: tuple[float, float], name: str) -> n
     return colors
 
 
+def nearest_values(values: np.ndarray) -> np.ndarray:
+    """Return values in which pixels beside known ones have theirs, so that the eye sees them."""
+    distance, (rows, columns) = distance_transform_edt(~np.isfinite(values), return_indices=True)
+    return np.where(distance <= 1.5, values[rows, columns], np.nan)
+
+
 def spread(items: Sequence[str], count: int) -> list[str]:
     """Return at most `count` items, evenly spread from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in dict.fromkeys(places.tolist())]
 
 
-class Draws(Protocol):
-    """What can draw an item."""
-
-    def panel(self, item: str) -> np.ndarray:
-        """Return an (H, W, 3) uint8 picture of an item."""
-
-
 def write_panels(
-    folder: Path, items: Sequence[str], count: int, unit: str, begin: Callable[[], Draws]
+    folder: Path,
+    items: Sequence[str],
+    count: int,
+    unit: str,
+    begin: Callable[[], Callable[[str], np.ndarray]],
 ) -> list[Figure]:
     """Write pictures of some items, evenly spread.
 
@@ -81,15 +85,20 @@ def write_panels(
         items: The items that are done.
         count: Most pictures.
         unit: What an item is called, for the captions.
-        begin: Makes what draws; not called if there is nothing to draw.
+        begin: Returns what draws an item as (H, W, 3) uint8 RGB; not called if there is nothing
+            to draw.
     """
     chosen = spread(items, count)
     if not chosen:
         return []
-    draws, figures = begin(), []
+    draw, figures = begin(), []
     for item in chosen:
+        try:
+            picture = draw(item)
+        except InputError:
+            continue  # a file went missing after the item was counted
         file = f"panel_{item.replace('/', '_')}.png"
-        write_png(folder / file, draws.panel(item))
+        write_png(folder / file, picture)
         figures.append(Figure(file, f"{unit.capitalize()} {item}"))
     return figures
 

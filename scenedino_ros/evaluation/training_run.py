@@ -1,7 +1,7 @@
 """Runs of the training scripts, as `train.runs.run` leaves them, for the page of several runs.
 
 Read are ``settings.yaml``, ``metrics.jsonl`` (a line per step), ``validation.jsonl`` (a line per
-validation) and the newest of the ``pictures``. Nothing in the folder is changed.
+validation) and the newest of the ``pictures``. The folder is only read.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.result import Figure, RunResult, Table
+from scenedino_ros.evaluation.result import Cell, Figure, RunResult, Table
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.viewing.plots import line_plot
 
@@ -99,7 +99,7 @@ def training_result(folder: Path, plots: Path) -> TrainingResult:
 
 def _loss_table(metrics: Lines) -> Table:
     part = max(1, len(metrics) // 10)
-    rows: list[list[str | float]] = [
+    rows: list[list[Cell]] = [
         [name, _mean(metrics[:part], name), _mean(metrics[-part:], name)]
         for name in _names(metrics)
     ]
@@ -110,7 +110,9 @@ def _loss_table(metrics: Lines) -> Table:
 def _validation_table(validations: Lines) -> Table:
     numbers = spread([str(number) for number in range(len(validations))], _SHOWN)
     shown = [validations[int(number)] for number in numbers]
-    rows = [[name, *(line.get(name) for line in shown)] for name in _names(validations)]
+    rows: list[list[Cell]] = [
+        [name, *(line.get(name) for line in shown)] for name in _names(validations)
+    ]
     columns = ["", *(f"step {int(line['step']) + 1}" for line in shown)]
     return Table("Validation", columns, rows, digits=4)
 

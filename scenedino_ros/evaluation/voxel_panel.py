@@ -1,4 +1,4 @@
-"""One picture of a frame: input image, predicted and true voxels."""
+"""One picture of a frame: input image, predicted voxels and ground truth."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -32,7 +32,7 @@ def voxel_panel(
     title: str,
     weights: str,
 ) -> np.ndarray:
-    """Compose the input image above predicted and true voxels in the benchmark's colours.
+    """Compose the input image above predicted and ground-truth voxels in the benchmark's colours.
 
     Args:
         rgb: (h, w, 3) uint8 input image.

@@ -1,8 +1,8 @@
 """Shares the items of a run among processes: workers of this one, or ranks of ``torchrun``.
 
-On a CPU every process computes with one thread, however many there are: the number of threads
-would change the last digit of a sum here and there, and with it a count. So all numbers of
-workers give the same counts.
+On a CPU every process computes with one thread, however many cores there are: the number of
+threads changes the last digit of some sums, and with it a count. So the counts do not depend on
+the number of workers.
 """
 
 import multiprocessing
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from multiprocessing.synchronize import Event
+from typing import Protocol
 
 import torch
 
@@ -22,13 +23,24 @@ from scenedino_ros.core.spawning import WorkerContext
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.speed import ItemTime, Stopwatch
 
-Work = Callable[[str], Counts]
-# Makes the function that does one item, and tells the stopwatch what it predicts. It is called in
-# the process that does the work, so it must be picklable: a function of a module, or a bound
-# method of a plain dataclass.
+
+class Work(Protocol):
+    """What counts items, in the process that holds the network."""
+
+    def count(self, item: str) -> Counts:
+        """Return the counts of an item.
+
+        Raises:
+            InputError: If a file of the item is missing or damaged.
+        """
+
+
+# Makes what counts items, and reports to the stopwatch what is prediction. It is called in the
+# process that does the work, so it must be picklable: a function of a module, or a bound method
+# of a plain dataclass.
 OpenWork = Callable[[Stopwatch], Work]
 
-_PATIENCE = timedelta(days=7)  # how long ranks that are done wait for the others
+_PATIENCE = timedelta(days=7)  # how long finished ranks wait for the others
 
 
 def default_workers(device: str) -> int:
@@ -48,9 +60,9 @@ def rank() -> int:
     return int(os.environ["RANK"]) if is_rank() else 0
 
 
-def own_share(items: Sequence[str]) -> Sequence[str]:
-    """Return the items that this process, or its workers, are to do: all without ``torchrun``."""
-    # By place in the whole list, not in what is left, which changes while ranks begin.
+def own_part(items: Sequence[str]) -> Sequence[str]:
+    """Return the items of this process and its workers: without ``torchrun``, all items."""
+    # By place in the whole list: the list of unfinished items changes while ranks begin.
     return items[rank() :: int(os.environ["WORLD_SIZE"])] if is_rank() else items
 
 
@@ -58,7 +70,7 @@ def own_share(items: Sequence[str]) -> Sequence[str]:
 def all_ranks() -> Iterator[None]:
     """Join the processes of ``torchrun``, if it started this one, for the length of a run.
 
-    Inside a run of several steps, which has joined them already, nothing is done.
+    A process that has joined them already, for an earlier step of the run, does nothing.
     """
     if not is_rank() or torch.distributed.is_initialized():
         yield
@@ -71,7 +83,7 @@ def all_ranks() -> Iterator[None]:
 
 
 def wait_for_ranks() -> None:
-    """Wait until every process of ``torchrun`` has come here."""
+    """Wait until every process of ``torchrun`` has reached this point."""
     if is_rank():
         torch.distributed.barrier()
 
@@ -86,21 +98,21 @@ def run_items(
 ) -> None:
     """Do the unfinished items of a run and keep their counts.
 
-    An item that raises `InputError` (a file is missing or damaged) is noted and the others are
-    done; any other error ends the run.
+    If an item raises `InputError`, because a file is missing or damaged, its sentence is kept and
+    the other items are done. Any other error ends the run.
 
     Args:
         folder: Where counts and failures are kept.
         items: All items of the run.
-        open_work: Makes the function that does one item.
-        workers: Processes to share the items among; under ``torchrun`` its ranks do instead.
-        done: Told the name of each item that is finished or failed.
+        open_work: Makes what counts an item.
+        workers: Processes that share the items; under ``torchrun`` its ranks share them instead.
+        done: Gets the name of each item that is finished or failed.
     """
     processes = workers
     if is_rank():
         workers, processes = 1, int(os.environ["WORLD_SIZE"])
         _use_device(int(os.environ["LOCAL_RANK"]))
-    todo = folder.unfinished(own_share(items))
+    todo = folder.unfinished(own_part(items))
     if not todo:
         return
     if workers == 1:
@@ -124,7 +136,7 @@ class _Doer:
     def do(self, item: str) -> None:
         self._watch.start()
         try:
-            counts = self._work(item)
+            counts = self._work.count(item)
         except InputError as error:
             self._folder.fail(item, str(error))
         else:
@@ -134,7 +146,7 @@ class _Doer:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread, as all that is counted is."""
+    """Compute with one thread, as everything that is counted."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -159,21 +171,21 @@ def _share(
     numbers, stopped = context.Queue(), context.Event()
     for number in range(workers):
         numbers.put(number)
-    told = (folder, open_work, workers, numbers, stopped)
-    pool = ProcessPoolExecutor(workers, context, _begin_worker, told)
+    arguments = (folder, open_work, workers, numbers, stopped)
+    pool = ProcessPoolExecutor(workers, context, _begin_worker, arguments)
     try:
         futures: dict[Future[None], str] = {pool.submit(_work_on, item): item for item in todo}
         for future in as_completed(futures):
             future.result()
             done(futures[future])
     finally:
-        # Stopped or failed: what is being worked on is finished and kept, the rest is left.
+        # Stopped or failed: items in work are finished and kept, the others are left.
         stopped.set()
         pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
-    """What a worker process was told when it began; its work is opened with its first item."""
+    """State of a worker process; it opens its work with its first item."""
 
     open: Callable[[], _Doer]
     stopped: Event

@@ -1,1 +1,1 @@
-"""How far features of one point agree between views."""
+"""Consistency of the features of the same surface in two frames."""

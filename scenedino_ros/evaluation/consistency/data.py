@@ -10,13 +10,12 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.settings import ConsistencySettings
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
-from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_drive
+from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, only_drive, read_drive
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.transforms import inverse
-
-STRIDE = 3  # frames from the first of a pair to the second, as published
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +36,16 @@ class PairGeometry:
 class PairData(Protocol):
     """Pairs of frames; an item is the name of the first frame."""
 
-    def describe(self) -> str:
-        """Return in words what it is."""
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+
+    @property
+    def published(self) -> str | None:
+        """The published table about frames of this kind, if there is one."""
 
     def settings(self) -> dict[str, Any]:
-        """Return what tells it from other data, as plain values."""
+        """Return what identifies the pairs, as plain values."""
 
     def items(self) -> list[str]:
         """Return the names of the pairs, in order."""
@@ -67,8 +71,10 @@ class DrivePairs:
     """
 
     folder: Path
-    stride: int = STRIDE
+    stride: int = ConsistencySettings.stride
     every: int = 1
+
+    published = "KITTI-360"
 
     @cached_property
     def _drive(self) -> Kitti360Drive:
@@ -78,8 +84,9 @@ class DrivePairs:
     def _names(self) -> list[str]:
         return [f"{number:010d}" for number in self._drive.images]
 
-    def describe(self) -> str:
-        """Return the drive and which pairs are taken."""
+    @property
+    def name(self) -> str:
+        """The drive and which pairs are taken."""
         return f"KITTI-360 drive {self._drive.name}, {_pairs_in_words(self.stride, self.every)}"
 
     def settings(self) -> dict[str, Any]:
@@ -116,16 +123,19 @@ class StorePairs:
     """
 
     path: Path
-    camera: str = "camera_00"
-    stride: int = STRIDE
+    camera: str = ConsistencySettings.camera
+    stride: int = ConsistencySettings.stride
     every: int = 1
+
+    published = None
 
     @cached_property
     def _store(self) -> FrameStore:
         return open_store(self.path, self.camera)
 
-    def describe(self) -> str:
-        """Return the store's name, the camera and which pairs are taken."""
+    @property
+    def name(self) -> str:
+        """The store's name, the camera and which pairs are taken."""
         return f"{self.path.name}, {self.camera}, {_pairs_in_words(self.stride, self.every)}"
 
     def settings(self) -> dict[str, Any]:
@@ -167,7 +177,7 @@ class RealEstatePairs:
 
     Read are the official lists ``<split>/<video>.txt`` (a line per frame: time, normalised fx fy
     cx cy, two zeros, pose) and the frames ``frames/<split>/<video>/<time>.jpg`` (or ``.png``),
-    which everybody takes from the videos themselves.
+    which every user extracts from the videos.
 
     Attributes:
         root: Folder of the data set.
@@ -178,8 +188,10 @@ class RealEstatePairs:
 
     root: Path
     split: str = "test"
-    stride: int = STRIDE
+    stride: int = ConsistencySettings.stride
     every: int = 1
+
+    published = "RealEstate10K"
 
     @cached_property
     def _videos(self) -> dict[str, list[list[str]]]:
@@ -189,8 +201,9 @@ class RealEstatePairs:
             raise InputError(f"no lists of frames {self.root / self.split}/*.txt")
         return {path.stem: _read_frames(path) for path in lists}
 
-    def describe(self) -> str:
-        """Return the split and which pairs are taken."""
+    @property
+    def name(self) -> str:
+        """The split and which pairs are taken."""
         return f"RealEstate10K {self.split}, {_pairs_in_words(self.stride, self.every)}"
 
     def settings(self) -> dict[str, Any]:
@@ -250,3 +263,24 @@ def _read_frames(path: Path) -> list[list[str]]:
 def _pairs_in_words(stride: int, every: int) -> str:
     taken = "every pair" if every == 1 else f"one pair in {every}"
     return f"{taken} of frames {stride} apart"
+
+
+def open_pairs(path: Path | str, settings: ConsistencySettings) -> PairData:
+    """Return the drive, frame store or RealEstate10K in a folder.
+
+    Raises:
+        InputError: If there is none of them, or it has no pair.
+    """
+    folder, stride, every = only_drive(Path(path)), settings.stride, settings.every
+    data: PairData
+    if (folder / "store.json").is_file():
+        data = StorePairs(folder, settings.camera, stride, every)
+    elif (folder / "image_00").is_dir():
+        data = DrivePairs(folder, stride, every)
+    elif (folder / "test").is_dir():
+        data = RealEstatePairs(folder, "test", stride, every)
+    else:
+        raise InputError(f"there is no drive, frame store or RealEstate10K at {folder}")
+    if not data.items():
+        raise InputError(f"{path} has no two frames that are {stride} apart")
+    return data

@@ -1,4 +1,4 @@
-"""Where the features that are compared between frames come from: the field, or 2D backbones."""
+"""Features that are compared between frames: those of the rendered field and of 2D backbones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,17 +64,17 @@ class TokenChoice:
 
 
 class FeatureSource(Protocol):
-    """What gives features of a frame; of several parts side by side, each has unit length."""
+    """Computes the features of a frame; of several parts side by side, each has unit length."""
 
     name: str
 
     def features(
         self, rgb: np.ndarray, camera: CalibratedCamera, common: Sequence[torch.Tensor]
     ) -> list[Features]:
-        """Return the parts of the features of a picture, given the common vector of each."""
+        """Return the parts of the features of an image, given the common vector of each."""
 
     def means(self, rgb: np.ndarray, camera: CalibratedCamera) -> list[torch.Tensor]:
-        """Return the mean vector of each part over a picture."""
+        """Return the mean vector of each part over an image."""
 
 
 class FieldSource:
@@ -89,7 +89,7 @@ class FieldSource:
     def features(
         self, rgb: np.ndarray, camera: CalibratedCamera, common: Sequence[torch.Tensor]
     ) -> list[Features]:
-        """Return the full feature of every pixel of the network's picture."""
+        """Return the full feature of every pixel of the network input image."""
         return [self._features(rgb, camera, 1, common[0])]
 
     def means(self, rgb: np.ndarray, camera: CalibratedCamera) -> list[torch.Tensor]:
@@ -119,14 +119,14 @@ class FieldSource:
 
 
 class TokenSource:
-    """The final patch tokens of a 2D backbone, enlarged to the picture."""
+    """The final patch tokens of a 2D backbone, enlarged to the image size."""
 
     def __init__(self, choice: TokenChoice, image_size: tuple[int, int], device: str) -> None:
         """Build the backbones and load their weights.
 
         Raises:
             CheckpointError: If weights cannot be fetched or read, or do not fit.
-            InputError: If the picture is not a whole patch grid.
+            InputError: If the image size is not a whole patch grid.
         """
         self.name = choice.name
         self._size, self._device = image_size, choose_device(device)
@@ -139,7 +139,7 @@ class TokenSource:
     def features(
         self, rgb: np.ndarray, camera: CalibratedCamera, common: Sequence[torch.Tensor]
     ) -> list[Features]:
-        """Return the enlarged tokens of each backbone for a picture of the network's size."""
+        """Return the enlarged tokens of each backbone for a network input image."""
         return [
             token_features(tokens, self._size, mean)
             for tokens, mean in zip(self._tokens(rgb), common, strict=True)

@@ -1,4 +1,4 @@
-"""Where pixels of one frame are in another: by RAFT, exactly from depth and pose, or by DIS."""
+"""Optical flow between two frames: by RAFT, exact from depth and pose, or by DIS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,7 @@ from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.evaluation.depth.lidar_depth import pixel_directions
 from scenedino_ros.inference.device import choose_device
 
-FLOWS = ("auto", "raft", "exact", "dis")
-# From the first (h, w, 3) uint8 picture to the second: (2, h, w) float32, x and y, pixels.
+# From the first (h, w, 3) uint8 image to the second: (2, h, w) float32, x and y, pixels.
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -58,7 +57,7 @@ def raft_flow(file: Path, device: str) -> Flow:
             raise InputError(
                 f"RAFT needs sides of at least 128 px in steps of 8, got {width} x {height} px"
             )
-        pair = (image_tensor(picture, where) for picture in (first, second))
+        pair = (image_tensor(image, where) for image in (first, second))
         return network(*pair)[-1][0].cpu().numpy()
 
     return flow
@@ -69,13 +68,13 @@ def dis_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
     """
-    gray = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second))
+    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second))
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.moveaxis(method.calc(*gray, None), -1, 0)
+    return np.moveaxis(method.calc(one, other, None), -1, 0)
 
 
 def exact_flow(depth: np.ndarray, camera: PinholeCamera, T_second_first: np.ndarray) -> np.ndarray:
-    """Return the flow of a scene at rest.
+    """Return the flow of a static scene.
 
     Args:
         depth: (h, w) z-depth of the first frame, metres; 0 where unknown.
@@ -114,12 +113,12 @@ class FlowChoice:
         """What it is, for the report."""
         return {
             "raft": f"RAFT large of torchvision ({self.weights and self.weights.name})",
-            "exact": "exact flow of what stands still, from the depth and the poses of the data",
-            "dis": "OpenCV's DIS flow (no weights of RAFT were at hand)",
+            "exact": "exact flow of the static scene, from the depth and the poses of the data",
+            "dis": "OpenCV's DIS flow (no weights of RAFT were found)",
         }[self.name]
 
     def open(self, device: str) -> Flow:
-        """Build what estimates flow from two pictures.
+        """Build what estimates the flow between two images.
 
         Raises:
             CheckpointError: If weights of RAFT cannot be read.
@@ -130,15 +129,15 @@ class FlowChoice:
 
 
 def choose_flow(name: str, weights: Path | None, *, has_depth: bool) -> FlowChoice:
-    """Return the flow of that name; ``auto`` takes the best there is: exact, RAFT, then DIS.
+    """Return the flow of that name; ``auto`` takes the first available of exact, RAFT and DIS.
 
     Args:
-        name: One of `FLOWS`.
+        name: ``auto``, ``raft``, ``exact`` or ``dis``.
         weights: File of RAFT's weights, None: where torchvision keeps them.
         has_depth: Whether the data has depth and poses of both frames.
 
     Raises:
-        InputError: If what is asked for is not there.
+        InputError: If the data or the weights for this flow are missing.
     """
     found = raft_weights(weights)
     if name == "auto":

@@ -133,7 +133,7 @@ def _targets(flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x + flow[0], y + flow[1]
 
 
-CONSISTENCY_MEASURES = ("L1", "L2", "cosine")
+CONSISTENCY_MEASURES = {"l1": "L1", "l2": "L2", "cosine": "cosine"}  # keys, and words of tables
 
 
 def compare(

@@ -1,1 +1,1 @@
-"""Rendered depth beside LiDAR or stored depth."""
+"""Rendered depth against ground truth from LiDAR or stored depth maps."""

@@ -1,6 +1,6 @@
-"""Images with true depth: drives with LiDAR scans, and frame stores with depth maps."""
+"""Images with ground truth: drives with LiDAR scans, and frame stores with depth maps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,30 +12,37 @@ from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.depth.lidar_depth import lidar_depth
+from scenedino_ros.evaluation.settings import DepthSettings
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
-from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_drive, read_scan
+from scenedino_ros.recordings.datasets.kitti360 import (
+    Kitti360Drive,
+    only_drive,
+    read_drive,
+    read_scan,
+)
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.transforms import inverse
 
 
 class DepthData(Protocol):
-    """Frames of one camera with true depth; an item is the number of a frame."""
+    """Frames of one camera with ground truth; an item is the number of a frame."""
 
-    def describe(self) -> str:
-        """Return in words what it is."""
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
 
     def settings(self) -> dict[str, Any]:
-        """Return what tells it from other data, as plain values."""
+        """Return what identifies the frames, as plain values."""
 
     def items(self) -> list[str]:
-        """Return the frames that have true depth, in order."""
+        """Return the frames that have ground truth, in order."""
 
     def image(self, item: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the (h, w, 3) uint8 RGB image of a frame and its camera."""
 
-    def truth(self, item: str, picture: PinholeCamera) -> np.ndarray:
-        """Return the (H, W) float32 z-depth in the network's picture, metres; 0 unknown."""
+    def truth(self, item: str, camera: PinholeCamera) -> np.ndarray:
+        """Return the (H, W) float32 z-depth in the network input image, metres; 0 unknown."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class DriveDepth:
 
     Attributes:
         folder: What `datasets.kitti360.read_drive` reads.
-        limits: Least and largest z-depth of returns that count, metres.
+        limits: Smallest and largest z-depth of returns that are scored, metres.
     """
 
     folder: Path
@@ -54,8 +61,9 @@ class DriveDepth:
     def _drive(self) -> Kitti360Drive:
         return read_drive(self.folder, CAMERAS[:1])
 
-    def describe(self) -> str:
-        """Return the drive and which returns count."""
+    @property
+    def name(self) -> str:
+        """The drive, and which returns are scored."""
         near, far = self.limits
         return f"KITTI-360 drive {self._drive.name}, LiDAR returns at {near:g} to {far:g} m"
 
@@ -78,12 +86,12 @@ class DriveDepth:
         camera = CalibratedCamera(self._drive.calibration.camera)
         return read_rgb(self._drive.images[int(item)]), camera
 
-    def truth(self, item: str, picture: PinholeCamera) -> np.ndarray:
+    def truth(self, item: str, camera: PinholeCamera) -> np.ndarray:
         """Return the scan as seen by the rectified camera."""
         points = read_scan(self._drive.scans[int(item)])[:, :3].astype(np.float64)
         T_rect_velo = inverse(self._drive.calibration.T_velo_rect)
         points = points @ T_rect_velo[:3, :3].T + T_rect_velo[:3, 3]
-        return lidar_depth(points, picture, self.limits)
+        return lidar_depth(points, camera, self.limits)
 
 
 @dataclass(frozen=True)
@@ -93,19 +101,20 @@ class StoreDepth:
     Attributes:
         path: Folder of the store.
         camera: Name of the camera.
-        limits: Least and largest z-depth that counts, metres.
+        limits: Smallest and largest z-depth that is scored, metres.
     """
 
     path: Path
-    camera: str = "camera_00"
+    camera: str = DepthSettings.camera
     limits: tuple[float, float] = (1e-3, 80.0)
 
     @cached_property
     def _store(self) -> FrameStore:
         return open_store(self.path, self.camera)
 
-    def describe(self) -> str:
-        """Return the store's name, the camera and which depths count."""
+    @property
+    def name(self) -> str:
+        """Store, camera, and which depths are scored."""
         near, far = self.limits
         return f"{self.path.name}, {self.camera}, stored depth at {near:g} to {far:g} m"
 
@@ -128,10 +137,30 @@ class StoreDepth:
         camera = CalibratedCamera(camera_of(self._store, self.camera))
         return np.asarray(self._store.image(self.camera, int(item))), camera
 
-    def truth(self, item: str, picture: PinholeCamera) -> np.ndarray:
-        """Return the stored depth map, nearest pixels where the picture has another size."""
+    def truth(self, item: str, camera: PinholeCamera) -> np.ndarray:
+        """Return the stored depth map, by nearest pixels where the image has another size."""
         depth = np.asarray(self._store.depth(self.camera, int(item)), dtype=np.float32)
-        size = (picture.width, picture.height)
+        size = (camera.width, camera.height)
         depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
         near, far = self.limits
         return np.where((depth >= near) & (depth <= far), depth, 0)
+
+
+def open_depth(path: Path | str, settings: DepthSettings) -> DepthData:
+    """Return the drive or frame store in a folder.
+
+    Raises:
+        InputError: If there is neither.
+    """
+    folder = Path(path)
+    data: DriveDepth | StoreDepth
+    if (folder / "store.json").is_file():
+        data = StoreDepth(folder, settings.camera)
+    elif folder.is_dir():
+        data = DriveDepth(only_drive(folder))
+    else:
+        raise InputError(f"there is no drive or frame store at {folder}")
+    if not settings.limits:
+        return data
+    near, far = settings.limits
+    return replace(data, limits=(near, far))

@@ -1,4 +1,4 @@
-"""True depth images from LiDAR, and what depth a road without anything on it would have."""
+"""Ground-truth depth images from LiDAR, and the depth of an empty road."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ import numpy as np
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
 
-# A return is taken for one seen through or past something nearer if it is this many times farther
-# than the nearest return within the window: camera and LiDAR look from different places.
+# The LiDAR stands elsewhere and sees points that are occluded in the image: a return counts as
+# occluded if it is this many times farther than the nearest return within the window.
 _SEE_THROUGH = 1.25
 _WINDOW = 7  # pixels
 
@@ -27,7 +27,7 @@ class Road:
     height: float
 
     def __post_init__(self) -> None:
-        """Refuse a plane that is none; make the normal a unit vector."""
+        """Refuse a normal or height of 0; make the normal a unit vector."""
         length = float(np.linalg.norm(self.normal))
         if not np.isfinite(length) or length == 0 or not self.height > 0:
             raise InputError(
@@ -70,11 +70,11 @@ def lidar_depth(
     Args:
         points_cam: (N, 3) returns in the optical frame, metres.
         camera: Camera of the depth image.
-        limits: Least and largest z-depth that counts, metres.
+        limits: Smallest and largest z-depth that is kept, metres.
 
     Returns:
         (h, w) float32 z-depth of the nearest return in each pixel, 0 where there is none or where
-        it is seen through something nearer.
+        it is occluded by a nearer one.
     """
     near, far = limits
     points = points_cam[(points_cam[:, 2] >= near) & (points_cam[:, 2] <= far)]

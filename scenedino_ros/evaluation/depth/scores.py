@@ -1,4 +1,4 @@
-"""How far predicted depth is off, by the measures of monocular depth estimation."""
+"""Errors of predicted depth, by the usual measures of monocular depth estimation."""
 
 import numpy as np
 
@@ -14,6 +14,7 @@ DEPTH_MEASURES = (
     "d < 1.25²",
     "d < 1.25³",
 )
+DEPTH_KEYS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "d1", "d2", "d3")  # the same, for programs
 SCALINGS = ("none", "median", "least squares")
 
 
@@ -34,8 +35,8 @@ def depth_scores(
     Raises:
         InputError: If the shapes differ or the scaling is unknown.
 
-    Source: Eigen et al., Depth Map Prediction from a Single Image, 2014. The published code of
-    the reference takes an additional square root of the first two; the standard is meant here.
+    Source: Eigen et al., Depth Map Prediction from a Single Image, 2014. The reference code takes
+    an additional square root of the first two; these are the standard ones.
     """
     if truth.shape != prediction.shape:
         raise InputError(f"true depth {truth.shape} and predicted {prediction.shape} must agree")

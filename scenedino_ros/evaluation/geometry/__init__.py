@@ -1,1 +1,1 @@
-"""Occupied space beside occupancy grids."""
+"""Occupied or free, on drives with occupancy grids."""

@@ -1,11 +1,11 @@
-"""Drives with occupancy grids: images, calibration, and what a LiDAR says is free or occupied.
+"""Drives with occupancy grids: images, calibration, and free and occupied voxels from LiDAR.
 
 A drive is what `datasets.kitti360.read_drive` reads, with one of these folders beside the images:
 
 - ``occupancy``: ``NNNNNNNNNN.npz`` with ``occupancy`` (X, Y, Z) uint8 (0 free, 1 occupied, 255
   unknown), ``voxel_size`` and ``origin`` in the frame of the Velodyne (x forward, y left, z up);
 - ``voxels``: ``NNNNNN.label`` and ``.invalid`` of SSCBench-KITTI-360, whose frames are the images
-  of the same numbers. What has any class is occupied.
+  of the same numbers. A voxel with any class is occupied.
 """
 
 import zipfile
@@ -21,13 +21,13 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.data import read_raw_labels
-from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_drive
+from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, only_drive, read_drive
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
 
 
 @dataclass(frozen=True)
 class OccupancyDrive:
-    """A drive on disk; nothing is read before it is asked for."""
+    """A drive on disk, whose files are read when they are needed."""
 
     folder: Path
 
@@ -106,3 +106,12 @@ class OccupancyDrive:
         paths = (self.folder / "voxels" / f"{frame}{suffix}" for suffix in (".label", ".invalid"))
         labels = read_raw_labels(*paths)
         return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)
+
+
+def open_drive(folder: Path | str) -> OccupancyDrive:
+    """Return the drive in a folder, which may be a data set with a single drive.
+
+    Raises:
+        InputError: If the folder holds several drives.
+    """
+    return OccupancyDrive(only_drive(Path(folder)))

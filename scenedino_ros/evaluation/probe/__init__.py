@@ -1,1 +1,1 @@
-"""A linear probe: classes that labels teach the features."""
+"""Probes of the features of a frozen network, fitted to labels."""

@@ -15,6 +15,7 @@ from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.segmentation.images import LabelledData
+from scenedino_ros.evaluation.settings import FitSettings
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.model import SceneDino
@@ -23,27 +24,6 @@ from scenedino_ros.network.semantics import LinearHead
 PROBES = ("stego", "direct")  # on the distilled code, and on the full feature
 _DOWNSCALE = 4  # of the rendered views that samples are taken from
 _FILES_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How a probe is fitted.
-
-    Attributes:
-        hidden: Whether the probe has a hidden layer of twice the width of its input.
-        pixels: Labelled pixels taken from each image.
-        epochs: How often every pixel is seen.
-        batch: Pixels per step.
-        rate: Learning rate of Adam.
-        seed: Seed of the weights and of the order of the pixels.
-    """
-
-    hidden: bool = False
-    pixels: int = 2048
-    epochs: int = 10
-    batch: int = 4096
-    rate: float = 5e-3
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,27 +51,42 @@ class ProbeSamples:
         """Return the names of the training images."""
         return self.data.items()
 
-    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
-        """Return the function that takes the samples of one image."""
-        predictor = self.network.predictor()
+    def open(self, watch: Stopwatch) -> "SampleWork":
+        """Build the network."""
+        return SampleWork(self, watch)
 
-        def take(item: str) -> Counts:
-            image = self.data.load(item, predictor.image_size)
-            with watch.predicting():
-                encoded = predictor.encode(image.rgb, image.camera)
-                rendered = predictor.rendered_features(encoded, downscale=_DOWNSCALE)
-            middle = slice(_DOWNSCALE // 2, None, _DOWNSCALE)
-            target = image.target[middle, middle][: rendered.shape[0], : rendered.shape[1]]
-            labelled = np.flatnonzero(target.ravel() >= 0)
-            draws = np.random.default_rng(zlib.crc32(item.encode()))
-            chosen = np.sort(draws.permutation(labelled)[: self.pixels])
-            features = rendered.flatten(0, 1)[torch.from_numpy(chosen).to(rendered.device)]
-            return {
-                "features": features.half().cpu().numpy(),
-                "target": target.ravel()[chosen].astype(np.uint8),
-            }
 
-        return take
+class SampleWork:
+    """Takes samples, in the process that holds the network."""
+
+    def __init__(self, samples: ProbeSamples, watch: Stopwatch) -> None:
+        """Build the network."""
+        self._samples, self._watch = samples, watch
+        self._predictor = samples.network.predictor()
+
+    def count(self, item: str) -> Counts:
+        """Take the samples of an image.
+
+        Returns:
+            ``features`` (N, F) float16 and ``target`` (N,) uint8 of N labelled pixels.
+
+        Raises:
+            InputError: If a file is missing or damaged.
+        """
+        image = self._samples.data.load(item, self._predictor.image_size)
+        with self._watch.predicting():
+            encoded = self._predictor.encode(image.rgb, image.camera)
+            rendered = self._predictor.rendered_features(encoded, downscale=_DOWNSCALE)
+        middle = slice(_DOWNSCALE // 2, None, _DOWNSCALE)
+        target = image.target[middle, middle][: rendered.shape[0], : rendered.shape[1]]
+        labelled = np.flatnonzero(target.ravel() >= 0)
+        draws = np.random.default_rng(zlib.crc32(item.encode()))
+        chosen = np.sort(draws.permutation(labelled)[: self._samples.pixels])
+        features = rendered.flatten(0, 1)[torch.from_numpy(chosen).to(rendered.device)]
+        return {
+            "features": features.half().cpu().numpy(),
+            "target": target.ravel()[chosen].astype(np.uint8),
+        }
 
 
 def fit_probes(
@@ -99,7 +94,7 @@ def fit_probes(
     samples: RunFolder,
     items: list[str],
     settings: FitSettings,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Checkpoint:
     """Return the checkpoint with both probes fitted anew, everything else unchanged.
 
@@ -108,7 +103,7 @@ def fit_probes(
         samples: Run of `ProbeSamples`.
         items: Its items; those that are missing are left out.
         settings: How to fit.
-        tell: Told in words what is going on.
+        report: Gets what is going on, in words.
 
     Raises:
         InputError: If there is no semantic head or no code in it, or no sample.
@@ -145,7 +140,7 @@ def fit_probes(
             optimizer.step()
             losses.append([loss.item() for loss in each])
         means = ", ".join(f"{n} {m:.3f}" for n, m in zip(PROBES, np.mean(losses, 0), strict=True))
-        tell(f"fitting the probes: pass {epoch + 1} of {settings.epochs}, loss {means}")
+        report(f"fitting the probes: pass {epoch + 1} of {settings.epochs}, loss {means}")
     return _with_probes(checkpoint, probes, settings, len(done))
 
 

@@ -1,1 +1,1 @@
-"""Classes of images: segmentation by clusters."""
+"""Unsupervised segmentation of images."""

@@ -1,6 +1,5 @@
 """Rendered maps of pseudo classes: predicted by a network, kept as PNG files, read again."""
 
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +13,11 @@ import torch
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.evaluation.run_folder import begin_predictions
 from scenedino_ros.evaluation.segmentation.data import read_ids
 from scenedino_ros.evaluation.segmentation.images import LabelledImage
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.inference.network_choice import NetworkChoice
-
-_SETTINGS = "predictions.json"
 
 
 class ClusterPredictor:
@@ -78,17 +76,12 @@ class LabelFiles:
         """Begin a folder, or open one that was made with the same settings.
 
         Raises:
-            InputError: If the folder holds maps of something else.
+            InputError: If the maps of the folder were made with other settings.
         """
         self._path = Path(path)
-        current = json.loads(json.dumps(dict(settings)))
-        if (self._path / _SETTINGS).exists():
-            if stored_settings(self._path) != current:
-                raise InputError(f"{path} holds predictions made with other settings")
-            return
-        self._path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(current, indent=2) + "\n"
-        write_atomically(self._path / _SETTINGS, text.encode())
+        current, stored = begin_predictions(self._path, settings)
+        if stored != current:
+            raise InputError(f"{path} holds predictions made with other settings")
 
     def read(self, item: str) -> np.ndarray | None:
         """Return the (H, W) uint8 map of an item, None if it is not there.
@@ -104,19 +97,6 @@ class LabelFiles:
         file = self._path / f"{item}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, cv2.imencode(".png", labels)[1].tobytes())
-
-
-def stored_settings(path: Path) -> dict[str, Any]:
-    """Return what the maps of a folder were made with.
-
-    Raises:
-        InputError: If it is not a folder of predictions.
-    """
-    try:
-        values: dict[str, Any] = json.loads((path / _SETTINGS).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a folder of predictions: {error}") from error
-    return values
 
 
 class ClusterMaps:

@@ -1,4 +1,4 @@
-"""KITTI-360, Cityscapes and BDD100K as the published 2D evaluation takes them."""
+"""Images with labels in a folder: KITTI-360, Cityscapes and BDD100K as published, frame stores."""
 
 import json
 import re
@@ -15,21 +15,30 @@ from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
 from scenedino_ros.evaluation.segmentation.images import (
+    LabelledData,
     LabelledImage,
     Size,
+    StoreImages,
     part_in_words,
     stretched,
+    together,
 )
+from scenedino_ros.evaluation.settings import ImageSettings
 from scenedino_ros.evaluation.ssc.data import frame_numbers, read_card
 from scenedino_ros.evaluation.stores import camera_from_norm
 from scenedino_ros.recordings.datasets.kitti360_calibration import (
     Kitti360Calibration,
     read_calibration,
 )
-from scenedino_ros.recordings.datasets.kitti360_folders import picture_folder, sequence_name
+from scenedino_ros.recordings.datasets.kitti360_folders import (
+    dataset_root,
+    picture_folder,
+    sequence_name,
+)
 
 _DRIVE = re.compile(sequence_name(0).replace("0000", r"(\d{4,})"))
-# Highest ids of the label files; what is higher is in no table.
+# Highest ids of the label files; higher ids are in no table.
+_TEST_DRIVE = 9  # of KITTI-360
 _KITTI360_IDS, _CITYSCAPES_IDS, _BDD100K_IDS = 44, 33, 40
 
 
@@ -71,7 +80,7 @@ class Kitti360Images:
     """
 
     root: Path
-    drive: int = 9
+    drive: int = _TEST_DRIVE
     every: int = 1
 
     @property
@@ -82,7 +91,7 @@ class Kitti360Images:
     @property
     def published(self) -> str | None:
         """The test split has a published table."""
-        is_test = self.drive == 9 and self.every == 1 and self._set is None
+        is_test = self.drive == _TEST_DRIVE and self.every == 1 and self._set is None
         return "KITTI-360" if is_test else None
 
     def settings(self) -> dict[str, Any]:
@@ -106,7 +115,7 @@ class Kitti360Images:
         return names[:: self.every]
 
     def unnamed(self) -> int:
-        """Return none: labels exist for a part of the drive only, and nothing says for which."""
+        """Return none: labels exist for an unknown part of the drive."""
         return 0
 
     def load(self, item: str, size: Size) -> LabelledImage:
@@ -141,13 +150,13 @@ class CityscapesImages:
     Attributes:
         root: Folder that holds ``leftImg8bit`` and ``gtFine``.
         split: ``val`` (500 images) or ``train``.
-        true_camera: Take the intrinsics of ``camera/``; else the published evaluation's, which
-            are those of a pyramid of 90 degrees both ways.
+        true_camera: Take the intrinsics of ``camera/``; else those of the published
+            evaluation, a pyramid of 90 degrees both ways.
         every: Only every n-th image.
     """
 
     root: Path
-    split: str = "val"
+    split: str = ImageSettings.split
     true_camera: bool = False
     every: int = 1
 
@@ -226,7 +235,7 @@ class Bdd100kImages:
     """
 
     root: Path
-    split: str = "val"
+    split: str = ImageSettings.split
     every: int = 1
 
     @property
@@ -266,6 +275,37 @@ class Bdd100kImages:
         rgb = read_rgb(self.root / "images" / "10k" / self.split / f"{item}.jpg")
         camera = CalibratedCamera(pyramid_camera(size))
         return LabelledImage(squashed(rgb, size), camera, squashed(target, size), unknown)
+
+
+def open_images(path: Path | str, settings: ImageSettings) -> LabelledData:
+    """Return the images with labels in a folder.
+
+    Raises:
+        InputError: If the folder is none of the known data sets.
+    """
+    return together(open_sets(path, settings))
+
+
+def open_sets(path: Path | str, settings: ImageSettings) -> list[LabelledData]:
+    """Return the sets of images in a folder: of KITTI-360 one for each drive, else one.
+
+    Raises:
+        InputError: If the folder is none of the known data sets.
+    """
+    folder = dataset_root(Path(path))
+    if (folder / "store.json").is_file():
+        return [StoreImages(folder, settings.camera, settings.every)]
+    if (folder / "leftImg8bit").is_dir() or (folder / "gtFine").is_dir():
+        return [CityscapesImages(folder, settings.split, settings.true_camera, settings.every)]
+    if (folder / "images" / "10k").is_dir() or (folder / "labels" / "pan_seg").is_dir():
+        return [Bdd100kImages(folder, settings.split, settings.every)]
+    if (folder / "data_2d_semantics").is_dir():
+        drives = settings.drives or card_drives(folder) or (_TEST_DRIVE,)
+        return [Kitti360Images(folder, drive, settings.every) for drive in drives]
+    raise InputError(
+        f"{folder} must hold data_2d_semantics (KITTI-360), leftImg8bit and gtFine (Cityscapes), "
+        "images/10k and labels/pan_seg (BDD100K) or store.json (frame store), and does not"
+    )
 
 
 def read_ids(path: Path) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""Images with class labels, and those of frame stores."""
+"""Images with class labels: what a set of them offers, frame stores, and several sets as one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
-from scenedino_ros.evaluation.run_folder import RunFolder
+from scenedino_ros.evaluation.settings import ImageSettings
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
 from scenedino_ros.recordings.frame_store.store import FrameStore
 
@@ -47,13 +48,13 @@ class LabelledData(Protocol):
         """The published table that is about these images, if there is one."""
 
     def settings(self) -> dict[str, Any]:
-        """Return what tells it from other data, as plain values."""
+        """Return what identifies the images, as plain values."""
 
     def items(self) -> list[str]:
         """Return the names of the images, in order."""
 
     def unnamed(self) -> int:
-        """Return how many images the set has of which no file here hints at the name."""
+        """Return how many images the set lacks that no file here names."""
 
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels at the network's (height, width).
@@ -74,7 +75,7 @@ class StoreImages:
     """
 
     path: Path
-    camera: str = "camera_00"
+    camera: str = ImageSettings.camera
     every: int = 1
 
     published = None
@@ -118,13 +119,10 @@ class StoreImages:
         )
 
 
-def missing_images(data: LabelledData, folder: RunFolder) -> tuple[int, dict[str, str]]:
-    """Return how many images the set has, and those that are not done, with the reason."""
-    items, unnamed = data.items(), data.unnamed()
+def unnamed_images(data: LabelledData) -> dict[str, str]:
+    """Return the images that a set lacks and no file here names, with the reason."""
     why = "its files are not there, and no other file names it"
-    missing = folder.missing(items)
-    missing |= {f"image without a name {n + 1}": why for n in range(unnamed)}
-    return len(items) + unnamed, missing
+    return {f"image without a name {n + 1}": why for n in range(data.unnamed())}
 
 
 def stretched(image: np.ndarray, size: Size) -> np.ndarray:
@@ -158,7 +156,7 @@ class Together:
         return "; ".join(member.name for member in self.members)
 
     def settings(self) -> dict[str, Any]:
-        """Return what tells the sets from others."""
+        """Return what identifies the sets."""
         return {"together": [member.settings() for member in self.members]}
 
     def items(self) -> list[str]:
@@ -177,3 +175,8 @@ class Together:
         """Return an image and its labels."""
         number, _, own = item.partition("/")
         return self.members[int(number)].load(own, size)
+
+
+def together(members: Sequence[LabelledData]) -> LabelledData:
+    """Return several sets of images as one."""
+    return members[0] if len(members) == 1 else Together(tuple(members))

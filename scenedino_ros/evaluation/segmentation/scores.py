@@ -1,22 +1,33 @@
-"""Accuracy and IoU of maps of classes, from counts of pixels."""
+"""Accuracy and IoU of maps of classes, from counts of pixels, and their tables."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import class_iou
+from scenedino_ros.evaluation.result import Cell, Table
 
 # Of the 19 classes of Cityscapes, where a mean is weighted; they are divided by their mean.
 CLASS_WEIGHTS = np.array([4, 2, 2, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1])
 
 
 class SegmentationScores(NamedTuple):
-    """Scores in [0, 1]; not a number where nothing was counted."""
+    """Scores in [0, 1]; not a number where nothing was counted.
+
+    Attributes:
+        accuracy: Fraction of right pixels.
+        miou: Mean IoU of the 19 classes.
+        weighted_miou: The same with `CLASS_WEIGHTS`.
+        iou: IoU of each class, by its name.
+    """
 
     accuracy: float
     miou: float
     weighted_miou: float
+    iou: dict[str, float]
 
 
 def pixel_confusion(
@@ -51,10 +62,40 @@ def pixel_confusion(
 def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
     """Score (19, 19) counts; classes that never occur count with an IoU of 0."""
     total = int(confusion.sum())
-    if not total:
-        return SegmentationScores(*[float("nan")] * 3)
     iou = class_iou(confusion)
+    by_class = dict(zip(CITYSCAPES19.names, iou.tolist(), strict=True))
+    if not total:
+        nan = float("nan")
+        return SegmentationScores(nan, nan, nan, by_class)
     weights = CLASS_WEIGHTS / CLASS_WEIGHTS.mean()
     return SegmentationScores(
-        float(np.trace(confusion) / total), float(iou.mean()), float((weights * iou).mean())
+        float(np.trace(confusion) / total),
+        float(iou.mean()),
+        float((weights * iou).mean()),
+        by_class,
     )
+
+
+def segmentation_tables(
+    scores: Mapping[str, SegmentationScores], scope: str, published: Sequence[Sequence[Cell]] = ()
+) -> list[Table]:
+    """Return a table of accuracies and mean IoUs, and one of the IoU of each class.
+
+    Args:
+        scores: Scores by the name of what was scored.
+        scope: How much was evaluated, such as ``500 images``; stands in every row of ours.
+        published: Rows below ours in the first table.
+    """
+    rows: list[Sequence[Cell]] = [
+        [f"{name} ({scope})", 100 * s.accuracy, 100 * s.miou, 100 * s.weighted_miou]
+        for name, s in scores.items()
+    ]
+    classes: list[list[Cell]] = [
+        [name, *(100 * s.iou[name] for s in scores.values())] for name in CITYSCAPES19.names
+    ]
+    return [
+        Table(
+            "Accuracy and mean IoU, %", ["", "Acc", "mIoU", "weighted mIoU"], [*rows, *published]
+        ),
+        Table(f"IoU of each class, % ({scope})", ["", *scores], classes),
+    ]

@@ -1,1 +1,1 @@
-"""SSCBench-KITTI-360: semantic scene completion."""
+"""Semantic scene completion on SSCBench-KITTI-360."""

@@ -1,7 +1,7 @@
-"""Answers that look at no image; a network has to be held against them.
+"""Baselines that look at no image.
 
 On one street a grid that was averaged from other frames is hard to beat: it knows where the road
-is, and how high the hedge. A network that does not beat it has shown little about seeing.
+is and how high the hedge. A network that does not beat it has shown little about seeing.
 """
 
 from collections.abc import Sequence

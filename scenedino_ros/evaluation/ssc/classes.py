@@ -5,7 +5,7 @@ import numpy as np
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE, ClassTable
 
-# Name, colour (RGB), share of the voxels in percent: the weights of the weighted mean.
+# Name, colour (RGB), percentage of the voxels: the weights of the weighted mean.
 _EVAL16 = (
     ("empty", (70, 130, 180), 0.0),
     ("car", (0, 0, 142), 2.85),

@@ -1,4 +1,4 @@
-"""The files of SSCBench-KITTI-360: images, labels, and whether they are all there.
+"""The files of SSCBench-KITTI-360: images and labels, and a check that they are complete.
 
 Layout: ``data_2d_raw/SEQUENCE/image_00/data_rect/NNNNNN.png``, and labels of every 5th frame as
 ``data_2d_raw/SEQUENCE/voxels/NNNNNN.{label,invalid}``, or as ``SEQUENCE/NNNNNN_1_1.npy`` in
@@ -23,6 +23,7 @@ import numpy as np
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.evaluation.settings import SscSettings
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import read_label_volume, ssc20_labels
 from scenedino_ros.recordings.datasets.kitti360_folders import (
@@ -51,7 +52,7 @@ def read_card(root: Path) -> dict[str, Any] | None:
     """Return ``name`` and ``splits`` of a data set that is not the official one, else None.
 
     Raises:
-        InputError: If its file says something else.
+        InputError: If its file has other contents.
     """
     path = Path(root) / CARD
     if not path.exists():
@@ -79,19 +80,19 @@ class SscBench:
     """
 
     root: Path
-    split: str = "test"
+    split: str = SscSettings.split
     labels: Path | None = None
     kitti360: Path | None = None
 
     def __post_init__(self) -> None:
-        """Look below the folders that archives are unpacked to."""
+        """Find the data set below the folder that an archive was unpacked to."""
         object.__setattr__(self, "root", dataset_root(self.root))
         if self.kitti360:
             object.__setattr__(self, "kitti360", dataset_root(self.kitti360))
 
     @cached_property
     def card(self) -> dict[str, Any] | None:
-        """What the data set says it is; None for the benchmark's own files."""
+        """Name and splits of another data set; None for the benchmark's own files."""
         return read_card(self.root)
 
     @property
@@ -119,7 +120,7 @@ class SscBench:
 
     @cached_property
     def frames(self) -> list[str]:
-        """Names of all frames of the split that ought to be scored, whether their files are there.
+        """Names of all frames of the split, whether or not their files are there.
 
         Raises:
             InputError: If the root is not a data set of this layout.
@@ -135,7 +136,7 @@ class SscBench:
         return frames
 
     def unknown_frames(self) -> dict[str, str]:
-        """Return frames that the split has and no file here hints at, with that reason."""
+        """Return frames of the split that no file here names, with the reason."""
         if self.card:
             return {}
         unknown = SPLITS[self.split][1] - len(self.frames)
@@ -143,10 +144,10 @@ class SscBench:
         return {f"{self.split}, frame without a name {n + 1}": why for n in range(unknown)}
 
     def check(self) -> list[str]:
-        """Return in sentences what is wrong with the data set as a whole, none if all is well.
+        """Return one sentence for each problem of the data set as a whole.
 
         Raises:
-            InputError: If the labels are those of the wrong release: nothing can be scored.
+            InputError: If the labels are of the wrong release, with which no score is right.
         """
         self._check_release()
         problems = []
@@ -231,7 +232,7 @@ class SscBench:
         return frozenset(s for s, path in firsts.items() if path and len(path.stem) == _DIGITS)
 
     def _images(self, sequence: str) -> Iterator[Path]:
-        """Yield the images of a sequence; files of other names, such as hidden ones, are none."""
+        """Yield the images of a sequence; files whose names are no numbers are left out."""
         return (path for path in self._pictures(sequence).glob("*.png") if path.stem.isdigit())
 
     def _pictures(self, sequence: str) -> Path:
@@ -245,7 +246,7 @@ class SscBench:
         return {name: frame_numbers(root, name) for name in self.sequences}
 
     def _frames_of(self, sequence: str) -> int:
-        """Return how many frames with labels a sequence has; the files tell, or the benchmark."""
+        """Return how many labelled frames a sequence has, by the benchmark or by its files."""
         if self.card is None and self.split == "test":
             return SPLITS["test"][1]
         labels = [
@@ -271,7 +272,7 @@ class SscBench:
             try:
                 labels = _read_grid(path)
             except (OSError, EOFError, ValueError):
-                continue  # said again when this frame's turn comes
+                continue  # reported when this frame is counted
             highest = max(highest, int(labels[labels != IGNORE].max(initial=0)))
         if chosen and highest <= _LAST_OF_NUSCENES:
             raise InputError(
@@ -279,6 +280,21 @@ class SscBench:
                 "first release of the labels, made with another map; make them again from the "
                 ".label and .invalid files, or take the copy of 2024"
             )
+
+
+def open_sscbench(path: Path | str, settings: SscSettings) -> tuple[SscBench, SscBench | None]:
+    """Return the data set in a folder, and the one that a baseline is made of, if there is to be.
+
+    Raises:
+        InputError: If the folder is not of this layout, or its labels are of the wrong release.
+    """
+    data = SscBench(Path(path), settings.split, settings.labels, settings.kitti360)
+    data.check()
+    if settings.baseline is None:
+        return data, None
+    root = settings.baseline_root or Path(path)
+    labels = settings.labels if root == Path(path) else None
+    return data, SscBench(root, settings.baseline, labels)
 
 
 def frame_numbers(kitti360: Path, sequence: str) -> list[int]:
@@ -323,7 +339,7 @@ def read_raw_labels(label: Path, invalid: Path) -> np.ndarray:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name a label file in what goes wrong with it."""
+    """Name the label file in an error about it."""
     try:
         yield
     except FileNotFoundError as error:

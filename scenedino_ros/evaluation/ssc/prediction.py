@@ -1,6 +1,5 @@
-"""A network's answer for one frame of SSCBench-KITTI-360, before any threshold; in files, too."""
+"""Predictions for frames of SSCBench-KITTI-360, before any threshold, and their files."""
 
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -12,19 +11,19 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import partial_path, write_atomically
+from scenedino_ros.core.files import partial_path
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.evaluation.run_folder import begin_predictions
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage
 
 LOWEST_DENSITY = 1e-3  # 1/m; anything below is stored as 0
-_SETTINGS = "predictions.json"
 
 
 @dataclass(frozen=True, eq=False)
 class SscPrediction:
-    """What a network says about the voxels that are scored.
+    """What a network predicts for the voxels that are scored.
 
     Attributes:
         label: (256, 256, 32) uint8 class ids; 0 where `density` is below the lowest threshold,
@@ -45,17 +44,15 @@ def predict(
     *,
     stretched: bool = False,
 ) -> SscPrediction:
-    """Ask the network for one frame by the benchmark's rules.
+    """Predict one frame by the rules of the benchmark.
 
     Args:
         predictor: The network.
         rgb: (h, w, 3) uint8 image of the benchmark's camera, 1408 x 376 pixels or scaled.
         view: (256, 256, 32) bool, the voxels that are scored.
         refinement: Samples along each edge of a voxel.
-        lowest: The lowest density that will be asked about, 1/m; classes are found for what
-            reaches it.
-        stretched: Whether the image may have another aspect ratio than the camera, all of whose
-            view it shows.
+        lowest: Smallest threshold that will be scored, 1/m; only voxels that reach it get classes.
+        stretched: Whether the image is the whole view of the camera in another aspect ratio.
 
     Raises:
         InputError: If the image has another aspect ratio and is not stretched.
@@ -122,8 +119,8 @@ def _labels(
 class PredictionFiles:
     """A folder of predictions, written once and scored many times, a file per frame.
 
-    ``predictions.json`` says what they were made with; ``SEQUENCE/NNNNNN.npz`` holds ``label`` and
-    ``density`` as in `SscPrediction`, about 5 MB.
+    ``predictions.json`` holds the settings they were made with; ``SEQUENCE/NNNNNN.npz`` holds
+    ``label`` and ``density`` as in `SscPrediction`, about 5 MB.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -138,13 +135,7 @@ class PredictionFiles:
             InputError: If the folder's predictions were made with other settings.
         """
         self.path = Path(path)
-        current = json.loads(json.dumps(dict(settings)))
-        file = self.path / _SETTINGS
-        if not file.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, (json.dumps(current, indent=2) + "\n").encode())
-            return
-        stored = stored_settings(self.path)
+        current, stored = begin_predictions(self.path, settings)
         lowest = stored.pop("lowest", np.inf)
         if current.pop("lowest") < lowest:
             raise InputError(
@@ -188,16 +179,3 @@ class PredictionFiles:
         with partial.open("wb") as file:
             np.savez_compressed(file, label=prediction.label, density=prediction.density)
         os.replace(partial, path)
-
-
-def stored_settings(path: Path) -> dict[str, Any]:
-    """Return what the predictions of a folder were made with.
-
-    Raises:
-        InputError: If it is not a folder of predictions.
-    """
-    try:
-        values: dict[str, Any] = json.loads((Path(path) / _SETTINGS).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a folder of predictions: {error}") from error
-    return values

@@ -1,11 +1,17 @@
 """Occupied against free, counted per range."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from scenedino_ros.core.metrics import confusion_matrix, geometry_scores
+from scenedino_ros.evaluation.result import Cell
 from scenedino_ros.evaluation.ssc import rules as ssc
 
-Row = list[str | float | int | None]
+# Scores by name and range, such as scores["iou"]["12.8"]; fractions.
+ByRange = dict[str, dict[str, float]]
+RANGE_KEYS = [f"{metres:g}" for metres in ssc.RANGES]
+_HEADS = {"iou": "IoU", "precision": "precision", "recall": "recall"}
 
 
 def range_confusions(
@@ -32,23 +38,34 @@ def range_confusions(
     return np.stack(confusions)
 
 
-def geometry_columns() -> list[str]:
-    """Return the heads of `geometry_row`: IoU, precision and recall, each for all ranges."""
-    names = ("IoU", "precision", "recall")
-    return [f"{name} {metres:g} m" for name in names for metres in ssc.RANGES]
-
-
-def geometry_row(name: str, confusions: np.ndarray) -> Row:
-    """Return a row of IoU, precision and recall in percent.
+def geometry_by_range(confusions: np.ndarray) -> ByRange:
+    """Return IoU, precision and recall at each range.
 
     Args:
-        name: What was scored.
         confusions: (3, L, L) counts of one prediction, class 0 is free.
     """
     scores = [geometry_scores(confusion) for confusion in confusions]
-    return [
-        name,
-        *(100 * score.iou for score in scores),
-        *(100 * score.precision for score in scores),
-        *(100 * score.recall for score in scores),
-    ]
+    return {
+        key: dict(zip(RANGE_KEYS, (getattr(score, key) for score in scores), strict=True))
+        for key in _HEADS
+    }
+
+
+def range_columns(names: Iterable[str]) -> list[str]:
+    """Return the heads of columns, such as ``IoU 12.8 m``: each name at all ranges."""
+    return [f"{name} {key} m" for name in names for key in RANGE_KEYS]
+
+
+def geometry_columns() -> list[str]:
+    """Return the heads of `geometry_cells`."""
+    return range_columns(_HEADS.values())
+
+
+def percent(scores: Mapping[str, float]) -> list[Cell]:
+    """Return cells in percent, one for each range."""
+    return [100 * value for value in scores.values()]
+
+
+def geometry_cells(scores: ByRange) -> list[Cell]:
+    """Return cells in percent: IoU, precision and recall, each at all ranges."""
+    return [cell for key in _HEADS for cell in percent(scores[key])]

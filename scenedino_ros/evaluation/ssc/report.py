@@ -1,7 +1,6 @@
-"""Tables of SSCBench-KITTI-360 from counts, our rows beside the published ones."""
+"""Scores and tables of SSCBench-KITTI-360 from counts, our rows beside the published ones."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -14,112 +13,110 @@ from scenedino_ros.core.metrics import (
     weighted_mean_iou,
 )
 from scenedino_ros.evaluation.published import S4C_CLASSES, SSC_ROWS
-from scenedino_ros.evaluation.result import RunResult, Table, coverage
-from scenedino_ros.evaluation.run_folder import Counts, RunFolder
-from scenedino_ros.evaluation.ssc import rules as ssc
+from scenedino_ros.evaluation.result import Cell, Summary, Table
+from scenedino_ros.evaluation.run_folder import Counts
+from scenedino_ros.evaluation.runner import Finished
 from scenedino_ros.evaluation.ssc.classes import CLASS_WEIGHTS, EVAL16
-from scenedino_ros.evaluation.ssc.figures import ssc_figures
-from scenedino_ros.evaluation.ssc.ranges import Row, geometry_columns, geometry_row
+from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
+from scenedino_ros.evaluation.ssc.figures import ssc_plots
+from scenedino_ros.evaluation.ssc.ranges import (
+    RANGE_KEYS,
+    geometry_by_range,
+    geometry_cells,
+    geometry_columns,
+    percent,
+    range_columns,
+)
 from scenedino_ros.evaluation.ssc.scores import SWEEP
 
-if TYPE_CHECKING:
-    from scenedino_ros.evaluation.ssc.counting import SscEvaluation
-
-_METRES = [f"{metres:g} m" for metres in ssc.RANGES]
-_FULL = len(ssc.RANGES) - 1  # the range that the matching is fitted on
+Row = list[Cell]
+_FULL = len(RANGE_KEYS) - 1  # the range that the matching is fitted on
 _OURS, _PUBLISHED = "by true class", "by predicted class (published order)"
 
 
-def ssc_result(
-    evaluation: "SscEvaluation", folder: RunFolder, tell: Callable[[str], None]
-) -> RunResult:
-    """Return tables, plots and panels of what a run has counted."""
-    items, missing = evaluation.items(), folder.missing(evaluation.items())
-    done = len(items) - len(missing)
-    unknown = evaluation.data.unknown_frames() if evaluation.every == 1 else {}
-    missing = {**missing, **unknown}
-    total = folder.total(items)
-    tables: list[Table] = []
-    columns = None
-    if total:
-        columns = matching(evaluation, total)
-        scope = coverage(done, len(items) + len(unknown), "frames")
-        tables = ssc_tables(evaluation, total, columns, scope)
-        tell("plots and panels")
-    figures = ssc_figures(evaluation, folder, total, columns) if total else []
-    return RunResult(
-        kind=evaluation.kind,
-        title="Semantic scene completion",
-        dataset=evaluation.dataset,
-        checkpoint=evaluation.network.describe(),
-        settings={**evaluation.settings(), "keep_empty": evaluation.keep_empty},
-        items=len(items) + len(unknown),
-        unit="frames",
-        missing=missing,
-        tables=tables,
-        notes=_notes(evaluation, columns),
-        figures=figures,
-        counts=total,
-    )
+def ssc_summary(evaluation: SscEvaluation, finished: Finished) -> Summary:
+    """Return scores, tables and plots.
 
-
-def matching(evaluation: "SscEvaluation", total: Counts) -> np.ndarray | None:
-    """Return the (16,) predicted class of each class, fitted on the full range; None: no classes.
-
-    It is fitted on the main threshold.
+    The scores are ``scores["network"][THRESHOLD][RULE]`` and ``scores["baselines"][BASELINE]``.
+    THRESHOLD is a density such as ``0.2``. RULE is ``geometry``, which depends on density alone,
+    and, where the network names classes, ``direct`` and ``hungarian``, without and with the
+    matching of classes, in which sky counts as empty. BASELINE is a key of
+    `SscEvaluation.baselines`. Each has ``["iou" | "precision" | "recall"][RANGE]``; where there
+    are classes also ``["miou"][RANGE]`` and ``["class_iou"][CLASS][RANGE]``. RANGE is ``12.8``,
+    ``25.6`` or ``51.2``.
     """
-    if not evaluation.has_semantics:
-        return None
-    return hungarian_columns(total["semantic"][0, _FULL], keep_empty=evaluation.keep_empty)
-
-
-def ssc_tables(
-    evaluation: "SscEvaluation", total: Counts, columns: np.ndarray | None, scope: str
-) -> list[Table]:
-    """Return all tables.
-
-    Args:
-        evaluation: What was evaluated.
-        total: Summed counts, see `count_frame`.
-        columns: The matching, or None where the network names no classes.
-        scope: How much was evaluated, such as ``2566 frames``; stands in every row of ours.
-    """
-    tables = [_main_table(evaluation, total, scope)] if columns is not None else []
-    tables.append(_geometry_table(evaluation, total, scope))
+    total, scope = finished.total, finished.scope
+    scores = _scores(evaluation, total)
+    columns = _matching(evaluation, total["semantic"][0]) if evaluation.has_semantics else None
+    tables = [_main_table(evaluation, scores, scope)] if columns is not None else []
+    tables.append(_geometry_table(evaluation, scores, scope))
     if columns is not None:
         tables += [
             _class_table(evaluation, total, columns),
             _weighted_table(total, columns, scope),
             _matching_table(total, columns),
         ]
-    return [*tables, _sweep_table(total, scope)]
+    tables.append(_sweep_table(total, scope))
+    return Summary(
+        scores,
+        tables,
+        _notes(evaluation),
+        ssc_plots(finished.folder.path, total, columns, published=evaluation.is_benchmark),
+        {"keep_empty": evaluation.choices.keep_empty},
+    )
 
 
-def semantic_row(name: str, confusions: np.ndarray, columns: np.ndarray | None = None) -> Row:
-    """Return a row of the main table in percent: mIoU, then geometry.
+def semantic_scores(confusions: np.ndarray, columns: np.ndarray | None = None) -> dict[str, Any]:
+    """Return mIoU and geometry at each range, and the IoU of each class.
 
     Args:
-        name: What was scored.
         confusions: (3, 16, 16) counts of one prediction.
-        columns: The matching, which geometry knows nothing of; None: classes as predicted.
+        columns: The matching, which does not change the geometry; None: classes as predicted.
     """
     matched = confusions if columns is None else confusions[..., columns]
-    return [
-        name,
-        *(100 * mean_iou(confusion) for confusion in matched),
-        *geometry_row(name, confusions)[1:],
-    ]
+    ious = np.stack([class_iou(confusion) for confusion in matched], axis=1)
+    return {
+        "miou": dict(zip(RANGE_KEYS, map(mean_iou, matched), strict=True)),
+        **geometry_by_range(confusions),
+        "class_iou": {
+            name: dict(zip(RANGE_KEYS, values, strict=True))
+            for name, values in zip(EVAL16.names[1:], ious[1:].tolist(), strict=True)
+        },
+    }
 
 
-def _main_table(evaluation: "SscEvaluation", total: Counts, scope: str) -> Table:
+def _scores(evaluation: SscEvaluation, total: Counts) -> dict[str, Any]:
+    network: dict[str, Any] = {}
+    for number, threshold in enumerate(evaluation.thresholds):
+        rules: dict[str, Any] = {"geometry": geometry_by_range(total["geometry"][number])}
+        if evaluation.has_semantics:
+            confusions = total["semantic"][number]
+            rules["direct"] = semantic_scores(confusions)
+            rules["hungarian"] = semantic_scores(confusions, _matching(evaluation, confusions))
+        network[f"{threshold:g}"] = rules
+    score = semantic_scores if evaluation.has_semantics else geometry_by_range
+    names = evaluation.baselines()
+    baselines = zip(names, total["baselines"], strict=True) if names else ()
+    return {"network": network, "baselines": {key: score(c) for key, c in baselines}}
+
+
+def _matching(evaluation: SscEvaluation, confusions: np.ndarray) -> np.ndarray:
+    """Return the (16,) predicted class of each class, fitted on the full range."""
+    return hungarian_columns(confusions[_FULL], keep_empty=evaluation.choices.keep_empty)
+
+
+def _semantic_row(name: str, scores: dict[str, Any]) -> Row:
+    return [name, *percent(scores["miou"]), *geometry_cells(scores)]
+
+
+def _main_table(evaluation: SscEvaluation, scores: dict[str, Any], scope: str) -> Table:
     rows: list[Row] = []
-    for threshold, confusions in zip(evaluation.thresholds, total["semantic"], strict=True):
-        ours = f"this run, density >= {threshold:g}"
-        fitted = hungarian_columns(confusions[_FULL], keep_empty=evaluation.keep_empty)
-        rows.append(semantic_row(f"{ours}, direct ({scope})", confusions))
-        rows.append(semantic_row(f"{ours}, Hungarian ({scope})", confusions, fitted))
-    for name, confusions in zip(evaluation.rows(), total.get("baselines", ()), strict=True):
-        rows.append(semantic_row(f"{name} ({scope})", confusions))
+    for threshold, rules in scores["network"].items():
+        ours = f"this run, density >= {threshold}"
+        rows.append(_semantic_row(f"{ours}, direct ({scope})", rules["direct"]))
+        rows.append(_semantic_row(f"{ours}, Hungarian ({scope})", rules["hungarian"]))
+    for key, name in evaluation.baselines().items():
+        rows.append(_semantic_row(f"{name} ({scope})", scores["baselines"][key]))
     for p in SSC_ROWS:
         rows.append([f"published: {p.method}", *p.miou, *p.iou, *p.precision, *p.recall])
     notes = [
@@ -133,23 +130,23 @@ def _main_table(evaluation: "SscEvaluation", total: Counts, scope: str) -> Table
             f"**Published rows are about the 2566 frames of SSCBench-KITTI-360 test; this run is "
             f"about {evaluation.dataset}. They cannot be compared.**",
         )
-    columns = ["", *(f"mIoU {metres}" for metres in _METRES), *geometry_columns()]
+    columns = ["", *range_columns(["mIoU"]), *geometry_columns()]
     return Table("Semantic scene completion, %", columns, rows, notes)
 
 
-def _geometry_table(evaluation: "SscEvaluation", total: Counts, scope: str) -> Table:
+def _geometry_table(evaluation: SscEvaluation, scores: dict[str, Any], scope: str) -> Table:
     rows: list[Row] = []
-    for number, threshold in enumerate(evaluation.thresholds):
-        name = f"density >= {threshold:g} ({scope})"
-        rows.append(geometry_row(f"geometry alone, {name}", total["geometry"][number]))
+    for threshold, rules in scores["network"].items():
+        name = f"density >= {threshold} ({scope})"
+        rows.append([f"geometry alone, {name}", *geometry_cells(rules["geometry"])])
         if evaluation.has_semantics:
-            rows.append(geometry_row(f"sky is empty, {name}", total["semantic"][number]))
+            rows.append([f"sky is empty, {name}", *geometry_cells(rules["direct"])])
     if not evaluation.has_semantics:
-        for name, confusions in zip(evaluation.rows(), total.get("baselines", ()), strict=True):
-            rows.append(geometry_row(f"{name} ({scope})", confusions))
+        for key, name in evaluation.baselines().items():
+            rows.append([f"{name} ({scope})", *geometry_cells(scores["baselines"][key])])
     note = (
-        "*Geometry alone*: occupied is what is dense enough. *Sky is empty*: the rule, "
-        "of the benchmark, by which a dense voxel that is called sky or rider counts as empty."
+        "*Geometry alone*: a voxel is occupied if it is dense enough. *Sky is empty*: the rule of "
+        "the benchmark, by which a dense voxel that is called sky or rider counts as empty."
     )
     return Table("Geometry, and the effect of sky, %", ["", *geometry_columns()], rows, [note])
 
@@ -174,11 +171,11 @@ def _weighted_table(total: Counts, columns: np.ndarray, scope: str) -> Table:
         "then meets the IoU of the class that is matched to this prediction. Its mIoU is the same "
         "unless empty is matched to something else."
     )
-    heads = [f"{kind} {metres}" for kind in ("mIoU", "weighted mIoU") for metres in _METRES]
+    heads = range_columns(["mIoU", "weighted mIoU"])
     return Table("Weighted mIoU, in both orders, %", ["", *heads], rows, [note])
 
 
-def _class_table(evaluation: "SscEvaluation", total: Counts, columns: np.ndarray) -> Table:
+def _class_table(evaluation: SscEvaluation, total: Counts, columns: np.ndarray) -> Table:
     confusions = total["semantic"][0]
     direct = [100 * class_iou(c) for c in confusions]
     matched = [100 * class_iou(c[:, columns]) for c in confusions]
@@ -206,7 +203,7 @@ def _class_table(evaluation: "SscEvaluation", total: Counts, columns: np.ndarray
         "IoU of classes, %",
         [
             "class",
-            *(f"{head} {metres}" for head in heads for metres in _METRES),
+            *range_columns(heads),
             "seen as anything 51.2 m",
             "share 51.2 m",
         ],
@@ -241,13 +238,13 @@ def _sweep_table(total: Counts, scope: str) -> Table:
     return Table(f"Geometry alone over thresholds, 51.2 m, % ({scope})", columns, rows)
 
 
-def _notes(evaluation: "SscEvaluation", columns: np.ndarray | None) -> Sequence[str]:
+def _notes(evaluation: SscEvaluation) -> list[str]:
     notes = [
         "Counts are summed over all frames before anything is divided. Scored are voxels that are "
         "labelled and whose centre the camera sees; empty ones below the street are not.",
     ]
-    if columns is None:
+    if not evaluation.has_semantics:
         notes.append("The checkpoint has no semantic head: geometry alone is scored.")
     if "untrained" in evaluation.network.describe():
-        notes.append("The weights are untrained: these numbers show that the command works.")
+        notes.append("The weights are untrained: these numbers only show that the command works.")
     return [*evaluation.data.check(), *notes]

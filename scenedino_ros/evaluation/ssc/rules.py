@@ -16,7 +16,7 @@ RANGES = (12.8, 25.6, 51.2)
 DENSITY_THRESHOLD = 0.2
 CAMERA = PinholeCamera.from_focal(552.554261, 552.554261, 682.049453, 238.769549, 1408, 376)
 # Pose of the unrectified camera 0 in the lidar frame. The image is the rectified one all the same:
-# the benchmark leaves the rectifying rotation out, and so must whoever compares with it.
+# the benchmark leaves the rectifying rotation out, and so must every evaluation comparable to it.
 T_VELO_CAM = np.array(
     [
         [0.04307104361, -0.08829286498, 0.995162929, 0.8043914418],

@@ -1,4 +1,4 @@
-"""What is counted in one frame of SSCBench-KITTI-360."""
+"""Counts of one frame of SSCBench-KITTI-360."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def count_frame(
 
     Args:
         target: (256, 256, 32) scored classes 0..15, or 255.
-        prediction: What the network says.
+        prediction: The prediction of the network.
         view: (256, 256, 32) bool, True where the camera sees a voxel's centre.
         classes: Class table of the prediction.
         thresholds: T densities from which a voxel is occupied, 1/m; the first is the main one.

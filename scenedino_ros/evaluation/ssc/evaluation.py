@@ -1,22 +1,21 @@
-"""Scores semantic scene completion on SSCBench-KITTI-360, frame by frame."""
+"""Counts semantic scene completion on SSCBench-KITTI-360, frame by frame."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.result import RunResult
-from scenedino_ros.evaluation.run_folder import Counts, RunFolder
+from scenedino_ros.evaluation.run_folder import Counts
+from scenedino_ros.evaluation.settings import SscSettings
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import ConstantGrid
 from scenedino_ros.evaluation.ssc.data import SscBench
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
-from scenedino_ros.evaluation.ssc.report import ssc_result
 from scenedino_ros.evaluation.ssc.scores import count_frame, semantic_counts
+from scenedino_ros.evaluation.voxel_panel import class_voxels, occupied_voxels, voxel_panel
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 
@@ -29,83 +28,79 @@ class SscEvaluation:
 
     Attributes:
         data: The data set.
-        network: What predicts.
-        thresholds: Densities from which a voxel is occupied, 1/m; the first is the main one.
-        refinement: Samples along each edge of a voxel.
-        keep_empty: Whether the matching leaves empty voxels empty.
-        predictions: Folder of predictions, read where it has them and written where not, or None.
+        network: The network.
+        choices: What is scored, and how.
         baseline: Frames of other drives that a constant grid is made of, or None.
-        every: Score only every so manieth frame of the split.
-        panels: How many frames are shown as pictures.
     """
 
     data: SscBench
     network: NetworkChoice
-    thresholds: tuple[float, ...] = (ssc.DENSITY_THRESHOLD,)
-    refinement: int = 1
-    keep_empty: bool = False
-    predictions: Path | None = None
+    choices: SscSettings = SscSettings()
     baseline: SscBench | None = None
-    every: int = 1
-    panels: int = 4
 
     kind = "ssc"
+    title = "Semantic scene completion"
+    unit = "frame"
 
-    def settings(self) -> dict[str, object]:
-        """Return all that the counts depend on; not the matching, which is made from them."""
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Densities from which a voxel is occupied, 1/m; the first is the main one."""
+        return self.choices.thresholds or (self.network.density_threshold,)
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that the counts depend on; not the matching, which is made of them."""
         return {
             "data": self.dataset,
             "network": self.network.settings(),
-            "refinement": self.refinement,
+            "refinement": self.choices.refinement,
             "thresholds": list(self.thresholds),
             "baseline": self.baseline.name if self.baseline else None,
         }
 
     def items(self) -> list[str]:
         """Return the names of the frames, ``SEQUENCE/NNNNNN``."""
-        return self.data.frames[:: self.every]
+        return self.data.frames[:: self.choices.every]
 
-    def open(self, watch: Stopwatch) -> Callable[[str], Counts]:
-        """Return the function that counts one frame."""
-        return _Counter(self, watch)
+    def unnamed(self) -> dict[str, str]:
+        """Return the frames that the split lacks without a file that names them."""
+        return self.data.unknown_frames() if self.choices.every == 1 else {}
 
-    def summarise(self, folder: RunFolder, tell: Callable[[str], None]) -> RunResult:
-        """Return tables, plots and panels of the frames that are done."""
-        return ssc_result(self, folder, tell)
+    def open(self, watch: Stopwatch) -> "SscWork":
+        """Open predictions and baseline; the network is built when it is needed."""
+        return SscWork(self, watch)
 
     @property
     def dataset(self) -> str:
-        """What is evaluated on, in words."""
-        part = f", one frame in {self.every}" if self.every > 1 else ""
-        return self.data.name + part
+        """Name of the data."""
+        every = self.choices.every
+        return self.data.name + (f", one frame in {every}" if every > 1 else "")
 
     @property
     def is_benchmark(self) -> bool:
         """Whether the published tables are about the same frames."""
-        return self.data.is_benchmark and self.every == 1
+        return self.data.is_benchmark and self.choices.every == 1
 
     @cached_property
     def has_semantics(self) -> bool:
         """Whether the network names classes; without them geometry alone is scored."""
         return self.network.config.has_semantics
 
-    def rows(self) -> list[str]:
-        """Return the names of the grids behind ``baselines`` in the counts."""
+    def baselines(self) -> dict[str, str]:
+        """Return the grids behind ``baselines`` in the counts, in their order: keys and names."""
         if self.baseline is None:
-            return []
-        names = [f"constant grid of {self.baseline.name}, class by height"]
-        return [*names, "network's occupancy, class by height"] if self.has_semantics else names
-
-    def predictor(self, watch: Stopwatch) -> "SscPredictor":
-        """Return what predicts frames, or reads predictions."""
-        return SscPredictor(self, watch)
+            return {}
+        names = {"constant": f"constant grid of {self.baseline.name}, class by height"}
+        if self.has_semantics:
+            names["class_by_height"] = "network's occupancy, class by height"
+        return names
 
     def prediction_files(self) -> PredictionFiles | None:
         """Open the folder of predictions, if there is to be one."""
-        if self.predictions is None:
+        if self.choices.predictions is None:
             return None
-        settings = {**self.network.settings(), "refinement": self.refinement}
-        return PredictionFiles(self.predictions, {**settings, "lowest": min(self.thresholds)})
+        settings = {**self.network.settings(), "refinement": self.choices.refinement}
+        lowest = min(self.thresholds)
+        return PredictionFiles(self.choices.predictions, {**settings, "lowest": lowest})
 
     def constant_grid(self) -> ConstantGrid | None:
         """Return the constant grid of the baseline's frames, if there is to be one.
@@ -123,7 +118,7 @@ class SscEvaluation:
             try:
                 grid.add(data.target(frame))
             except InputError:
-                continue  # one of many; what matters is that some can be read
+                continue  # one of many: it is enough that some can be read
         if not grid.frequency.frames:
             raise InputError(f"no label file of {data.name} in {data.root} can be read")
         return grid
@@ -160,7 +155,7 @@ class SscPredictor:
                 network,
                 rgb,
                 self.view,
-                evaluation.refinement,
+                evaluation.choices.refinement,
                 min(evaluation.thresholds),
                 stretched=evaluation.data.is_preprocessed(frame),
             )
@@ -169,12 +164,13 @@ class SscPredictor:
         return prediction
 
 
-class _Counter:
-    """Counts frames; holds what is made once."""
+class SscWork:
+    """Counts and draws frames; holds what is made once."""
 
     def __init__(self, evaluation: SscEvaluation, watch: Stopwatch) -> None:
+        """Open predictions and baseline."""
         self._evaluation = evaluation
-        self._predict = evaluation.predictor(watch)
+        self._predict = SscPredictor(evaluation, watch)
         self._classes = evaluation.network.classes
         self._constant: np.ndarray | None = None
         constant = evaluation.constant_grid()
@@ -182,8 +178,12 @@ class _Counter:
             self._by_height = constant.class_of_height()
             self._constant = np.where(constant.occupied(), self._by_height, 0)
 
-    def __call__(self, frame: str) -> Counts:
-        """Count one frame, see `count_frame`.
+    def count(self, frame: str) -> Counts:
+        """Count one frame.
+
+        Returns:
+            The arrays of `count_frame`; with a baseline also ``baselines`` (B, 3, 16, 16) int64,
+            the confusion of each of the B `SscEvaluation.baselines` at the three ranges.
 
         Raises:
             InputError: If label or image are missing or damaged.
@@ -199,3 +199,26 @@ class _Counter:
                 grids.append(np.where(occupied, self._by_height, 0))
             counts["baselines"] = semantic_counts(target, grids, view)
         return counts
+
+    def panel(self, frame: str) -> np.ndarray:
+        """Return a picture of a frame: input, prediction and ground truth.
+
+        Raises:
+            InputError: If label or image are missing or damaged.
+        """
+        evaluation, view = self._evaluation, self._predict.view
+        prediction, rgb = self._predict(frame), evaluation.data.image(frame)
+        target, threshold = evaluation.data.target(frame), evaluation.thresholds[0]
+        if evaluation.has_semantics:
+            label, density = prediction.label, prediction.density
+            grid = ssc.evaluated_prediction(label, density, self._classes, threshold)
+            found = class_voxels(grid, view)
+        else:
+            found = occupied_voxels(view & (prediction.density >= threshold))
+        return voxel_panel(
+            rgb,
+            found,
+            class_voxels(target, view),
+            title=frame,
+            weights=evaluation.network.describe(),
+        )

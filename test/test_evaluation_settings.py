@@ -1,0 +1,63 @@
+"""Settings of evaluations: one home for their defaults, and ranges that hold from Python, too."""
+
+import pytest
+
+from scenedino_ros.cli.evaluation import chosen_settings
+from scenedino_ros.cli.main import build_parser
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.settings import (
+    ConsistencySettings,
+    DepthSettings,
+    EvaluationSettings,
+    GeometrySettings,
+    ProbeSettings,
+    SegmentationSettings,
+    SscSettings,
+)
+
+SETTINGS = {
+    "ssc": SscSettings,
+    "geometry": GeometrySettings,
+    "segmentation": SegmentationSettings,
+    "probe": ProbeSettings,
+    "consistency": ConsistencySettings,
+    "depth": DepthSettings,
+}
+
+
+def chosen(kind: str, *words: str) -> EvaluationSettings:
+    command = ["evaluate", kind, "data", "-o", "run", *words]
+    return chosen_settings(SETTINGS[kind], build_parser(command).parse_args(command))
+
+
+@pytest.mark.parametrize("kind", list(SETTINGS))
+def test_a_command_has_the_defaults_of_its_settings(kind: str) -> None:
+    assert chosen(kind) == SETTINGS[kind]()
+
+
+def test_options_become_settings() -> None:
+    words = ("--no-crf", "--drive", "3,9", "--panels", "0")
+    assert chosen("segmentation", *words) == SegmentationSettings(
+        crf=False, drives=(3, 9), panels=0
+    )
+    words = ("--features", "dino_vitb8", "--features", "dino_vits8:timm")
+    assert chosen("consistency", *words) == ConsistencySettings(
+        features=("dino_vitb8", "dino_vits8:timm")
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "values", "message"),
+    [
+        (SscSettings, {"split": "all"}, "split must be one of train, val, test, got 'all'"),
+        (SscSettings, {"refinement": 0}, "refinement must be in 1 to inf, got 0"),
+        (ConsistencySettings, {"flow": "best"}, "flow must be one of auto, raft, exact, dis"),
+        (DepthSettings, {"limits": (-1.0, 50.0)}, "limits must be in 0 to inf m"),
+        (DepthSettings, {"panels": 101}, "panels must be in 0 to 100, got 101"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    settings: type[EvaluationSettings], values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        settings(**values)
