@@ -60,7 +60,9 @@ def predictions(root: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathF
     """Return a folder of perfect predictions, as if the checkpoint had made them."""
     folder = tmp_path_factory.mktemp("predictions") / "grids"
     settings = SscSettings(predictions=folder)
-    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(checkpoint)), settings)
+    evaluation = SscEvaluation(
+        SscBench(root), NetworkChoice(str(checkpoint), fit=EVALUATION_FIT), settings
+    )
     files = evaluation.prediction_files()
     for frame in evaluation.items():
         files.write(frame, perfect(evaluation.data.target(frame)))
@@ -234,7 +236,7 @@ def test_a_checkpoint_without_classes_is_scored_by_geometry(root: Path, tmp_path
     path = tmp_path / "field.safetensors"
     save_checkpoint(path, lively_checkpoint(config))
     run = tmp_path / "run"
-    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(path)))
+    evaluation = SscEvaluation(SscBench(root), NetworkChoice(str(path), fit=EVALUATION_FIT))
     assert not evaluation.has_semantics
     where = ["--checkpoint", str(path), "-o", str(run), "--workers", "1", "--panels", "1"]
     assert main(["evaluate", "ssc", str(root), "--every", str(N_FRAMES), *where]) == 0

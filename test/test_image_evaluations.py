@@ -158,7 +158,9 @@ def test_clusters_that_are_the_labels_score_full(
 ) -> None:
     images = StoreImages(data / "wall")
     settings = SegmentationSettings(predictions=tmp_path / "maps")
-    files = SegmentationEvaluation(images, NetworkChoice(checkpoint), settings).label_files()
+    files = SegmentationEvaluation(
+        images, NetworkChoice(checkpoint, fit=EVALUATION_FIT), settings
+    ).label_files()
     assert files is not None
     permutation = np.random.default_rng(0).permutation(19)
     for item in images.items():
