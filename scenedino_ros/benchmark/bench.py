@@ -16,7 +16,7 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
-from scenedino_ros.core.report import Report
+from scenedino_ros.core.reporting import Report
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS, VoxelGrid
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.query import VoxelQuery

@@ -18,7 +18,7 @@ from scenedino_ros.checkpoints.checkpoint import (
 )
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.report import Report
+from scenedino_ros.core.reporting import Report
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.network_choice import NetworkChoice

@@ -9,7 +9,7 @@ from scenedino_ros.benchmark.bench import Bench
 from scenedino_ros.benchmark.job import BenchmarkJob, load
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import peak_resident_memory
-from scenedino_ros.core.report import silent
+from scenedino_ros.core.reporting import silent
 from scenedino_ros.inference.device import choose_device, device_memory
 from scenedino_ros.inference.network_choice import NetworkChoice
 

@@ -12,7 +12,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
 from scenedino_ros.core.errors import CheckpointError
-from scenedino_ros.core.report import Report
+from scenedino_ros.core.reporting import Report
 
 # Versions of huggingface_hub use different HTTP libraries; the base of the library's errors is a
 # base of HfHubHTTPError. hf_xet, its fast transfer, raises RuntimeError.

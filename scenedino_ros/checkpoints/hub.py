@@ -29,7 +29,7 @@ from scenedino_ros.checkpoints.names import (
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.files import file_sha256, write_atomically
-from scenedino_ros.core.report import Report, silent
+from scenedino_ros.core.reporting import Report, silent
 
 
 def locate(text: str, report: Report = silent, *, fetch: bool = True) -> Path:

@@ -26,7 +26,7 @@ from scenedino_ros.core.config import (
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import ClassTable
-from scenedino_ros.core.report import Report, silent
+from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine
 from scenedino_ros.inference.predictor import Predictor

@@ -26,7 +26,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.core.report import Report, silent
+from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.network.model import SceneDino
 
 _PREFIXES = (

@@ -14,7 +14,7 @@ from scenedino_ros.core.cache_folder import cache_folder
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
-from scenedino_ros.core.report import Report
+from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.graph_engine import GraphEngine
 from scenedino_ros.inference.engines.graph_export import (
     CLASSES,

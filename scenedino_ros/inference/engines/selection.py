@@ -11,7 +11,7 @@ from filelock import FileLock
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.report import Report, silent
+from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
 from scenedino_ros.inference.engines.engine import Engine, MakeEngine
 from scenedino_ros.inference.engines.graph_folder import (

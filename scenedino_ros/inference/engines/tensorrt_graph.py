@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from scenedino_ros.core.errors import InputError, SceneDinoError
-from scenedino_ros.core.report import Report
+from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
 from scenedino_ros.inference.engines.packages import require
 
