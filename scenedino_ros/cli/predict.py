@@ -3,8 +3,7 @@
 Each image gets a folder of its own, OUTPUT/<name of the image>, which appears when all files in
 it are complete: voxels.npz (voxels, camera, rendered depth and classes, settings), voxels.ply
 (coloured cubes), input.png, depth.png, classes.png and panel.png (all of them and the voxels in
-3D). Images that have a result
-of the same settings are skipped.
+3D). Images that have a result of the same settings are skipped.
 
 Without --grid the voxels lie in the camera's optical frame (x right, y down, z forward). The
 sscbench grids lie in a body frame (x forward, y left, z up) and need --camera-pose.
