@@ -28,7 +28,7 @@ _DEPTH_UNIT = 0.001  # metres; as 16-bit depth images have it in ROS
 
 @dataclass(frozen=True, eq=False)
 class RecordedCamera:
-    """A camera and where its messages go.
+    """A camera and the topics of its messages.
 
     Attributes:
         topic: Namespace of its topics, such as ``/camera_00``.
@@ -113,7 +113,7 @@ class DriveWriter:
             ns: Stamp, nanoseconds; later than that of the camera's last image.
 
         Raises:
-            InputError: If the file cannot be read, has not the camera's size, or is not later.
+            InputError: If the file cannot be read, its size is wrong, or it is not later.
         """
         rgb = read_rgb(path)
         encoding = _FORMATS.get(path.suffix.lower())
@@ -127,7 +127,7 @@ class DriveWriter:
         """Write an (H, W, 3) uint8 RGB image as PNG, with its CameraInfo.
 
         Raises:
-            InputError: If the image has not the camera's size, or is not later than the last.
+            InputError: If the size of the image is wrong, or it is not later than the last one.
         """
         self._check(camera, rgb, "the image")
         self._image(camera, _png(rgb[..., ::-1]), "png", ns)

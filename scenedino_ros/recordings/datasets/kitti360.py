@@ -8,8 +8,8 @@ Where a drive has no full-size images, those that the published training makes o
 ``image_0N/data_192x640`` (of fisheyes ``data_192x640_0x-15``, which a pinhole camera turned by 0
 and -15 degrees sees), with the calibration scaled to them.
 
-All sensors are triggered together and files belong together by frame number, so a frame has one
-stamp, that of its first camera; the files' own stamps differ by a few milliseconds.
+All sensors are triggered together, and files of one frame number belong together. So a frame has
+one stamp, that of its first camera; the stamps in the files differ by a few milliseconds.
 """
 
 import datetime
@@ -46,7 +46,9 @@ from scenedino_ros.recordings.datasets.kitti360_folders import (
 from scenedino_ros.recordings.transforms import inverse
 
 FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
-FIRST_STAMP_NS = 1_000_000_000  # of frame 0 there: a stamp of zero means "latest" in TF
+FIRST_STAMP_NS = (
+    1_000_000_000  # of frame 0 without timestamps: a stamp of zero means "latest" in TF
+)
 
 AUTO, NO_POSES = "auto", "none"
 # Folders with poses, in the order of the search, by the name of the source.
@@ -68,8 +70,8 @@ class Kitti360Drive:
         scans: Velodyne file by frame number, where there is one.
         stamps_ns: Time by frame number, nanoseconds; all frames, ascending.
         T_map_base: (4, 4) pose of ``base_link`` by frame number, where the pose file has one; the
-            map is where ``base_link`` was at the first of them. Empty: no poses.
-        pose_file: Where the poses come from; None: no poses.
+            map is the pose of ``base_link`` at the first of them. Empty: no poses.
+        pose_file: The file of the poses; None: no poses.
     """
 
     name: str
@@ -110,7 +112,7 @@ class Kitti360Drive:
 
 
 def only_drive(folder: Path) -> Path:
-    """Return a drive's folder, given it or the data set it is the only drive of.
+    """Return the folder of a drive, given that folder or a data set with one drive.
 
     Raises:
         InputError: If a data set has several drives; they are named.

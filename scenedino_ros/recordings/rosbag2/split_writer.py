@@ -52,10 +52,10 @@ class _OpenFile:
 class SplitBagWriter:
     """Records serialized messages in MCAP files of limited size.
 
-    The recording grows in ``<path>.partial``. Each file that is complete is noted there, so a
-    writer with the same path goes on behind the last of them, whatever ended the one before.
-    Where files end depends on the messages alone: a recording that was interrupted has the same
-    files with the same messages as one that was not. Not to be used by two threads at once.
+    The recording grows in ``<path>.partial``. It lists its complete files, so a
+    writer with the same path resumes after the last of them, however the process before it ended.
+    Only the messages decide where a file ends: an interrupted recording has the same files with
+    the same messages as one without interruption. Not to be used by two threads at once.
 
     Attributes:
         path: The folder the recording will have.
@@ -70,8 +70,8 @@ class SplitBagWriter:
 
         Args:
             path: Folder of the recording.
-            source: What is recorded, as values that JSON can hold; going on with a recording of
-                something else is refused. It is kept in metadata.yaml, see `is_recorded`.
+            source: What is recorded, as values that JSON can hold; a recording with another
+                source is not resumed but refused. It is kept in metadata.yaml, see `is_recorded`.
             split_bytes: A file is complete when its messages have this many bytes.
 
         Raises:
@@ -91,7 +91,7 @@ class SplitBagWriter:
         self.partial_path.mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
         try:
-            self._go_on()
+            self._resume()
         except BaseException:
             self.abandon()
             raise
@@ -170,7 +170,7 @@ class SplitBagWriter:
             self._topics[name] = replace(before, count=before.count + count)
         self._open = None
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Take over the complete files that an earlier process left, and remove the others."""
         path = self.partial_path / _STATE
         if path.exists():
