@@ -21,7 +21,7 @@ from rich.table import Table
 
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
 from scenedino_ros.core.errors import InputError, SceneDinoError
-from scenedino_ros.terminal.arguments import add_workers
+from scenedino_ros.terminal.arguments import add_output, add_workers
 from scenedino_ros.terminal.network_arguments import add_fit
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead, telling
 from scenedino_ros.terminal.tables import print_whole
@@ -59,12 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recordings", nargs="+", type=Path, metavar="RECORDING", help="folder, .mcap or .db3 file"
     )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="folder of the frame store; with several recordings, the folder of all stores",
+    add_output(
+        target,
+        "folder of the frame store; with several recordings, the folder of all stores",
+        required=False,
     )
     target.add_argument(
         "--check", action="store_true", help="write nothing; exit code 1 if there are problems"

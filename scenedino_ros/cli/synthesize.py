@@ -155,13 +155,13 @@ def _seconds(dataset: "SyntheticDataset", frames: int, arguments: argparse.Names
 
     # More processes than cores are not faster.
     at_once = min(arguments.workers or usual_workers(), os.cpu_count() or 1)
-    share, seed = math.ceil(frames / at_once), arguments.seeds[0]
-    if share < _WORTH_TRYING:
+    per_process, seed = math.ceil(frames / at_once), arguments.seeds[0]
+    if per_process < _WORTH_TRYING:
         return 0.0
     seconds = seconds_ahead(
-        share, lambda numbers: dataset.render_some(seed, numbers, arguments.write)
+        per_process, lambda numbers: dataset.render_some(seed, numbers, arguments.write)
     )
     if "folders" in arguments.write and not arguments.no_voxels:
-        grids = share // VOXEL_STRIDE
+        grids = per_process // VOXEL_STRIDE
         seconds += seconds_ahead(grids, lambda numbers: dataset.fill_some(seed, numbers))
     return seconds
