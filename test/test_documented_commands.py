@@ -21,7 +21,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from documented import ROOT, Snippet, documented, run_in_shell
+from official_files import small_state, training_config, write_folder
+from test_dataset_rigs import write_argoverse, write_dgp
 
 from scenedino_ros.checkpoints.checkpoint import (
     SMALL_CONFIG,
@@ -72,15 +75,20 @@ ALONE = {
     "scenedino index drive -o part.store --frames 0-23": "--image-size 96x320 --frames 0-1",
     "scenedino kitti360-to-bag KITTI-360 -o bags": "",
     "scenedino index 'bags/*' -o stores": "",
+    "scenedino dataset-to-bag dgp ddad_scene -o bags/ddad "
+    "--cameras CAMERA_01,CAMERA_05,CAMERA_06": "--cameras FRONT,LEFT",
+    "scenedino dataset-to-bag argoverse argoverse_stereo -o bags/argoverse": "",
     "scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out": "",
     "scenedino predict street.png --camera-info calibration.yaml -o out "
     "--thresholds 0.2,0.5,1,2": "--force",
     "scenedino predict street.png --camera-info calibration.yaml --rectified -o out "
     "--grid sscbench --camera-pose 0.804,0.299,-0.177,-0.530,0.513,-0.464,0.491 "
     "--grow": "--force",
-    "scenedino export dino.safetensors -o graphs": "",
-    "scenedino benchmark network --checkpoint dino.safetensors --image street.png "
-    "--precision bfloat16": "--repeats 1 --voxel-size 3.2 --device cpu",
+    "scenedino convert seg-best-dino -o dino.safetensors": "--force",
+    "scenedino convert my_run/checkpoint.pt -o mine.safetensors "
+    "--image-size 192x640": "--image-size 32x64",
+    "scenedino convert my_run -o mine.safetensors --classes classes.yaml "
+    "--license CC-BY-4.0": "--force",
     "python -m train.average A B -o C": "",
     "python -m train.release runs/semantics/semantics.safetensors -o model.safetensors "
     "--weights 'what they are, in one sentence' --license 'what may be done with them' "
@@ -106,11 +114,11 @@ NOT_RUN = (
     ),
     (r"scenedino .*(RealEstate10K|re10k).*", "data sets"),
     (r"scenedino (convert|view|export|benchmark)\b.*", "test_cli, test_engines, test_benchmark"),
+    (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),
     (r"scenedino index .*(--cameras|--pose-file|bags/|orbslam3).*", "test_recordings.py"),
     (r"scenedino evaluate .*streets.*", "test_evaluate_streets.py runs them all"),
     (r"scenedino evaluate\b.*", "test_evaluate_ssc.py, test_image_evaluations.py"),
     (r"scenedino (report|predict)\b.*", "test_report.py, test_cli.py"),
-    (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),
     (r"scenedino synthesize .*", "runs with other seeds above"),
     (r"python -m train\.benchmark_\w+.*", "test_training_field_run.py, test_speed.py"),
     (r"python -m train\.(train_\w+|average|release) .*", "hours; runs small above, or a recipe"),
@@ -441,6 +449,12 @@ def test_commands_run_alone(world_folder: Path) -> None:
         save_checkpoint(Path(f"{name}.safetensors"), untrained_checkpoint(config))
     for name in "AB":
         Path(f"{name}.safetensors").rename(name)
+    write_dgp(Path("ddad_scene"))
+    write_argoverse(Path("argoverse_stereo"))
+    write_folder(Path("my_run"), small_state(), training_config((32, 64)))
+    Path("seg-best-dino").symlink_to("my_run")
+    classes = [{"id": i, "name": f"{i}", "color": [i, i, i], "ssc_id": i % 16} for i in range(19)]
+    Path("classes.yaml").write_text(yaml.safe_dump({"classes": classes}))
     Path("KITTI-360").symlink_to("streets/kitti360")
     Path("drive").symlink_to("streets/bags/street_0900")
     failed = [line for line, small in ALONE.items() if world.call(shlex.split(f"{line} {small}"))]
@@ -449,7 +463,7 @@ def test_commands_run_alone(world_folder: Path) -> None:
     assert load_checkpoint(Path("model.safetensors")).density_threshold == 1.0
     assert len(FrameStore(Path("part.store"))) == 2
     assert Path("out/street/voxels.npz").is_file()
-    assert len(list(Path("bags").iterdir())) == 1
+    assert len(list(Path("bags").iterdir())) == 3
 
 
 def test_the_python_example_runs(world_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
