@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,36 @@ def test_the_reading_order_of_the_node_names_every_module():
     text = (ROOT / "scenedino_ros/node/__init__.py").read_text(encoding="utf-8")
     lists = " ".join(line for line in text.splitlines() if line.startswith("    "))
     assert modules <= set(re.findall(r"\w+", lists))
+
+
+def import_cycle(sources: dict[str, str]) -> list[str]:
+    """Return the modules of one import cycle in order, the first also at the end; else nothing.
+
+    Args:
+        sources: Source of each module by name. Imports inside functions count as well.
+    """
+    graph = {}
+    for module, source in sources.items():
+        names = [name for name, _ in imports_of(ast.parse(source), module, is_package=False)]
+        # `from a import b` names the module a.b, or what the module a defines.
+        found = {name if name in sources else name.rpartition(".")[0] for name in names}
+        graph[module] = (found & sources.keys()) - {module}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other():
+    modules = modules_in(ROOT)
+    assert import_cycle({name: path.read_text("utf-8") for name, path in modules.items()}) == []
+
+
+def test_an_import_cycle_is_found():
+    sources = {"a": "from b import f", "b": "import c", "c": "def f():\n    from a import x"}
+    assert sorted(set(import_cycle(sources))) == ["a", "b", "c"]
+    assert import_cycle({**sources, "c": "import json"}) == []
 
 
 def test_an_empty_folder_is_refused(tmp_path):
