@@ -213,6 +213,24 @@ def test_tf_that_cannot_be_read_fails_the_activation_and_leaves_no_topic(make_no
     assert {publisher.topic_name for publisher in node.publishers} == before
 
 
+def test_an_activation_that_fails_at_its_end_undoes_everything(make_node, monkeypatch):
+    def refuse(*_):
+        raise TransformError("no topic of images")
+
+    node = make_node(grid__frame="base")
+    assert node.trigger_configure() == SUCCESS
+    publishers = {publisher.topic_name for publisher in node.publishers}
+    subscriptions = {subscription.topic_name for subscription in node.subscriptions}
+    threads = set(threading.enumerate())
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "subscribe_counting_losses", refuse)
+        assert node.trigger_activate() == FAILURE
+    assert {publisher.topic_name for publisher in node.publishers} == publishers
+    assert {subscription.topic_name for subscription in node.subscriptions} == subscriptions
+    wait_for(lambda: set(threading.enumerate()) <= threads)  # of the worker and of TF
+    assert node.trigger_activate() == SUCCESS
+
+
 def test_a_bug_in_a_transition_is_not_swallowed(make_node, monkeypatch):
     node = make_node()
     assert node.trigger_configure() == SUCCESS
