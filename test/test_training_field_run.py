@@ -144,7 +144,7 @@ def test_a_start_that_failed_leaves_its_folder_to_the_corrected_command(
         assert sentence in capsys.readouterr().err
     assert train_field.main(words) == 0
     assert train_field.main(words) == 2
-    assert "holds a run already; --resume goes on with it" in capsys.readouterr().err
+    assert "holds a run already; add --resume to resume it" in capsys.readouterr().err
 
 
 def test_tensorboard_has_rates_depth_errors_and_pictures(

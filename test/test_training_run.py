@@ -218,9 +218,9 @@ def test_a_folder_is_begun_once_and_resumed_with_the_same_settings(tmp_path, fab
         run.save(3, {}, {}, {"best": 1.5})
         with pytest.raises(InputError, match="run is in use by another process"):
             RunFolder(tmp_path / "run", settings_of(), fabric, resume=True)
-    with pytest.raises(InputError, match="holds a run already; --resume goes on with it"):
+    with pytest.raises(InputError, match="holds a run already; add --resume to resume it"):
         RunFolder(tmp_path / "run", settings_of(), fabric, resume=False)
-    with pytest.raises(InputError, match=r"cannot go on with run.seed \(0 before, 1 now\)"):
+    with pytest.raises(InputError, match=r"cannot be resumed with run.seed \(0 before, 1 now\)"):
         RunFolder(tmp_path / "run", settings_of(seed=1), fabric, resume=True)
     with RunFolder(tmp_path / "run", settings_of(steps=9), fabric, resume=True) as run:
         assert run.restore({}, {}) == (3, {"best": 1.5})
@@ -244,7 +244,7 @@ def test_a_run_that_did_no_step_leaves_its_folder_free(tmp_path, fabric):
     assert (path / "cache").is_dir()  # what was computed is not lost
     with pytest.raises(InputError, match="holds a run already"):
         RunFolder(path, settings_of(seed=3), fabric, resume=False)
-    with pytest.raises(InputError, match="cannot go on with run.seed"):
+    with pytest.raises(InputError, match="cannot be resumed with run.seed"):
         RunFolder(path, settings_of(seed=3), fabric, resume=True)
 
 

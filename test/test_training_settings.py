@@ -90,7 +90,7 @@ def test_a_resumed_run_takes_its_settings_from_its_folder(tmp_path):
 
 def test_there_must_be_something_to_resume_or_to_begin(tmp_path):
     words = ["--resume", "--output", str(tmp_path / "new")]
-    with pytest.raises(InputError, match="new holds no run to go on with; --config or settings"):
+    with pytest.raises(InputError, match="new holds no run to resume; --config or settings"):
         parse_command(words, Settings(), "toy", "about")
     assert parse_command([*words, "--rate", "1"], Settings(), "toy", "about").resume
 

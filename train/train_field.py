@@ -1,9 +1,10 @@
-"""Stage 1: learn geometry and features of the field from several views of the same place.
+"""Stage 1: learn geometry and features of the field from recorded drives.
 
     python -m train.train_field --config train/configs/field_dino_vitb8.yaml --output runs/field
 
-Beside what every run's folder holds there is ``field.safetensors``, a checkpoint like any other,
-written whenever the state is, and ``field_best.safetensors``, the one with the best validation.
+Each item encodes one image and compares renderings of the field with other images of the same
+place. The folder of the run gets ``field.safetensors``, a checkpoint, with every saved state, and
+``field_best.safetensors``, the checkpoint with the best validation.
 """
 
 import math
@@ -47,7 +48,7 @@ def fit(command: Command[FieldSettings]) -> None:
         rates = [group["lr"] for group in optimizer.param_groups]
         model, adam = fabric.setup(training, optimizer)
         parts = ({"model": training}, {"adam": optimizer})
-        first, extra = run.restore(*parts)  # before features of a frozen encoder are looked up
+        first, extra = run.restore(*parts)  # the key of cached features depends on the weights
         data, validation = _open_data(settings, training.network.encoder, run.path, fabric)
         places = local_items(fabric, settings.run.batch_size)
         best = extra.get("best", float("inf"))
@@ -67,7 +68,7 @@ def fit(command: Command[FieldSettings]) -> None:
                 batch = fabric.to_device(batch)
                 losses = model(batch)
                 fabric.backward(losses["total"])
-                # Before the check, which guards the gradients too.
+                # Clip before the check: the norm is checked too.
                 most = settings.optimiser.clip or math.inf
                 losses["gradient_norm"] = fabric.clip_gradients(
                     model, adam, max_norm=most, error_if_nonfinite=False
@@ -94,13 +95,13 @@ def fit(command: Command[FieldSettings]) -> None:
 
 
 def _build(settings: FieldSettings, *, stored: bool) -> FieldTraining:
-    """Return what is trained, with the weights it starts from.
+    """Return what is trained, with its initial weights.
 
     Args:
         settings: The run.
-        stored: All weights will come from the run's state: no other file is needed.
+        stored: All weights will come from the saved state of the run: no other file is read.
     """
-    # A frozen encoder's own features are the targets; they are cached.
+    # A frozen encoder gives the targets itself; they are cached.
     target = target_encoder(settings, stored=stored) if settings.encoder.trainable else None
     training = FieldTraining(settings, target)
     if stored:
@@ -114,9 +115,9 @@ def _build(settings: FieldSettings, *, stored: bool) -> FieldTraining:
 def validate(
     training: FieldTraining, data: FieldData, settings: FieldSettings, fabric: Fabric
 ) -> dict[str, float]:
-    """Return the mean losses of the validation's items, the same at every call.
+    """Return the mean losses of the validation items; the draws are the same at every call.
 
-    Where the depth of encoded images is known, its mean errors are among them.
+    Mean errors of depth are among them where encoded images have ground-truth depth.
     """
     per_process = math.ceil(settings.data.validation_items / fabric.world_size)
     places = local_items(fabric, per_process * fabric.world_size)
@@ -144,7 +145,7 @@ def _show(run: RunFolder, step: int, training: FieldTraining, batch: FieldBatch)
 def _open_data(
     settings: FieldSettings, encoder: Encoder, output: Path, fabric: Fabric
 ) -> tuple[FieldData, FieldData | None]:
-    """Open training and validation drives; cache what a frozen encoder says of them."""
+    """Open training and validation drives; compute missing features and depth hints."""
     cache = None
     if not settings.encoder.trainable:
         key = encoder_key(settings.model.backbone, settings.model.image_size, encoder.state_dict())
@@ -170,16 +171,15 @@ def _open_data(
 def _save_model(
     training: FieldTraining, run: RunFolder, name: str, steps: int, fabric: Fabric
 ) -> None:
-    """Write the network alone, as a checkpoint that every command and the node take."""
+    """Write the network as a checkpoint that every command and the node take."""
     if fabric.is_global_zero:
-        told = {"weights": f"geometry and features after {steps} training steps, no classes"}
-        save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(told))
+        provenance = {"weights": f"geometry and features after {steps} training steps, no classes"}
+        save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(provenance))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    about = "Learn geometry and features of the field from recorded drives."
-    return exit_code(NAME, lambda: fit(parse_command(argv, FieldSettings(), NAME, about)))
+    return exit_code(NAME, lambda: fit(parse_command(argv, FieldSettings(), NAME, __doc__)))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
     python -m train.train_semantics --config train/configs/semantics_dino_vitb8.yaml \
         --checkpoint runs/field/field.safetensors --output runs/semantics
 
-A step looks at a few single images. Neighbourhoods of their surfaces are compared with each other
-in the features of the field, and a code is learned that makes the comparisons clearer. Clusters
-of the codes, and of the features themselves, become the classes; labels only give them names.
-Linear (or MLP) probes learn from labels beside them, and change neither features nor code.
+A step takes a few images. It compares the features of 3D crops around their surfaces with each
+other, and distils a code that makes the comparisons clearer. Clusters of codes and of features
+become the classes; labels only name them. Linear (or MLP) probes learn from labels too; they
+change neither features nor code.
 
-The run's folder then holds ``stage1.safetensors``, a copy of the network of stage 1 that the run
-stands on, ``semantics.safetensors``, a checkpoint like any other with the whole
-network; ``semantics_best.safetensors`` is the one with the best clusters on validation drives.
+The folder of the run gets ``stage1.safetensors``, a copy of the network of stage 1;
+``semantics.safetensors``, a checkpoint of the whole network; and ``semantics_best.safetensors``,
+the checkpoint with the best clusters on validation drives.
 """
 
 import sys
@@ -58,8 +58,8 @@ from train.semantics.settings import SemanticsSettings
 from train.semantics.step_features import gather_rows, render_features
 
 NAME = "python -m train.train_semantics"
-_STAGE1 = "stage1.safetensors"  # a copy of the network that the run stands on
-_PICTURES = 2  # validation images that are shown
+_STAGE1 = "stage1.safetensors"  # a copy of the network of stage 1
+_PICTURES = 2  # validation images per picture
 
 
 def fit(command: Command[SemanticsSettings]) -> None:
@@ -127,7 +127,7 @@ def fit(command: Command[SemanticsSettings]) -> None:
 
 
 def _stage1(run: RunFolder, settings: SemanticsSettings) -> Checkpoint:
-    """Return the network of stage 1; a run that goes on takes its own copy, which never changes.
+    """Return the network of stage 1; a resumed run reads its own copy, which never changes.
 
     Raises:
         InputError: If no checkpoint is named.
@@ -146,7 +146,7 @@ def begin(
     network: SceneDino,
     settings: SemanticsSettings,
 ) -> None:
-    """Set what a run starts from beside random weights."""
+    """Set the initial values that come from features instead of random draws."""
     if sample is None:
         return
     features = full_features(sample, network.expansion)
@@ -164,9 +164,9 @@ def validate(
     settings: SemanticsSettings,
     step: int,
 ) -> Scored:
-    """Find clusters anew where settings ask for it, then name and score them.
+    """Compute cluster centres where settings ask for it, then name and score the clusters.
 
-    Every process does the same and comes to the same result.
+    Every process computes the same result.
     """
     if settings.head.cluster_by == "kmeans" and sample is not None:
         generator = item_generator(settings.run.seed, step, settings.run.batch_size)
@@ -212,8 +212,7 @@ def _rendered_pixels(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    about = "Learn semantic classes on the frozen field of stage 1, without labels."
-    return exit_code(NAME, lambda: fit(parse_command(argv, SemanticsSettings(), NAME, about)))
+    return exit_code(NAME, lambda: fit(parse_command(argv, SemanticsSettings(), NAME, __doc__)))
 
 
 if __name__ == "__main__":

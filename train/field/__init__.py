@@ -1,1 +1,1 @@
-"""Stage 1: density and features."""
+"""Stage 1: geometry and features of the field. `train` has the reading order."""

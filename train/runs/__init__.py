@@ -1,1 +1,1 @@
-"""Runs of training: settings, folders, states, records."""
+"""What runs of both stages share: settings, folders, processes, states, records."""

@@ -1,4 +1,4 @@
-"""Starts a training script on one processor or on many GPUs, and ends it in good order."""
+"""Starts a training script on one CPU or many GPUs, and ends it with an exit code."""
 
 import inspect
 import os
@@ -20,9 +20,9 @@ from scenedino_ros.inference.device import choose_device
 from train.runs.settings import RunSettings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Parameters are the same in every process after a step; buffers are the loop's own business, and
-# sending those of the semantic head at every step would cost more than the step. Newer releases
-# of torch have another word for it.
+# Parameters are the same in every process after a step. The loop keeps buffers equal itself:
+# sending those of the semantic head at every step would cost more than the step. Newer releases of
+# torch have another name for this option.
 _NEWER = "forward_sync_buffers"
 _KNOWN = inspect.signature(DistributedDataParallel).parameters
 _KEEP_BUFFERS: dict[str, Any] = {_NEWER if _NEWER in _KNOWN else "broadcast_buffers": False}
@@ -30,13 +30,13 @@ _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bf16-mixed": "bf16-mixed"}
 
 
 class Stopped(SceneDinoError):  # noqa: N818 - an ending, not an error
-    """The run was asked to stop; its state is saved."""
+    """A signal asked the run to stop; its state is saved."""
 
 
 def launch(settings: RunSettings) -> Fabric:
     """Start the processes of a run, or join those that torchrun or a cluster has started.
 
-    Weights made afterwards are the same in every process: torch's generators are seeded.
+    It seeds torch, so weights that are drawn afterwards are the same in every process.
 
     Args:
         settings: Device, number of processes, precision, seed.
@@ -45,7 +45,7 @@ def launch(settings: RunSettings) -> Fabric:
         InputError: If a GPU is asked for and there is none.
     """
     here, world = settings.devices, settings.devices * settings.nodes
-    if torch.distributed.is_torchelastic_launched():  # by torchrun, which knows better
+    if torch.distributed.is_torchelastic_launched():  # torchrun decides
         here, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     strategy = DDPStrategy(**_KEEP_BUFFERS) if world > 1 else "auto"
     fabric = Fabric(
@@ -61,14 +61,15 @@ def launch(settings: RunSettings) -> Fabric:
 
 
 def local_items(fabric: Fabric, batch_size: int) -> range:
-    """Return which places of a step's batch belong to this process.
+    """Return the places in the batch of a step that belong to this process.
 
     Args:
         fabric: The processes.
         batch_size: Items of a step over all processes.
 
     Raises:
-        InputError: If the items cannot be shared evenly: their losses would weigh unequally.
+        InputError: If processes would get different numbers of items; losses would weigh
+            unequally.
     """
     if batch_size % fabric.world_size:
         raise InputError(
@@ -80,11 +81,11 @@ def local_items(fabric: Fabric, batch_size: int) -> range:
 
 @dataclass(frozen=True)
 class Reduced:
-    """What all processes together know about a step.
+    """Losses of a step over all processes.
 
     Attributes:
         values: Losses by name, means over the processes.
-        stop: Whether any process was asked to stop.
+        stop: Whether any process got a signal to stop.
     """
 
     values: dict[str, float]
@@ -97,7 +98,7 @@ def reduce_losses(fabric: Fabric, losses: Mapping[str, torch.Tensor], *, stop: b
     Args:
         fabric: The processes.
         losses: Scalars by name; the same names in every process.
-        stop: Whether this process was asked to stop.
+        stop: Whether this process got a signal to stop.
     """
     numbers = [loss.detach().float() for loss in losses.values()]
     flag = torch.tensor(float(stop), device=fabric.device)
@@ -107,7 +108,7 @@ def reduce_losses(fabric: Fabric, losses: Mapping[str, torch.Tensor], *, stop: b
 
 
 class StopRequest:
-    """Whether the process was asked to end.
+    """Whether a signal asked the process to stop.
 
     Attributes:
         requested: True after Ctrl-C or a termination signal.
@@ -117,16 +118,16 @@ class StopRequest:
         self.requested = False
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal."""
+        """Note a signal."""
         self.requested = True
 
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """Take Ctrl-C and termination signals while the block runs, for the loop to obey.
+    """Catch Ctrl-C and termination signals while the block runs, for the loop to obey.
 
     Yields:
-        Tells whether one has come. Only in the main thread.
+        Whether one has come. Only in the main thread.
     """
     request = StopRequest()
     before = {number: signal.signal(number, request.ask) for number in _SIGNALS}
@@ -138,7 +139,7 @@ def stop_signals() -> Iterator[StopRequest]:
 
 
 def exit_code(name: str, body: Callable[[], None]) -> int:
-    """Run a script's body and tell in one sentence why it ended early.
+    """Run the body of a script, and print in one sentence why it ended early.
 
     Args:
         name: What the user started.
@@ -164,7 +165,7 @@ def exit_code(name: str, body: Callable[[], None]) -> int:
         where = f": {error.filename}" if error.filename else ""
         print(f"{name}: {error.strerror or error}{where}", file=sys.stderr)
         return 2
-    # Left to the interpreter's end, gloo's threads now and then abort a process that is done.
+    # Without this, threads of gloo sometimes abort a process that is done.
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return code

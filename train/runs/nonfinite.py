@@ -1,4 +1,4 @@
-"""Stops a run whose losses are infinite or not numbers, and keeps the batch that did it."""
+"""Stops a run whose losses are infinite or not a number, and saves the batch that caused it."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def check_finite(
         rank: Number of the process, for the file's name.
         step: The step, counted from 0.
         values: Losses by name.
-        batch: What the step was given: tensors, arrays and plain values in dataclasses, mappings
+        batch: The input of the step: tensors, arrays and plain values in dataclasses, mappings
             and sequences.
 
     Raises:
@@ -46,7 +46,7 @@ def check_finite(
 
 
 def save_batch(path: Path, batch: Any, facts: Mapping[str, Any]) -> None:
-    """Write a batch as a safetensors file; what is no tensor goes to its metadata as JSON.
+    """Write a batch as a safetensors file; plain values go into its metadata as JSON.
 
     Args:
         path: File to write.

@@ -1,4 +1,4 @@
-"""Where a run comes from: commit, versions and command line."""
+"""The origin of a run: commit, versions and command line."""
 
 import json
 import platform
@@ -15,7 +15,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "lightning-fabric", "safet
 
 
 def add_start(path: Path, first: int, seed: int, processes: int) -> None:
-    """Add to a file of JSON which code starts or resumes a run, with which packages, and how.
+    """Add a start of a run to a JSON file: code, packages, seed and command line.
 
     Args:
         path: The file.
@@ -41,7 +41,7 @@ def add_start(path: Path, first: int, seed: int, processes: int) -> None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git says of this code, or None where it is no git checkout."""
+    """Return the output of git for this code, or None where it is no git checkout."""
     command = ["git", "-C", str(_ROOT), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)

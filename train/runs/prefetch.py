@@ -13,10 +13,9 @@ T = TypeVar("T")
 def prefetch(
     make_batch: Callable[[int], T], steps: Iterable[int], *, workers: int, depth: int
 ) -> Iterator[Iterator[tuple[int, T]]]:
-    """Make the batches of some steps ahead of their use, and hand them out in order.
+    """Load the batches of some steps ahead of their use, and yield them in order.
 
-    Threads suffice where loading is reading mapped files and NumPy, which let go of the
-    interpreter.
+    Threads suffice: reading mapped files and NumPy release the lock of the interpreter.
 
     Args:
         make_batch: Makes the batch of a step; called in several threads at once.

@@ -1,4 +1,4 @@
-"""Random draws that depend on seed, step and item alone, so that nothing has to be remembered.
+"""Random draws that depend only on seed, step and item, so no generator state has to be saved.
 
 A run resumed at a step, or spread over several processes, draws the same numbers as one that was
 never interrupted in one process.
@@ -7,7 +7,7 @@ never interrupted in one process.
 import numpy as np
 import torch
 
-_ITEM = 0  # what a hash is for
+_ITEM = 0  # begins the words of a seed; a seed for another purpose needs another number
 
 
 def item_generator(seed: int, step: int, item: int) -> torch.Generator:

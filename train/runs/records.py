@@ -1,4 +1,4 @@
-"""What a run tells about itself: a line of JSON per step, TensorBoard, pictures."""
+"""Records of a run: a line of JSON per step, TensorBoard, pictures."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from scenedino_ros.core.files import partial_path, write_atomically
 
 
 class Records:
-    """Writes metrics, curves and pictures into a run's folder; a context manager."""
+    """Writes metrics, curves and pictures into the folder of a run; a context manager."""
 
     def __init__(self, path: Path, first: int, log_every: int) -> None:
-        """Go on with the records of a run, without those from steps that are done again.
+        """Append to the records of a run; drop those of steps that will be repeated.
 
         Args:
             path: Folder of the run.
@@ -92,7 +92,7 @@ def _line(step: int, values: Mapping[str, float]) -> str:
 
 
 def _cut(path: Path, first: int) -> None:
-    """Drop the lines of steps that are done again, and one that was not written to its end."""
+    """Drop the lines of steps that will be repeated, and an incomplete last line."""
     if not path.exists():
         return
     kept = []

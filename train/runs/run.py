@@ -1,15 +1,15 @@
-"""The folder of a training run: settings, state, losses and pictures; it survives any ending.
+"""The folder of a training run: settings, state, losses and pictures; it survives interruptions.
 
-A run's folder holds
+The folder holds
 
 - ``settings.yaml``: all settings, resolved;
 - ``origin.json``: for every start of the run its commit, packages, command line and processes;
-- ``state.safetensors``: what is needed to go on (`train.runs.state`);
+- ``state.safetensors``: what is needed to resume (`train.runs.state`);
 - ``metrics.jsonl``, ``validation.jsonl``: a line of JSON per step, and per validation;
 - ``tensorboard/``, ``pictures/``.
 
-A run that failed before its first step was done has not begun, and its folder is free for another
-start with any settings; what it had computed stays, such as cached features.
+A run that failed before the end of its first step has not begun: its folder is free for another
+start with any settings. What it had computed stays, such as cached features.
 
 A loop uses it like this; test/test_training_run.py runs exactly these lines, kills them with
 ``kill -9``, and compares one process with two::
@@ -109,15 +109,15 @@ _SHOWN = 5  # changed settings named in a message
 
 
 class StageSettings(Protocol):
-    """Settings of any stage: a frozen dataclass with the group ``run``."""
+    """Settings of a stage: a frozen dataclass with the group ``run``."""
 
     @property
     def run(self) -> RunSettings:
-        """What every run has."""
+        """The settings that every run has."""
 
 
 class RunFolder:
-    """One run's folder; a context manager. Only the first process writes to it.
+    """The folder of a run; a context manager. Only the first process writes to it.
 
     Attributes:
         path: The folder.
@@ -126,17 +126,17 @@ class RunFolder:
     def __init__(
         self, path: Path, settings: StageSettings, fabric: Fabric, *, resume: bool
     ) -> None:
-        """Make a run's folder, or open one to go on with it.
+        """Make the folder of a run, or open one to resume its run.
 
         Args:
             path: The folder.
             settings: All settings of the run.
             fabric: The processes.
-            resume: Go on where a run in the folder stopped; begin where there is none.
+            resume: Resume the run in the folder; begin one if there is none.
 
         Raises:
-            InputError: If the folder holds something and is not to be resumed, is no run's, is
-                in use, or its run had other settings than live ones.
+            InputError: If the folder holds a run and `resume` is false, holds something else, is
+                in use, or if settings differ from those of its run and are not live.
         """
         self.path = Path(path)
         self._run, self._fabric = settings.run, fabric
@@ -149,7 +149,7 @@ class RunFolder:
             except InputError as error:
                 problem = str(error)
         problem = fabric.broadcast(problem)
-        if problem:  # told by every process, so that none waits for the first
+        if problem:  # every process raises it, so that none waits for the first
             self._open.close()
             raise InputError(problem)
 
@@ -161,20 +161,20 @@ class RunFolder:
 
     @property
     def has_state(self) -> bool:
-        """Whether a saved state is there, which `restore` brings back: all weights are in it."""
+        """Whether there is a saved state; it holds all weights, and `restore` loads them."""
         return (self.path / _STATE).exists()
 
     def restore(
         self, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
     ) -> tuple[int, dict[str, Any]]:
-        """Bring modules and optimisers to the saved state, and forget what was logged after it.
+        """Load the saved state into modules and optimisers; drop what was logged after it.
 
         Args:
             modules: Modules by name, bare or set up by Fabric.
             optimizers: Optimisers by name, likewise.
 
         Returns:
-            Number of steps done, and what `save` was given as `extra`; 0 and nothing at first.
+            Number of steps done and the `extra` values of `save`; 0 and none at first.
 
         Raises:
             CheckpointError: If the state is damaged or of other modules.
@@ -194,7 +194,7 @@ class RunFolder:
         return range(first, self._run.steps)
 
     def is_due(self, step: int, every: int) -> bool:
-        """Tell whether something done every so many steps, and at the end, follows this step."""
+        """Return whether what is done every so many steps, and at the end, follows this step."""
         return (step + 1) % every == 0 or step + 1 == self._run.steps
 
     def save(
@@ -204,7 +204,7 @@ class RunFolder:
         optimizers: Mapping[str, Optimizer],
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Save the state; the one before stays until the new one is whole.
+        """Save the state; the earlier one stays until the new one is complete.
 
         Args:
             steps_done: Number of steps done.
@@ -217,7 +217,7 @@ class RunFolder:
             save_state(self.path / _STATE, steps_done, modules, optimizers, extra)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a step's values to ``metrics.jsonl``, and now and then to TensorBoard."""
+        """Add the values of a step to ``metrics.jsonl``, and every few steps to TensorBoard."""
         if self._records:
             self._records.step(step, values)
 
@@ -227,7 +227,7 @@ class RunFolder:
             self._records.validation(step, values)
 
     def picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Keep an (H, W, 3) uint8 RGB picture as PNG and in TensorBoard."""
+        """Save an (H, W, 3) uint8 RGB picture as PNG and in TensorBoard."""
         if self._records:
             self._records.picture(step, name, picture)
 
@@ -256,10 +256,10 @@ class RunFolder:
             yield show
 
     def stopped(self, steps_done: int) -> Stopped:
-        """Return the error that ends a run which was asked to stop and has been saved."""
+        """Return the error that ends a run after a request to stop; its state is saved."""
         return Stopped(
             f"stopped after step {steps_done} of {self._run.steps}, saved in {self.path}; "
-            "--resume goes on from there"
+            "--resume continues from there"
         )
 
     def _prepare(self, settings: StageSettings, resume: bool) -> None:
@@ -279,20 +279,22 @@ class RunFolder:
             if self._has_begun():
                 self._check_settings(settings, resume)
         elif any(not path.name.startswith(".") for path in self.path.iterdir()):
-            raise InputError(f"{self.path} must be new, empty or a run's folder; it holds others")
+            raise InputError(
+                f"{self.path} must be new, empty or the folder of a run; it holds other files"
+            )
         write_settings(self.path / SETTINGS_FILE, settings)
 
     def _has_begun(self) -> bool:
-        """Tell whether a step of the run in the folder was ever done."""
+        """Return whether a step of the run in the folder was ever done."""
         metrics = self.path / _METRICS
         return self.has_state or (metrics.exists() and metrics.stat().st_size > 0)
 
     def _check_settings(self, settings: StageSettings, resume: bool) -> None:
         if not resume:
-            raise InputError(f"{self.path} holds a run already; --resume goes on with it")
+            raise InputError(f"{self.path} holds a run already; add --resume to resume it")
         stored = read_overlay(self.path / SETTINGS_FILE)
         changed = changed_settings(stored, settings)
         if changed:
             more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-            told = ", ".join(changed[:_SHOWN])
-            raise InputError(f"the run in {self.path} cannot go on with {told}{more}")
+            names = ", ".join(changed[:_SHOWN])
+            raise InputError(f"the run in {self.path} cannot be resumed with {names}{more}")

@@ -1,4 +1,4 @@
-"""Settings of a training run: a dataclass, a YAML file laid over it, and ``--key value``."""
+"""Settings of a training run: defaults, a YAML file, and ``--name value`` on the command line."""
 
 import argparse
 import typing
@@ -21,7 +21,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What every training run has; the group ``run`` of each stage's settings.
+    """Settings of every training run: the group ``run`` of both stages.
 
     A setting marked ``live`` may differ when a run is resumed: it does not change what is learned.
     """
@@ -56,12 +56,12 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Command(Generic[T]):
-    """What the command line of a training script says.
+    """A parsed command line of a training script.
 
     Attributes:
         settings: All settings, resolved.
         output: The run's folder.
-        resume: Whether to go on with what is in the folder.
+        resume: Whether to resume the run in the folder.
     """
 
     settings: T
@@ -69,18 +69,20 @@ class Command(Generic[T]):
     resume: bool
 
 
-def parse_command(argv: Sequence[str] | None, defaults: T, prog: str, about: str) -> Command[T]:
+def parse_command(
+    argv: Sequence[str] | None, defaults: T, prog: str, about: str | None
+) -> Command[T]:
     """Read a training script's command line.
 
     Args:
         argv: Arguments without the program's name; None takes those of the process.
-        defaults: Settings that hold where nothing else is said.
+        defaults: Settings that hold where no others are given.
         prog: What the user types, such as ``python -m train.train_field``.
-        about: One paragraph for ``--help``.
+        about: What the script does, for ``--help``.
 
     Raises:
-        InputError: If a setting is unknown, of the wrong type or out of range, or there is neither
-            a run to resume nor anything said of a new one.
+        InputError: If a setting is unknown, of the wrong type or out of range, or if there is
+            neither a run to resume nor any setting of a new one.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -89,13 +91,17 @@ def parse_command(argv: Sequence[str] | None, defaults: T, prog: str, about: str
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the run")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="settings laid over defaults")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder of the run"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="YAML", help="settings that replace defaults"
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on where the run in DIR stopped, with its settings where no others are named; "
-        "begin one if there is none",
+        help="resume the run in DIR, with its settings where no others are given; begin a run if "
+        "there is none",
     )
     options, rest = parser.parse_known_args(argv)
     if options.resume:
@@ -104,20 +110,20 @@ def parse_command(argv: Sequence[str] | None, defaults: T, prog: str, about: str
             defaults = apply_settings(defaults, _known(defaults, read_overlay(stored)))
         elif options.config is None and not rest:
             raise InputError(
-                f"{options.output} holds no run to go on with; --config or settings begin one"
+                f"{options.output} holds no run to resume; --config or settings begin one"
             )
     settings = read_settings(defaults, options.config, rest)
     return Command(settings, options.output, options.resume)
 
 
 def _known(settings: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values whose settings there still are; `changed_settings` tells of the others."""
+    """Return the values of settings that still exist; `changed_settings` reports the others."""
     known = {item.name for item in walk_settings(settings)}
     return {name: value for name, value in values.items() if name in known}
 
 
 def read_settings(defaults: T, config: Path | None, words: Sequence[str]) -> T:
-    """Return settings with a YAML file, and then ``--name value`` pairs, laid over them.
+    """Return settings in which a YAML file, and then ``--name value`` pairs, replace values.
 
     Args:
         defaults: The settings to start from.
@@ -221,7 +227,7 @@ def describe_settings(settings: Any) -> str:
 
 
 class _Text(str):
-    """A value as typed on the command line, whose type is still to be found."""
+    """A value from the command line, whose type is not yet known."""
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Stores a run between two steps in one safetensors file, and brings it back bit by bit.
+"""Saves the state of a run in one safetensors file, and restores it bit by bit.
 
 Tensors carry names: ``network/field.lin_in.weight`` of a module, and
 ``adam/network.field.lin_in.weight/exp_avg`` of an optimiser, by the parameter it belongs to.
-Everything else is JSON in the file's metadata, so that tensors and numbers can never be of
-different steps.
+Everything else is JSON in the metadata of the file, so tensors and numbers always belong to the
+same step.
 """
 
 import json
@@ -34,7 +34,7 @@ def save_state(
     optimizers: Mapping[str, Optimizer],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the state of a run; an earlier file stays until the new one is whole.
+    """Write the state of a run; an earlier file stays until the new one is complete.
 
     Args:
         path: File to write.
@@ -68,7 +68,7 @@ def save_state(
 def load_state(
     path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
 ) -> tuple[int, dict[str, Any]]:
-    """Bring modules and optimisers back to a stored state.
+    """Load a stored state into modules and optimisers.
 
     Args:
         path: File that `save_state` wrote.
@@ -103,7 +103,7 @@ def load_state(
 
 
 def _bare(wrapped: Any) -> Any:
-    """Return what Fabric's wrapper holds, or the thing itself."""
+    """Return the module or optimiser inside a wrapper of Fabric, or the argument itself."""
     if not is_wrapped(wrapped):
         return wrapped
     return wrapped.module if isinstance(wrapped, nn.Module) else wrapped.optimizer

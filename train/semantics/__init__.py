@@ -1,1 +1,1 @@
-"""Stage 2: classes."""
+"""Stage 2: a semantic head on the frozen field. `train` has the reading order."""
