@@ -15,7 +15,7 @@ from train.field import depth_hints
 from train.field.data import FieldBatch, FieldData
 from train.field.depth_hints import DepthHints
 from train.field.items import View
-from train.field.losses import filling_behind, hint_error
+from train.field.losses import hint_error, opacity_behind
 from train.field.model import FieldTraining
 from train.field.plane_sweep import pixel_directions
 from train.field.precompute import compute_hints, missing_hints
@@ -151,7 +151,7 @@ def test_only_space_well_behind_a_hint_should_be_empty() -> None:
     distances = torch.tensor([2.0, 7.9, 8.1, 64.0]).expand(2, 1, 1, 4)
     filled = torch.tensor([1.0, 0.9, 0.5, 0.25]).repeat(2, 1, 1, 1)
     # The hint is 4 m; up to 8 m a thing may be solid. The other ray has none.
-    found = filling_behind(filled, distances, torch.tensor([[[4.0]], [[0.0]]]))
+    found = opacity_behind(filled, distances, torch.tensor([[[4.0]], [[0.0]]]))
     assert found.tolist() == pytest.approx([0.75 / 4, 0])
 
 

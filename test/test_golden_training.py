@@ -20,7 +20,7 @@ from train.field.losses import (
     invalid_pixels,
     photometric_error,
     structural_error,
-    unseen_share,
+    unseen_weight,
 )
 from train.field.rays import patch_colors, patch_rays, shift_image
 from train.field.step import project_world
@@ -75,7 +75,7 @@ def test_feature_loss(golden) -> None:
 
 def test_invalid_pixels(golden) -> None:
     a = golden("invalid_policy")
-    share = unseen_share(a["invalid"], a["weights"])
+    share = unseen_weight(a["invalid"], a["weights"])
     ours = invalid_pixels(share)
     # A sum of K numbers up to 1 is off by at most K roundings.
     decided = ((share - 0.9).abs() > a["weights"].shape[-1] * UNIT).all(-1)

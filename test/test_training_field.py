@@ -24,7 +24,7 @@ from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, s
 from scenedino_ros.core.errors import InputError
 from train.field.data import FieldData, Views
 from train.field.encoded_view import DepthErrors, render_encoded
-from train.field.losses import feature_loss, filling, mean_photometric_loss
+from train.field.losses import feature_loss, mean_photometric_loss, metre_opacity
 from train.field.model import FieldTraining, learning_groups
 from train.field.pictures import field_pictures
 from train.field.reference_step import ReferenceTraining
@@ -187,7 +187,7 @@ def test_mean_photometric_loss_leaves_out_what_no_view_holds() -> None:
 def test_how_filled_space_is() -> None:
     density = torch.tensor([[0.0, 0.0], [torch.inf, 1.0]])
     expected = torch.tensor([[0.0, 0.0], [1.0, 1 - 1 / torch.e]])
-    torch.testing.assert_close(filling(density), expected)
+    torch.testing.assert_close(metre_opacity(density), expected)
 
 
 def test_saved_model_has_the_scales_in_its_decoder(tmp_path: Path, drives) -> None:

@@ -35,7 +35,7 @@ _SMALL = 1e-6  # below it, losses are compared absolutely
 
 
 def variants(settings: FieldSettings) -> tuple[str, ...]:
-    """Return what is timed for a run: its own precision, and float32."""
+    """Return the variants of a step: float32, and the precision of the run."""
     mixed = settings.run.precision == "bf16-mixed"
     return (REFERENCE, TRAINING, TRAINING_BFLOAT16) if mixed else (REFERENCE, TRAINING)
 
@@ -56,10 +56,10 @@ def build(settings: FieldSettings, variant: str) -> FieldTraining:
 
 
 def resolve(settings: FieldSettings, folder: Path) -> FieldSettings:
-    """Return settings of which nothing is left open: a drive of noise if none is named, a cache.
+    """Return complete settings: with a cache, and a drive of noise if no store is named.
 
-    Images are at their finest and not mirrored: of others, cached targets are only nearly what
-    the backbone would say itself, or it cannot take them at all.
+    Images have full resolution and are not mirrored: for others, cached tokens differ slightly
+    from those that the backbone computes, or it cannot take them at all.
     """
     if not settings.data.stores:
         write_noise_drive(folder / "noise", settings)
@@ -134,7 +134,7 @@ def measure(
             start = time.perf_counter()
             batch = load(data, settings, number)
             loading.append(time.perf_counter() - start)
-            for name in names:  # in turns, so that a busy moment hits all
+            for name in names:  # in turns, so that other load affects all
                 report(f"step {number} of {repeats}, {name}")
                 steps[name].append(run_step(trained[name], batch))
         results = {name: _summary(steps[name][1:]) for name in names}
@@ -190,7 +190,7 @@ def _differences(
 
 
 def _memory(settings: FieldSettings, variant: str, folder: Path) -> dict[str, float]:
-    """Return the peak memory of one step in a process of its own, where nothing else counts."""
+    """Return the peak memory of one step, measured in a process of its own."""
     config = folder / "settings.yaml"
     write_settings(config, settings)
     command = [sys.executable, "-m", "train.field.benchmark", str(config), variant]
@@ -203,7 +203,7 @@ def _memory(settings: FieldSettings, variant: str, folder: Path) -> dict[str, fl
 
 
 def _measure_own_memory(config: Path, variant: str) -> None:
-    """Print the peak of memory, resident or on the GPU, and how much of it was there before."""
+    """Print the peak memory, resident or on the GPU, and the memory before the step, in MiB."""
     settings = read_settings(FieldSettings(), config, [])
     device = choose_device(settings.run.device)
     training = build(settings, variant)
@@ -214,7 +214,7 @@ def _measure_own_memory(config: Path, variant: str) -> None:
 
 
 def write_noise_drive(path: Path, settings: FieldSettings) -> None:
-    """Write a drive of the whole rig with pictures of noise, as long as one item needs."""
+    """Write a drive of the whole rig with images of noise, as long as one item needs."""
     height, width = settings.model.image_size
     K_norm = ssc.CAMERA.K_norm
     forward = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])

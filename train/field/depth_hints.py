@@ -1,8 +1,9 @@
-"""Depth hints: how far pixels are, by classical matching of a drive's own images.
+"""Depth hints: distances of pixels by classical matching of the images of a drive.
 
-A rendered colour says only by how much a distance is wrong in brightness; a hint says where the
-surface is. They need no labels: a camera with a rectified partner beside it is matched with that
-one, any other with its own images before and after. Many pixels have none, and some are wrong.
+A photometric loss has many local minima along a ray; a hint gives the distance of the surface.
+Hints need no labels: images of a camera with a rectified stereo partner are matched with those of
+the partner, images of any other camera with its own images before and after. Many pixels have no
+hint, and some hints are wrong.
 
 Source: Watson et al., Self-Supervised Monocular Depth Hints, ICCV 2019, for the idea.
 """
@@ -19,7 +20,7 @@ from train.field.frame_arrays import FrameArray, array_name, drive_key
 from train.field.items import View
 from train.field.plane_sweep import GrayView, agreeing_depth, pixel_directions, plane_sweep
 
-_NEAREST = 0.6  # of the near end of the depth range, what a pair is matched up to
+_NEAREST = 0.6  # factor on the nearest depth of interest; stereo pairs are matched up to it
 _MIN_BASELINE = 0.1  # metres
 _BLOCK = 5  # pixels
 _SOURCE_STEPS = (-6.0, -4.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0)  # metres along the drive
@@ -28,10 +29,10 @@ _STEP_TOLERANCE = 0.5  # relative
 
 
 class DepthHints:
-    """The hints of one drive, computed where they are asked for and kept as files."""
+    """The hints of one drive, on disk."""
 
     def __init__(self, folder: Path, store: FrameStore, depth_range: tuple[float, float]) -> None:
-        """Open or begin the hints of a drive.
+        """Open or create the hints of a drive.
 
         Args:
             folder: Holds the hints of all drives.
@@ -66,18 +67,18 @@ class DepthHints:
         return full[:, level // 2 :: level, level // 2 :: level][:, :height, :width]
 
     def missing(self, camera: str) -> list[int]:
-        """Return the frames of a camera whose hints are not there yet."""
+        """Return the frames of a camera whose hints are missing."""
         array = self._array(camera)
         return [frame for frame in range(len(self._store)) if not array.has(frame)]
 
     def missing_bytes(self, camera: str) -> int:
-        """Return how many bytes the missing hints of a camera take, those swept twice."""
+        """Return how many bytes the missing hints of a camera take; a sweep needs two arrays."""
         height, width = self._store.image_size
         arrays = 1 if self._partner(camera) else 2
         return len(self.missing(camera)) * arrays * height * width * 2
 
     def fill(self, camera: str) -> Iterator[int]:
-        """Compute the missing hints of a camera; yields how many after each step."""
+        """Compute the missing hints of a camera; yields the number of images after each step."""
         K_norm = self._store.cameras[camera].K_norm
         to_distance = np.linalg.norm(pixel_directions(K_norm, *self._store.image_size), axis=-1)
         baseline = self._partner(camera)
@@ -89,10 +90,10 @@ class DepthHints:
             yield 1
 
     def match_once(self, camera: str, frame: int) -> None:
-        """Match one image as `fill` does for each, and keep nothing, to see how long it takes.
+        """Match one image as `fill` does, without keeping the result, to measure the time.
 
-        `fill` sweeps each image once, though the neighbours of one take part in its check: here
-        it stands in for them.
+        `fill` sweeps each image once and checks it against its neighbours; here the image itself
+        takes the place of the neighbours.
         """
         partner = self._partner(camera)
         if partner:
@@ -112,7 +113,7 @@ class DepthHints:
         return self._arrays[name]
 
     def _partner(self, camera: str) -> tuple[str, float] | None:
-        """Return the camera a rectified pair is formed with, and how far to the right it is."""
+        """Return the stereo partner of a camera and its offset to the right, metres."""
         store, found = self._store, []
         own_K = store.cameras[camera].K_norm
         for other in store.cameras:
@@ -162,9 +163,11 @@ class DepthHints:
         return GrayView(gray, self._store.T_world_cam(camera, frame))
 
     def _neighbours(self, frame: int, steps: tuple[float, ...]) -> list[int]:
-        """Return the frames about so many metres further along the drive, each once."""
+        """Return the frames that are about these distances further along the drive, each once."""
         moved = self._travelled - self._travelled[frame]
-        moved[self._part != self._part[frame]] = np.inf  # poses say nothing across a break
+        moved[self._part != self._part[frame]] = (
+            np.inf
+        )  # poses are not comparable across a pose jump
         found = [(int(np.abs(moved - step).argmin()), step) for step in steps]
         near = (i for i, step in found if abs(moved[i] - step) <= _STEP_TOLERANCE * abs(step))
         return list(dict.fromkeys(near))
@@ -195,7 +198,7 @@ def pair_depth(
         speckleRange=2,
         mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
     )
-    # The matcher leaves out as many columns on the left as it tries disparities.
+    # The matcher gives no result in as many left columns as there are disparities.
     wider = [cv2.copyMakeBorder(i, 0, 0, most, 0, cv2.BORDER_REPLICATE) for i in (left, right)]
     disparity = matcher.compute(*wider)[:, most:].astype(np.float32) / 16
     known = disparity > focal_baseline / depth_range[1]

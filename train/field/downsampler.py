@@ -1,4 +1,4 @@
-"""From rendered pixels to the token a frozen backbone would give the patch."""
+"""Predicts the token of a patch from the rendered features of its pixels."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""What the field shows from the camera whose image it was made of, and errors of its depth."""
+"""Renderings of the encoded view, and the errors of their depth."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from train.field.model import FieldTraining
 
 _SAMPLES = 64
 _CHUNK = 4096  # rays at a time
-_STRIDE = 8  # every n-th pixel of both axes is compared with known depth
-_TOLD = {"abs rel": "depth_abs_rel", "RMSE": "depth_rmse", "d < 1.25": "depth_within_1.25"}
+_STRIDE = 8  # every n-th pixel of both axes is compared with ground truth
+_LOGGED = {"abs rel": "depth_abs_rel", "RMSE": "depth_rmse", "d < 1.25": "depth_within_1.25"}
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def render_encoded(training: FieldTraining, item: ItemTensors, stride: int) -> E
 
 
 class DepthErrors:
-    """Errors of rendered depth over the items whose depth is known."""
+    """Errors of rendered depth over the items with ground-truth depth."""
 
     def __init__(self) -> None:
         self._rows: list[np.ndarray] = []
 
     def add(self, training: FieldTraining, item: ItemTensors) -> None:
-        """Compare the depth of an item's encoded image with what its drive knows of it."""
+        """Compare the rendered depth of an encoded image with its ground truth, if it has any."""
         if not item.depth.numel():
             return
         truth = every_nth(item.depth, _STRIDE).cpu().numpy()
@@ -81,7 +81,7 @@ class DepthErrors:
             self._rows.append(row)
 
     def means(self, fabric: Fabric) -> dict[str, float]:
-        """Return the means over the images of all processes by name; nothing without any."""
+        """Return the means over the images of all processes by name; empty without any."""
         total = np.sum(self._rows, axis=0) if self._rows else np.zeros(len(DEPTH_MEASURES))
         own = torch.tensor([*total, len(self._rows)], dtype=torch.float64, device=fabric.device)
         sum_over_processes: torch.Tensor = fabric.all_reduce(own, reduce_op="sum")
@@ -89,4 +89,4 @@ class DepthErrors:
         if not count:
             return {}
         means = dict(zip(DEPTH_MEASURES, (value / count for value in sums), strict=True))
-        return {name: means[measure] for measure, name in _TOLD.items()}
+        return {name: means[measure] for measure, name in _LOGGED.items()}

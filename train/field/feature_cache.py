@@ -1,4 +1,4 @@
-"""What a frozen encoder says about the frames of a drive, computed once and kept on disk."""
+"""Features of a frozen encoder for the frames of a drive, computed once and kept on disk."""
 
 import hashlib
 import json
@@ -18,15 +18,15 @@ BATCH = 4
 
 
 class FeatureCache:
-    """The four taps of every frame that was asked for, as half-precision files."""
+    """The four taps of encoded frames, in half precision on disk."""
 
     def __init__(self, folder: Path, store: FrameStore, encoder_key: str, width: int) -> None:
-        """Open or begin the cache of one drive and encoder.
+        """Open or create the cache of one drive and encoder.
 
         Args:
             folder: Holds the caches of all drives and encoders.
             store: The drive.
-            encoder_key: Tells encoders apart, from `encoder_key`.
+            encoder_key: Identifies the encoder, from `encoder_key`.
             width: Channels C of the taps.
         """
         self.width = width
@@ -35,7 +35,7 @@ class FeatureCache:
         self._arrays: dict[tuple[str, bool], FrameArray] = {}
 
     def has(self, view: View, mirrored: bool = False) -> bool:
-        """Return whether the taps of a view are there."""
+        """Return whether the cache has the taps of a view."""
         return self._array(view, mirrored).has(view.frame)
 
     def taps(self, view: View, mirrored: bool = False) -> torch.Tensor:
@@ -55,11 +55,11 @@ class FeatureCache:
         )
 
     def missing(self, views: Iterable[View], mirrored: bool = False) -> list[View]:
-        """Return the views whose taps are not there yet."""
+        """Return the views whose taps the cache lacks."""
         return [view for view in views if not self.has(view, mirrored)]
 
     def fill(self, views: list[View], mirrored: bool, encode: Encode) -> Iterable[int]:
-        """Compute the taps of views that are missing; yields how many after each batch."""
+        """Compute the taps of views; yields the number of images after each batch."""
         for start in range(0, len(views), BATCH):
             batch = views[start : start + BATCH]
             taps = self.taps_of(batch, mirrored, encode)
@@ -68,7 +68,7 @@ class FeatureCache:
             yield len(batch)
 
     def taps_of(self, views: list[View], mirrored: bool, encode: Encode) -> np.ndarray:
-        """Return the (N, 4, C, rows, columns) float16 taps of views without keeping them."""
+        """Return the (N, 4, C, rows, columns) float16 taps of views, without keeping them."""
         images = np.stack([self._store.image(v.camera, v.frame) for v in views])
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         if mirrored:

@@ -1,4 +1,4 @@
-"""Values of a drive's frames that are computed once and kept on disk."""
+"""Arrays on disk with one entry for each frame of a drive."""
 
 import hashlib
 from pathlib import Path
@@ -13,11 +13,11 @@ _DONE = "_done"
 class FrameArray:
     """An array with one entry for each frame, filled entry by entry.
 
-    An entry is marked only once it is written, so whoever fills it may be interrupted.
+    An entry is marked after it is written, so filling the array can be interrupted and resumed.
     """
 
     def __init__(self, folder: Path, name: str, n_frames: int) -> None:
-        """Open the array, or begin one at the first `write`.
+        """Open the array, or create it at the first `write`.
 
         Args:
             folder: Holds the files.
@@ -30,7 +30,7 @@ class FrameArray:
         self._opened: tuple[np.ndarray, np.ndarray] | None = None
 
     def has(self, frame: int) -> bool:
-        """Return whether the entry of a frame is there."""
+        """Return whether the array has the entry of a frame."""
         arrays = self._open()
         return arrays is not None and bool(arrays[1][frame])
 
@@ -38,7 +38,7 @@ class FrameArray:
         """Return a copy of the entry of a frame.
 
         Raises:
-            KeyError: If it is not there.
+            KeyError: If there is none.
         """
         arrays = self._open()
         if arrays is None or not arrays[1][frame]:
@@ -75,7 +75,7 @@ def array_name(camera: str, ending: str = "") -> str:
         ending: What else the array is of, such as ``_mirrored``; empty: nothing.
     """
     stem = file_stem(camera)
-    for taken in (_DONE, "_mirrored", "_raw"):  # a camera's own name may end like that
+    for taken in (_DONE, "_mirrored", "_raw"):  # the name of a camera may end like that
         if stem.endswith(taken):
             stem = f"{stem.removesuffix(taken)}%5F{taken[1:]}"
     return stem + ending

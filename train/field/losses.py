@@ -1,8 +1,8 @@
 """The losses of stage 1: colours, features and smoothness of rendered ray patches.
 
-Source: SceneDINO (Jevtic, Reich et al., ICCV 2025) in its published configuration; the pairing of
-depth and image patches follows the intention, not the published code, which mixes them up for
-batches of more than one item.
+Source: SceneDINO (Jevtic, Reich et al., ICCV 2025) in its published configuration. Depth patches
+are paired with their own image patches; the published code mixes them up for batches of more than
+one item.
 """
 
 import torch
@@ -16,9 +16,9 @@ _SSIM_WINDOW = (
 _C1, _C2 = 1e-4, 9e-4
 _SSIM_SHARE = 0.85
 _INVALID_WEIGHT = 0.9
-_HELD_WEIGHT = 0.5  # more than this missing: the view does not explain the pixel
+_SEEN_WEIGHT = 0.5  # a source view sees a pixel if less of the weight than this is unseen
 _MAX_DISTANCE = 80.0  # metres
-_THICKNESS = 4.0  # metres; about a car seen from its end
+_THICKNESS = 4.0  # metres; about the length of a car
 
 
 def structural_error(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -52,21 +52,21 @@ def photometric_error(prediction: torch.Tensor, target: torch.Tensor) -> torch.T
     return _SSIM_SHARE * structural + (1 - _SSIM_SHARE) * absolute
 
 
-def unseen_share(invalid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return how much of each pixel a source view cannot explain.
+def unseen_weight(invalid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the fraction of the weight of each pixel that a source view does not see.
 
     Args:
-        invalid: (..., K, S) 1 where a sample cannot be seen from a source, or from the encoder.
+        invalid: (..., K, S) 1 where a sample is outside a source view or the encoded view.
         weights: (..., K) rendering weights; gradients do not pass.
 
     Returns:
-        (..., S) share of the weight, in [0, 1].
+        (..., S) fractions in [0, 1].
     """
     return (weights.detach().unsqueeze(-1) * invalid).sum(dim=-2)
 
 
 def invalid_pixels(unseen: torch.Tensor) -> torch.Tensor:
-    """Return (...) bool, True where every source view misses more than 0.9 of the pixel."""
+    """Return (...) bool, True where more than 0.9 of the weight is unseen in every source view."""
     return (unseen > _INVALID_WEIGHT).all(dim=-1)
 
 
@@ -78,7 +78,7 @@ def photometric_loss(
     Args:
         rendered: (P, p, p, S, 3) colours rendered from each source view.
         target: (P, p, p, 3) colours.
-        unseen: (P, p, p, S) from `unseen_share`; invalid pixels count as zeros in the mean.
+        unseen: (P, p, p, S) from `unseen_weight`; invalid pixels count as zeros in the mean.
     """
     best = _source_errors(rendered, target).amin(dim=-1)
     return (best * ~invalid_pixels(unseen)).mean()
@@ -87,30 +87,30 @@ def photometric_loss(
 def mean_photometric_loss(
     rendered: torch.Tensor, target: torch.Tensor, unseen: torch.Tensor
 ) -> torch.Tensor:
-    """Return the mean error against all source views that hold more than half of a pixel.
+    """Return the mean error against all source views that see more than half of a pixel.
 
-    Where few views are near, the minimum is first reached by running off to far depth; the mean
-    is not. Arguments as for `photometric_loss`; pixels that no view holds are left out.
+    With few source views, far depth often has the least minimum, but not the least mean. Arguments
+    as for `photometric_loss`; pixels that no source view sees are left out.
     """
-    held = (unseen < _HELD_WEIGHT).to(rendered.dtype)
-    error = _source_errors(rendered, target) * held
-    return error.sum() / held.sum().clamp(min=1)
+    seen = (unseen < _SEEN_WEIGHT).to(rendered.dtype)
+    error = _source_errors(rendered, target) * seen
+    return error.sum() / seen.sum().clamp(min=1)
 
 
 def _source_errors(rendered: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the (P, p, p, S) error of each source's colours."""
     n_sources = rendered.shape[-2]
     prediction = rendered.permute(0, 3, 4, 1, 2).flatten(0, 1)  # (P * S, 3, p, p)
-    truth = target.permute(0, 3, 1, 2).repeat_interleave(n_sources, dim=0)
-    error = photometric_error(prediction, truth)
+    expected = target.permute(0, 3, 1, 2).repeat_interleave(n_sources, dim=0)
+    error = photometric_error(prediction, expected)
     return error.unflatten(0, (-1, n_sources)).permute(0, 2, 3, 1)
 
 
-def filling(density: torch.Tensor) -> torch.Tensor:
-    """Return how filled space is, 0 to 1: the opacity of a metre of it.
+def metre_opacity(density: torch.Tensor) -> torch.Tensor:
+    """Return the opacity of one metre of space, 0 to 1.
 
-    Colours say nothing about what is behind a surface, and a network leaves all of it solid unless
-    something small says otherwise.
+    Colours give no gradient to occluded space, which a network leaves opaque unless a small loss
+    empties it.
 
     Args:
         density: Any shape, 1/m.
@@ -119,15 +119,16 @@ def filling(density: torch.Tensor) -> torch.Tensor:
 
 
 def hint_error(weights: torch.Tensor, distances: torch.Tensor, hint: torch.Tensor) -> torch.Tensor:
-    """Return how far from depth hints the rays of patches end, on average.
+    """Return the mean error of rays against depth hints.
 
-    Of the whole weight, not of its mean distance: a ray that ends half too near and half too far
-    is wrong. Beyond a factor of e all distances are equally wrong, as hints are now and then.
+    The error is that of each sample, weighted, not that of the mean distance: a ray whose weight
+    is half too near and half too far is wrong. It is clamped at a factor of e, because some hints
+    are wrong.
 
     Args:
         weights: (P, p, p, K) rendering weights.
         distances: (P, p, p, K) of the samples, metres.
-        hint: (P, p, p) distances, metres; 0 where there is none, which counts as no error.
+        hint: (P, p, p) distances, metres; 0 where there is none, and the error is 0.
 
     Returns:
         (P,) mean absolute logarithms.
@@ -138,24 +139,24 @@ def hint_error(weights: torch.Tensor, distances: torch.Tensor, hint: torch.Tenso
     return (error * known).mean(dim=(1, 2))
 
 
-def filling_behind(
-    filled: torch.Tensor, distances: torch.Tensor, hint: torch.Tensor
+def opacity_behind(
+    opacity: torch.Tensor, distances: torch.Tensor, hint: torch.Tensor
 ) -> torch.Tensor:
-    """Return how filled the space well behind the surfaces is that depth hints know of.
+    """Return the opacity of the space well behind depth hints.
 
-    Taken on all samples, this would make surfaces transparent; here only those are taken that no
-    ray should reach. What other views see there keeps its surface all the same.
+    On all samples, such a loss would make surfaces transparent; these samples are occluded by the
+    surface of the hint. A surface that another view sees there is kept by the losses of that view.
 
     Args:
-        filled: (P, p, p, K) from `filling`.
+        opacity: (P, p, p, K) from `metre_opacity`.
         distances: (P, p, p, K) of the samples, metres.
-        hint: (P, p, p) distances, metres; 0 where there is none, and nothing is behind it.
+        hint: (P, p, p) distances, metres; 0 where there is none, and no sample counts.
 
     Returns:
-        (P,) sums over the samples behind as a share of all samples.
+        (P,) sums over the samples behind, divided by the number of all samples.
     """
     behind = (hint > 0).unsqueeze(-1) & (distances > (hint + _THICKNESS).unsqueeze(-1))
-    return (filled * behind).mean(dim=(1, 2, 3))
+    return (opacity * behind).mean(dim=(1, 2, 3))
 
 
 def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -165,7 +166,7 @@ def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     scales both arguments of the cosine and so has no effect.
     """
     known = target.isfinite().all(dim=-1)
-    # Replaced before the cosine: behind it, undefined targets would make gradients undefined.
+    # Replaced before the cosine: after it, NaN targets would give NaN gradients.
     defined = torch.where(known.unsqueeze(-1), target, 0)
     error = 1 - functional.cosine_similarity(prediction, defined, dim=-1)
     return (error * known).sum() / known.sum().clamp(min=1)
@@ -174,12 +175,12 @@ def feature_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor
 def edge_aware_roughness(
     values: torch.Tensor, image: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """Return how much a map changes where its image does not.
+    """Return how much a map changes between neighbouring pixels, less across edges of its image.
 
     Args:
         values: (B, C, p, p) map.
         image: (B, 3, p, p) colours in [0, 1].
-        temperature: How much an edge in the image excuses.
+        temperature: Factor on image differences: how much an edge reduces the result.
 
     Returns:
         (B, p, p); the last column (row) has no difference along x (y).

@@ -1,4 +1,4 @@
-"""What stage 1 trains: the network up to its full features, and what only training needs."""
+"""What stage 1 trains: the network without semantic head, from the items of a batch to losses."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -21,9 +21,9 @@ from train.field.losses import (
     depth_roughness,
     feature_loss,
     feature_roughness,
-    filling_behind,
     hint_error,
     mean_photometric_loss,
+    opacity_behind,
     photometric_loss,
 )
 from train.field.rays import (
@@ -57,7 +57,7 @@ class PatchBatch:
         target: (P, C) target features of the patches, unit vectors; NaN where unknown.
         token: (P, 2) row and column of each target token; meaningless unless aligned.
         hint_error: (P,) from `losses.hint_error`; 0 without hints.
-        behind: (P,) from `filling_behind`; 0 without hints.
+        behind: (P,) from `losses.opacity_behind`; 0 without hints.
     """
 
     rendered: RenderedPatches
@@ -69,19 +69,19 @@ class PatchBatch:
 
 
 class FieldTraining(nn.Module):
-    """Items in, losses out.
+    """Computes losses from the items of a batch.
 
     Attributes:
         network: The network without a semantic head.
     """
 
     def __init__(self, settings: FieldSettings, target: nn.Module | None) -> None:
-        """Build with random weights; the encoder's are loaded by the caller.
+        """Build with random weights; the caller loads those of the encoder.
 
         Args:
             settings: Model, losses and rays.
-            target: Frozen backbone from (B, 3, H, W) images in [-1, 1] to unit tokens; None where
-                the items bring cached ones.
+            target: Frozen backbone from (B, 3, H, W) images in [-1, 1] to unit tokens; None if the
+                items have cached tokens.
         """
         super().__init__()
         self.settings = settings
@@ -140,7 +140,7 @@ class FieldTraining(nn.Module):
         return torch.where(flipped, maps.flip(-1), maps)
 
     def _taps(self, items: list[ItemTensors], flipped: torch.Tensor) -> list[torch.Tensor]:
-        """Return the four scaled taps of what the encoder sees, cached or computed."""
+        """Return the four scaled taps of the input of the encoder, cached or computed."""
         if items[0].taps.numel():
             taps = list(torch.stack([item.taps.float() for item in items]).unbind(1))
         else:
@@ -181,7 +181,7 @@ class FieldTraining(nn.Module):
     def _against_hints(
         self, rendered: RenderedPatches, group: GroupTensors, rays: RayPatches
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the (P,) errors against the hints of a group, and what is filled behind them."""
+        """Return the (P,) errors against the hints of a group, and the opacity behind them."""
         if not group.hints.numel():
             nothing = rendered.distance.new_zeros(len(rendered.distance))
             return nothing, nothing
@@ -189,7 +189,7 @@ class FieldTraining(nn.Module):
         distances = self.distances(group.jitter)
         return (
             hint_error(rendered.weights, distances, hint),
-            filling_behind(rendered.filled, distances, hint),
+            opacity_behind(rendered.opacity, distances, hint),
         )
 
     def render_rays(
@@ -220,7 +220,7 @@ class FieldTraining(nn.Module):
         return tokens
 
     def losses(self, batch: PatchBatch, phase: int) -> dict[str, torch.Tensor]:
-        """Compare rendered patches with what was seen, in float32."""
+        """Compare rendered patches with the images and tokens of target views, in float32."""
         weights, rendered = self.settings.losses, batch.rendered
         feature_weight = weights.feature[phase % len(weights.feature)]
         photometric = _PHOTOMETRIC[weights.photometric]
@@ -243,7 +243,7 @@ class FieldTraining(nn.Module):
             total = total + weights.feature_roughness * terms["feature_roughness"]
         filled_weight = weights.filled[phase % len(weights.filled)]
         if filled_weight:
-            terms["filled"] = rendered.filled.mean()
+            terms["filled"] = rendered.opacity.mean()
             total = total + filled_weight * terms["filled"]
         return {"total": total, **terms}
 
@@ -258,7 +258,7 @@ class FieldTraining(nn.Module):
         return predicted
 
     def start_from(self, checkpoint: Checkpoint) -> None:
-        """Take over a trained decoder, point network and expansion; the encoder stays as it is.
+        """Load a trained decoder, point network and expansion; the encoder is not changed.
 
         Args:
             checkpoint: Its network must be that of the run, but for semantic head and image size.
@@ -284,7 +284,7 @@ class FieldTraining(nn.Module):
         self.network.load_state_dict({**self.network.state_dict(), **state})
 
     def checkpoint(self, provenance: dict[str, str]) -> Checkpoint:
-        """Return the network alone, scales of the taps multiplied into the decoder."""
+        """Return the network; the weights of the decoder include the scales of the taps."""
         state = {
             name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
         }
@@ -306,7 +306,7 @@ def rendered_views(
 
 
 def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
-    """Join patches whose numbers of source views differ; missing sources see nothing."""
+    """Join patches whose numbers of source views differ; the missing ones count as unseen."""
     most = max(part.colors.shape[-2] for part in parts)
     padded = [
         replace(
@@ -321,18 +321,18 @@ def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
 
 
 def _patch_mean(tokens: torch.Tensor, rays: RayPatches) -> torch.Tensor:
-    """Return the (P, C) mean over each patch of tokens looked up at its pixels, unit vectors."""
+    """Return the (P, C) unit mean over each patch of tokens sampled at its pixels."""
     means = sample_map(tokens[rays.view], rays.uv_norm.flatten(1, 2)).mean(dim=1)
     return functional.normalize(means, dim=-1)
 
 
 def load_encoder(training: FieldTraining, settings: FieldSettings) -> None:
-    """Fill the encoder with the weights that a run starts from."""
+    """Load the initial weights of the encoder."""
     load_backbone(training.network.encoder, locate_backbone(settings.encoder.weights))
 
 
 def target_encoder(settings: FieldSettings, *, stored: bool = False) -> TargetEncoder:
-    """Return the frozen backbone of a run's targets, in the run's precision.
+    """Return the frozen backbone of the target features, in the precision of the run.
 
     Args:
         settings: The run.
@@ -345,7 +345,7 @@ def target_encoder(settings: FieldSettings, *, stored: bool = False) -> TargetEn
 
 
 def learning_groups(training: FieldTraining) -> list[dict[str, object]]:
-    """Return parameter groups with their learning rates, the encoder's apart."""
+    """Return parameter groups with their learning rates; the encoder has its own."""
     settings = training.settings
     encoder = [p for p in training.network.encoder.parameters() if p.requires_grad]
     known = {id(p) for p in training.network.encoder.parameters()}

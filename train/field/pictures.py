@@ -1,4 +1,4 @@
-"""Pictures of what a field has learned: what it renders beside what was seen."""
+"""Pictures of a field during training: renderings beside what they are compared with."""
 
 from dataclasses import replace
 
@@ -20,17 +20,17 @@ _CHUNK = 32  # patches at a time
 
 @torch.no_grad()
 def field_pictures(training: FieldTraining, item: ItemTensors) -> dict[str, np.ndarray]:
-    """Render the encoded view of an item, and another view from it.
+    """Render the encoded view and a target view of an item.
 
     Args:
         training: The network.
         item: Any item.
 
     Returns:
-        Each (h, w, 3) uint8 RGB, what is rendered on the left of what it is compared with:
-        ``image`` the encoded image; ``depth`` beside the known one, where the drive has any;
-        ``features`` beside the backbone's tokens, in the same colours; ``colors`` of another view
-        beside its image, black where no source view shows them.
+        (h, w, 3) uint8 RGB pictures, with renderings on the left: ``image``, the encoded image;
+        ``depth`` beside the ground truth, where the drive has any; ``features`` beside the tokens
+        of the backbone, in the same colours; ``colors`` of a target view beside its image, black
+        where no source view sees them.
     """
     view = render_encoded(training, item, _DOWNSCALE)
     depth = [color_depth(view.depth.cpu().numpy())]
@@ -104,7 +104,7 @@ def _blended_colors(
 
 
 def _scale(full: int, height: int, patch: int) -> int:
-    """Return by how much views are averaged down to a fourth of the image, a patch at least."""
+    """Return the factor that averages views down to a quarter, but not below a patch."""
     scale = max(1, height * _DOWNSCALE // full)
     while scale > 1 and height // scale < patch:
         scale //= 2

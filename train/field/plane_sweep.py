@@ -1,4 +1,4 @@
-"""Depth of the images of one moving camera: many depths are tried, the best match is kept.
+"""Depth of the images of one moving camera by plane sweep: the depth with the best match.
 
 Sources: Collins, A Space-Sweep Approach to True Multi-Image Matching, 1996; Hirschmueller, Stereo
 Processing by Semiglobal Matching and Mutual Information, 2008, for what neighbours agree on.
@@ -51,8 +51,8 @@ def plane_sweep(
 ) -> np.ndarray:
     """Return the (H, W) float32 z-depth of a view, metres; 0 where it is not known.
 
-    Nothing is known where fewer than two sources could see a point at the nearest depth: what is
-    near there was never tried, and something farther would be found instead.
+    The depth is unknown where fewer than two sources see a point at the nearest depth: near
+    surfaces could not be matched there, and a wrong, farther depth would be found.
 
     Args:
         view: The image.
@@ -83,7 +83,7 @@ def agreeing_depth(
     others: Sequence[tuple[np.ndarray, np.ndarray]],
     K_norm: np.ndarray,
 ) -> np.ndarray:
-    """Return a view's depth where at least one other view's depth says the same, else 0.
+    """Return the depth of a view where the depth of at least one other view agrees, else 0.
 
     Args:
         depth: (H, W) z-depth, metres; 0 where unknown.
@@ -131,7 +131,7 @@ def _matching_costs(
             cost[~seen] = _UNSEEN_COST
             if plane == 0:
                 n_seen += seen
-        # The other half may have something in front of what the view sees.
+        # In the other half, the point may be occluded.
         found.sort(axis=0)
         costs[..., plane] = found[:better_half].mean(axis=0)
     return costs, n_seen

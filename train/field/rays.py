@@ -1,4 +1,4 @@
-"""Which rays a training step looks along: square patches aligned with the target tokens."""
+"""The rays of a training step: square patches, aligned with the target tokens or anywhere."""
 
 from dataclasses import dataclass
 

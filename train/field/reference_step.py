@@ -10,7 +10,7 @@ from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite
 from train.field.data import GroupTensors, ItemTensors
-from train.field.losses import filling, unseen_share
+from train.field.losses import metre_opacity, unseen_weight
 from train.field.model import FieldTraining, rendered_views
 from train.field.rays import RayPatches
 from train.field.step import EncoderView, RenderedPatches, SourceViews, project_world
@@ -79,9 +79,9 @@ def render_patches_as_specified(
     flags = invalid.T.reshape(*shape, n_sources).to(result.weights.dtype)
     return RenderedPatches(
         distance=result.distance,
-        filled=filling(density),
+        opacity=metre_opacity(density),
         weights=result.weights,
         colors=blended.unflatten(-1, (n_sources, 3)),
-        unseen=unseen_share(flags, result.weights),
+        unseen=unseen_weight(flags, result.weights),
         feature=result.blend(feature.view(*shape, -1)),
     )

@@ -1,9 +1,9 @@
-"""What a wide decoder's map says at some points, computed nowhere else.
+"""The end of a wide decoder, computed only at the pixels that a step reads.
 
-A step of the published configuration reads a tenth of the map, and the decoder ends in linear
-layers that see only a few pixels around: the last doubling of the resolution, four convolutions,
-and the image part of the point MLP's first layer. Each is evaluated only where it is asked for.
-Gathering costs more than it saves where the map has few channels.
+A step of the published configuration reads a tenth of the map. The decoder ends in linear layers
+with a small receptive field: the last doubling of the resolution, four convolutions, and the image
+part of the first layer of the point MLP. Each is evaluated only where its output is needed. For
+maps with few channels, gathering pixels costs more than this saves.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from scenedino_ros.network.decoder import Decoder
 from scenedino_ros.network.folded import bilinear_taps, phase_kernels
 from scenedino_ros.network.model import SceneDino
 
-# A map that is not there: it gives (n, C) values at (n,) pixels, counted row by row.
+# A map that is evaluated on demand: from (n,) row-major pixels to (n, C) values.
 LazyMap = Callable[[torch.Tensor], torch.Tensor]
 Grid = tuple[int, int]  # rows and columns
 
@@ -45,7 +45,7 @@ def half_map(decoder: Decoder, taps: list[torch.Tensor]) -> torch.Tensor:
 
 
 def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
-    """Read the hidden layer's image part at image positions, bilinearly, borders repeated outside.
+    """Read the image part of the hidden layer at image positions, bilinearly, borders repeated.
 
     Args:
         network: The network whose decoder made the map.
@@ -53,7 +53,7 @@ def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> t
         uv_norm: (N, 2) positions in [-1, 1].
 
     Returns:
-        (N, hidden) what the map adds to the point MLP's hidden layer.
+        (N, hidden) contribution of the map to the hidden layer of the point MLP.
     """
     decoder = network.decoder
     first, up, last = decoder.output_head.head_modules
@@ -127,7 +127,7 @@ def _convolved_after(
     outputs, channels = weight.shape[:2]
     kernels = phase_kernels(weight, up.weight)  # (2, 2, O, C, 2, 2)
     kernel = kernels.permute(4, 5, 3, 0, 1, 2).reshape(4, channels, 4 * outputs)
-    # What upsampling's bias adds depends on whether the 3x3 kernel reaches over the border.
+    # The bias of the upsampling counts only where the 3x3 kernel lies inside the map.
     inside = weight.new_tensor(_INSIDE)
     added = torch.einsum("omyx,m->oyx", weight, up.bias)
     biases = (torch.einsum("ry,cx,oyx->rco", inside, inside, added) + bias).flatten(0, 1)
@@ -155,7 +155,7 @@ def _border(place: torch.Tensor, size: int) -> torch.Tensor:
 def _neighbours(
     pixels: torch.Tensor, grid: Grid, columns: int, offsets: tuple[int, ...]
 ) -> torch.Tensor:
-    """Return the (n, k * k) pixels of a grid around some places, their number where outside.
+    """Return the (n, k * k) pixels of a grid around some places; outside: the number of pixels.
 
     Args:
         pixels: (n,) places, counted in rows of `columns`.

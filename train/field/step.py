@@ -17,7 +17,7 @@ from scenedino_ros.network.field import Projection, project
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite
-from train.field.losses import filling
+from train.field.losses import metre_opacity
 from train.field.rays import RayPatches
 from train.field.sparse_decoder import half_map, read_map
 
@@ -30,7 +30,7 @@ class EncoderView:
         feature_map: (1, D, H', W').
         K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
         T_cam_world: (4, 4) world points to this camera, metres.
-        min_depth: Points nearer to this camera's plane, or behind it, count as this far, metres.
+        min_depth: Least depth of points, metres; nearer points and points behind get it.
     """
 
     feature_map: torch.Tensor
@@ -56,20 +56,20 @@ class SourceViews:
 
 @dataclass(frozen=True)
 class RenderedPatches:
-    """What the field shows along the rays of P patches.
+    """Renderings of P ray patches.
 
     Attributes:
         distance: (P, p, p) metres along the ray.
-        filled: (P, p, p, K) how filled the space at the samples is, 0 to 1.
+        opacity: (P, p, p, K) opacity of one metre of the space at the samples, 0 to 1.
         weights: (P, p, p, K) of the samples.
         colors: (P, p, p, S, 3), one for each source view.
-        unseen: (P, p, p, S) share of each pixel's weight that a source view, or the encoder, does
-            not see.
+        unseen: (P, p, p, S) fraction of the weight of each pixel that a source view, or the
+            encoded view, does not see.
         feature: (P, p, p, F) rendered features.
     """
 
     distance: torch.Tensor
-    filled: torch.Tensor
+    opacity: torch.Tensor
     weights: torch.Tensor
     colors: torch.Tensor
     unseen: torch.Tensor
@@ -90,7 +90,7 @@ def is_wide(network: SceneDino) -> bool:
 
 
 def training_map(network: SceneDino, taps: list[torch.Tensor]) -> torch.Tensor:
-    """Return the (B, C, h, w) map that `render_patches` reads; of a wide decoder half of it.
+    """Return the (B, C, h, w) map that `render_patches` reads, half the size for a wide decoder.
 
     Args:
         network: The network.
@@ -140,12 +140,12 @@ def render_patches(
     ).squeeze(-2)
     feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
     colors, unseen = _colors(sources, points, seen.visible[0], result.weights)
-    filled = filling(density)
-    return RenderedPatches(result.distance, filled, result.weights, colors, unseen, feature)
+    opacity = metre_opacity(density)
+    return RenderedPatches(result.distance, opacity, result.weights, colors, unseen, feature)
 
 
 def _autocast(like: torch.Tensor) -> torch.autocast:
-    """Return the context in which layers compute in a tensor's type."""
+    """Return the autocast context for layers to compute in the type of a tensor."""
     return torch.autocast(like.device.type, torch.bfloat16, enabled=like.dtype == torch.bfloat16)
 
 
@@ -179,7 +179,7 @@ def _look_up(picture: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
 def _colors(
     sources: SourceViews, points: torch.Tensor, visible: torch.Tensor, weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the (P, p, p, S, 3) colours and (P, p, p, S) unseen shares of the source views."""
+    """Return the (P, p, p, S, 3) colours and (P, p, p, S) unseen weights of the source views."""
     found = project_world(points, sources.K_norm, sources.T_cam_world)
     colors, unseen = [], []
     shape = weights.shape
