@@ -11,6 +11,14 @@ import yaml
 from scenedino_ros.core.config import ModelConfig, setting
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.parameter_tree import Setting, walk_settings
+from train import (
+    average,
+    benchmark_field,
+    benchmark_semantics,
+    release,
+    train_field,
+    train_semantics,
+)
 from train.field.settings import FieldSettings
 from train.runs.settings import (
     RunSettings,
@@ -233,3 +241,17 @@ def test_a_settings_file_holds_only_what_differs_from_the_defaults(path: Path) -
     named = read_overlay(path)
     assert named
     assert [name for name in named if values[name] == defaults[name]] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [average, benchmark_field, benchmark_semantics, release, train_field, train_semantics],
+    ids=lambda module: module.__name__,
+)
+def test_help_shows_the_example_that_the_documentation_test_runs(command, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--help"])
+    assert ended.value.code == 0
+    words = capsys.readouterr().out
+    assert f"    {command.NAME} " in command.__doc__
+    assert command.__doc__.strip() in words

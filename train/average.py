@@ -1,8 +1,8 @@
-"""Averages the weights of runs that started from one another: better than each, at no cost.
+"""Averages the weights of runs that started from one another, often better than each of them.
 
     python -m train.average runs/1/field.safetensors runs/2/field.safetensors -o mean.safetensors
 
-Networks that were trained apart have nothing in common, and their average knows nothing; try it on
+The average of networks that were trained independently is useless. Verify the average on
 validation drives.
 
 Source: Wortsman et al., Model soups: averaging weights of multiple fine-tuned models improves
@@ -25,11 +25,11 @@ NAME = "python -m train.average"
 
 
 def averaged(checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Checkpoint:
-    """Return the weighted mean of networks of one kind; all else is the first one's.
+    """Return the weighted mean of networks of one kind; everything else is from the first.
 
     Args:
         checkpoints: At least one.
-        shares: What each counts, positive; only their ratios matter.
+        shares: Positive weights of the checkpoints; only their ratios matter.
 
     Raises:
         InputError: If networks differ in more than their weights, or there is not one positive
@@ -62,14 +62,18 @@ def averaged(checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Chec
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    parser = argparse.ArgumentParser(prog=NAME, description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument(
         "--shares",
         type=lambda text: [float(part) for part in text.split(",")],
         metavar="A,B",
-        help="what each checkpoint counts (default: all the same)",
+        help="weights of the checkpoints (default: all equal)",
     )
     options = parser.parse_args(argv)
 

@@ -1,12 +1,12 @@
-"""Makes the file a trained model is shipped as: half the size, the same answers, its origin told.
+r"""Writes a trained model for others: half the size, the same predictions, with its origin.
 
     python -m train.release runs/semantics/semantics.safetensors \
         -o scenedino_ros/weights/default.safetensors --weights "..." --license "..." \
         --density-threshold 1.0
 
-The encoder's weights are stored in half precision, which is what pretrained ones come in; all that
-was learned stays as it is. The density threshold, from which on a voxel counts as occupied where
-nobody names another, is found on validation drives (`scenedino evaluate geometry --thresholds`).
+The weights of the encoder are stored in half precision, all others as they were trained. Voxels
+are occupied from the density threshold on, unless a user gives another; find it on validation
+drives (`scenedino evaluate geometry --thresholds`).
 """
 
 import argparse
@@ -32,11 +32,11 @@ _ENCODER = "encoder."
 def released(
     checkpoint: Checkpoint, provenance: dict[str, str], density_threshold: float | None = None
 ) -> Checkpoint:
-    """Return a checkpoint with its encoder in half precision and its origin told.
+    """Return a checkpoint with its encoder in half precision and its origin.
 
     Args:
         checkpoint: The trained network.
-        provenance: Its origin; replaces what it says of itself under these keys.
+        provenance: Its origin; replaces the entries of the checkpoint with these keys.
         density_threshold: From which density on a voxel is occupied, 1/m; None: as it was.
 
     Raises:
@@ -58,7 +58,7 @@ def released(
 
 @torch.no_grad()
 def deviation(before: Checkpoint, after: Checkpoint) -> float:
-    """Return the relative difference of the feature maps of a made-up image."""
+    """Return the relative difference of the feature maps of an image of noise."""
     height, width = before.config.image_size
     image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
     a, b = (build_model(checkpoint).encode(image) for checkpoint in (before, after))
@@ -67,7 +67,11 @@ def deviation(before: Checkpoint, after: Checkpoint) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    parser = argparse.ArgumentParser(prog=NAME, description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--weights", required=True, help="one sentence on what they are")
@@ -76,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--density-threshold",
         type=float,
         metavar="DENSITY",
-        help="voxels are occupied from this density on, 1/m (default: as the checkpoint says)",
+        help="voxels are occupied from this density on, 1/m (default: that of the checkpoint)",
     )
     options = parser.parse_args(argv)
 

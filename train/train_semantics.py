@@ -1,4 +1,4 @@
-"""Stage 2: learn a semantic head on the frozen field of stage 1, without labels.
+r"""Stage 2: learn a semantic head on the frozen field of stage 1, without labels.
 
     python -m train.train_semantics --config train/configs/semantics_dino_vitb8.yaml \
         --checkpoint runs/field/field.safetensors --output runs/semantics

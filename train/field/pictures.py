@@ -97,9 +97,9 @@ def _blended_colors(
     rays = patch_rays(draws, targets.K_norm, targets.T_item_cam, size, patch, aligned=False)
     with torch.autocast(feature_map.device.type, enabled=False):
         rendered = training.render_rays(feature_map, item, group, rays)
-    share = (1 - rendered.unseen).clamp(0, 1)
-    total = share.sum(dim=-1, keepdim=True)
-    mean = (rendered.colors * share.unsqueeze(-1)).sum(dim=-2) / total.clamp(min=1e-6)
+    fraction = (1 - rendered.unseen).clamp(0, 1)
+    total = fraction.sum(dim=-1, keepdim=True)
+    mean = (rendered.colors * fraction.unsqueeze(-1)).sum(dim=-2) / total.clamp(min=1e-6)
     return mean * (total > 0.1)
 
 

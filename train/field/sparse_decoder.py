@@ -68,11 +68,11 @@ def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> t
         grid = (2 * grid[0], 2 * grid[1])
     else:
         values = _convolved(values, grid, weight, bias)
-    index, share = bilinear_taps(uv_norm, *grid)
+    index, fraction = bilinear_taps(uv_norm, *grid)
     pixels, place = _distinct(index.long(), grid)
     rows = values(pixels)
     return functional.embedding_bag(
-        place, rows, per_sample_weights=share.to(rows.dtype), mode="sum"
+        place, rows, per_sample_weights=fraction.to(rows.dtype), mode="sum"
     )
 
 
@@ -88,9 +88,9 @@ def _doubled(small: torch.Tensor) -> LazyMap:
         index = torch.stack(
             [y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1], 1
         )
-        share = torch.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], dim=1)
+        fraction = torch.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], dim=1)
         return functional.embedding_bag(
-            index, rows, per_sample_weights=share.to(rows.dtype), mode="sum"
+            index, rows, per_sample_weights=fraction.to(rows.dtype), mode="sum"
         )
 
     return at

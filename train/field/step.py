@@ -169,10 +169,10 @@ def _hidden(
 
 def _look_up(picture: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
     """Return the (N, C) values of a (C, h, w) map at image positions, bilinearly."""
-    index, share = bilinear_taps(uv_norm, *picture.shape[1:])
+    index, fraction = bilinear_taps(uv_norm, *picture.shape[1:])
     rows = picture.permute(1, 2, 0).reshape(-1, len(picture))
     return functional.embedding_bag(
-        index, rows, per_sample_weights=share.to(rows.dtype), mode="sum"
+        index, rows, per_sample_weights=fraction.to(rows.dtype), mode="sum"
     )
 
 

@@ -61,7 +61,7 @@ class ReferenceView:
         return density[0], feature[0]
 
     def distances(self, uv_norm: torch.Tensor, jitter: torch.Tensor) -> torch.Tensor:
-        """Return the (R,) rendered distances along rays; the same render gives the features."""
+        """Return the (R,) rendered distances along rays; `rendered` reuses this rendering."""
         self._whole = self.rendered(uv_norm, jitter)
         return self._whole[0]
 

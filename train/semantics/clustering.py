@@ -1,4 +1,4 @@
-"""Clusters found in the features of many images at once, and names for them."""
+"""Clusters of the features of many images, and how they get names."""
 
 import numpy as np
 import torch
@@ -10,14 +10,14 @@ from scenedino_ros.network.semantics import StegoHead
 _ROUNDS = 30
 _RESTARTS = 3
 _EPS = 1e-10
-# A cluster with fewer labelled pixels than this share of the average one counts as unseen.
-_UNSEEN_SHARE = 0.01
+# A cluster with fewer labelled pixels than this fraction of the mean counts as unseen.
+_UNSEEN_FRACTION = 0.01
 
 
 def spherical_kmeans(
     vectors: torch.Tensor, n_clusters: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Return (n_clusters, C) unit centres of (N, C) unit vectors: the best of several starts.
+    """Return (n_clusters, C) unit centres of (N, C) unit vectors: the best of several runs.
 
     Args:
         vectors: The vectors, more than there are clusters.
@@ -53,7 +53,7 @@ def _spread_start(
 
 
 def _recentre(vectors: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Move each centre to the mean direction of its vectors; one without any stays."""
+    """Move each centre to the mean direction of its vectors; a centre without vectors stays."""
     nearest = (vectors @ centers.T).argmax(dim=1)
     sums = torch.zeros_like(centers).index_add_(0, nearest, vectors)
     moved = functional.normalize(sums, dim=-1, eps=_EPS)
@@ -61,13 +61,13 @@ def _recentre(vectors: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 
 def start_whitened(head: StegoHead, features: torch.Tensor) -> None:
-    """Make a code of what tells features apart: no mean, and the strongest directions weakened.
+    """Initialise the code: features without their mean, with the strongest directions weakened.
 
     The code becomes the leading principal components of the features, each divided by the root
-    of its standard deviation: half of the way to white, where every direction counts the same.
+    of its standard deviation. Whitening would divide by the standard deviation itself.
 
     Args:
-        head: Its linear path is set, its non-linear path begins at zero.
+        head: Its linear path is set, the output of its non-linear path is set to zero.
         features: (N, C) unit features.
     """
     code_dim = head.linear_path[0].out_channels
@@ -99,7 +99,7 @@ def count_clusters(
 
 
 def name_clusters(counts: np.ndarray, cover: str) -> np.ndarray:
-    """Return the (n,) class of each cluster that makes most labelled pixels right.
+    """Return the (n,) class of each cluster that maximises the correctly labelled pixels.
 
     Args:
         counts: (L, n) labelled pixels, row = class, column = cluster.
@@ -118,9 +118,9 @@ def name_clusters(counts: np.ndarray, cover: str) -> np.ndarray:
 def cluster_offsets(
     code: torch.Tensor, cluster: torch.Tensor, drive: torch.Tensor, n_clusters: int
 ) -> np.ndarray:
-    """Return where clusters lie relative to the mean of the drives they are seen in.
+    """Return the directions of clusters from the mean of the drives they occur in.
 
-    What a whole drive has in common, such as its weather, or being synthetic, is left out.
+    Subtracting the mean removes what a whole drive has in common, such as weather or rendering.
 
     Args:
         code: (N, D) codes of pixels.
@@ -142,7 +142,7 @@ def cluster_offsets(
 def name_unseen(
     assignment: np.ndarray, counts: np.ndarray, labelled: np.ndarray, others: np.ndarray
 ) -> np.ndarray:
-    """Name clusters that no labelled image shows after the labelled one most like them.
+    """Name clusters that no labelled image shows after the most similar labelled cluster.
 
     Args:
         assignment: (n,) class of each cluster; a new array is returned.
@@ -151,7 +151,7 @@ def name_unseen(
         others: (n, D) the same in other images.
     """
     pixels = counts.sum(axis=0)
-    unseen = pixels < _UNSEEN_SHARE * pixels.mean()
+    unseen = pixels < _UNSEEN_FRACTION * pixels.mean()
     if unseen.all():
         return assignment
     cosine = np.where(unseen, -np.inf, others @ labelled.T)

@@ -1,4 +1,4 @@
-"""Neighbourhoods of visible surfaces: the 3D crops the semantic head is distilled from."""
+"""Points of 3D crops: samples inside matter around visible surface points."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import torch
 N_BINS = 5
 OVERSAMPLING = 4
 DENSITY_THRESHOLD = 0.5  # 1/m
-_MAX_DISTANCE = 100.0  # metres; a pixel that sees nothing has no surface
+_MAX_DISTANCE = 100.0  # metres; pixels with farther distances have no surface
 
 
 @dataclass(frozen=True)
 class BallDraws:
-    """Random numbers behind the points around surface points.
+    """Random draws of the points around surface points.
 
     Attributes:
         direction: (bins, 4 n, 3) normal draws.
@@ -25,7 +25,7 @@ class BallDraws:
 
 
 def distance_bins(distance: torch.Tensor) -> torch.Tensor:
-    """Return the (bins + 1,) quantiles that cut the surfaces of a map into equally many pixels."""
+    """Return the (bins + 1,) distances that divide the surface pixels into equal bins."""
     levels = torch.linspace(0, 1, N_BINS + 1, device=distance.device, dtype=distance.dtype)
     return distance[distance < _MAX_DISTANCE].quantile(levels)
 
@@ -41,7 +41,7 @@ def surface_points(
         pick: Given a bin and the number of its pixels, returns which one to take.
 
     Returns:
-        Bin and (3,) point, for the bins that have pixels strictly between their bounds.
+        Bin and (3,) point for each bin with pixels strictly between its bounds.
     """
     edges = distance_bins(distance)
     flat, directions = distance.flatten(), rays.reshape(-1, 3)
@@ -66,7 +66,7 @@ def solid_points(
     field: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
     n_points: int,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Keep points that lie in matter.
+    """Keep points whose density exceeds the threshold.
 
     Args:
         points: (4 n, 3) candidates, metres.
@@ -74,8 +74,8 @@ def solid_points(
         n_points: How many to keep.
 
     Returns:
-        The densities and features of the first ``n_points`` in matter, or None if no more than
-        that many are.
+        The densities and features of the first ``n_points`` such points, or None if there are no
+        more than ``n_points``.
     """
     density, feature = field(points)
     solid = (density > DENSITY_THRESHOLD).nonzero().squeeze(1)

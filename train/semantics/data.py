@@ -1,4 +1,4 @@
-"""The images of stage 2: which there are, and any of them with all the draws of its step."""
+"""The images of a stage-2 run, with all draws of a step, by step and place in the batch alone."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ from train.semantics.distillation import kept_channels
 from train.semantics.settings import SemanticsSettings
 
 NO_CLASS = -1
-_SIDE_ITEM = 1  # added to the batch size: a place no item has, for what a whole batch shares
+_SIDE_ITEM = 1  # added to the batch size: the place of draws that a whole batch shares
 
 
 @dataclass(frozen=True)
 class CropDraws:
-    """Random numbers behind the crops of one image, one row for each distance bin.
+    """Random draws of the crops of one image, one row for each distance bin.
 
     Attributes:
         pick: (bins,) which pixel, as a fraction of those in the bin.
@@ -31,7 +31,7 @@ class CropDraws:
         feature_keep: (bins, C) dropout factors of feature channels.
         code_keep: (bins, 3, 2, code_dim) dropout factors of the codes; see `PartnerDraws`.
         neighbour: (bins,) which of the nearest crops.
-        random: (bins,) which stored crop, as a fraction of those there are.
+        random: (bins,) which stored crop, as a fraction of their number.
     """
 
     pick: torch.Tensor
@@ -50,10 +50,10 @@ class ImageItem:
         key: Drive, camera and frame: the same for the same image.
         image: (3, H, W) RGB in [-1, 1].
         K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
-        label: (H, W) int64 classes, -1 where unknown and everywhere in views without labels.
-        distance_jitter: (rays, K) of the coarse distances.
+        label: (H, W) int64 classes, -1 where unknown; -1 everywhere without labels.
+        distance_jitter: (rays, K) jitter of the samples whose distances choose crops.
         pixel: (n,) row-major pixels that clusters and probes learn from.
-        pixel_jitter: (n, K).
+        pixel_jitter: (n, K) jitter of their samples.
         pixel_keep: (C,) dropout factors of the channels of their features.
         crops: Draws of the crops.
     """
@@ -81,7 +81,7 @@ class _Pool:
 
 
 class SemanticsData:
-    """Images of stage 2, drawn by step and place in the batch alone."""
+    """The drives of a run, and the images that are drawn from them."""
 
     def __init__(self, settings: SemanticsSettings, model: ModelConfig) -> None:
         """Open the drives.
@@ -108,11 +108,11 @@ class SemanticsData:
 
     @property
     def training_views(self) -> Views:
-        """All views that are learned from."""
+        """All training views."""
         return self._front.views + self._side.views
 
     def item(self, step: int, place: int) -> ImageItem:
-        """Return one item of a step's batch."""
+        """Return one item of a batch."""
         settings = self._settings
         generator = item_generator(settings.run.seed, step, place)
         pool = self._pool(step)
@@ -128,7 +128,7 @@ class SemanticsData:
             else torch.arange(height * width)
         )
         label = read_label(store, view) if pool.labelled else None
-        width_of_features = backbone_spec(self._model.backbone).width
+        channels = backbone_spec(self._model.backbone).width
         return ImageItem(
             key=(str(store.path), view.camera, view.frame),
             image=read_image(store, view),
@@ -137,12 +137,12 @@ class SemanticsData:
             distance_jitter=torch.rand(rays, samples, generator=generator),
             pixel=pixel,
             pixel_jitter=torch.rand(n_pixels, samples, generator=generator),
-            pixel_keep=kept_channels((width_of_features,), settings.crops.dropout, generator),
-            crops=self._crop_draws(width_of_features, generator),
+            pixel_keep=kept_channels((channels,), settings.crops.dropout, generator),
+            crops=self._crop_draws(channels, generator),
         )
 
     def _pool(self, step: int) -> _Pool:
-        """Return the views a step draws from: one kind for the whole batch, as published."""
+        """Return the views that a step draws from: one kind for the batch, as published."""
         run, share = self._settings.run, self._settings.data.side_share
         if not self._side.views:
             return self._front

@@ -1,4 +1,4 @@
-"""Distilling feature correspondences into codes: the STEGO losses over 3D neighbourhoods.
+"""The losses of stage 2: correlation distillation (STEGO) over 3D crops, clusters, probes.
 
 Source: Hamilton et al., arXiv:2203.08414, with the weights SceneDINO was published with.
 """
@@ -16,7 +16,7 @@ _EPS = 1e-10
 
 @dataclass(frozen=True)
 class Correlation:
-    """How one kind of partner counts.
+    """Constants of the loss with one kind of partner.
 
     Attributes:
         weight: Factor of the loss.
@@ -47,7 +47,7 @@ def correlate(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class CropMemory(nn.Module):
-    """The most recent crops, from which partners are drawn. Its state is saved with the run."""
+    """Ring buffer of the latest crops, from which partners are drawn; saved with the run."""
 
     def __init__(
         self, size: int, points: int, width: int, dtype: torch.dtype = torch.float32
@@ -83,7 +83,7 @@ class CropMemory(nn.Module):
 
 @dataclass(frozen=True)
 class PartnerDraws:
-    """Which partners a step uses, and which channels of the codes it drops.
+    """Draws of a step: partners of crops, and dropout of code channels.
 
     Attributes:
         neighbour: (crops,) which of the nearest, 0 being the best besides itself.
@@ -126,11 +126,10 @@ def distillation_losses(
         head: The head that is trained; gradients flow through both sides of each comparison.
         feature: (crops, points, C) features around surface points; no gradients.
         descriptor: (crops, C) from `describe_crops`.
-        memory: Stored crops; these are among them already.
-        draws: Which partners to use.
+        memory: Stored crops; the crops of this step are among them.
+        draws: Partners and dropout.
         n_neighbours: How many nearest crops the neighbour is drawn from.
-        mean: (C,) what was taken off the unit features; the head, which sees whole features, gets
-            it back.
+        mean: (C,) mean that was subtracted from the unit features; it is added again for the head.
     """
     nearest = memory.neighbours(descriptor, n_neighbours)
     neighbour = nearest.gather(1, draws.neighbour.unsqueeze(1)).squeeze(1)

@@ -1,7 +1,7 @@
-"""The field of stage 1 as stage 2 looks at it: frozen, from the encoded image's own camera.
+"""The frozen field of stage 1, rendered from the camera of the encoded image.
 
-Every sample of a ray through a pixel projects to that pixel, so the feature map is looked up once
-per ray, not once per sample; the rest of the work is cut as `core.folded` does.
+All samples of a ray project to the same pixel, so the feature map is read once per ray, not once
+per sample. The other savings are those of `scenedino_ros.network.folded`.
 """
 
 from collections import OrderedDict
@@ -16,18 +16,18 @@ from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite, ray_directions, sample_distances
 
 _CHUNK_SAMPLES = 1 << 18  # points whose hidden layer is in memory at one time
-_ENCODE_MODE = "direct_kmeans"  # of no consequence: no head is folded
+_ENCODE_MODE = "direct_kmeans"  # any mode: no head is folded
 
 
 class FrozenField:
-    """Encodes images, remembering the maps of the latest, and hands out their fields."""
+    """Encodes images into fields; caches the maps of the latest images."""
 
     def __init__(self, model: SceneDino, cache_mb: int) -> None:
         """Fold a network; it must not be trained afterwards.
 
         Args:
             model: Network on the device it shall run on; its semantic head is not used.
-            cache_mb: Memory for maps of images that may come again, on the device, MiB.
+            cache_mb: Memory of the device for cached maps, MiB.
         """
         self._network = FoldedSceneDino(model, _ENCODE_MODE).eval()
         self._budget = cache_mb << 20
@@ -47,11 +47,11 @@ class FrozenField:
             found = self._network.hidden_map(image[None])[0]
             if self._budget:
                 found = found.half()
-        self._remember(key, found)
+        self._cache(key, found)
         return FieldView(self._network, found.float(), K_norm)
 
-    def _remember(self, key: Hashable, hidden_map: torch.Tensor) -> None:
-        """Put a map among the latest and drop the oldest that no longer fit."""
+    def _cache(self, key: Hashable, hidden_map: torch.Tensor) -> None:
+        """Cache a map, and drop the oldest maps that no longer fit."""
         self._maps[key] = hidden_map
         size = hidden_map.numel() * hidden_map.element_size()
         while self._maps and len(self._maps) * size > self._budget:
@@ -59,12 +59,12 @@ class FrozenField:
 
 
 class FieldView:
-    """The field of one image, seen from its camera; all points in its optical frame, metres."""
+    """The field of one image; all points in the optical frame of its camera, metres."""
 
     def __init__(
         self, network: FoldedSceneDino, hidden_map: torch.Tensor, K_norm: torch.Tensor
     ) -> None:
-        """Hold on to an encoded image.
+        """Take an encoded image.
 
         Args:
             network: The folded network.
@@ -137,7 +137,7 @@ class FieldView:
 def in_chunks(
     compute: Callable[..., torch.Tensor], size: int, *arguments: torch.Tensor
 ) -> torch.Tensor:
-    """Return `compute` of long arguments, called on parts of at most `size` rows."""
+    """Return the result of `compute`, called on parts of at most `size` rows."""
     parts = zip(*(argument.split(size) for argument in arguments), strict=True)
     return torch.cat([compute(*part) for part in parts])
 

@@ -1,4 +1,4 @@
-"""What stage 2 trains: the semantic head, on what the frozen field shows of single images."""
+"""What stage 2 trains: the semantic head, from the features of a step to losses."""
 
 from dataclasses import replace
 
@@ -25,13 +25,12 @@ _HEAD = "semantics."  # begins the names of the weights of the semantic head
 
 
 class SemanticTraining(nn.Module):
-    """Observations in, losses out.
+    """Computes losses from the features of a step.
 
     Attributes:
         head: The semantic head.
         memory: The most recent crops of all processes, the same in each.
-        mean: (C,) mean feature, taken off before features are compared; zero unless settings ask
-            for it.
+        mean: (C,) mean feature, subtracted before features are compared; zero by default.
     """
 
     def __init__(self, settings: SemanticsSettings, config: ModelConfig) -> None:
@@ -59,8 +58,8 @@ class SemanticTraining(nn.Module):
     def forward(self, seen: StepFeatures) -> dict[str, torch.Tensor]:
         """Return the scalar losses of a step; ``total`` is minimised.
 
-        The crops of all processes are in the memory already. A loss that has nothing to learn
-        from in any process is 0, and left out of what is told.
+        The memory already has the crops of all processes. A loss without data in every process is
+        0 and is not reported.
         """
         weights = seen.weights
         with torch.autocast(seen.pixels.device.type, enabled=False):
@@ -69,31 +68,31 @@ class SemanticTraining(nn.Module):
             probes = self._probe_losses(seen, code)
             distilled = self._distillation_losses(seen.crops, weights.crops)
         terms = {**distilled, **clusters, **probes}
-        told = {
+        reported = {
             name: value
             for name, value in terms.items()
             if (name not in probes or weights.n_labels)
             and (name not in distilled or weights.n_crops)
         }
-        return {"total": torch.stack(list(terms.values())).sum(), **told}
+        return {"total": torch.stack(list(terms.values())).sum(), **reported}
 
     def compared(self, crops: Crops) -> torch.Tensor:
-        """Return the (crops, points, C) features as they are compared: no mean, with dropout."""
+        """Return the (crops, points, C) features to compare: without the mean, with dropout."""
         return (crops.feature - self.mean) * crops.feature_keep.unsqueeze(1)
 
     def remember(self, compared: torch.Tensor) -> None:
-        """Put the crops of all processes, as `compared` returns them, into the memory."""
+        """Store the crops of all processes, as `compared` returns them, in the memory."""
         if len(compared):
             self.memory.write(compared, describe_crops(compared))
 
     def unused_parameters(self, weights: ProcessWeights) -> list[nn.Parameter]:
-        """Return the weights a step says nothing about: they must not even drift on."""
+        """Return the parameters without data in this step: Adam must not move them either."""
         head = self.head
         parts = [head.direct_linear_head, head.stego_linear_head] if not weights.n_labels else []
         parts += [head.stego_head] if not weights.n_crops else []
         return [parameter for part in parts for parameter in part.parameters()]
 
-    def _distillation_losses(self, crops: Crops, share: float) -> dict[str, torch.Tensor]:
+    def _distillation_losses(self, crops: Crops, weight: float) -> dict[str, torch.Tensor]:
         if not self._distils:
             return {}
         feature = self.compared(crops)
@@ -109,7 +108,7 @@ class SemanticTraining(nn.Module):
             self.mean,
         )
         terms = {"self": losses.own, "neighbour": losses.neighbour, "random": losses.random}
-        return {name: share * value for name, value in terms.items()}
+        return {name: weight * value for name, value in terms.items()}
 
     def _cluster_losses(self, seen: StepFeatures, code: torch.Tensor) -> dict[str, torch.Tensor]:
         head = self.head
@@ -123,18 +122,18 @@ class SemanticTraining(nn.Module):
         }
 
     def _probe_losses(self, seen: StepFeatures, code: torch.Tensor) -> dict[str, torch.Tensor]:
-        head, share = self.head, seen.weights.labels
+        head, weight = self.head, seen.weights.labels
         direct = head.direct_linear_head(seen.pixels * seen.pixel_keep)
         return {
-            "direct_probe": share * probe_loss(direct, seen.label),
-            "code_probe": share * probe_loss(head.stego_linear_head(code), seen.label),
+            "direct_probe": weight * probe_loss(direct, seen.label),
+            "code_probe": weight * probe_loss(head.stego_linear_head(code), seen.label),
         }
 
 
 def learning_groups(
     training: SemanticTraining, settings: SemanticsSettings
 ) -> list[dict[str, object]]:
-    """Return the code head's parameters and all others, with their learning rates."""
+    """Return two groups with their learning rates: the code head, and all others."""
     code = list(training.head.stego_head.parameters())
     known = {id(parameter) for parameter in code}
     others = [parameter for parameter in training.parameters() if id(parameter) not in known]
@@ -153,7 +152,7 @@ def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
 
 
 def without_head(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint as of stage 1: without its semantic head, if it has one."""
+    """Return a checkpoint without its semantic head, if it has one."""
     state = {key: value for key, value in checkpoint.state.items() if not key.startswith(_HEAD)}
     config = replace(checkpoint.config, n_classes=0, n_clusters=0)
     return replace(checkpoint, config=config, classes=CITYSCAPES19, state=state)
@@ -175,7 +174,7 @@ def head_config(config: ModelConfig, settings: SemanticsSettings) -> ModelConfig
 def whole_checkpoint(
     stage1: Checkpoint, config: ModelConfig, training: SemanticTraining, steps: int
 ) -> Checkpoint:
-    """Return the network of stage 1 with the semantic head as it is now."""
+    """Return the checkpoint of stage 1 with the current semantic head."""
     state = dict(stage1.state)
     for name, value in training.head.state_dict().items():
         state[f"{_HEAD}{name}"] = value.detach().clone()

@@ -1,6 +1,6 @@
-"""Pixels that stay the same throughout a run: clusters are found, named, scored and shown on them.
+"""Pixels that are rendered once in a run, to find, name, score and show clusters.
 
-The field is frozen, so they are rendered once; what changes is how their features are classified.
+The field is frozen: only the classification of their features changes.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class RenderedPixels:
         size: (rows, columns) of the pixels of each image; random ones stand in one row.
         feature: (n, pixels, F) rendered features.
         label: (n, pixels) int64 classes, -1 where unknown.
-        drive: (n,) numbers of the drives the images belong to.
+        drive: (n,) number of the drive of each image.
         picture: (n, pixels, 3) uint8 RGB.
     """
 
@@ -59,7 +59,7 @@ def regular_pixels(
         report: Called with the number of images that are done.
 
     Raises:
-        InputError: If features are not finite: the network has come to nothing.
+        InputError: If features are not finite.
     """
     stride = settings.naming.stride
     height, width = views[0][0].image_size

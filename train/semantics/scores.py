@@ -1,4 +1,4 @@
-"""Finds, names and scores the clusters of a semantic head in the middle of a run."""
+"""Finds, names and scores the clusters of a semantic head during training."""
 
 from dataclasses import dataclass
 
@@ -20,15 +20,15 @@ from train.semantics.rendered_pixels import RenderedPixels
 from train.semantics.settings import NamingSettings
 
 _N_CLASSES = len(CITYSCAPES19)
-# How much each class counts when checkpoints are compared, as published.
+# Published weights of the classes in the score that compares checkpoints.
 _WEIGHTS = np.array([4, 2, 2, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1])
-# The classifiers of a semantic head: what they read, by the names of their parts.
+# What the classifiers of a semantic head read, as in the names of its parts.
 _SOURCES = ("direct", "stego")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a head is worth.
+    """Scores of a semantic head.
 
     Attributes:
         scores: Scores by name, 0 to 1.
@@ -64,7 +64,7 @@ def name_and_score(
     expansion: nn.Module,
     settings: NamingSettings,
 ) -> Scored:
-    """Name the clusters of a head after labels, and score clusters and probes.
+    """Name the clusters of a head by labels, and score clusters and probes.
 
     Args:
         head: Its assignments are set.
@@ -76,7 +76,7 @@ def name_and_score(
     scores: dict[str, float] = {}
     label = pixels.label.flatten().numpy()
     classes = torch.zeros(0)
-    for source, told in zip(_SOURCES, ("direct", "code"), strict=True):
+    for source, name in zip(_SOURCES, ("direct", "code"), strict=True):
         clusters = _clusters(head, source)
         vectors = _vectors(head, source, pixels, expansion)
         winner = clusters(vectors).argmax(dim=-1)
@@ -93,16 +93,16 @@ def name_and_score(
                 _offsets(clusters, others, sample),
             )
         clusters.pseudo_assignment.copy_(torch.from_numpy(names))
-        scores |= _scores(f"{told}_clusters", merge_clusters(counts, names))
+        scores |= _scores(f"{name}_clusters", merge_clusters(counts, names))
         probe = getattr(head, f"{source}_linear_head")(vectors).argmax(dim=-1).cpu().numpy()
-        scores |= _scores(f"{told}_probe", count_clusters(probe, label, _N_CLASSES, _N_CLASSES))
+        scores |= _scores(f"{name}_probe", count_clusters(probe, label, _N_CLASSES, _N_CLASSES))
         classes = clusters.pseudo_assignment[winner].view(pixels.label.shape).cpu()
     return Scored(scores, classes)
 
 
 @torch.no_grad()
 def full_features(pixels: RenderedPixels, expansion: nn.Module) -> torch.Tensor:
-    """Return the (images * pixels, C) unit features of a pixels."""
+    """Return the (images * pixels, C) unit features of rendered pixels."""
     return torch.cat([expansion(rendered) for rendered in pixels.feature])
 
 
@@ -127,7 +127,7 @@ def _offsets(clusters: ClusterHead, vectors: torch.Tensor, pixels: RenderedPixel
 
 
 def _scores(name: str, confusion: np.ndarray) -> dict[str, float]:
-    """Return the scores of an (L, L) confusion, row = label: of every class that occurs, too."""
+    """Return the scores of an (L, L) confusion (row = label), and the IoU of its classes."""
     iou = class_iou(confusion)
     present = np.flatnonzero(confusion.sum(axis=1))
     per_class = {f"{name}/iou_{CITYSCAPES19.names[i]}": float(iou[i]) for i in present}

@@ -42,7 +42,7 @@ class ImageSettings:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """Neighbourhoods of surface points, and how they are compared."""
+    """3D crops around surface points, and how they are compared."""
 
     stride: int = setting(
         4, "Distances are rendered for every n-th pixel of both axes, to choose crops", low=1
@@ -67,7 +67,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """The semantic head, and how it learns."""
+    """The semantic head, and how it is trained."""
 
     code_dim: int = setting(64, "Channels of the distilled code", low=1)
     clusters: int = setting(19, "Number of clusters; several may get the same class", low=1)
@@ -98,7 +98,7 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class NamingSettings:
-    """How clusters get the names of classes, from labels of the validation drives."""
+    """How labels of the validation drives name the clusters."""
 
     images: int = setting(32, "Labelled images that name clusters, drawn at the start", low=1)
     stride: int = setting(4, "Use every n-th pixel of both axes", low=1)

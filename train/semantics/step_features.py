@@ -1,4 +1,4 @@
-"""What the frozen field shows of single images: crops around surfaces, and pixels."""
+"""What a step of stage 2 learns from: features of 3D crops and pixels of the frozen field."""
 
 from dataclasses import dataclass, fields
 
@@ -15,15 +15,15 @@ from train.semantics.settings import SemanticsSettings
 
 @dataclass(frozen=True)
 class Crops:
-    """Neighbourhoods of surface points, up to one for each distance bin of an image.
+    """3D crops around surface points, up to one for each distance bin of an image.
 
     Attributes:
-        order: (crops,) number of the crop among those all processes could have.
+        order: (crops,) number of the crop among all possible ones of all processes.
         feature: (crops, points, C) unit features.
         feature_keep: (crops, C) dropout factors of their channels.
         code_keep: (crops, 3, 2, code_dim) dropout factors of the codes; see `PartnerDraws`.
         neighbour: (crops,) which of the nearest crops is the partner.
-        random: (crops,) which stored crop is the other one, as a fraction of those there are.
+        random: (crops,) which stored crop is the random partner, as a fraction of their number.
     """
 
     order: torch.Tensor
@@ -40,16 +40,16 @@ class Crops:
 
 @dataclass(frozen=True)
 class ProcessWeights:
-    """What all processes have together, and how much of it is this one's.
+    """Weights that make losses independent of how data are distributed over processes.
 
-    A mean over a process's own crops or pixels, times its share, averages over the processes to
-    the mean over all.
+    A mean over the crops or pixels of one process is multiplied with its weight; the average over
+    the processes is then the mean over all crops or pixels.
 
     Attributes:
         n_crops: Crops of all processes.
         n_labels: Labelled pixels of all processes.
-        crops: Own crops over the average of a process.
-        labels: Own labelled pixels over the average of a process.
+        crops: Crops of this process, divided by the mean number per process.
+        labels: Labelled pixels of this process, divided by the mean number per process.
     """
 
     n_crops: int
@@ -59,7 +59,7 @@ class ProcessWeights:
 
 
 class StepFeatures:
-    """What a process sees of its images in a step; all features have unit length.
+    """The features of the images of a process in a step; all have unit length.
 
     Not a dataclass: Fabric would copy one field by field.
 
@@ -100,7 +100,7 @@ def render_features(
     settings: SemanticsSettings,
     fabric: Fabric,
 ) -> StepFeatures:
-    """Look at the images of a step.
+    """Render the crops and pixels of the images of a step.
 
     Args:
         field: The frozen field.
@@ -129,7 +129,7 @@ def render_features(
 
 
 def gather_rows(fabric: Fabric, rows: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-    """Return the rows of all processes, each of which may have another number of them.
+    """Return the rows of all processes, whose numbers may differ between processes.
 
     Args:
         fabric: The processes.
