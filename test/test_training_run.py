@@ -120,7 +120,7 @@ def test_the_example_learns_and_leaves_what_it_says(toy, whole):
     assert starts[0]["packages"]["torch"] == torch.__version__.split("+")[0]
     assert "seed: 0" in (whole / "settings.yaml").read_text()
     assert list((whole / "tensorboard").iterdir()) != []
-    assert f"step {STEPS}/{STEPS}, 0:00:00 left, loss" in toy.log.read_text()
+    assert f"step {STEPS}/{STEPS}, 0 s left, loss" in toy.log.read_text()
 
 
 def test_a_run_killed_again_and_again_ends_as_if_nothing_happened(toy, whole, tmp_path):
@@ -147,7 +147,7 @@ def test_a_run_that_is_asked_to_stop_finishes_its_step_and_saves(toy, whole, tmp
     process.join()
     assert process.exitcode == 130, toy.log.read_text()
     done = len(losses(output))
-    sentence = f"toy: stopped after step {done} of {STEPS}, saved in {output}; --resume goes on"
+    sentence = f"toy: stopped after step {done} of {STEPS}, saved in {output}; --resume continues"
     assert sentence in toy.log.read_text()
     assert "Traceback" not in toy.log.read_text()
     assert toy.finish(output, "--resume") == 0  # the folder alone says the rest
@@ -250,7 +250,7 @@ def test_a_run_that_did_no_step_leaves_its_folder_free(tmp_path, fabric):
 
 def test_a_folder_with_something_else_is_refused(tmp_path, fabric):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(InputError, match="must be new, empty or a run's folder"):
+    with pytest.raises(InputError, match="must be new, empty or the folder of a run"):
         RunFolder(tmp_path, settings_of(), fabric, resume=True)
 
 
