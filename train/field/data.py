@@ -1,8 +1,8 @@
 """The items of a stage-1 run as tensors, drawn by step and place in the batch alone.
 
 `train.field.items` says which images an item has. This module holds, in the order of the published
-recipe: what an item and a batch hold; images, intrinsics and poses; augmentation; target tokens;
-ray patches; and the drives of a run, from which items are drawn.
+recipe: what an item, a batch and its augmentation are; how images, intrinsics and poses are
+loaded; how an item gets its ray patches; and the drives of a run, from which items are drawn.
 """
 
 from dataclasses import dataclass
@@ -135,6 +135,45 @@ class Augmentation:
     mirrored: bool
 
 
+def load_views(
+    store: FrameStore,
+    views: tuple[View, ...],
+    T_world_item: np.ndarray,
+    augmentation: Augmentation,
+) -> Views:
+    """Load images, intrinsics and poses of target or source views.
+
+    Args:
+        store: The drive.
+        views: The views.
+        T_world_item: (4, 4) pose of the encoded camera, metres.
+        augmentation: Whether views are mirrored, and at which pyramid level they are.
+    """
+    images = np.stack([store.image(v.camera, v.frame) for v in views])
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    K_norm = np.stack([store.cameras[v.camera].K_norm for v in views])
+    T_world_cam = np.stack([store.T_world_cam(v.camera, v.frame) for v in views])
+    T_item_cam = relative_poses(T_world_cam, T_world_item)
+    if augmentation.mirrored:
+        pixels = pixels.flip(-1)
+        K_norm[:, 0, 2] *= -1
+        T_item_cam = _MIRROR @ T_item_cam @ _MIRROR
+    if augmentation.level > 1:
+        pixels = functional.avg_pool2d(pixels, augmentation.level)
+    return Views(pixels, torch.from_numpy(K_norm).float(), T_item_cam)
+
+
+def relative_poses(T_world_cam: np.ndarray, T_world_item: np.ndarray) -> torch.Tensor:
+    """Return (V, 4, 4) float32 poses in the frame of the encoded camera of an item.
+
+    Args:
+        T_world_cam: (V, 4, 4) camera poses, metres.
+        T_world_item: (4, 4) pose of the encoded camera, metres.
+    """
+    T = np.linalg.inv(np.float64(T_world_item)) @ np.float64(T_world_cam)
+    return torch.from_numpy(T).float()
+
+
 def draw_detail(rays: RaySettings, phase: int, generator: torch.Generator) -> tuple[int, int]:
     """Return pyramid level and samples per ray of an item in a phase of the run."""
     n = len(rays.levels)
@@ -229,45 +268,6 @@ def load_item(
         groups=tuple(group_of(group, per_group) for group in item.groups),
         depth=nothing if depth is None else mirrored(torch.from_numpy(np.array(depth)).float()),
     )
-
-
-def load_views(
-    store: FrameStore,
-    views: tuple[View, ...],
-    T_world_item: np.ndarray,
-    augmentation: Augmentation,
-) -> Views:
-    """Load images, intrinsics and poses of target or source views.
-
-    Args:
-        store: The drive.
-        views: The views.
-        T_world_item: (4, 4) pose of the encoded camera, metres.
-        augmentation: Whether views are mirrored, and at which pyramid level they are.
-    """
-    images = np.stack([store.image(v.camera, v.frame) for v in views])
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    K_norm = np.stack([store.cameras[v.camera].K_norm for v in views])
-    T_world_cam = np.stack([store.T_world_cam(v.camera, v.frame) for v in views])
-    T_item_cam = relative_poses(T_world_cam, T_world_item)
-    if augmentation.mirrored:
-        pixels = pixels.flip(-1)
-        K_norm[:, 0, 2] *= -1
-        T_item_cam = _MIRROR @ T_item_cam @ _MIRROR
-    if augmentation.level > 1:
-        pixels = functional.avg_pool2d(pixels, augmentation.level)
-    return Views(pixels, torch.from_numpy(K_norm).float(), T_item_cam)
-
-
-def relative_poses(T_world_cam: np.ndarray, T_world_item: np.ndarray) -> torch.Tensor:
-    """Return (V, 4, 4) float32 poses in the frame of the encoded camera of an item.
-
-    Args:
-        T_world_cam: (V, 4, 4) camera poses, metres.
-        T_world_item: (4, 4) pose of the encoded camera, metres.
-    """
-    T = np.linalg.inv(np.float64(T_world_item)) @ np.float64(T_world_cam)
-    return torch.from_numpy(T).float()
 
 
 class FieldData:
