@@ -219,13 +219,13 @@ def test_another_process_that_fetches_is_waited_for(hub: LoopbackHub, cache: Pat
     assert holder.stdout.readline() == "held\n"
     told: list[str] = []
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         told.append(text)
         if "waiting for another process" in text:
             assert hub.requests == []
             holder.communicate(timeout=60)
 
-    assert fetch_published(NAME, tell, endpoint=hub.endpoint).is_file()
+    assert fetch_published(NAME, report, endpoint=hub.endpoint).is_file()
     assert told[0] == f"waiting for another process that fetches {NAME}"
     assert holder.returncode == 0
 

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scenedino_ros.core.files import write_atomically
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from train.field.benchmark import REFERENCE, measure
 from train.field.settings import FieldSettings
 from train.runs.launch import exit_code
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> None:
         settings = read_settings(FieldSettings(), options.config, rest)
-        with telling("loading") as report:
+        with reporting("loading") as report:
             figures = measure(settings, options.repeats, report)
         Console().print(_table(figures))
         if options.output:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.core.files import write_atomically
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from train.runs.launch import exit_code
 from train.runs.settings import read_settings
 from train.semantics.benchmark import measure
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body() -> None:
         settings = read_settings(SemanticsSettings(), options.config, rest)
-        with telling("loading") as report:
+        with reporting("loading") as report:
             figures = measure(settings, options.repeats, report)
         Console().print(_table(figures))
         if options.output:

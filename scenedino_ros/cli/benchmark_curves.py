@@ -21,7 +21,8 @@ from scenedino_ros.cli.benchmark_options import (
     network_job,
     save,
 )
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.core.config import GridSettings
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import count, image_size, positive, several
 
 _EPILOG = """\
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add_output(parser)
     add_network(parser)
-    add_grid(parser, "camera", 0.4)
+    add_grid(parser, GridSettings.preset, 0.4)
     parser.add_argument(
         "--voxel-sizes",
         type=several(positive),
@@ -69,14 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print a table per curve, and save the figures where asked."""
-    with telling("loading PyTorch") as tell:
+    with reporting("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.benchmark.curves import CurvesJob, measure_curves
         from scenedino_ros.benchmark.plots import plot_curves
 
         base = network_job(options, render=False)
         job = CurvesJob(base, options.voxel_sizes, options.image_sizes, options.plain_up_to)
-        figures = measure_curves(job, tell)
+        figures = measure_curves(job, report)
     for curve in _CURVES:
         Console().print(_table(curve, figures))
     save(options.output, figures, plot_curves)

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from scenedino_ros.benchmark.messages import MessagesJob, measure_messages
 from scenedino_ros.cli.benchmark_options import add_output, add_repeats, save
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import count
 
 _EPILOG = """\
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print two tables, and save the figures where asked."""
-    with telling("preparing") as tell, tempfile.TemporaryDirectory() as folder:
+    with reporting("preparing") as report, tempfile.TemporaryDirectory() as folder:
         from scenedino_ros.benchmark.node import require_ros
         from scenedino_ros.benchmark.plots import plot_messages
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             repeats=options.repeats,
             sent=options.sent,
         )
-        figures = measure_messages(job, Path(folder), tell)
+        figures = measure_messages(job, Path(folder), report)
     Console().print(_message_table(figures))
     Console().print(_transport_table(figures))
     save(options.output, figures, plot_messages)

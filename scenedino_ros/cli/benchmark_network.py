@@ -27,7 +27,7 @@ from scenedino_ros.cli.benchmark_options import (
     network_job,
     save,
 )
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 
 _EPILOG = """\
 examples:
@@ -56,12 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print a table, and save the figures where asked."""
-    with telling("loading PyTorch") as tell:
+    with reporting("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.benchmark.network import measure_network
         from scenedino_ros.benchmark.plots import plot_network
 
-        figures = measure_network(network_job(options, render=options.render), tell)
+        figures = measure_network(network_job(options, render=options.render), report)
     Console().print(_table(figures))
     save(options.output, figures, plot_network)
     return 0

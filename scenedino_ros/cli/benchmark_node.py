@@ -18,9 +18,10 @@ from rich.table import Table
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.stages import SUBSCRIBED
 from scenedino_ros.cli.benchmark_options import add_grid, add_network, add_output, save
+from scenedino_ros.core.config import GridSettings
 from scenedino_ros.demo.arguments import add_drive
 from scenedino_ros.terminal.arguments import add_node_voxels
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import positive, several
 
 _EPILOG = """\
@@ -66,14 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the images travel (default: %(default)s)",
     )
     add_network(parser)
-    add_grid(parser, "camera", 0.2)
+    add_grid(parser, GridSettings.preset, 0.2)
     add_node_voxels(parser)
     add_drive(parser, "synthetic images of KITTI-360's size")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print a table, and save the figures where asked."""
-    with telling("preparing") as tell, tempfile.TemporaryDirectory() as name:
+    with reporting("preparing") as report, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         given = (options.bag, options.images, options.kitti360, options.dgp)
         if any(given) or options.seed is not None:
             drive = make_drive(
-                options, folder, lambda what, done, of: tell(f"{what}: {done} of {of}")
+                options, folder, lambda what, done, of: report(f"{what}: {done} of {of}")
             )
         else:
             drive = synthetic_drive(folder / "drive")
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         if options.transport == "raw":
             most = round(max(options.rates) * options.seconds)
             drive = with_raw_images(
-                drive, folder / "raw", most, lambda done, of: tell(f"raw image {done} of {of}")
+                drive, folder / "raw", most, lambda done, of: report(f"raw image {done} of {of}")
             )
         job = NodeJob(
             drive=drive,
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
             rates_hz=options.rates,
             seconds=options.seconds,
         )
-        figures = measure_node(job, folder / "runs", tell)
+        figures = measure_node(job, folder / "runs", report)
     Console().print(_table(figures))
     save(options.output, figures, plot_node)
     return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.terminal.arguments import add_force, add_output
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import image_size
 
 _EPILOG = """\
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output.exists() and not options.force:
         raise InputError(f"{options.output} exists; --force replaces it")
     classes = ClassTable.from_yaml(options.classes) if options.classes else None
-    with telling("loading PyTorch") as report:
+    with reporting("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.checkpoint import save_checkpoint

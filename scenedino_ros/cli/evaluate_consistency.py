@@ -18,7 +18,7 @@ from scenedino_ros.cli.evaluation import (
     run_and_print,
 )
 from scenedino_ros.evaluation.settings import ConsistencySettings
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import count
 
 _EPILOG = """\
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare the pairs that are not compared yet, and print the tables."""
-    with telling("loading PyTorch"):
+    with reporting("loading PyTorch"):
         from scenedino_ros.evaluation.evaluate import evaluate_consistency
 
     return run_and_print(evaluate_consistency, ConsistencySettings, options)

@@ -19,7 +19,7 @@ from scenedino_ros.cli.evaluation import (
 )
 from scenedino_ros.evaluation.depth.lidar_depth import Road
 from scenedino_ros.evaluation.settings import DepthSettings
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, numbers, positive
 
 _EPILOG = """\
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score the frames that are not scored yet, and print the tables."""
-    with telling("loading PyTorch"):
+    with reporting("loading PyTorch"):
         from scenedino_ros.evaluation.evaluate import evaluate_depth
 
     return run_and_print(evaluate_depth, DepthSettings, options)

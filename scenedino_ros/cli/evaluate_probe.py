@@ -19,7 +19,7 @@ from scenedino_ros.cli.evaluation import (
     run_and_print,
 )
 from scenedino_ros.evaluation.settings import ProbeSettings
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
 _EPILOG = """\
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Fit the probes, score them, and print the tables."""
-    with telling("loading PyTorch"):
+    with reporting("loading PyTorch"):
         from scenedino_ros.evaluation.evaluate import evaluate_probe
 
     return run_and_print(evaluate_probe, ProbeSettings, options)

@@ -22,7 +22,7 @@ from scenedino_ros.cli.evaluation import (
     run_and_print,
 )
 from scenedino_ros.evaluation.settings import ImageSettings, SegmentationSettings
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import NUMBER_RANGES, count, number_ranges
 
 _EPILOG = """\
@@ -68,7 +68,7 @@ def add_labelled_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score the images that are not scored yet, and print the tables."""
-    with telling("loading PyTorch"):
+    with reporting("loading PyTorch"):
         from scenedino_ros.evaluation.evaluate import evaluate_segmentation
 
     return run_and_print(evaluate_segmentation, SegmentationSettings, options)

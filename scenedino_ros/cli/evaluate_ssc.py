@@ -20,7 +20,7 @@ from scenedino_ros.cli.evaluation import (
     run_and_print,
 )
 from scenedino_ros.evaluation.settings import SscSettings
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import count, densities
 
 _EPILOG = """\
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score the frames that are not scored yet, and print the tables."""
-    with telling("loading PyTorch"):
+    with reporting("loading PyTorch"):
         from scenedino_ros.evaluation.evaluate import evaluate_ssc
 
     return run_and_print(evaluate_ssc, SscSettings, options)

@@ -18,7 +18,7 @@ from scenedino_ros.terminal.network_arguments import (
     add_runtime,
     network_values,
 )
-from scenedino_ros.terminal.progress import counting, telling
+from scenedino_ros.terminal.progress import counting, reporting
 
 if TYPE_CHECKING:
     from scenedino_ros.evaluation.result import RunResult
@@ -138,7 +138,7 @@ class _Display:
         """Show words."""
         if self._words is None:
             self._stack.close()
-            self._bar, self._words = None, self._stack.enter_context(telling(text))
+            self._bar, self._words = None, self._stack.enter_context(reporting(text))
         self._words(text)
 
     def progress(self, done: int, total: int) -> None:

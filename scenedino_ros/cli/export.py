@@ -17,7 +17,7 @@ from rich.table import Table
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_force, add_output
 from scenedino_ros.terminal.network_arguments import add_image_size, add_mode, network_values
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 
 _EPILOG = """\
 examples:
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, and print what was written."""
-    with telling("loading PyTorch") as report:
+    with reporting("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.checkpoints.checkpoint import build_model
         from scenedino_ros.inference.engines.graph_folder import (

@@ -23,7 +23,7 @@ from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_byte
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.terminal.arguments import add_output, add_workers
 from scenedino_ros.terminal.network_arguments import add_fit
-from scenedino_ros.terminal.progress import about, counting, seconds_ahead, telling
+from scenedino_ros.terminal.progress import about, counting, reporting, seconds_ahead
 from scenedino_ros.terminal.tables import print_whole
 from scenedino_ros.terminal.values import (
     NUMBER_RANGES,
@@ -159,7 +159,7 @@ def _add_pose_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Report what the recordings contain, and write the frame stores."""
-    with telling("loading"):
+    with reporting("loading"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.recordings.pose_source import PoseSource
     poses = PoseSource(

@@ -8,7 +8,7 @@ import argparse
 import json
 
 from scenedino_ros.checkpoints.names import PUBLISHED, cached_file
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 
 _EPILOG = """\
 examples:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the card of a checkpoint, or the list of published names."""
     if options.checkpoint is None:
         return _list_published(as_json=options.json)
-    with telling("reading the checkpoint") as report:
+    with reporting("reading the checkpoint") as report:
         # Imported here: the list and the help do not wait for it.
         from scenedino_ros.checkpoints.card import read_card
         from scenedino_ros.checkpoints.hub import locate

@@ -36,7 +36,7 @@ from scenedino_ros.terminal.network_arguments import (
     add_runtime,
     network_values,
 )
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 from scenedino_ros.terminal.values import counts, densities, not_negative, numbers, positive
 
 _EPILOG = """\
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     grid = grid_from(options)
     pose = options.camera_pose
     T_grid_cam = None if pose is None else matrix_from_numbers(pose)
-    with telling("loading PyTorch"):
+    with reporting("loading PyTorch"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.cli.prediction import Job, run_job
         from scenedino_ros.inference.network_choice import NetworkChoice

@@ -33,7 +33,7 @@ from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
-from scenedino_ros.terminal.progress import counting, telling
+from scenedino_ros.terminal.progress import counting, reporting
 from scenedino_ros.viewing.threshold_panel import threshold_panel
 
 _DOWNSCALE = 2  # of the rendered images against the network input image
@@ -86,7 +86,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         SceneDinoError: If nothing can be predicted at all, or an image fails and `keep_going` is
             not set.
     """
-    with telling("looking at the checkpoint") as report:
+    with reporting("looking at the checkpoint") as report:
         camera = _camera(job)
         job.network.find(report)
         job.network.check_mode()

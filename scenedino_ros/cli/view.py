@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.terminal.progress import telling
+from scenedino_ros.terminal.progress import reporting
 
 _EPILOG = """\
 examples:
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"file must be .npz or .ply, got {options.file}")
     if not has_display():
         raise InputError(_no_window(options.file, "there is no display (DISPLAY is not set)"))
-    with telling("loading Open3D"):
+    with reporting("loading Open3D"):
         try:
             # Imported here because it takes seconds, and not every platform has it.
             from scenedino_ros.viewing.window import mesh_of_file, show_mesh

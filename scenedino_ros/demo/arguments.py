@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scenedino_ros.core.config import ModelSettings
+from scenedino_ros.core.config import GridSettings, ModelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.terminal.arguments import add_calibration, add_node_voxels
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_runtime
@@ -121,7 +121,7 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--grid",
         choices=tuple(GRID_PRESETS),
-        default="camera",
+        default=GridSettings.preset,
         help="preset of the voxel grid (default: %(default)s)",
     )
     add_node_voxels(group)

@@ -71,7 +71,8 @@ def evaluate_ssc(
         The result, with the scores of `ssc_summary`.
 
     Example:
-        >>> result = evaluate_ssc("KITTI-360", "runs/ssc", NetworkChoice("ssc-kitti-360-dino"))
+        >>> network = NetworkChoice("ssc-kitti-360-dino", fit=EVALUATION_FIT)
+        >>> result = evaluate_ssc("KITTI-360", "runs/ssc", network)
         >>> result.scores["network"]["0.2"]["hungarian"]["miou"]["51.2"]
     """
     benchmark, baseline = open_sscbench(data, settings)

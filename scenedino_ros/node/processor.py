@@ -37,7 +37,7 @@ from scenedino_ros.node.to_msg import (
 
 def load_predictor(
     settings: NodeSettings,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     warn: Callable[[str], None] | None = None,
     mark: Callable[[str], None] = lambda _: None,
 ) -> Predictor:
@@ -45,8 +45,8 @@ def load_predictor(
 
     Args:
         settings: Name the checkpoint, the device and the arithmetic.
-        tell: Told in words what is going on.
-        warn: Told which engine cannot be used; by default, ``tell``.
+        report: Called with a few words on each step.
+        warn: Called with a sentence on an engine that cannot be used; by default, ``report``.
         mark: Told the name of each step when it ends.
 
     Raises:
@@ -55,13 +55,13 @@ def load_predictor(
         DeviceMemoryError: If the network does not fit into the device's memory.
     """
     network = NetworkChoice.from_settings(settings)
-    network.find(tell)
+    network.find(report)
     network.check_mode()
-    checkpoint = network.load(tell)
+    checkpoint = network.load(report)
     mark("weights")
-    predictor = network.predictor(checkpoint, tell, warn)
+    predictor = network.predictor(checkpoint, report, warn)
     mark("engine and precision")
-    tell(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
+    report(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
     predictor.warm_up()
     mark("first pass")
     return_freed_memory()  # of the checkpoint, and of engines that were slower

@@ -25,7 +25,7 @@ _WORTH_TRYING = 20  # items
 
 
 @contextmanager
-def telling(first: str) -> Iterator[Callable[[str], None]]:
+def reporting(first: str) -> Iterator[Callable[[str], None]]:
     """Show a changing line while the block runs; without a terminal, print a line for each change.
 
     Args:
