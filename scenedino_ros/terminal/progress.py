@@ -87,7 +87,7 @@ def counting_stages(first: str, unit: str = "") -> Iterator[Callable[[str, int, 
 
         yield print_line
         return
-    with progress_bar(console) as bars:
+    with _bar(console) as bars:
         task = bars.add_task(first, total=None)
 
         def update(what: str, done: int, total: int) -> None:
@@ -98,7 +98,7 @@ def counting_stages(first: str, unit: str = "") -> Iterator[Callable[[str, int, 
         yield update
 
 
-def progress_bar(console: Console) -> Progress:
+def _bar(console: Console) -> Progress:
     """Return the bar that `counting` shows; it has no task yet.
 
     Args:
