@@ -7,13 +7,13 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE, ClassTable
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid
 
 GRID = GRID_PRESETS["sscbench"]
 RANGES = (12.8, 25.6, 51.2)
-DENSITY_THRESHOLD = 0.2
 CAMERA = PinholeCamera.from_focal(552.554261, 552.554261, 682.049453, 238.769549, 1408, 376)
 # Pose of the unrectified camera 0 in the lidar frame. The image is the rectified one all the same:
 # the benchmark leaves the rectifying rotation out, and so must every evaluation comparable to it.
