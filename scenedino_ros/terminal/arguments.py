@@ -63,23 +63,3 @@ def add_grow(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--grow", action="store_true", help="take the densest of 3x3x3 voxels, as SSCBench does"
     )
-
-
-def add_store_camera(group: argparse._ActionsContainer) -> None:
-    """Declare which camera of a frame store is read."""
-    group.add_argument(
-        "--camera", default="camera_00", help="of a frame store (default: %(default)s)"
-    )
-
-
-def add_every(group: argparse._ActionsContainer, items: str, option: str = "--every") -> None:
-    """Declare that some items are left out at even distances.
-
-    Args:
-        group: Where.
-        items: What they are, in the singular.
-        option: Name of the option.
-    """
-    group.add_argument(
-        option, type=count, default=1, metavar="N", help=f"only every n-th {items} (default: all)"
-    )
