@@ -5,6 +5,9 @@ the evaluation, and returns what it also writes into the folder of the run: numb
 (`RunResult.scores`), tables, notes, figures, and the items whose files are missing or damaged.
 Called again with the same arguments, it resumes the run.
 
+The default network stretches images, as the published evaluation and the commands do. Give another
+`NetworkChoice` ``fit=EVALUATION_FIT`` where its numbers are to be compared.
+
 All of them raise `InputError` if the data, the folder or a setting does not fit, and
 `SceneDinoError` if the network cannot be read or run.
 """

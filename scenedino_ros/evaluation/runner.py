@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.evaluation import workers as processes
 from scenedino_ros.evaluation.result import RunResult, Summary, coverage, read_result, write_result
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder, begun_settings
@@ -21,7 +22,7 @@ from scenedino_ros.evaluation.tiles import write_panels
 from scenedino_ros.inference.network_choice import NetworkChoice
 
 
-def _silent(*_: object) -> None:
+def _uncounted(done: int, total: int) -> None:
     """Report nothing."""
 
 
@@ -37,8 +38,8 @@ class RunOptions:
     """
 
     workers: int | None = None
-    report: Callable[[str], None] = _silent
-    progress: Callable[[int, int], None] = _silent
+    report: Report = silent
+    progress: Callable[[int, int], None] = _uncounted
 
 
 class Counting(Protocol):
@@ -183,9 +184,7 @@ def count_items(counting: Counting, path: Path, run: RunOptions) -> RunFolder:
     return folder
 
 
-def settled(
-    network: NetworkChoice, output: Path | str, report: Callable[[str], None]
-) -> NetworkChoice:
+def settled(network: NetworkChoice, output: Path | str, report: Report) -> NetworkChoice:
     """Return a choice whose engine and precision have names instead of ``auto``.
 
     They are those that the run was begun with, else the fastest ones by measurement.
@@ -214,7 +213,7 @@ def _result(
     evaluation: AnyEvaluation,
     summarise: Callable[[AnyEvaluation, Finished], Summary],
     folder: RunFolder,
-    report: Callable[[str], None],
+    report: Report,
 ) -> RunResult:
     items, unit = evaluation.items(), f"{evaluation.unit}s"
     missing = folder.missing(items)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.core.number_ranges import flat_ranges
 from scenedino_ros.evaluation.depth.data import DepthData
 from scenedino_ros.evaluation.depth.lidar_depth import pixel_directions
 from scenedino_ros.evaluation.depth.scores import DEPTH_KEYS, SCALINGS, depth_scores
@@ -62,7 +63,7 @@ class DepthEvaluation:
         return {
             "data": self.data.settings(),
             "network": self.network.settings(),
-            "train_frames": list(self.choices.train_frames),
+            "train_frames": flat_ranges(self.choices.train_frames),
             "road": asdict(self.choices.road),
             "above": self.choices.above,
             "n_samples": self.choices.n_samples,
