@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 # Plays a drive through the node and leaves recording, pictures and a table in one folder.
 # Arguments go to the demo: ./demo.sh --help lists them.
 set -euo pipefail

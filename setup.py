@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Build description that colcon and pip read: ament_python package scenedino_ros."""
 
 from glob import glob

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 # Checks style, types and spelling, then runs the tests; fails if one of them does.
 # Arguments go to pytest: ./test.sh -k voxels, ./test.sh test/test_camera.py --golden DIR
 set -euo pipefail

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Settings of the documentation that `rosdoc2 build --package-path .` makes.
 
 rosdoc2 copies this folder to one of its own, follows the links in it to the pages of the

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Make README's first picture: an image of a synthetic street, and the default model's prediction.
 
 Run from the root of the repository: ``python docs/make_first_picture.py``. The street is the one

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Start the node and, where the arguments ask for it, RViz and a recording.
 
 The recording plays once the node is active.

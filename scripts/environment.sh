@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 # shellcheck shell=bash
 # The Python environment of demo.sh and test.sh: found ready, or made inside the clone.
 #

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Run the parity tests as other processors would compute: without wide vectors, on one thread.
 
     python scripts/parity_matrix.py                     all 18 cells

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A CUDA device that is not there: tensors without values, whose devices and shapes are checked.
 
 PyTorch's fake tensors make an operation's checks and none of its arithmetic, so an operation on

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """How far two correct float32 implementations may be apart, by the conditioning of each quantity.
 
 Rounding depends on the processor: on the width of its vectors, fused multiply-adds, the order of

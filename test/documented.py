@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Commands of the documentation, and a shell in which they reach a function instead of a program.
 
 Loops, functions, variables, patterns and continued lines of the documents mean what bash says they

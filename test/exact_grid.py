@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Where the pixels of a virtual pinhole picture lie in a fisheye image, by true geometry."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Parts of the network with the weights of golden files, their sizes read from the arrays."""
 
 import torch

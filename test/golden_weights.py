@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The synthetic weights behind the golden vectors, made anew from their recipe.
 
 Every tensor is a function of its official state-dict key alone, so nothing has to be stored.

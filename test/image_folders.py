@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Made-up data sets with labels, depth and motion, in the folders of the official ones."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The command `scenedino`, started as a user starts it: the file that the environment has."""
 
 import functools

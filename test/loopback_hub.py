@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A hub on the loopback interface that speaks as much of Hugging Face's protocol as is needed.
 
 Small files come straight from the hub; large ones redirect to a second server, as to a CDN, and

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Small networks for tests: every part of the real one, little arithmetic."""
 
 import functools

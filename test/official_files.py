@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checkpoints in the official format, made up from the published lists of keys and shapes."""
 
 import json

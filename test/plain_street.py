@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A street that is made in no time, in place of the costly ones."""
 
 from scenedino_ros.streets.scene.materials import Plain

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A small rig's drive as a recording, for tests: every picture tells which one it is."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A camera, a set of subscribers and a lifecycle manager for a node that runs in a process."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Small runs of stage 1 for tests: models, settings, drives of noise, and a target backbone."""
 
 from dataclasses import replace

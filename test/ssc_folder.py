@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A made-up data set in the layout of SSCBench-KITTI-360, small but whole."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What runs on a GPU, held without one: no tensor is left on another device."""
 
 from dataclasses import replace

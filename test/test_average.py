@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Averages of networks: what they are, and what cannot be averaged."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Recordings: read whatever state they are in, written so that nothing is lost."""
 
 import os

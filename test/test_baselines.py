@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Answers that look at no image, and occupancy of drives held against them."""
 
 import os

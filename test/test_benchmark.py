@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The benchmarks: two ways to the same answer, what is written, and what is refused."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A calibration that was published once arrives, whoever published it, and whenever."""
 
 import time

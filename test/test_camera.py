@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Cameras and the preprocessing: whatever is cut or scaled, projections follow."""
 
 import cv2

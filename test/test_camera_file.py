@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Calibration files of ROS, OpenCV and Kalibr give one and the same camera."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checkpoints: one file rebuilds the network, and says what is wrong with itself."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The command line: what it writes, what it prints, what it refuses, and how fast it helps."""
 
 import json

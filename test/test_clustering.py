@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Clusters and their names: k-means on directions, the whitened code, and who gets which class."""
 
 import numpy as np

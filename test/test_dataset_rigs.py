@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Data sets of several cameras become one recording, and that a frame store."""
 
 import json

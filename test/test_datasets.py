@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Data sets as recordings: exact frames, stamps and bytes; and what is refused."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The demo: stamps, choice of topics, real processes over DDS, and a whole run."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Depth hints: distances from pairs and from a moving camera, against a wall known exactly."""
 
 from dataclasses import replace

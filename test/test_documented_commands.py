@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Every command of the documents and of --help is understood, and what can run here is run, small.
 
 The commands are taken from the texts: a word that no parser knows, a folder that no line before

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Other engines give PyTorch's answers, and say what they need."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """scenedino evaluate ssc and report, on made-up drives: scores, files, interruptions."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Every evaluation takes the folders of synthetic streets, as README says."""
 
 import re

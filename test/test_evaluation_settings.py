@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Settings of evaluations: one home for their defaults, and ranges that hold from Python, too."""
 
 import pytest

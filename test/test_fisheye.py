@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Fisheye cameras: projection, its inverse, published resampling, and a real one's picture."""
 
 import dataclasses

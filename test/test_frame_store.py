@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """From a recording to the frame store: which images meet, how they are resampled, what is kept."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The frozen field of stage 2 against the plain network, ray by ray and point by point."""
 
 import torch

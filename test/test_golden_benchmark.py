@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Parity of the network and the predictor on a frame of SSCBench, weights made from a recipe."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Parity of the parts of a stage-2 step with the published ones, gradients included."""
 
 import numpy as np

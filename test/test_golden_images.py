@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Scores of images and depth, held to golden vectors of the published evaluation."""
 
 from collections.abc import Callable

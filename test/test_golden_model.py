@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Parity of the network with the published one, on weights made from a recipe."""
 
 import copy

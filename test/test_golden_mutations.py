@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The parity tests are sharp: a network that is broken in one place fails them."""
 
 from collections.abc import Callable, Iterator

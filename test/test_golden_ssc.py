@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """SSCBench-KITTI-360 against golden vectors: geometry, labels, aggregation, counts and scores."""
 
 import re

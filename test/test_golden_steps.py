@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Whole training steps of both stages against the published ones, through the code of a run.
 
 The golden arrays become the items of a batch, and `FieldTraining`, `ReferenceTraining` and

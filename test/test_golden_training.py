@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Parity of the parts of a stage-1 step with the published ones, gradients included.
 
 Random draws are stored in the golden files, so nothing depends on a generator.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Published checkpoints: fetched from a hub on loopback, converted once, verified ever after."""
 
 import json

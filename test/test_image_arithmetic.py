@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Flow, alignment, LiDAR depth images and the dense CRF, against answers worked out by hand."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """scenedino evaluate segmentation, probe, consistency and depth, on made-up data sets."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """cv_bridge converts images where it is installed and right; the pixels are ours either way."""
 
 import array

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Which image topics of a recording are cameras, which are depth, and which are neither."""
 
 import struct

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Who may import what: the parts stay apart, and each runs where the others' needs are absent."""
 
 import ast

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The installed command at its defaults: as many processes as there are cores, and on two."""
 
 import os

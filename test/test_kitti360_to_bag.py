@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """KITTI-360's folders as recordings: contents, frames, gaps, interruptions, and a real drive."""
 
 import filecmp

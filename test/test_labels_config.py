@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Class tables and settings: what they hold, and what they refuse."""
 
 from dataclasses import fields

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What the launch file asks for; with the real launch system, that the node really starts."""
 
 import importlib.util

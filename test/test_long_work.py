@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What long work tells before and while it runs: bytes, room on the disk, time left."""
 
 import itertools

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The node and its worker inside this process: what must not get lost, and what must not stay."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The largest job the package promises to do on a processor, in the memory it promises."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The one way to open a network: what it reads, what it builds, and what it hands to workers."""
 
 import pickle

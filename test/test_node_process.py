@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The node as a process of its own, driven over topics and services as its users drive it."""
 
 import math

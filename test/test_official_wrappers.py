@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What training tools put around a checkpoint is looked through; what they add is left out."""
 
 import argparse

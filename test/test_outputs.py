@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """One table names the node's outputs: RViz, Foxglove and the processor agree with it."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The files around the code: citation, changelog, containers, CI and pages of documentation."""
 
 import ast
@@ -74,9 +77,10 @@ def test_workflow_runs_ci_on_each_ubuntu_of_readme() -> None:
     assert cache["path"] == job["env"]["UV_CACHE_DIR"]
 
 
-def test_quality_declaration_names_every_ros_dependency() -> None:
+def test_quality_declaration_is_linked_and_names_every_ros_dependency() -> None:
     manifest = (ROOT / "package.xml").read_text(encoding="utf-8")
     text = (ROOT / "QUALITY_DECLARATION.md").read_text(encoding="utf-8")
+    assert "(QUALITY_DECLARATION.md)" in README
     table = text.split("### Direct Runtime ROS Dependencies")[1].split("\n### ")[0]
     needed = {
         n for n in re.findall("<exec_depend>(.*)</", manifest) if not n.startswith("python3-")

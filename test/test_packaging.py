@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What colcon, rosdep and pip see: manifest, requirements, data files, an installed package."""
 
 import ast

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Which calibration an image gets, and that a slot between two threads keeps the newest."""
 
 import random

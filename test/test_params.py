@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Parameters: declared from the dataclasses, refused when wrong, changed while running."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The matrix of processors: one cell runs here, another one than this machine's own."""
 
 import subprocess

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pictures and files of voxels: the right colours at the right places, and files others read."""
 
 import io

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What cannot be a calibration of the picture, and what a network has not seen."""
 
 import json

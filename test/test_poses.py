@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Poses over time: exact between samples, refused in gaps, and read from every kind of file."""
 
 import numpy as np

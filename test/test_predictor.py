@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The predictor against the plain network: the same answers, only the wanted ones computed."""
 
 import dataclasses

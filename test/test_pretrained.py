@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pretrained weights: their names, position embeddings and refusals; the target encoder."""
 
 import os

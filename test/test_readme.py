@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """README and the pages in docs: their tables agree with the code, and what they name exists."""
 
 import inspect

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Recordings with cameras: random access, what is told about gaps and damage, and poses."""
 
 import cv2

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Several runs on one page: evaluations, training runs, and what lies among them."""
 
 import json

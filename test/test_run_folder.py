@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Runs on disk: taken up again, shared among processes, and never taken for what they are not."""
 
 import json

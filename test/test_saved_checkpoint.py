@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checkpoints as training saves them become ones that give the golden answers.
 
 The installed command converts them. Values follow the golden weights' recipe; what the network

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """demo.sh, test.sh and the environment they share, tried with stand-ins for what takes minutes.
 
 Each test runs the real scripts/environment.sh in a small copy of the clone. Python interpreters,

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The transport profile fits the shared memory, and log files the folders there are."""
 
 import os

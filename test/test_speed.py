@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Rates of a run: what is prediction, what is scoring, and what is neither."""
 
 import pytest

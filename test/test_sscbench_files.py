@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Files in the layout of SSCBench-KITTI-360: what is found, and what is refused in which words."""
 
 import re

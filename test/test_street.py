@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What procedural streets consist of: every class, closed solids, a free lane, near neighbours."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The synthetic street: exact where it can be computed by hand, and the same for the same seed."""
 
 import numpy as np

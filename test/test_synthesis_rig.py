@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The synthetic car's cameras and voxels, held to geometry that can be computed by hand."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Synthetic drives on disk: recordings and folders, read back; stopped, killed and finished."""
 
 import contextlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """/tf and /tf_static between real nodes and processes, with tf2 or without any package of it."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Voxels as clouds and markers, and the other messages the node publishes."""
 
 from types import SimpleNamespace

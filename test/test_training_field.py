@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A step of stage 1: training against reference step, gradients, precision, validation."""
 
 from collections.abc import Iterator

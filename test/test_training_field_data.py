@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Data of stage 1: which views make an item, cached features, settings and drives refused."""
 
 from dataclasses import replace

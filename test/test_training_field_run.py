@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Whole runs of stage 1 in real processes: killed, spread over two, broken by a number; benchmark.
 
 The published settings on a small network: a trained encoder, flips, shifted targets, artefacts.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A training loop in real processes: killed at any moment, stopped, spread over two processes.
 
 The loop is the example in the docstring of `train.runs.run`, word for word.

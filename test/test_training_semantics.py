@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Stage 2 as a whole on a tiny network and drive: it learns, survives being killed, and fits."""
 
 import json

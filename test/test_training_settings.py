@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Settings of training: defaults, a YAML file over them, and words on the command line."""
 
 import re

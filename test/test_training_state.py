@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What training loops stand on: stored state, draws, batches loaded ahead, records."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Transforms: numbers to matrices, the tree of frames, and the bytes of TFMessage."""
 
 import math

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Grids, benchmark rules and scores, against answers worked out by hand."""
 
 import numpy as np

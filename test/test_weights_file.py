@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Files that are no checkpoints: every command that takes one says what they are."""
 
 from collections.abc import Callable

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Transforms as the package's tree takes them, from messages of any library."""
 
 from typing import Any

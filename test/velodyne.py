@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Where KITTI-360's Velodyne is on the vehicle."""
 
 import numpy as np

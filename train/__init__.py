@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Training of SceneDINO models: two stages, started by the commands in this folder.
 
 `docs/training.md` says how to use them. To read the code, begin with a command, whose `fit` is the

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Averages the weights of runs that started from one another, often better than each of them.
 
     python -m train.average runs/1/field.safetensors runs/2/field.safetensors -o mean.safetensors

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Times the training step of stage 1 beside the reference step, on the same items in turns.
 
     python -m train.benchmark_field --config train/configs/field_default.yaml -o figures.json

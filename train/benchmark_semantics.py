@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Times the training step of stage 2 beside the reference step, on the same images.
 
     python -m train.benchmark_semantics --repeats 3 -o figures.json

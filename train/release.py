@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 r"""Writes a trained model for others: half the size, the same predictions, with its origin.
 
     python -m train.release runs/semantics/semantics.safetensors \

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Stage 1: learn geometry and features of the field from recorded drives.
 
     python -m train.train_field --config train/configs/field_dino_vitb8.yaml --output runs/field

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 r"""Stage 2: learn a semantic head on the frozen field of stage 1, without labels.
 
     python -m train.train_semantics --config train/configs/semantics_dino_vitb8.yaml \

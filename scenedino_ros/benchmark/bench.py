@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The plain and the folded network on the same image and grid, run in turns."""
 
 import time

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The cost of a frame over the number of voxels, and over the size of the network input image."""
 
 from collections.abc import Callable, Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Drives for benchmarks of the node: synthetic images, and recordings with raw images."""
 
 import functools

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Grids of any voxel size in the extent of a preset."""
 
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid

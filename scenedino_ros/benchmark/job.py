@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What is measured: a network, a picture, a grid, and the machine they meet on."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The most memory that two frames of one network need, in a process where nothing else counts."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Messages built the node's way and the ordinary way, with a check that both are the same."""
 
 import time

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The process that receives what the sender publishes, and notes how long large messages took."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The process that builds and publishes messages, and measures how long that takes."""
 
 import json

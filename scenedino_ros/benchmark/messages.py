@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Times the node's messages beside ordinary ones, and the transport, in separate processes."""
 
 import json

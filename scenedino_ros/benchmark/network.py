@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Times the stages of a frame for both networks, in turns, and asks processes for memory."""
 
 from collections.abc import Callable

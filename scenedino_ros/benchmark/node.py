@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Runs the whole node, with real messages over DDS, and reads what happened to the images."""
 
 import importlib.util

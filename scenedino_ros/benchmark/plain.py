@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The straightforward evaluation of the network: everything for every voxel, then thresholded."""
 
 import numpy as np

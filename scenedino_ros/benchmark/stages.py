@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Names of what is compared, of the stages of a frame, and of the outputs to subscribe to."""
 
 from scenedino_ros.core.outputs import OUTPUTS, VOXELS

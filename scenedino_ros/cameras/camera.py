@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Camera models: projection and intrinsics, also of cropped and scaled images."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Calibration files of the usual tools: ROS, OpenCV and Kalibr."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Distortion models and coefficients, normalised from the names and counts that drivers use.
 
 Brown's polynomial (4 or 5 coefficients), the rational one (8), thin prism (12) and tilted sensor

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pixel encodings of sensor_msgs/Image, and how each becomes 8-bit RGB.
 
 Names and layouts: sensor_msgs/image_encodings.hpp, which refers to the Linux V4L2 pixel formats.

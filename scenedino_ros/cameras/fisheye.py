@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Fisheye cameras of the MEI model, and pinhole images resampled from theirs.
 
 A point is first projected onto a unit sphere, then, from `xi` behind the sphere's centre, onto a

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Converts Image, CompressedImage and CameraInfo messages to arrays and cameras.
 
 Messages are read by attribute: those of rclpy and those of the rosbags package both work, and no

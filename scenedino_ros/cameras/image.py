@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Preprocessing: turns any calibrated image into the network input image and its camera."""
 
 import math

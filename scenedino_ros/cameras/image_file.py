@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Decodes image files (JPEG, PNG, TIFF, ...), from cameras or from folders.
 
 Decoders silently fill missing parts of a JPEG with grey, and some refuse a JPEG that only lacks

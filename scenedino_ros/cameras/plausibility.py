@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checks whether a calibration fits its images, and whether a camera resembles the trained one."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checkpoints: one safetensors file holds weights, configuration, class table and origin."""
 
 import json

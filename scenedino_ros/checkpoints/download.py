@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Downloads files of a Hugging Face repository and verifies them against the hub's checksums."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checkpoints by name: the published ones are downloaded once, converted, cached and verified.
 
 The package holds no published checksums. A download is verified against what the hub states about

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Names of checkpoints: the model of the package, untrained weights, and the published ones."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pretrained weights for the image encoder, and the frozen encoder that training imitates."""
 
 import math

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Measure what the package costs: the network, the whole node, and its messages.
 
 Everything that has a straightforward counterpart is timed beside it, in turns, in one run. Tables

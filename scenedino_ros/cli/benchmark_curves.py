@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Measure how the cost of a frame grows with the grid and with the network input image.
 
 The grid keeps its extent while its voxels shrink. Then the network input image grows while the

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Time what the node adds around the network: building, publishing and reading large messages.
 
 Each step is done in two ways, in turns: as the node does it, and as it is done without thinking

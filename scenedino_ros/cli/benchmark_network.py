@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Time one frame of the plain and the folded network side by side, and their peak memory.
 
 Both run in turns on the same image of KITTI-360's size: first everything the network can say for

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Measure the whole node, from an image's stamp to its published results, at given camera rates.
 
 Player, node and recorder are processes of their own that exchange real messages over DDS, as in

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What the benchmarks have in common: arguments, and files for their figures."""
 
 import argparse

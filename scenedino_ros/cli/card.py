@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A checkpoint's card: what it is, as a table for people and as plain values for programs."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Turn an official SceneDINO checkpoint into one file with weights, configuration and classes.
 
 The source is a folder with checkpoint.pt and training_config.yaml, or the .pt file itself.

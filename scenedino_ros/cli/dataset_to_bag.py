@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Convert a scene of DGP (DDAD) or a stereo pair of Argoverse into a rosbag2 recording.
 
 A DGP folder contains scene_*.json, calibration and rgb; an

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Make the tables of the benchmarks, each with one command.
 
 Every run is a folder: counts of each finished frame, result.json, report.md, plots and panels. The

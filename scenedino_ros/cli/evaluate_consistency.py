@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Whether features of the same surface agree in two frames of a video.
 
 DATA is a KITTI-360 drive (data_2d_raw/<drive> of the official layout, or one folder that holds

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Depth rendered from one image, against LiDAR or exact depth.
 
 DATA is a KITTI-360 drive with Velodyne scans (data_2d_raw/<drive> of the official layout, or one

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Score predicted occupancy on a drive with occupancy grids, without classes.
 
 DRIVE is a folder with image_00, calibration and occupancy/NNNNNNNNNN.npz, whose grids are those of

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Probes, linear or with one hidden layer, fitted to labels on the features of a frozen network.
 
 Features of some labelled pixels of the training images are rendered once and kept in the folder

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Unsupervised segmentation of images: accuracy and mean IoU, with and without a dense CRF.
 
 DATA is one of these, recognised by the contents of the folder:

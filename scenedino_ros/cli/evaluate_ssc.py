@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Score semantic scene completion on SSCBench-KITTI-360, or on drives in its layout.
 
 ROOT holds data_2d_raw/SEQUENCE/image_00/data_rect/NNNNNN.png (or KITTI-360's own images, also the

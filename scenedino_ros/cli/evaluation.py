@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What all ``scenedino evaluate`` commands share: their arguments, and how a run is shown."""
 
 import argparse

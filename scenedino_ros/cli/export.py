@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Write the network as ONNX graphs, verified against PyTorch, and as TensorRT engines.
 
 image.onnx turns an image into a map, points.onnx turns the map and points in it into density and

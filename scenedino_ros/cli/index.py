@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Check recordings, and convert them into frame stores, which training reads.
 
 A recording is any rosbag2 recording, also a split, compressed or cut off one, with camera images,

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Show what a checkpoint is: origin, licence, architecture, classes, size and checksum.
 
 Only the header of the file is read (and, for the checksum, its bytes); no network is built.

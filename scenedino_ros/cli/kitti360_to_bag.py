@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Convert KITTI-360 drives into rosbag2 recordings, one for each drive.
 
 The source is a folder in the official layout: data_2d_raw/<drive> beside calibration, data_poses

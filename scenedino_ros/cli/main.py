@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Runs a subcommand, and turns errors into one sentence and an exit code.
 
 Exit codes: 0 done; 1 some images of a folder failed, the others are done; 2 wrong arguments or

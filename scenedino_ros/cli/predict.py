@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Find semantic voxels in an image, or in every image of a folder.
 
 Each image gets a folder of its own, OUTPUT/<name of the image>, which appears when all files in

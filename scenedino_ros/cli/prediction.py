@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Runs the predictor over image files, skipping what is finished."""
 
 import dataclasses

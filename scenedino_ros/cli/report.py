@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Put the results of several runs on one page.
 
 Each RUN is the folder of a 'scenedino evaluate', or of a training run, of which settings, losses,

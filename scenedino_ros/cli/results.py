@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Folders of results: how they are named, written atomically, and recognised later."""
 
 import json

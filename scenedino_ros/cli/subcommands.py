@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Declares subcommands, each in a module of its own; a subcommand may have further ones."""
 
 import argparse

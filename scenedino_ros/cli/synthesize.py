@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Render synthetic drives down procedural streets, with ground truth.
 
 Every seed is another street. The car has KITTI-360's cameras: a rectified pair ahead and a fisheye

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Show predicted voxels in an Open3D window: turn, zoom, quit with Q.
 
 The file is voxels.npz or voxels.ply of 'scenedino predict'. Without a display, look at the

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The backbones: one row of a table for each vision transformer SceneDINO can be built on."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Disk space: what a long step will write, and whether the disk has room for it."""
 
 import shutil

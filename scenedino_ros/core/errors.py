@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The exceptions of this package; each says what was expected and what came."""
 
 import difflib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Atomic writing (a file is written under another name first, then renamed), and checksums."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Class tables: names, colours, and ids in the SSCBench benchmark."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Resident memory of this process, and the return of freed memory to the system."""
 
 import ctypes

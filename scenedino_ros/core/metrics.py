@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Scores from counts. Counts are summed over frames; scores are computed once, at the end."""
 
 from dataclasses import dataclass

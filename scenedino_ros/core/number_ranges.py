@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Whole numbers, such as those of frames, as the ranges that they form."""
 
 from collections.abc import Iterable

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The table of what the node publishes, one row for each topic.
 
 The node makes its publishers from the table and computes only what subscribers need. The launch

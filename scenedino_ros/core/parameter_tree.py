@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Nested settings as a flat list of parameters with full names, and back."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Worker processes that can be started from a command, a script or a notebook.
 
 A spawned process runs the main script of its parent again, as ``__mp_main__``, to define what the

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Voxel grids: their geometry, and the occupied voxels in them."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """``python -m scenedino_ros.demo``: plays a drive through the node and draws the results."""
 
 import sys

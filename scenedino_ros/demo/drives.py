@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What can be played: a recording, and the topics of one camera in it."""
 
 import itertools

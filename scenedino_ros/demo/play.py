@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Plays a drive through the node: recorder, node and player as processes, from start to end."""
 
 import time

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The clock of the player, linear between pauses, and transforms that stay right over pauses."""
 
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The process that plays a recorded camera: images, CameraInfo and transforms, with new stamps.
 
 The player publishes the recorded bytes and replaces only their stamps. An image's new stamp is

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The demo's child processes: started with their own log, watched, and ended in order."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads the demo's own recording: the frames to draw, and what can be measured in it."""
 
 from collections.abc import Iterator

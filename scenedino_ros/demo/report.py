@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The table of a run: rates, drops and latencies, for people and for programs."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """One run of the demo: prepares a drive, plays it through the processes, and reports."""
 
 import argparse

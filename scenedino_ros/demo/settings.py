@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Settings, progress and results of the demo's processes: JSON files in the run's folder."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pictures, animation and PLY file of a run, from its recording."""
 
 from collections.abc import Callable

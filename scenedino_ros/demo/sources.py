@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """From the arguments to a drive that can be played; data sets become recordings first."""
 
 import argparse

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Time stamps inside serialized messages, read and replaced without decoding the message."""
 
 import struct

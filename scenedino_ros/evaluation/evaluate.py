@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Evaluations as functions: what ``scenedino evaluate`` runs, for notebooks and scripts.
 
 Each function takes the folder of the data, the folder of the run, the network and the settings of

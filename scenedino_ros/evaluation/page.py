@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Several runs on one HTML page, which contains all figures and opens offline."""
 
 import base64

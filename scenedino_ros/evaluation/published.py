@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Numbers of the papers, to stand beside ours.
 
 Sources: SceneDINO (Jevtić, Reich et al., arXiv:2507.06230), S4C (Hayler et al., arXiv:2310.07522).

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The result of a run: ``result.json`` for programs, ``report.md`` for people, and figures."""
 
 import json

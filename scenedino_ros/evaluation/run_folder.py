@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A run on disk: its settings, and one small file of counts per item that is finished.
 
 Each item (a frame, an image, a pair of frames) has counts of its own, so a run can be interrupted

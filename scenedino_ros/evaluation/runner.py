@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The one runner of all evaluations: counts what is left of a run, then writes its result.
 
 A run is a folder, see `run_folder`. Workers of this process, or the ranks of ``torchrun``, share

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What each evaluation lets its caller choose: the only home of these defaults.
 
 The functions `evaluate_ssc` and its like take these objects; the options of ``scenedino evaluate``

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Speed of a run: the time of each item, and the rates of all of them."""
 
 import time

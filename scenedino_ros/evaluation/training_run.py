@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Runs of the training scripts, as `train.runs.run` leaves them, for the page of several runs.
 
 Read are ``settings.yaml``, ``metrics.jsonl`` (a line per step), ``validation.jsonl`` (a line per

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """One picture of a frame: input image, predicted voxels and ground truth."""
 
 import numpy as np

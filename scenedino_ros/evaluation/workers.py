@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Shares the items of a run among processes: workers of this one, or ranks of ``torchrun``.
 
 On a CPU every process computes with one thread, however many cores there are: the number of

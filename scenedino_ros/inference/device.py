@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The device of a network, and computation in chunks that fit its memory."""
 
 from collections.abc import Callable

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Why a grid has no occupied voxels, in a sentence."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Where every voxel of a grid falls in the image; depends on calibration and grid only."""
 
 import math

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Which network runs and how: the one way to open a checkpoint."""
 
 from dataclasses import asdict, dataclass, replace

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Densities and classes of the field at points: at the voxels of a grid, or anywhere."""
 
 import numpy as np

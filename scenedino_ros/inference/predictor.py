@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Arrays in, semantic voxels and rendered views out; computes only what is asked for."""
 
 from collections.abc import Iterator

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What a predictor takes and returns: voxel queries, encoded images and rendered views."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Names the variable to set where PyTorch's compiler cannot create its folder."""
 
 import traceback

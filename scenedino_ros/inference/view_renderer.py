@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Depths and features of the field, rendered from the position of the source camera."""
 
 from typing import NamedTuple

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The DPT decoder: four token maps in, one dense feature map out.
 
 Source: Ranftl et al., Vision Transformers for Dense Prediction, arXiv:2103.13413, in the variant

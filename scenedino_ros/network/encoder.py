@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The image encoder: a DINO vision transformer tapped at four depths."""
 
 import timm

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The field: density and feature of any 3D point, from one image's feature map."""
 
 import math

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The network folded: the same result from less work, by algebra on the trained weights.
 
 Five identities hold exactly, up to rounding:

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Expansion and semantic head of a trained network, folded into a few matrices."""
 
 import torch

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The network: from an image to a feature map, from points to density, feature and class.
 
 Source: Jevtic, Reich et al., Feed-Forward SceneDINO for Unsupervised Semantic Scene Completion,

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Volume rendering of any field along camera rays."""
 
 from collections.abc import Callable

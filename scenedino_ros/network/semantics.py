@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The semantic head: classes from features, by clusters or by linear probes.
 
 Source: Hamilton et al., Unsupervised Semantic Segmentation by Distilling Feature Correspondences

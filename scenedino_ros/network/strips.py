@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Convolutions of large maps in strips of a few rows, so that only the last map exists whole.
 
 A map is an iterator of strips from top to bottom, each (B, C, rows, W). The result equals that of

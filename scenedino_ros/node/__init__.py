@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The ROS 2 node: the only room that imports rclpy, beside the demo's and benchmark's processes.
 
 The path of an image, in the order in which to read it:

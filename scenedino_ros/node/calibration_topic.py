@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads the CameraInfo topic so that a calibration latched before the start arrives, too."""
 
 from collections.abc import Callable

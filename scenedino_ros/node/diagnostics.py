@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The node's reports on /diagnostics: rates, drops, latencies, memory, and what is wrong."""
 
 from collections.abc import Callable

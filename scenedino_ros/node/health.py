@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The state of the node as a level and a sentence: above all, why it publishes nothing."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads images as RGB: with cv_bridge where that is installed and correct, else without it.
 
 Both readers convert with OpenCV and give the same pixels. cv_bridge converts 16 bits, Bayer

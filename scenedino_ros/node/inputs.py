@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Subscriptions to input topics, and why nothing comes on one, as far as other topics show."""
 
 from collections.abc import Callable, Iterable, Mapping

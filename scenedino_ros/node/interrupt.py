@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Ends a process after Ctrl-C or SIGTERM: between callbacks, never in the middle of one."""
 
 import signal

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checks whether ROS can write its log files; where it cannot, rclpy does not start."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The command `scenedino_node`: starts the node, and ends it cleanly after Ctrl-C."""
 
 import argparse

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The lifecycle node: loads the network, opens and closes the pipeline, and reports."""
 
 import gc

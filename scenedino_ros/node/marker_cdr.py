@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """MarkerArray of many cubes as serialized bytes, without an object per cube.
 
 An ordinary message holds a Python object per cube; building and serializing them takes longer

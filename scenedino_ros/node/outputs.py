@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The publishers of the table of outputs, and which of them have subscribers."""
 
 from typing import Any

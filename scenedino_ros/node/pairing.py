@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Which CameraInfo belongs to which image."""
 
 from collections import OrderedDict

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The settings of core/config as ROS parameters: declared, read, and changed while running."""
 
 from collections.abc import Callable

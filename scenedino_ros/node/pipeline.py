@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """From messages to answers while the node is active: inputs, pairing, worker and outputs."""
 
 from collections.abc import Callable

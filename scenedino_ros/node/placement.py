@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The voxel grid for one image: its geometry, its frame, and the camera's pose in it."""
 
 from typing import Any, Protocol, cast

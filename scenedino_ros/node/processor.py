@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Processes one frame, from messages to published results; computes only what is subscribed to."""
 
 from collections.abc import Callable, Iterator

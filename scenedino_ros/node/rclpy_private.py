@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Private names of rclpy, for what it offers no public way to do.
 
 No other module uses one. Each was seen in rclpy 7.1.6 (Jazzy) and 9.1.2 (Kilted).

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Fast DDS and shared memory: which transport profile fits into what the machine has free."""
 
 import importlib.metadata

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Images that never arrived, found by the stamps of what did arrive."""
 
 import bisect

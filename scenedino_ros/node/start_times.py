@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """How long the node takes from the start of its process to its first answer, by step."""
 
 import os

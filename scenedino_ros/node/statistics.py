@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts frames by outcome and reason, and times their stages.
 
 The keys under which /diagnostics reports the numbers are defined here; programs read them by key.

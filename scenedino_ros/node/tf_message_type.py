@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The message class and the quality of service of /tf and /tf_static."""
 
 from rclpy.qos import DurabilityPolicy, QoSProfile

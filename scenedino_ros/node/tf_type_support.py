@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A class for the messages of /tf and /tf_static where the package `tf2_msgs` is not installed.
 
 `tf_message_type` imports this module only there: it assembles C structures through ctypes, and an

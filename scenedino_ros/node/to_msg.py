@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Voxels, rendered images, cameras and class tables to ROS messages."""
 
 import array

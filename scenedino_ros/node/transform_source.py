@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Transforms between frames at an image's stamp, from the topics /tf and /tf_static."""
 
 import threading

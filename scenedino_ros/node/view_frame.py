@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A TF frame for viewers: upright, and there even where no other node publishes TF."""
 
 from rclpy.node import Node

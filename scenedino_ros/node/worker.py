@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The thread that processes frames, so that a slow frame does not delay the callbacks."""
 
 import threading

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Recorded drives: rosbag2 recordings read and written without ROS, poses, and frame stores.
 
 To understand how a recording becomes data for training, read in this order:

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads a recording once: places of images, calibrations, transforms and odometry."""
 
 from collections import Counter

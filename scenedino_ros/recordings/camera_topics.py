@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Groups the topics of a recording by camera, from their names and types."""
 
 from collections.abc import Mapping

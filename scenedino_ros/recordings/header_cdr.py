@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads the header of a serialized message without decoding the rest: images are large."""
 
 import struct

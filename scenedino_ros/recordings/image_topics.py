@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Finds out what the image topics of a recording show, from their first messages."""
 
 import itertools

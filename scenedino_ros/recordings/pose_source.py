@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Where the poses of a recording come from: its transforms, its odometry, or a file."""
 
 from dataclasses import dataclass

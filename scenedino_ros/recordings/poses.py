@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The trajectory of a vehicle: poses over time, interpolated but never across a gap."""
 
 from collections.abc import Mapping

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A recording with cameras: any image by camera and index, and the problems found."""
 
 import threading

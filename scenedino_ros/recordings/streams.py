@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The images or maps of one topic of a recording: their times, places and gaps."""
 
 from collections.abc import Callable

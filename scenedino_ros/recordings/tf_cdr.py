@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Serializes and reads `tf2_msgs/TFMessage` (CDR) without the package tf2_msgs."""
 
 import struct

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Keeps the recent transforms between the frames of a robot, and looks them up, as tf2 does."""
 
 import bisect

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Rigid transforms as (4, 4) arrays, and the translation and quaternion of ROS messages.
 
 tf_transformations makes matrices of quaternions where it is installed, elsewhere transforms3d, the

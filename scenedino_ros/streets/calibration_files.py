@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes the synthetic rig as KITTI-360's calibration files."""
 
 import dataclasses

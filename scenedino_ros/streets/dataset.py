@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A folder of synthetic drives: its settings, what is done, and making the rest."""
 
 import contextlib

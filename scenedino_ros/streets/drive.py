@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The drive of a car down a synthetic street: its pose at every frame."""
 
 import functools

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes synthetic drives into the folders of KITTI-360 and SSCBench-KITTI-360.
 
 Below one root: ``calibration``, ``data_poses``, and per drive, with frames numbered from 0,

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Simulates scans by the LiDAR on the roof: KITTI-360's Velodyne without noise."""
 
 import functools

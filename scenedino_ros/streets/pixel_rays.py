@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The rays of a camera's pixels: one through the centre for ground truth, others for colour."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Renders what a camera sees of a scene by ray casting: image, exact depth, exact classes."""
 
 from dataclasses import dataclass

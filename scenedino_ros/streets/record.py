@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A synthetic drive as a rosbag2 recording: ``python -m scenedino_ros.streets.record``."""
 
 import argparse

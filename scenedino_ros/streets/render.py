@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Renders the frames of drives in several processes; their number does not change the result."""
 
 import concurrent.futures

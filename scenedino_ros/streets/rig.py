@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The cameras of the synthetic car and their poses: almost those of KITTI-360.
 
 A rectified pair looks ahead, 0.594 m apart; two fisheye cameras look to the sides. Numbers are

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Estimates the bytes that the frames of synthetic drives take, before any is rendered."""
 
 from collections.abc import Iterable, Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Ground truth of the benchmark's grid: the class of every filled voxel, visible or occluded.
 
 Solids are filled inside: rays along the grid's z axis, several per column of voxels, find where

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Arguments that mean the same for several commands, each declared once."""
 
 import argparse

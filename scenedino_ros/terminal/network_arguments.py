@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Arguments that choose the network and how it runs: the same for every command."""
 
 import argparse

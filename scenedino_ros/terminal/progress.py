@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reports on standard error what a long step is doing, so that standard output stays usable.
 
 Every command takes its progress bar and its estimates of time from here.

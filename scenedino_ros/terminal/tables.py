@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Prints tables without cutting anything off, because users copy names out of them."""
 
 from rich.console import Console

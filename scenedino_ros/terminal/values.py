@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Types of command-line values that argparse does not have: lists of numbers and sizes.
 
 Wherever a command takes several frames, seeds or drives by their numbers, it takes numbers and

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Images, meshes, plots and files for people and other programs to look at.
 
 `pictures` and `plots` draw with NumPy and Matplotlib; `voxel_view` draws voxels, whose visible

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Finds the visible faces of occupied voxels: those that no other voxel covers."""
 
 from dataclasses import dataclass

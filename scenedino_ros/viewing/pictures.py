@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Depth, classes and voxels of one frame as pictures for people."""
 
 import io

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Draws the voxels at several density thresholds side by side, to choose one by eye."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Semantic voxels as files that other programs read: PLY for viewers, NPZ for NumPy.
 
 Both describe their own content; docs/files.md does, too.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Semantic voxels seen from behind and above the camera, drawn without a window or a GPU."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads voxel files as Open3D meshes, and shows them in a window."""
 
 from pathlib import Path

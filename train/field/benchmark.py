@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Times the training step of stage 1 beside the reference step, and measures its memory."""
 
 import platform

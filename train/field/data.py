@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The items of a stage-1 run as tensors, drawn by step and place in the batch alone.
 
 `train.field.items` says which images an item has. This module holds, in the order of the published

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Depth hints: distances of pixels by classical matching of the images of a drive.
 
 A photometric loss has many local minima along a ray; a hint gives the distance of the surface.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Predicts the token of a patch from the rendered features of its pixels."""
 
 import torch

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Renderings of the encoded view, and the errors of their depth."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Features of a frozen encoder for the frames of a drive, computed once and kept on disk."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Arrays on disk with one entry for each frame of a drive."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Which images make up an item of stage 1, and which of them are targets and which are sources.
 
 One image of an item is encoded into a field. The field is rendered into target views, whose images

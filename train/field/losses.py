@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The losses of stage 1: colours, features and smoothness of rendered ray patches.
 
 Source: SceneDINO (Jevtic, Reich et al., ICCV 2025) in its published configuration. Depth patches

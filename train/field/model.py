@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What stage 1 trains: the network without semantic head, from the items of a batch to losses."""
 
 from dataclasses import dataclass, fields, replace

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pictures of a field during training: renderings beside what they are compared with."""
 
 from dataclasses import replace

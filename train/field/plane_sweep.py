@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Depth of the images of one moving camera by plane sweep: the depth with the best match.
 
 Sources: Collins, A Space-Sweep Approach to True Multi-Image Matching, 1996; Hirschmueller, Stereo

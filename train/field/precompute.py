@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What stage 1 computes once before its first step: encoder features and depth hints on disk."""
 
 import sys

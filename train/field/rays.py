@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The rays of a training step: square patches, aligned with the target tokens or anywhere."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The reference step of stage 1: the specification line by line, without any saving.
 
 Training runs `train.field.step`; tests and the benchmark verify it against this one.

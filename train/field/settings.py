@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """All settings of a run of stage 1. The defaults are the published configuration."""
 
 from dataclasses import dataclass, field

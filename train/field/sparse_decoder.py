@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The end of a wide decoder, computed only at the pixels that a step reads.
 
 A step of the published configuration reads a tenth of the map. The decoder ends in linear layers

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The training step of stage 1: renders a field along ray patches with as little work as possible.
 
 The result is that of `train.field.reference_step`, which follows the specification:

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Starts a training script on one CPU or many GPUs, and ends it with an exit code."""
 
 import inspect

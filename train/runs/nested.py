@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Tensors in nested dataclasses, mappings and sequences: listed by name, or moved to a device."""
 
 import dataclasses

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Stops a run whose losses are infinite or not a number, and saves the batch that caused it."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Loads batches ahead in threads, so that the network does not wait for the disk."""
 
 from collections import deque

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Random draws that depend only on seed, step and item, so no generator state has to be saved.
 
 A run resumed at a step, or spread over several processes, draws the same numbers as one that was

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Records of a run: a line of JSON per step, TensorBoard, pictures."""
 
 import json

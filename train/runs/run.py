@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The folder of a training run: settings, state, losses and pictures; it survives interruptions.
 
 The folder holds

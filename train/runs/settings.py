@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Settings of a training run: defaults, a YAML file, and ``--name value`` on the command line."""
 
 import argparse

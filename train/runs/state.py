@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Saves the state of a run in one safetensors file, and restores it bit by bit.
 
 Tensors carry names: ``network/field.lin_in.weight`` of a module, and

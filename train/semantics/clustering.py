@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Clusters of the features of many images, and how they get names."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Points of 3D crops: samples inside matter around visible surface points."""
 
 from collections.abc import Callable

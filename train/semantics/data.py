@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The images of a stage-2 run, with all draws of a step, by step and place in the batch alone."""
 
 from dataclasses import dataclass

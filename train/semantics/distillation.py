@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The losses of stage 2: correlation distillation (STEGO) over 3D crops, clusters, probes.
 
 Source: Hamilton et al., arXiv:2203.08414, with the weights SceneDINO was published with.

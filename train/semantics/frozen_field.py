@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The frozen field of stage 1, rendered from the camera of the encoded image.
 
 All samples of a ray project to the same pixel, so the feature map is read once per ray, not once

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What stage 2 trains: the semantic head, from the features of a step to losses."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pixels that are rendered once in a run, to find, name, score and show clusters.
 
 The field is frozen: only the classification of their features changes.

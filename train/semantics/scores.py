@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Finds, names and scores the clusters of a semantic head during training."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """All settings of a run of stage 2. The defaults are the published recipe.
 
 Three savings, which do not change the expected gradients, are on by default: distances for the

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What a step of stage 2 learns from: features of 3D crops and pixels of the frozen field."""
 
 from dataclasses import dataclass, fields

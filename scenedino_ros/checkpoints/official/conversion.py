@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads checkpoints of the published SceneDINO code and gives their tensors our names.
 
 An official checkpoint is a folder with ``checkpoint.pt`` and ``training_config.yaml``. The

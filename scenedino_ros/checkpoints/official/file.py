@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads the file of a training run: finds the network in it and gives its tensors plain names.
 
 The pickle is read with weights_only. Unknown classes, such as those of an optimiser's or a

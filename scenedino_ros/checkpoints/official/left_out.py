@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Describes the tensors of an official checkpoint that the network does not need."""
 
 import re

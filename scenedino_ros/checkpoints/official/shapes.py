@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads the architecture of a network from the shapes of an official checkpoint's tensors."""
 
 from typing import Any

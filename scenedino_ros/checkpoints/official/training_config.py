@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What an official ``training_config.yaml`` says about the network, and checks of it."""
 
 import posixpath

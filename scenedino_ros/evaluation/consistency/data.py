@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Pairs of frames of videos: KITTI-360 drives, RealEstate10K, and frame stores."""
 
 from dataclasses import dataclass

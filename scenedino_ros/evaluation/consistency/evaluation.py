@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts how alike the features of the same surface are in two frames, pair by pair."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Features that are compared between frames: those of the rendered field and of 2D backbones."""
 
 from collections.abc import Sequence

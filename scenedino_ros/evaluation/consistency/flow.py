@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Optical flow between two frames: by RAFT, exact from depth and pose, or by DIS."""
 
 from collections.abc import Callable

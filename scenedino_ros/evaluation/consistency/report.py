@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Scores, tables and the plot of an evaluation of consistency, from its counts."""
 
 from pathlib import Path

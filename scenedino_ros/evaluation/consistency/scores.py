@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """How alike the features of the same surface are in two frames, after aligning them by flow.
 
 Source: the protocol of SceneDINO's supplement; see `compare` for the formulas.

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Images with ground truth: drives with LiDAR scans, and frame stores with depth maps."""
 
 from dataclasses import dataclass, replace

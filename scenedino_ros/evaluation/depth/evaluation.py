@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts errors of rendered depth, frame by frame, beside baselines that look at no image."""
 
 from collections.abc import Iterator

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Ground-truth depth images from LiDAR, and the depth of an empty road."""
 
 from dataclasses import dataclass

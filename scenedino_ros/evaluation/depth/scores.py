@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Errors of predicted depth, by the usual measures of monocular depth estimation."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Drives with occupancy grids: images, calibration, and free and occupied voxels from LiDAR.
 
 A drive is what `datasets.kitti360.read_drive` reads, with one of these folders beside the images:

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts predicted occupancy on a drive with occupancy grids, beside grids without an image."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Images with labels, split into those that probes are fitted on and those they are scored on."""
 
 from dataclasses import replace

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts what probes of a frozen network predict, image by image."""
 
 from dataclasses import dataclass, fields

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Fits a probe, linear or with one hidden layer, to features that a frozen network renders."""
 
 import zlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Scores, tables and plots of an evaluation of probes, from its counts."""
 
 from scenedino_ros.evaluation.probe.evaluation import CHECKPOINT, NAMES, ProbeEvaluation

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Rendered maps of pseudo classes: predicted by a network, kept as PNG files, read again."""
 
 import zlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Dense conditional random field: pulls class borders to the edges of the image.
 
 Source: Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Images with labels in a folder: KITTI-360, Cityscapes and BDD100K as published, frame stores."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts classes and clusters of the pixels of images, image by image."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Images with class labels: what a set of them offers, frame stores, and several sets as one."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Gaussian filtering in many dimensions, on the permutohedral lattice.
 
 Source: Adams, Baek and Davis, Fast High-Dimensional Filtering Using the Permutohedral Lattice,

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Accuracy and IoU of maps of classes, from counts of pixels, and their tables."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Baselines that look at no image.
 
 On one street a grid that was averaged from other frames is hard to beat: it knows where the road

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The label files of SSCBench-KITTI-360, and the classes that are scored."""
 
 import numpy as np

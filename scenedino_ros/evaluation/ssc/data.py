@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The files of SSCBench-KITTI-360: images and labels, and a check that they are complete.
 
 Layout: ``data_2d_raw/SEQUENCE/image_00/data_rect/NNNNNN.png``, and labels of every 5th frame as

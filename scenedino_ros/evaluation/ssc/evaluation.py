@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts semantic scene completion on SSCBench-KITTI-360, frame by frame."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Plots of a run on SSCBench-KITTI-360."""
 
 from pathlib import Path

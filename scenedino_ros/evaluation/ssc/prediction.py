@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Predictions for frames of SSCBench-KITTI-360, before any threshold, and their files."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Occupied against free, counted per range."""
 
 from collections.abc import Iterable, Mapping

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Scores and tables of SSCBench-KITTI-360 from counts, our rows beside the published ones."""
 
 from typing import Any

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The SSCBench-KITTI-360 benchmark: its geometry, and its rules for predictions and labels.
 
 Source: Li et al., SSCBench, arXiv:2306.09001, as scored by the published SceneDINO evaluation.

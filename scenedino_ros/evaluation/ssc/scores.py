@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Counts of one frame of SSCBench-KITTI-360."""
 
 from collections.abc import Sequence

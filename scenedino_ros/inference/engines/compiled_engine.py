@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The folded network compiled by PyTorch: on a GPU one CUDA graph for the image part."""
 
 import numpy as np

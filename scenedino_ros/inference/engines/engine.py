@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """What runs the network: one interface for its image part and its point part."""
 
 from collections.abc import Callable

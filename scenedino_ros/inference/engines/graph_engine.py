@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The network as graphs that something other than PyTorch runs."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The network as three ONNX graphs: the image part, the point part and the classes."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Folders of exported graphs: written atomically, identified by a fingerprint of the network."""
 
 import hashlib

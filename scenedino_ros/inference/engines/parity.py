@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Differences between the answers of two engines."""
 
 from dataclasses import asdict, dataclass

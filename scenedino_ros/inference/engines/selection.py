@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Opens an engine by its name, or the fastest by measurement."""
 
 import copy

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """A graph built and run by TensorRT.
 
 It needs TensorRT, and follows the Python interface that versions 10 and 11 share.

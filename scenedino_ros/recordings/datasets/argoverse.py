@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Argoverse 1: one rectified stereo pair with the disparity of the left image.
 
 Frames: ``base_link`` is Argoverse's vehicle frame (x forward, y left, z up). The calibration file

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Turns recorded data sets into rosbag2 recordings, one frame at a time."""
 
 import hashlib

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """DGP scenes (Dataset Governance Policy, the format of DDAD): the cameras of a rig, with poses.
 
 Frames: ``base_link`` is the scene's vehicle frame (x forward, y left, z up). Times are taken from

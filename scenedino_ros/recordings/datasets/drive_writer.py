@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes the drive of a camera rig as a rosbag2 recording: images, calibration, transforms."""
 
 import functools

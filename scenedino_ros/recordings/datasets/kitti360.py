@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """KITTI-360: one drive's images, class maps, scans and poses on disk.
 
 Two layouts are read: the official one (``data_2d_raw/<drive>`` beside ``calibration``,

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """KITTI-360's calibration files: how its cameras see, and where they and the Velodyne sit.
 
 Frames: the files' own frame of the vehicle (x forward, y right, z down, at the IMU) is called

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Names of KITTI-360's folders: drives, images, and what archives are unpacked to."""
 
 import re

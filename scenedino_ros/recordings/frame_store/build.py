@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Turns a recording into a frame store: synchronised cameras, poses, network input images."""
 
 import contextlib

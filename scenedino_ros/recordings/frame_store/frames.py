@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Groups the images of several cameras into frames, each with the pose of the body."""
 
 from collections import Counter

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Checks that poses are plausible: in metres, and of what carried the camera."""
 
 import cv2

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Resamples what one camera recorded to the network input: images, labels and depth alike."""
 
 from typing import Protocol

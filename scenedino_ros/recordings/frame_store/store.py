@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads a frame store: the network input images, poses and labels of one drive, by index.
 
 Decoding and resampling happen once. Afterwards a frame costs a memory-mapped read. A store is a

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes frame stores frame by frame, in any order, and resumes after an interruption."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Finds the storage files of a recording, and opens each with its reader."""
 
 import itertools

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads MCAP files, also those of an interrupted recorder.
 
 The mcap package parses the records of the format (https://mcap.dev/spec). Unlike its reader, this

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The records of MCAP files (https://mcap.dev/spec) in a buffer, and the chunks that hold them."""
 
 import struct

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes MCAP files as rosbag2 does; what was flushed survives the end of the process.
 
 Format: https://mcap.dev/spec, with the ``ros2`` profile, which Foxglove and rosbag2 read. The

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Decodes messages and finds their definitions without a ROS installation."""
 
 import os

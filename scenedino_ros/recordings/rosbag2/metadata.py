@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The metadata of a rosbag2 recording: topics, QoS and files, and its metadata.yaml."""
 
 from collections.abc import Mapping, Sequence

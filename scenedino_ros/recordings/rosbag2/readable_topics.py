@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Selects the topics of a recording that can be read, and names the others with the reason."""
 
 from collections import Counter

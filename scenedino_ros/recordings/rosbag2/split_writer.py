@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes recordings in several files, and resumes those of a killed process."""
 
 import fcntl

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads and writes SQLite files of rosbag2 (.db3)."""
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Reads SQLite files of rosbag2 (.db3) that are cut off: all that lies before the cut.
 
 SQLite itself refuses such files, because the directory of a table may lie behind the break. Here

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Writes recordings in rosbag2's formats (MCAP and SQLite) without a ROS installation."""
 
 import os

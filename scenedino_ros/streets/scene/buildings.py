@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Houses, town houses and halls, in world axes: their windows are counted from their corners."""
 
 from dataclasses import dataclass

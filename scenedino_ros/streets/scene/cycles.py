@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Bicycles and motorcycles: parts in a frame with x forward, wheels on z = 0."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The ground of a street: road, kerbs, sidewalks, gardens, and the side streets through them."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Surfaces that are driven and walked on: asphalt with its markings, slabs, grass."""
 
 from dataclasses import dataclass

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Surfaces of a synthetic street: the colour of every point, without texture images.
 
 Colours are linear RGB albedos. Fine grain comes from tables of tileable noise that are looked up

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """People who stand, walk or ride: parts in a frame with x forward, feet on z = 0."""
 
 from dataclasses import dataclass

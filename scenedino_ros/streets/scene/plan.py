@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Draws the kind of street of a seed: its widths, its sides, its weather."""
 
 from dataclasses import dataclass

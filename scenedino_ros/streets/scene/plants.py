@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Trees, hedges, bushes: leaves around dark cores, in a frame with z up."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The land beside a street: gardens with houses, closed rows, yards with halls, open country."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """The parts of a synthetic scene and its light, independent of the renderer."""
 
 from dataclasses import dataclass, field, replace

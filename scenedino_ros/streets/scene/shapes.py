@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Triangle meshes of simple solids, the bricks of a synthetic street."""
 
 from collections.abc import Sequence

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Lays out a straight street at random; the same seed gives the same street."""
 
 import numpy as np

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
 """Surfaces of buildings: facades with windows, roofs, metal sheets."""
 
 from dataclasses import dataclass
