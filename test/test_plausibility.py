@@ -47,11 +47,14 @@ def test_field_of_view_is_that_of_the_outermost_pixel_edges():
 @pytest.mark.parametrize(
     ("intrinsics", "message"),
     [
-        ((700, 700, 800, 240), r"must lie in the picture of 640 x 480 px, got \(800, 240\)"),
-        ((700, 700, 320, -3), "principal point must lie in the picture"),
-        ((0.9, 1.2, 0.5, 0.5), "would see 179.7 x 179.4 degrees, and a lens of this kind .* 170"),
-        ((1.8, 2.4, 319, 239), "got fx 1.8, fy 2.4: the camera would see"),
-        ((4.2, 4.2, 319, 239), "in pixels of the picture of 640 x 480 px, got fx 4.2"),
+        ((700, 700, 800, 240), r"must lie in the image of 640 x 480 px, got \(800, 240\)"),
+        ((700, 700, 320, -3), "principal point must lie in the image"),
+        (
+            (0.9, 1.2, 0.5, 0.5),
+            "would be 179.7 x 179.4 degrees, and that of a lens of this kind .* 170",
+        ),
+        ((1.8, 2.4, 319, 239), "got fx 1.8, fy 2.4: the field of view would be"),
+        ((4.2, 4.2, 319, 239), "in pixels of the image of 640 x 480 px, got fx 4.2"),
     ],
 )
 def test_what_cannot_be_true_is_refused(intrinsics, message):
@@ -63,10 +66,10 @@ def test_fisheyes_may_see_more():
     wide = PinholeCamera.from_focal(160, 160, 320, 240, 640, 480)  # 229 degrees if equidistant
     refuse_impossible(wide, "equidistant", [0.01, 0, 0, 0])
     narrow = PinholeCamera.from_focal(27, 27, 320, 240, 640, 480)
-    with pytest.raises(InputError, match=r"would see 170.* less than 170"):
+    with pytest.raises(InputError, match=r"would be 170.* less than 170"):
         refuse_impossible(narrow, "plumb_bob", [0.1, 0, 0, 0])
     refuse_impossible(narrow, "mei", [0.1, 0, 0, 0, 1.9])
-    with pytest.raises(InputError, match="would see 1358.1 x 1018.6 degrees.* less than 360"):
+    with pytest.raises(InputError, match="would be 1358.1 x 1018.6 degrees.* less than 360"):
         refuse_impossible(narrow, "fisheye", [0.1, 0, 0, 0])
 
 
@@ -75,10 +78,10 @@ def test_fisheyes_may_see_more():
     [
         ((600, 600, 640, 400), set(), ""),
         ((552, 552, 682, 300), set(), ""),
-        ((300, 300, 320, 200), {"principal point"}, "sees 120 x 97 degrees: is"),
-        ((300, 300, 640, 400), {"field of view"}, "sees 130 x 106 degrees"),
+        ((300, 300, 320, 200), {"principal point"}, "is 120 x 97 degrees: is"),
+        ((300, 300, 640, 400), {"field of view"}, "view of 130 x 106 degrees"),
         ((1200, 600, 640, 400), {"aspect"}, "factor of 2.00"),
-        ((9000, 9000, 640, 400), {"field of view"}, "sees 8 x 5 degrees"),
+        ((9000, 9000, 640, 400), {"field of view"}, "view of 8 x 5 degrees"),
     ],
 )
 def test_what_is_doubtful_is_said_with_the_field_of_view(intrinsics, kinds, words):

@@ -108,7 +108,7 @@ def refuse_impossible(pinhole: PinholeCamera, model: str = "", coefficients: obj
     (fx, fy), (cx, cy) = pinhole.K.diagonal()[:2], pinhole.K[:2, 2]
     if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
         raise InputError(
-            f"the principal point must lie in the picture of {width} x {height} px, got "
+            f"the principal point must lie in the image of {width} x {height} px, got "
             f"({cx:g}, {cy:g}): the calibration is that of another size, or not in pixels"
         )
     lens = distortion(model, coefficients).model
@@ -123,9 +123,9 @@ def refuse_impossible(pinhole: PinholeCamera, model: str = "", coefficients: obj
         seen = (2 * halves[0], 2 * halves[1])
     if max(seen) >= widest:
         raise InputError(
-            f"the focal lengths must be in pixels of the picture of {width} x {height} px, got "
-            f"fx {fx:g}, fy {fy:g}: the camera would see {seen[0]:.1f} x {seen[1]:.1f} degrees, "
-            f"and a lens of this kind sees less than {widest:g}"
+            f"the focal lengths must be in pixels of the image of {width} x {height} px, got "
+            f"fx {fx:g}, fy {fy:g}: the field of view would be {seen[0]:.1f} x {seen[1]:.1f} "
+            f"degrees, and that of a lens of this kind is less than {widest:g}"
         )
 
 
@@ -180,24 +180,25 @@ def calibration_warnings(camera: CalibratedCamera) -> dict[str, str]:
     size, center = np.array([pinhole.width, pinhole.height]), pinhole.K[:2, 2]
     (fx, fy), (width, height) = pinhole.K.diagonal()[:2], size
     seen = field_of_view(pinhole)
-    sees = f"as it stands the camera sees {seen[0]:.0f} x {seen[1]:.0f} degrees"
+    view = f"with it the field of view is {seen[0]:.0f} x {seen[1]:.0f} degrees"
     warnings = {}
     if (np.abs(center - (size - 1) / 2) > _OFF_CENTER * size).any():
         warnings["principal point"] = (
             f"the principal point ({center[0]:g}, {center[1]:g}) lies far from the middle of the "
-            f"picture of {width} x {height} px; {sees}: is the calibration of this size?"
+            f"image of {width} x {height} px; {view}: is the calibration for images of this size?"
         )
     if not 1 / _OTHER_ASPECT < fx / fy < _OTHER_ASPECT:
         warnings["aspect"] = (
             f"the focal lengths fx {fx:g} and fy {fy:g} px differ by a factor of "
-            f"{max(fx / fy, fy / fx):.2f}; {sees}: is the calibration of this size?"
+            f"{max(fx / fy, fy / fx):.2f}; {view}: is the calibration for images of this size?"
         )
     low, high = _USUAL
     unbent = camera.distortion_model not in (EQUIDISTANT, MEI)
     if unbent and (max(seen) > high or seen[0] < low):
         warnings["field of view"] = (
-            f"with focal lengths of {fx:g} and {fy:g} px, a picture of {width} x {height} px sees "
-            f"{seen[0]:.0f} x {seen[1]:.0f} degrees, as few do: is the calibration of this size?"
+            f"focal lengths of {fx:g} and {fy:g} px and images of {width} x {height} px have a "
+            f"field of view of {seen[0]:.0f} x {seen[1]:.0f} degrees, which is unusual: is the "
+            "calibration for images of this size?"
         )
     return warnings
 
@@ -222,8 +223,9 @@ def training_warnings(
         seen = field_of_view(camera)
         known = [np.degrees(2 * np.arctan(1 / focal)) for focal in rig.focal]
         warnings["trained focal length"] = (
-            f"the network's picture sees {seen[0]:.0f} x {seen[1]:.0f} degrees, but the weights "
-            f"were trained on about {known[0]:.0f} x {known[1]:.0f}: distances may be wrong"
+            f"the field of view of the network input image is {seen[0]:.0f} x {seen[1]:.0f} "
+            f"degrees, but the weights were trained on about {known[0]:.0f} x {known[1]:.0f}: "
+            "distances may be wrong"
         )
     if T_grid_cam is None or T_grid_cam[2, 2] > np.sqrt(0.5):
         return warnings
