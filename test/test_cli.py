@@ -371,7 +371,9 @@ NUMBERED = (  # commands, and their options that take numbers of frames, seeds o
 
 def values_of(command: str, option: str, text: str) -> object:
     words = [*command.split(), f"--{option}", text]
-    return vars(build_parser(words).parse_args(words))[option.replace("-", "_")]
+    values = vars(build_parser(words).parse_args(words))
+    name = option.replace("-", "_")
+    return values[name] if name in values else values[f"{name}s"]  # --drive gives drives
 
 
 @pytest.mark.parametrize(("command", "option"), NUMBERED)

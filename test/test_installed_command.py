@@ -24,7 +24,7 @@ def test_it_makes_streets_in_several_processes(tmp_path: Path) -> None:
     made = scenedino("synthesize", tmp_path / "streets", "--seeds", "901", *options)
     assert made.returncode == 0, made.stderr
     assert "rendered 3 frames" in made.stdout
-    assert "frame 3/3" in made.stderr
+    assert "rendering 3 of 3 frames" in made.stderr
     drive = tmp_path / "streets/kitti360/data_2d_raw/2013_05_28_drive_0901_sync"
     images = sorted(path.name for path in drive.glob("image_00/data_rect/*"))
     assert images == [f"{number:010d}.png" for number in range(3)]
