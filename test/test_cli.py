@@ -162,7 +162,7 @@ def test_an_empty_result_and_an_odd_camera_are_explained(
     said = capsys.readouterr()
     pattern = r"street: 0 voxels in .* s: the highest density in view .* the threshold of 1e.09"
     assert re.search(pattern, said.out)
-    assert re.search(r"warning: focal lengths of 20 and 20 px, .* 135 x 103 degrees", said.err)
+    assert re.search(r"warning: focal lengths of 20 and 20 px .* 135 x 103 degrees", said.err)
     normalised = ("--intrinsics", "0.6,0.6,0.5,0.5")
     assert predict(image, checkpoint, tmp_path / "bad", *normalised) == 2
     assert "must be in pixels of the image of 96 x 50 px" in capsys.readouterr().err

@@ -45,7 +45,7 @@ IMPORTED_BY = {
 # Module pattern, and what it never imports beside that.
 NEVER = (
     ("scenedino_ros.*", ("train", "test")),
-    ("train.*", ("test", ROS)),
+    ("train.*", ("test", ROS, "rich.progress")),  # the one progress bar is in terminal
     ("scenedino_ros.core.*", (ROS, "torch")),
     ("scenedino_ros.cameras.*", (ROS,)),
     ("scenedino_ros.cameras.camera", ("torch",)),
@@ -61,7 +61,9 @@ NEVER = (
     ("scenedino_ros.inference.*", (ROS, "scenedino_ros.recordings", "scenedino_ros.viewing")),
     ("scenedino_ros.evaluation.*", (ROS, "scenedino_ros.terminal")),
     ("scenedino_ros.streets.*", (ROS, "torch", *NETWORKS)),
-    ("scenedino_ros.cli.*", (ROS,)),
+    ("scenedino_ros.cli.*", (ROS, "rich.progress")),
+    ("scenedino_ros.demo.*", ("rich.progress",)),
+    ("scenedino_ros.benchmark.*", ("rich.progress",)),
     ("scenedino_ros.node.to_msg", ("torch", "rclpy")),
     ("scenedino_ros.node.params", ("torch",)),
     ("scenedino_ros.node.main", ("torch", "scenedino_ros.network")),
