@@ -4,7 +4,7 @@
 """One picture of a frame: input image, predicted voxels and ground truth."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.voxels import SemanticVoxels
@@ -13,12 +13,10 @@ from scenedino_ros.evaluation.ssc.classes import EVAL16
 from scenedino_ros.viewing.pictures import (
     BACKGROUND,
     CAPTION,
-    FAINT,
-    INK,
     LEGEND,
     MARGIN,
-    WARNING,
     class_legend,
+    draw_heading,
     place_picture,
 )
 from scenedino_ros.viewing.voxel_view import draw_voxels
@@ -50,11 +48,7 @@ def voxel_panel(
     width = _INPUT[0] + 2 * MARGIN
     height = 3 * MARGIN + 3 * CAPTION + _INPUT[1] + _VOXELS[1] + LEGEND
     canvas = Image.new("RGB", (width, height), BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, MARGIN - 2), title, INK, ImageFont.load_default(17))
-    color = WARNING if "untrained" in weights.lower() else FAINT
-    corner = (width - MARGIN, MARGIN)
-    draw.text(corner, weights, color, ImageFont.load_default(14), anchor="ra")
+    draw_heading(canvas, title, weights)
     y = MARGIN + CAPTION
     place_picture(canvas, rgb, "Input image", (MARGIN, y), _INPUT)
     y += CAPTION + _INPUT[1]

@@ -30,8 +30,8 @@ CAPTION = 22
 LEGEND = 30
 BACKGROUND = (250, 250, 252)
 INK = (30, 34, 42)
-FAINT = (110, 116, 128)
-WARNING = (190, 30, 30)
+_FAINT = (110, 116, 128)
+_WARNING = (190, 30, 30)
 
 
 class RenderedImages(Protocol):
@@ -126,10 +126,7 @@ def panel(
     width = TILE[0] + VOXEL_TILE[0] + 3 * MARGIN
     height = 2 * MARGIN + CAPTION + len(tiles) * (CAPTION + TILE[1]) + MARGIN + LEGEND
     canvas = Image.new("RGB", (width, height), BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, MARGIN - 2), title, INK, _font(17))
-    color = WARNING if "untrained" in weights.lower() else FAINT
-    draw.text((width - MARGIN, MARGIN), weights, color, _font(14), anchor="ra")
+    draw_heading(canvas, title, weights)
     top = MARGIN + CAPTION
     for number, (caption, picture) in enumerate(tiles):
         y = top + number * (CAPTION + TILE[1])
@@ -144,6 +141,20 @@ def panel(
     _depth_legend(canvas, (MARGIN, y))
     class_legend(canvas, (2 * MARGIN + TILE[0], y), _shown_classes(voxels, label), classes)
     return np.asarray(canvas)
+
+
+def draw_heading(canvas: Image.Image, title: str, weights: str) -> None:
+    """Draw the first line of a picture.
+
+    Args:
+        canvas: The picture.
+        title: Text on the left.
+        weights: One sentence on the weights, on the right; untrained ones in red.
+    """
+    draw = ImageDraw.Draw(canvas)
+    draw.text((MARGIN, MARGIN - 2), title, INK, _font(17))
+    color = _WARNING if "untrained" in weights.lower() else _FAINT
+    draw.text((canvas.width - MARGIN, MARGIN), weights, color, _font(14), anchor="ra")
 
 
 def _with_outline(
@@ -190,7 +201,7 @@ def place_picture(
     box = (x, y + CAPTION, x + size[0], y + CAPTION + size[1])
     draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), (228, 230, 235))
     if picture is None:
-        draw.text((x + size[0] / 2, y + CAPTION + size[1] / 2), "none", FAINT, _font(13), "mm")
+        draw.text((x + size[0] / 2, y + CAPTION + size[1] / 2), "none", _FAINT, _font(13), "mm")
         return
     height, width = picture.shape[:2]
     scale = min(size[0] / width, size[1] / height)
@@ -210,7 +221,7 @@ def _depth_legend(canvas: Image.Image, corner: tuple[int, int]) -> None:
     for tick in DEPTH_TICKS:
         position = x + (np.log(tick) - near) / (far - near) * width
         anchor = "la" if tick == DEPTH_TICKS[0] else "ma"
-        draw.text((position, y + 5), f"{tick} m", FAINT, _font(12), anchor=anchor)
+        draw.text((position, y + 5), f"{tick} m", _FAINT, _font(12), anchor=anchor)
 
 
 def _shown_classes(voxels: SemanticVoxels, label: np.ndarray | None) -> list[int]:

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.labels import ClassTable
@@ -14,13 +14,11 @@ from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.viewing.pictures import (
     BACKGROUND,
     CAPTION,
-    FAINT,
-    INK,
     LEGEND,
     MARGIN,
-    WARNING,
     class_legend,
     color_depth,
+    draw_heading,
     place_picture,
 )
 from scenedino_ros.viewing.voxel_view import Viewpoint, chase_view, draw_voxels
@@ -62,11 +60,7 @@ def threshold_panel(
         2 * MARGIN + CAPTION + 2 * (CAPTION + height + MARGIN) + LEGEND,
     )
     canvas = Image.new("RGB", size, BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, MARGIN - 2), title, INK, ImageFont.load_default(17))
-    color = WARNING if "untrained" in weights.lower() else FAINT
-    place = (size[0] - MARGIN, MARGIN)
-    draw.text(place, weights, color, ImageFont.load_default(14), anchor="ra")
+    draw_heading(canvas, title, weights)
     columns = [[("Input image", rgb), ("Rendered depth (grey: no surface)", color_depth(depth))]]
     T = np.eye(4) if T_grid_cam is None else T_grid_cam
     for threshold in sorted(thresholds):
