@@ -3,11 +3,16 @@
 
 """Settings of evaluations: one home for their defaults, and ranges that hold from Python, too."""
 
+import inspect
+from types import SimpleNamespace
+
 import pytest
 
 from scenedino_ros.cli.evaluation import chosen_settings
 from scenedino_ros.cli.main import build_parser
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation import evaluate
+from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation
 from scenedino_ros.evaluation.settings import (
     ConsistencySettings,
     DepthSettings,
@@ -17,6 +22,8 @@ from scenedino_ros.evaluation.settings import (
     SegmentationSettings,
     SscSettings,
 )
+from scenedino_ros.inference.network_choice import NetworkChoice
+from scenedino_ros.terminal.network_arguments import network_values
 
 SETTINGS = {
     "ssc": SscSettings,
@@ -36,6 +43,22 @@ def chosen(kind: str, *words: str) -> EvaluationSettings:
 @pytest.mark.parametrize("kind", list(SETTINGS))
 def test_a_command_has_the_defaults_of_its_settings(kind: str) -> None:
     assert chosen(kind) == SETTINGS[kind]()
+
+
+@pytest.mark.parametrize("kind", list(SETTINGS))
+def test_a_function_runs_the_network_of_its_command(kind: str) -> None:
+    command = ["evaluate", kind, "data", "-o", "run"]
+    options = build_parser(command).parse_args(command)
+    function = getattr(evaluate, f"evaluate_{kind}")
+    default = inspect.signature(function).parameters["network"].default
+    assert default == NetworkChoice(**network_values(options))
+
+
+def test_a_run_knows_which_frames_its_mean_depth_comes_from() -> None:
+    data = SimpleNamespace(settings=dict)
+    choices = DepthSettings(train_frames=(3, 4, 5, 9))
+    settings = DepthEvaluation(data, NetworkChoice("untrained"), choices).settings()
+    assert settings["train_frames"] == [3, 5, 9, 9]  # first and last of each range
 
 
 def test_options_become_settings() -> None:
