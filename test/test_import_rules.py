@@ -31,7 +31,7 @@ NETWORKS = tuple(
 # The rooms of the package, from the ground up: a room imports itself and those before it.
 ROOMS = (
     *("core", "cameras", "network", "checkpoints", "viewing", "recordings", "terminal"),
-    *("inference", "evaluation", "streets", "node", "demo", "benchmark", "cli"),
+    *("inference", "mapping", "evaluation", "streets", "node", "demo", "benchmark", "cli"),
 )
 # Rooms that only these others may import; `train` is the folder beside the package.
 IMPORTED_BY = {
@@ -59,6 +59,7 @@ NEVER = (
     ("scenedino_ros.recordings.*", (ROS, "torch", *NETWORKS)),
     ("scenedino_ros.terminal.*", (ROS, "torch")),
     ("scenedino_ros.inference.*", (ROS, "scenedino_ros.recordings", "scenedino_ros.viewing")),
+    ("scenedino_ros.mapping.*", (ROS, "scenedino_ros.recordings", "scenedino_ros.terminal")),
     ("scenedino_ros.evaluation.*", (ROS, "scenedino_ros.terminal")),
     ("scenedino_ros.streets.*", (ROS, "torch", *NETWORKS)),
     ("scenedino_ros.cli.*", (ROS, "rich.progress")),

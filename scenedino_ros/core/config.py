@@ -304,6 +304,74 @@ class VoxelSettings:
 
 
 @dataclass(frozen=True)
+class MapSettings:
+    """The rolling map that many images are fused in."""
+
+    frame: str = setting("", "Fixed frame of the map, z up, such as odom; empty: there is no map")
+    robot_frame: str = setting(
+        "",
+        "Frame of the robot, z up, such as base_link, which the map moves with; empty: the "
+        "camera's optical frame",
+    )
+    size: tuple[float, ...] = setting(
+        (64.0, 64.0, 6.4), "Lengths of the map along x, y, z", unit="m", low=0.1, high=1000.0
+    )
+    voxel_size: float = setting(0.2, "Edge length of a voxel", unit="m", low=0.02, high=5.0)
+    below: float = setting(
+        2.4, "How far the map reaches below the robot's frame", unit="m", low=0.0, high=100.0
+    )
+    density_threshold: float = setting(
+        0.4,
+        "Density that speaks neither for nor against occupied; 0: that of the checkpoint",
+        unit="1/m",
+        low=0.0,
+    )
+    half_life: float = setting(
+        10.0, "Time in which the evidence of a voxel halves", unit="s", low=0.1, high=1e6
+    )
+    max_speed: float = setting(
+        60.0,
+        "Speed above which a pose is a jump, after which the map starts anew",
+        unit="m/s",
+        low=0.1,
+    )
+    max_turn: float = setting(
+        3.0, "Angular speed above which a pose is a jump", unit="rad/s", low=0.01
+    )
+    ground_height: float = setting(
+        0.0, "Height of the ground under the robot in the robot's frame", unit="m"
+    )
+    obstacle_heights: tuple[float, ...] = setting(
+        (0.3, 2.0),
+        "Lowest and highest height above the ground of what the robot can hit",
+        unit="m",
+        low=0.0,
+        high=100.0,
+        live=True,
+    )
+    costs: str = setting(
+        "", "File of the costs of each class in the occupancy grid; empty: that of the package"
+    )
+    rate: float = setting(
+        1.0,
+        "Most messages per second of each output of the map",
+        unit="Hz",
+        low=0.01,
+        high=100.0,
+        live=True,
+    )
+    exposed_only: bool = setting(
+        True, "Publish only voxels of the map with a free or unknown face neighbour", live=True
+    )
+    keep_updated: bool = setting(
+        False, "Update the map also while none of its outputs has a subscriber", live=True
+    )
+    folder: str = setting(
+        "", "Folder that ~/save_map writes to; empty: the one that the node was started in"
+    )
+
+
+@dataclass(frozen=True)
 class RenderSettings:
     """How the field is rendered into the camera, for topics with subscribers."""
 
@@ -336,5 +404,6 @@ class NodeSettings:
     input: InputSettings = field(default_factory=InputSettings)
     grid: GridSettings = field(default_factory=GridSettings)
     voxels: VoxelSettings = field(default_factory=VoxelSettings)
+    map: MapSettings = field(default_factory=MapSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)

@@ -98,16 +98,45 @@ class PointQueries:
 
         def query(part: slice) -> torch.Tensor:
             found = project(points[part].unsqueeze(0), K_norm)
-            uv_norm, depth = found.uv_norm[0], found.depth[0]
-            where = points_at(uv_norm, depth, encoded.map_size, self._code)
-            density, blended = self._engine.samples(encoded.rows, where)
-            label = torch.full_like(depth, IGNORE)
-            if self._config.has_semantics:
-                label, _ = self._engine.classify(self._engine.feature(blended))
-            return torch.stack([density, label.float()], dim=-1)
+            return self._classified(encoded, found.uv_norm[0], found.depth[0])
 
-        both = self._chunks.fill(len(points), self._bytes_per_classified(), query, 2)
+        both = self._chunks.fill(len(points), self._bytes_per_classified(), query, 3)
         return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
+
+    def densities_in_view(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (N,) densities, 1/m, at (N, 2) positions in the image and (N,) depths."""
+        return self._chunks.fill(
+            len(depth),
+            bytes_per_point(self._config),
+            lambda part: self._engine.density(
+                encoded.rows, points_at(uv_norm[part], depth[part], encoded.map_size, self._code)
+            ),
+        )
+
+    def classes_in_view(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) uint8 classes and (N,) confidences; arguments as `densities_in_view`."""
+        columns = self._chunks.fill(
+            len(depth),
+            self._bytes_per_classified(),
+            lambda part: self._classified(encoded, uv_norm[part], depth[part]),
+            3,
+        )
+        return columns[:, 1].to(torch.uint8), columns[:, 2]
+
+    def _classified(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (N, 3): density, class and confidence of each point."""
+        where = points_at(uv_norm, depth, encoded.map_size, self._code)
+        density, blended = self._engine.samples(encoded.rows, where)
+        label, confidence = torch.full_like(depth, IGNORE), torch.zeros_like(depth)
+        if self._config.has_semantics:
+            label, confidence = self._engine.classify(self._engine.feature(blended))
+        return torch.stack([density, label.float(), confidence], dim=-1)
 
     def forget(self) -> None:
         """Free what is remembered of the last grid."""

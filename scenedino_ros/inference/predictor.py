@@ -203,6 +203,47 @@ class Predictor:
             return self._queries.at_points(encoded, points_cam)
 
     @torch.inference_mode()
+    def densities_in_view(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the density at positions in the image, on the device.
+
+        Args:
+            encoded: The encoded image.
+            uv_norm: (N, 2) float32 positions in [-1, 1] over the network input image.
+            depth: (N,) float32 depths along the optical axis, metres.
+
+        Returns:
+            (N,) float32 densities, 1/m.
+
+        Raises:
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        with self._memory_errors("querying densities"):
+            return self._queries.densities_in_view(encoded, uv_norm, depth)
+
+    @torch.inference_mode()
+    def classes_in_view(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the class at positions in the image, on the device.
+
+        Args:
+            encoded: The encoded image.
+            uv_norm: (N, 2) float32 positions in [-1, 1] over the network input image.
+            depth: (N,) float32 depths along the optical axis, metres.
+
+        Returns:
+            (N,) uint8 class ids, 255 where the network has no semantic head, and (N,) float32
+            confidences in [0, 1].
+
+        Raises:
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        with self._memory_errors("querying classes"):
+            return self._queries.classes_in_view(encoded, uv_norm, depth)
+
+    @torch.inference_mode()
     def render(
         self,
         encoded: EncodedImage,

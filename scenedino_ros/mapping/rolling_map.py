@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""The evidence of occupied and free space in a rolling box, fused from many images.
+
+For each voxel in view the field is asked at the voxel's own centre, so nothing is resampled. With
+the density d there, the threshold t and the edge s of a voxel, an image adds the log-odds
+
+    w(z) * clip(log(expm1(d s) / expm1(t s)), -c, c),    w(z) = min(1, z0 / z)
+
+since 1 - exp(-d s) is the probability that matter stops a ray within the voxel, and the threshold
+is where occupied and free are equally likely. Evidence halves with every half-life, and is clipped
+to what a few images can overturn. A voxel of which the evidence is exactly 0 is unknown.
+
+Classes of voxels are votes with the same weights: a voxel has one class and the lead of that class
+over all others (weighted majority vote, Boyer and Moore, 1991), because a histogram of all classes
+would take eight times the memory.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from scenedino_ros.core.config import MapSettings
+from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.inference.exposed import exposed
+from scenedino_ros.inference.query import EncodedImage
+from scenedino_ros.mapping.box import RollingBox
+from scenedino_ros.mapping.in_view import VoxelsInView, voxels_in_view
+from scenedino_ros.mapping.map_voxels import MapVoxels
+from scenedino_ros.mapping.pose_guard import PoseGuard, Restart, check_pose
+
+MOST_EVIDENCE = 4.0  # log-odds of a voxel at most: a probability of 98 %
+LEAST_EVIDENCE = 0.2  # a voxel with less is unknown
+_CLIP = 3.0  # what one image says of a voxel, log-odds
+_FULL_WEIGHT = 16.0  # z0: depth up to which an image has the full weight, metres
+# Voxels beyond this depth are asked in every second image, beyond twice this in every third, and
+# so on: most voxels are far away, where neighbouring images say the same of them. Metres.
+_ASKED_IN_EVERY_IMAGE = 12.8
+_MOST_VOTES = 8.0
+_NAMED_PER_IMAGE = 8192  # voxels whose classes are asked at most
+_NS = 1e-9  # seconds
+
+
+class Field(Protocol):
+    """What answers at points of an encoded image, as `Predictor` does."""
+
+    density_threshold: float
+
+    def densities_in_view(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (N,) densities, 1/m."""
+
+    def classes_in_view(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) uint8 class ids and (N,) confidences."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """What one image did to the map.
+
+    Attributes:
+        asked: Voxels whose densities were asked.
+        named: Voxels whose classes were asked.
+        restart: Why the map started anew before this image, or None.
+        reason: That as a sentence; or empty.
+    """
+
+    asked: int
+    named: int
+    restart: Restart | None = None
+    reason: str = ""
+
+
+class RollingMap:
+    """Evidence and classes of the voxels of a box. Belongs to one thread.
+
+    Attributes:
+        box: The box.
+        images: Images that are in the map.
+    """
+
+    def __init__(self, settings: MapSettings, device: torch.device | None = None) -> None:
+        """Start with everything unknown.
+
+        Args:
+            settings: Size, resolution and rules.
+            device: Where the map lives: that of the network.
+
+        Raises:
+            InputError: If the settings contradict each other.
+        """
+        self._settings = settings
+        self._device = device or torch.device("cpu")
+        self.box = RollingBox(settings.size, settings.voxel_size, settings.below)
+        self._guard = PoseGuard(settings.max_speed, settings.max_turn)
+        shape = self.box.shape
+        self._evidence = torch.zeros(shape, device=self._device)
+        self._seen = torch.full(shape, -math.inf, device=self._device)  # s since the first image
+        self._label = torch.full(shape, IGNORE, dtype=torch.uint8, device=self._device)
+        self._lead = torch.zeros(shape, device=self._device)
+        self._votes = torch.zeros(shape, device=self._device)
+        self._first_ns: int | None = None
+        self._newest_ns = 0
+        self.images = 0
+
+    def reset(self) -> None:
+        """Make everything unknown."""
+        self._clear(slice(None))
+        self._guard.forget()
+        self._first_ns = None
+        self.images = 0
+
+    @torch.inference_mode()
+    def fuse(
+        self,
+        field: Field,
+        encoded: EncodedImage,
+        T_map_cam: np.ndarray,
+        stamp_ns: int,
+        T_map_robot: np.ndarray | None = None,
+    ) -> Fusion:
+        """Add what the field of one image says of the voxels in view.
+
+        Args:
+            field: Answers at points of the image.
+            encoded: The image.
+            T_map_cam: (4, 4) pose of the camera in the fixed frame when the image was taken,
+                metres.
+            stamp_ns: When that was, nanoseconds.
+            T_map_robot: (4, 4) pose of the robot then; None: the camera's.
+
+        Returns:
+            What was done.
+
+        Raises:
+            InputError: If a pose is not a finite rigid transform.
+            DeviceMemoryError: If the voxels in view do not fit into the device's memory.
+        """
+        check_pose(T_map_cam)
+        T_map_robot = T_map_cam if T_map_robot is None else T_map_robot
+        restart = self._guard.check(T_map_robot, stamp_ns)
+        if restart:
+            self._clear(slice(None))
+            self._first_ns = None
+        for axis, slots in self.box.move(T_map_robot[:3, 3]):
+            where: list[slice | torch.Tensor] = [slice(None)] * 3
+            where[axis] = torch.from_numpy(slots).to(self._device)
+            self._clear(tuple(where))
+        if self._first_ns is None:
+            self._first_ns = stamp_ns
+        self._newest_ns = stamp_ns if restart else max(self._newest_ns, stamp_ns)
+        view = voxels_in_view(
+            self.box,
+            T_map_cam,
+            encoded.camera,
+            self._device,
+            turn=self.images,
+            full_depth=_ASKED_IN_EVERY_IMAGE,
+        )
+        density = field.densities_in_view(encoded, view.uv_norm, view.depth)
+        threshold = self._settings.density_threshold or field.density_threshold
+        occupied = self._observe(view, density, threshold, self._seconds(stamp_ns))
+        named = self._vote(field, encoded, view, occupied)
+        self.images += 1
+        return Fusion(len(view.slot), named, *(restart or ()))
+
+    def _observe(
+        self, view: VoxelsInView, density: torch.Tensor, threshold: float, now: float
+    ) -> torch.Tensor:
+        """Add evidence; return the (N,) bool voxels that image and map both take as occupied."""
+        edge = self.box.voxel_size
+        said = torch.log(torch.expm1((density * edge).clamp_(1e-6, 50)))
+        said.sub_(math.log(math.expm1(threshold * edge))).clamp_(-_CLIP, _CLIP)
+        evidence, seen = self._evidence.view(-1), self._seen.view(-1)
+        last = seen[view.slot]
+        before = evidence[view.slot].mul_(self._decay(now - last))
+        after = (_FULL_WEIGHT / view.depth).clamp_(max=1).mul_(said).add_(before)
+        after.clamp_(-MOST_EVIDENCE, MOST_EVIDENCE)
+        evidence[view.slot] = after
+        seen[view.slot] = last.clamp_(min=now)
+        freed = view.slot[(before >= LEAST_EVIDENCE) & (after < LEAST_EVIDENCE)]
+        self._forget_classes(freed)
+        return (said > 0) & (after >= LEAST_EVIDENCE)
+
+    def _vote(
+        self, field: Field, encoded: EncodedImage, view: VoxelsInView, occupied: torch.Tensor
+    ) -> int:
+        """Ask the classes of exposed voxels, those with the fewest votes first."""
+        outside = self._unrolled(exposed(self._rolled(self._evidence >= LEAST_EVIDENCE)))
+        chosen = occupied.logical_and_(outside.view(-1)[view.slot]).nonzero().squeeze(1)
+        votes, lead, label = self._votes.view(-1), self._lead.view(-1), self._label.view(-1)
+        if len(chosen) > _NAMED_PER_IMAGE:
+            fewest = votes[view.slot[chosen]].topk(_NAMED_PER_IMAGE, largest=False).indices
+            chosen = chosen[fewest]
+        if not len(chosen):
+            return 0
+        slot, depth = view.slot[chosen], view.depth[chosen]
+        said, _ = field.classes_in_view(encoded, view.uv_norm[chosen], depth)
+        weight = (_FULL_WEIGHT / depth).clamp_(max=1)
+        weight[said == IGNORE] = 0
+        agreed = label[slot] == said
+        after = lead[slot] + torch.where(agreed, weight, -weight)
+        label[slot] = torch.where(after < 0, said, label[slot])
+        total = votes[slot] + weight
+        scale = (_MOST_VOTES / total).clamp_(max=1)
+        lead[slot], votes[slot] = after.abs_().mul_(scale), total.mul_(scale)
+        return len(chosen)
+
+    def occupied(self, exposed_only: bool = False, hidden: tuple[int, ...] = ()) -> MapVoxels:
+        """Return the occupied voxels at the time of the newest image.
+
+        Args:
+            exposed_only: Only voxels with a face neighbour that is not occupied.
+            hidden: Class ids that are left out.
+        """
+        evidence, age = self._now()
+        chosen = evidence >= LEAST_EVIDENCE
+        if exposed_only:
+            chosen = exposed(chosen)
+        index = chosen.flatten().nonzero().squeeze(1)
+        label, lead, votes = (
+            self._rolled(values).flatten()[index]
+            for values in (self._label, self._lead, self._votes)
+        )
+        columns = (
+            *(index, label, lead.div_(votes.clamp_(min=1e-6))),
+            *(evidence.flatten()[index].sigmoid_(), age.flatten()[index]),
+        )
+        arrays = [column.cpu().numpy() for column in columns]
+        keep = ~np.isin(arrays[1], hidden)
+        return MapVoxels(self.box.grid(), *(array[keep] for array in arrays))
+
+    def evidence(self) -> np.ndarray:
+        """Return the (X, Y, Z) float32 log-odds of the box's voxels now; 0 is unknown."""
+        return self._now()[0].cpu().numpy()
+
+    def log_odds_at(self, points: np.ndarray) -> np.ndarray:
+        """Return the evidence of the voxels that hold points, at the time of the newest image.
+
+        Args:
+            points: (N, 3) points in the fixed frame, metres.
+
+        Returns:
+            (N,) float32 log-odds of occupied against free; 0 where the map knows nothing.
+        """
+        slots, inside = self.box.slots(points)
+        slot = torch.from_numpy(slots).to(self._device)
+        age = self._seconds(self._newest_ns) - self._seen.view(-1)[slot]
+        evidence = self._evidence.view(-1)[slot] * self._decay(age)
+        return np.where(inside, evidence.cpu().numpy(), np.float32(0))
+
+    def memory(self) -> int:
+        """Return the bytes of the map."""
+        fields = (self._evidence, self._seen, self._label, self._lead, self._votes)
+        return sum(field.nbytes for field in fields)
+
+    def _now(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return evidence and age, (X, Y, Z), in ascending order of the voxels."""
+        age = (self._seconds(self._newest_ns) - self._rolled(self._seen)).clamp_(min=0)
+        return self._rolled(self._evidence).mul_(self._decay(age)), age
+
+    def _decay(self, age: torch.Tensor) -> torch.Tensor:
+        return torch.exp2(age.clamp(min=0) / -self._settings.half_life)
+
+    def _seconds(self, stamp_ns: int) -> float:
+        return (stamp_ns - (self._first_ns or 0)) * _NS
+
+    def _clear(self, where: object) -> None:
+        self._evidence[where] = 0
+        self._seen[where] = -math.inf
+        self._label[where] = IGNORE
+        self._lead[where] = 0
+        self._votes[where] = 0
+
+    def _forget_classes(self, slot: torch.Tensor) -> None:
+        self._label.view(-1)[slot] = IGNORE
+        self._lead.view(-1)[slot] = 0
+        self._votes.view(-1)[slot] = 0
+
+    def _rolled(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values by slot in ascending order of the voxels."""
+        return values.roll(self.box.roll(), (0, 1, 2))
+
+    def _unrolled(self, values: torch.Tensor) -> torch.Tensor:
+        x, y, z = self.box.roll()
+        return values.roll((-x, -y, -z), (0, 1, 2))
