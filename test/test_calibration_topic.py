@@ -38,7 +38,9 @@ class Side:
         self.widths = []
 
     def listen(self):
-        return CalibrationTopic(self.node, lambda message: self.widths.append(message.width))
+        return CalibrationTopic(
+            self.node, "camera_info", lambda message: self.widths.append(message.width)
+        )
 
     def publish(self, width, quality):
         publisher = self.node.create_publisher(CameraInfo, "camera_info", quality)

@@ -36,6 +36,7 @@ def situation(before=None, *, now=None, **changes) -> Situation:
         "image_publishers": 1,
         "info_publishers": 1,
         "subscribed": True,
+        "waits": False,
         "stale_after": 2.0,
     }
     return Situation(**{**values, **changes})
@@ -118,6 +119,11 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
             Level.WARN,
             "one image has been worked on for 30.0 s",
         ),
+        (
+            {"now": STARVED, "waits": True},
+            Level.WARN,
+            "images have waited for 50.0 s while other cameras' were worked on",
+        ),
         ({"now": STARVED}, Level.ERROR, "none has its camera_info"),
         (
             {"now": {**STARVED, "last_image": NOW - 40.0}},
@@ -148,12 +154,14 @@ def test_only_silence_has_a_name():
         judge(situation(now={**STARVED, "infos": 0})),
         judge(situation(now={**STARVED, **PROBLEM})),
         judge(situation(now={**STARVED, "busy_since": NOW - 30.0})),
+        judge(situation(now=STARVED, waits=True)),
         judge(situation(active_since=None, state="inactive")),
     ]
     assert "" not in {verdict.silence for verdict in silent}
     assert len({verdict.silence for verdict in silent}) == len(silent)
     # A slow network at its ordinary pace is not silent.
     assert judge(situation(now={**STARVED, "busy_since": NOW - 4.0})).silence == ""
+    assert judge(situation(now={**STARVED, "last_done": NOW - 4.0}, waits=True)).silence == ""
 
 
 STEP = 50_000_000  # nanoseconds

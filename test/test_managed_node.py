@@ -27,9 +27,16 @@ from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
 from scenedino_ros.core.outputs import BY_NAME  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
-from scenedino_ros.node import inputs, outputs, pipeline, processor  # noqa: E402
+from scenedino_ros.node import (  # noqa: E402
+    camera_input,
+    inputs,
+    outputs,
+    pipeline,
+    processor,
+)
 from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.node.pairing import Frame  # noqa: E402
+from scenedino_ros.node.skip_log import SkipLog  # noqa: E402
 from scenedino_ros.node.statistics import (  # noqa: E402
     FrameSkippedError,
     FrameStatistics,
@@ -38,7 +45,7 @@ from scenedino_ros.node.statistics import (  # noqa: E402
 )
 from scenedino_ros.node.tf_message_type import TF_STATIC_QOS, tf_message_class  # noqa: E402
 from scenedino_ros.node.view_frame import ViewFrame  # noqa: E402
-from scenedino_ros.node.worker import FrameWorker, SkipLog  # noqa: E402
+from scenedino_ros.node.worker import FrameWorker  # noqa: E402
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr  # noqa: E402
 from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 
@@ -58,15 +65,22 @@ class ListLogger:
         self.lines.append(line)
 
 
+class CountingCamera:
+    """What a worker needs of a camera."""
+
+    def __init__(self):
+        self.statistics, self.logger = FrameStatistics(), ListLogger()
+        self.skips = SkipLog(self.statistics, self.logger.warning)
+
+
 @pytest.fixture
 def make_worker():
     workers = []
 
     def make(process):
-        statistics, logger = FrameStatistics(), ListLogger()
-        worker = FrameWorker(process, statistics, SkipLog(statistics, logger.warning))
+        worker = FrameWorker(lambda frame, camera: process(frame))
         workers.append(worker)
-        return worker, statistics, logger
+        return worker, CountingCamera()
 
     yield make
     for worker in workers:
@@ -88,11 +102,12 @@ def test_a_frame_that_cannot_be_used_is_counted_and_the_next_one_processed(make_
             raise FrameSkippedError(Reason.BAD_IMAGE, "it is bad")
         done.append(frame.image)
 
-    worker, statistics, logger = make_worker(process)
+    worker, camera = make_worker(process)
+    statistics, logger = camera.statistics, camera.logger
     for turn in range(3):
-        worker.offer(Frame("bad", "info", turn, 0.0))
+        worker.offer(camera, Frame("bad", "info", turn, 0.0))
         wait_for(lambda n=turn: statistics.snapshot().drops.get(Reason.BAD_IMAGE) == n + 1)
-    worker.offer(Frame("good", "info", 9, 0.0))
+    worker.offer(camera, Frame("good", "info", 9, 0.0))
     wait_for(lambda: done == ["good"])
     assert logger.lines == ["image skipped, bad image: it is bad"]
     assert statistics.snapshot().last_problem == "it is bad"
@@ -107,11 +122,12 @@ def test_a_slow_frame_delays_only_itself(make_worker):
         go_on.wait(DEADLINE)
         done.append(frame.stamp_ns)
 
-    worker, statistics, logger = make_worker(process)
-    worker.offer(Frame("image", "info", 0, 0.0))
+    worker, camera = make_worker(process)
+    statistics, logger = camera.statistics, camera.logger
+    worker.offer(camera, Frame("image", "info", 0, 0.0))
     at_work.wait(DEADLINE)
     for stamp_ns in range(1, 6):
-        worker.offer(Frame("image", "info", stamp_ns, 0.0))
+        worker.offer(camera, Frame("image", "info", stamp_ns, 0.0))
     assert statistics.snapshot().busy_since is not None
     assert not worker.stop(0.01)
     go_on.set()
@@ -125,14 +141,14 @@ def test_a_slow_frame_delays_only_itself(make_worker):
 
 
 def test_a_bug_in_the_worker_reaches_the_main_thread():
-    def process(frame):
+    def process(frame, camera):
         raise ZeroDivisionError("a bug")
 
-    statistics = FrameStatistics()
-    worker = FrameWorker(process, statistics, SkipLog(statistics, ListLogger().warning))
+    camera = CountingCamera()
+    worker = FrameWorker(process)
     worker.raise_failure()
-    worker.offer(FRAME)
-    assert not any(statistics.snapshot().drops)
+    worker.offer(camera, FRAME)
+    assert not any(camera.statistics.snapshot().drops)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         wait_for(worker.raise_failure)
     assert worker.stop(DEADLINE)
@@ -226,7 +242,7 @@ def test_an_activation_that_fails_at_its_end_undoes_everything(make_node, monkey
     subscriptions = {subscription.topic_name for subscription in node.subscriptions}
     threads = set(threading.enumerate())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "subscribe_counting_losses", refuse)
+        patch.setattr(camera_input, "subscribe_counting_losses", refuse)
         assert node.trigger_activate() == FAILURE
     assert {publisher.topic_name for publisher in node.publishers} == publishers
     assert {subscription.topic_name for subscription in node.subscriptions} == subscriptions

@@ -131,13 +131,18 @@ def process(names):
         live=SimpleNamespace(current=settings),
         placement=GridPlacement(settings.grid),
         transforms=None,
+        shared=FakeOutputs([]),
+        clock=Clock(),
+    )
+    camera = SimpleNamespace(
+        name="",
         outputs=outputs,
         statistics=statistics,
-        clock=Clock(),
-        warn=lambda _: None,
+        logger=SimpleNamespace(warning=lambda _: None),
     )
     stamp = as_stamp(7_000_000_000)
-    processor.process(Frame(image_message(stamp), info_message(stamp), 7_000_000_000, 0.0))
+    frame = Frame(image_message(stamp), info_message(stamp), 7_000_000_000, 0.0)
+    processor.process(frame, camera)
     assert statistics.snapshot().published == dict.fromkeys(outputs.published, 1)
     return outputs.published, asked
 

@@ -224,6 +224,11 @@ class ModelSettings:
 class InputSettings:
     """How images and calibrations arrive."""
 
+    cameras: tuple[str, ...] = setting(
+        (),
+        "Names of the cameras; camera NAME reads NAME/image and NAME/camera_info, and is answered "
+        "below ~/NAME/; empty: one camera that reads image and camera_info",
+    )
     transport: str = setting("raw", "Type of the image topic", choices=("raw", "compressed"))
     rectified: bool = setting(
         False, "True: images are rectified, use P; false: images are raw, use K with D"

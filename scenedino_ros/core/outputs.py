@@ -35,6 +35,8 @@ class Output:
         encoding: Encoding of that image.
         latched: Whether a late subscriber still gets the last message (transient local).
         optional: Whether the node goes without it where the package of its type is not installed.
+        shared: Whether there is one for all cameras. The others are there once for each camera,
+            below its name.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Output:
     encoding: str = ""
     latched: bool = False
     optional: bool = False
+    shared: bool = False
 
     @property
     def depth(self) -> int:
@@ -56,9 +59,18 @@ class Output:
         """Whether the message begins with a header, which has the stamp of the image."""
         return self.type not in _WITHOUT_HEADER
 
-    def topic(self, node: str = NODE) -> str:
-        """Return the full name of the topic for a node's full name without the first slash."""
-        return f"/{node}/{self.name}"
+    def topic(self, node: str = NODE, camera: str = "") -> str:
+        """Return the full name of the topic.
+
+        Args:
+            node: The node's full name without the first slash.
+            camera: Name of the camera, where the node has several; shared outputs ignore it.
+        """
+        return f"/{node}/{self.below_node(camera)}"
+
+    def below_node(self, camera: str = "") -> str:
+        """Return the topic below the node's name, for a camera as in `topic`."""
+        return f"{camera}/{self.name}" if camera and not self.shared else self.name
 
 
 # In the order in which the results of one image are published.
@@ -69,6 +81,7 @@ OUTPUTS = (
         "class table, latched, where vision_msgs is installed",
         latched=True,
         optional=True,
+        shared=True,
     ),
     Output(
         "voxels",
@@ -114,6 +127,8 @@ OUTPUTS = (
         encoding="rgb8",
     ),
 )
+# Services below the node's own name.
+SERVICES = ("pause",)
 BY_NAME = {output.name: output for output in OUTPUTS}
 # The arguments of `Predictor.render` that outputs ask for.
 RENDERED = tuple(dict.fromkeys(o.needs for o in OUTPUTS if o.needs not in ("", VOXELS)))

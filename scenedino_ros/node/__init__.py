@@ -7,9 +7,10 @@ The path of an image, in the order in which to read it:
 
     main            the command: starts ROS and the node, and ends them after Ctrl-C
     managed_node    the lifecycle: loads the network, opens and closes the pipeline, reports
-    pipeline        what exists while the node is active, from the image topic to the worker
+    pipeline        what exists while the node is active: cameras, TF, the worker
+    camera_input    one camera: its topics, its calibration, and what is counted about it
     pairing         which CameraInfo belongs to which image
-    worker          the thread that takes the newest frame and drops older ones
+    worker          the thread that takes the newest frame of each camera in turn
     processor       one frame: decodes, looks up TF, asks the predictor, publishes
     outputs         the publishers of the table in core/outputs.py, and which have subscribers
 
@@ -19,6 +20,6 @@ What these use:
     inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost)
     TF              transform_source, view_frame, tf_message_type, tf_type_support
     messages        to_msg, marker_cdr, message_types
-    diagnostics     statistics, health, diagnostics, start_times
+    diagnostics     statistics, skip_log, health, diagnostics, start_times
     process         interrupt, log_files, shared_memory, rclpy_private
 """

@@ -13,7 +13,6 @@ from sensor_msgs.msg import CameraInfo
 
 from scenedino_ros.node.inputs import INPUT_QOS_OVERRIDES, SubscriptionEventCallbacks
 
-_TOPIC = "camera_info"
 _QUEUE = 10
 _LOOK_PERIOD = 1.0  # seconds between looks for publishers that latch
 
@@ -26,17 +25,18 @@ class CalibrationTopic:
     the second one is open only while a publisher that latches is there and has sent nothing yet.
     """
 
-    def __init__(self, node: Node, callback: Callable[[CameraInfo], None]) -> None:
+    def __init__(self, node: Node, topic: str, callback: Callable[[CameraInfo], None]) -> None:
         """Start listening.
 
         Args:
             node: The node that subscribes.
+            topic: Name of the topic.
             callback: Called with every message; a latched one may come twice.
         """
-        self._node, self._callback = node, callback
+        self._node, self._topic, self._callback = node, topic, callback
         self._subscription = node.create_subscription(
             CameraInfo,
-            _TOPIC,
+            topic,
             callback,
             # Best effort takes what reliable publishers send, too.
             QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT),
@@ -80,7 +80,7 @@ class CalibrationTopic:
     def _open_kept(self) -> Subscription:
         return self._node.create_subscription(
             CameraInfo,
-            _TOPIC,
+            self._topic,
             self._on_kept,
             QoSProfile(
                 depth=_QUEUE,

@@ -3,13 +3,14 @@
 
 """The node's reports on /diagnostics: rates, drops, latencies, memory, and what is wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.health import Level, Situation, Verdict, judge
 from scenedino_ros.node.statistics import (
     IMAGES_IN,
@@ -28,7 +29,8 @@ class DiagnosticsReporter:
         self,
         node: Node,
         period: float,
-        situation: Callable[[Snapshot | None], Situation],
+        cameras: Sequence[CameraInput],
+        situation: Callable[[CameraInput, Snapshot | None], Situation],
         facts: Callable[[], dict[str, str]],
     ) -> None:
         """Start to report.
@@ -36,56 +38,44 @@ class DiagnosticsReporter:
         Args:
             node: The node; its name is in front of every entry.
             period: Time between reports, seconds of wall-clock time.
-            situation: Called for each report with the statistics of the last one, or None.
+            cameras: Its cameras, each of which has entries of its own.
+            situation: Called for each camera and report with the camera's statistics of the last
+                report, or None.
             facts: Called for each report; returns what is known about the network.
         """
-        self._node = node
+        self._node, self._cameras = node, cameras
         self._situation, self._facts = situation, facts
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Not by the node's clock, which stands still while a recording is paused.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(period, self.report, clock=steady)
-        self._before: Snapshot | None = None
-        self._silence = ""
-        self._remarks: set[str] = set()
+        self._before: dict[str, Snapshot] = {}  # by the name of the camera
+        self._logs = {camera.name: _VerdictLog(camera.logger) for camera in cameras}
 
     def report(self) -> None:
         """Publish a report now, and log when answers stop or come again."""
-        situation = self._situation(self._before)
-        self._before = situation.now
-        verdict = judge(situation)
-        self._publisher.publish(self._array(situation, verdict))
-        self._log(verdict)
-
-    def _log(self, verdict: Verdict) -> None:
-        logger = self._node.get_logger()
-        if verdict.remark and verdict.remark not in self._remarks:
-            self._remarks.add(verdict.remark)
-            logger.warning(verdict.message)
-        if verdict.silence == self._silence:
-            return
-        self._silence = verdict.silence
-        if not verdict.silence:
-            logger.info(f"answers come again: {verdict.message}")
-        elif verdict.level == Level.OK:
-            logger.info(verdict.message)
-        elif verdict.level == Level.ERROR:
-            logger.error(f"nothing comes out: {verdict.message}")
-        else:
-            logger.warning(f"nothing comes out: {verdict.message}")
-
-    def _array(self, situation: Situation, verdict: Verdict) -> DiagnosticArray:
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
+        for camera in self._cameras:
+            situation = self._situation(camera, self._before.get(camera.name))
+            self._before[camera.name] = situation.now
+            verdict = judge(situation)
+            array.status += self._camera_status(camera.name, situation, verdict)
+            self._logs[camera.name].log(verdict)
         facts = self._facts()
         weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
+        array.status.append(self._status("network", weights, facts))
+        self._publisher.publish(array)
+
+    def _camera_status(
+        self, camera: str, situation: Situation, verdict: Verdict
+    ) -> list[DiagnosticStatus]:
+        suffix = f" {camera}" if camera else ""
         times = Verdict(Level.OK, "percentiles of the time each stage takes")
-        array.status = [
-            self._status("frames", verdict, frame_values(situation)),
-            self._status("latency", times, latency_values(situation.now)),
-            self._status("network", weights, facts),
+        return [
+            self._status(f"frames{suffix}", verdict, frame_values(situation)),
+            self._status(f"latency{suffix}", times, latency_values(situation.now)),
         ]
-        return array
 
     def _status(self, task: str, verdict: Verdict, values: dict[str, Any]) -> DiagnosticStatus:
         name = self._node.get_fully_qualified_name()
@@ -96,6 +86,31 @@ class DiagnosticsReporter:
             hardware_id=name,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
+
+
+class _VerdictLog:
+    """Logs when the answers for a camera stop or come again, and each remark once."""
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+        self._silence = ""
+        self._remarks: set[str] = set()
+
+    def log(self, verdict: Verdict) -> None:
+        if verdict.remark and verdict.remark not in self._remarks:
+            self._remarks.add(verdict.remark)
+            self._logger.warning(verdict.message)
+        if verdict.silence == self._silence:
+            return
+        self._silence = verdict.silence
+        if not verdict.silence:
+            self._logger.info(f"answers come again: {verdict.message}")
+        elif verdict.level == Level.OK:
+            self._logger.info(verdict.message)
+        elif verdict.level == Level.ERROR:
+            self._logger.error(f"nothing comes out: {verdict.message}")
+        else:
+            self._logger.warning(f"nothing comes out: {verdict.message}")
 
 
 def frame_values(situation: Situation) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The state of the node as a level and a sentence: above all, why it publishes nothing."""
+"""The state of a camera as a level and a sentence: above all, why nothing is published."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from scenedino_ros.node.statistics import Reason, Snapshot
+from scenedino_ros.node.statistics import Snapshot
 
 
 class Level(IntEnum):
@@ -20,7 +20,7 @@ class Level(IntEnum):
 
 
 class Verdict(NamedTuple):
-    """The state of the node.
+    """The state of a camera of the node.
 
     Attributes:
         level: How serious it is.
@@ -49,6 +49,7 @@ class Situation:
         image_publishers: Number of publishers of images.
         info_publishers: Number of publishers of calibrations.
         subscribed: Whether an output has a subscriber.
+        waits: Whether an image waits while the images of other cameras are worked on.
         stale_after: Seconds without a result after which the verdict names the reason.
         image_hint: Why no image comes, as far as the published topics show; or empty.
         info_hint: The same for missing calibrations.
@@ -63,6 +64,7 @@ class Situation:
     image_publishers: int
     info_publishers: int
     subscribed: bool
+    waits: bool
     stale_after: float
     image_hint: str = ""
     info_hint: str = ""
@@ -77,7 +79,7 @@ _UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwa
 
 
 def judge(situation: Situation) -> Verdict:
-    """Return the state of the node."""
+    """Return the state of a camera of the node."""
     now, since = situation.now, situation.active_since
     if since is None:
         return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)
@@ -97,6 +99,11 @@ def judge(situation: Situation) -> Verdict:
         seconds = now.time - now.busy_since
         silence = "busy" if seconds > _LONG else ""  # else it is a slow network's ordinary pace
         return Verdict(Level.WARN, f"one image has been worked on for {seconds:.1f} s", silence)
+    if situation.waits:
+        seconds = now.time - handled
+        silence = "waits" if seconds > _LONG else ""
+        sentence = f"images have waited for {seconds:.1f} s while other cameras' were worked on"
+        return Verdict(Level.WARN, sentence, silence)
     return Verdict(Level.ERROR, "images arrive, but none has its camera_info", "unpaired")
 
 
@@ -112,7 +119,7 @@ def _flowing(situation: Situation) -> Verdict:
     bad = sum(
         count - before.drops.get(reason, 0)
         for reason, count in now.drops.items()
-        if reason != Reason.REPLACED
+        if reason.is_problem
     )
     if bad:
         images = "image was" if bad == 1 else "images were"

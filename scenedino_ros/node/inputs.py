@@ -11,6 +11,8 @@ from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_com
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
+from scenedino_ros.core.camera_names import camera_path
+
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 INFO = "sensor_msgs/msg/CameraInfo"
 
@@ -33,13 +35,14 @@ _MOST_NAMED = 3
 Topics = Mapping[str, Iterable[str]]  # names, with the types that are published there
 
 
-def image_hint(topic: str, transport: str, topics: Topics) -> str:
+def image_hint(topic: str, transport: str, topics: Topics, camera: str = "") -> str:
     """Return a sentence on which other topic has the images; empty if none seems to.
 
     Args:
         topic: Full name of the topic that is subscribed to.
         transport: Parameter ``input.transport``.
         topics: What is published.
+        camera: Name of the camera, or empty.
     """
     if transport == "raw":
         if COMPRESSED in topics.get(topic + _SUFFIX, ()):
@@ -51,7 +54,7 @@ def image_hint(topic: str, transport: str, topics: Topics) -> str:
             base = topic.removesuffix(_SUFFIX)
             return (
                 f"{topic} has compressed images: set input.transport (image_transport of the "
-                f"launch file) to compressed, and image to {base}"
+                f"launch file) to compressed, and {camera_path(camera, 'image')} to {base}"
             )
         return _others(topic, RAW, topics)
     base = topic.removesuffix(_SUFFIX)
@@ -67,17 +70,19 @@ def image_hint(topic: str, transport: str, topics: Topics) -> str:
     return _others(topic, COMPRESSED, topics)
 
 
-def info_hint(topic: str, image_topic: str, topics: Topics) -> str:
+def info_hint(topic: str, image_topic: str, topics: Topics, camera: str = "") -> str:
     """Return a sentence on which other topic has the calibration; empty if none seems to.
 
     Args:
         topic: Full name of the topic that is subscribed to.
         image_topic: Full name of the image topic: one beside it comes first.
         topics: What is published.
+        camera: Name of the camera, or empty.
     """
     beside = image_topic.removesuffix(_SUFFIX).rpartition("/")[0] + "/camera_info"
     if beside != topic and INFO in topics.get(beside, ()):
-        return f"{beside} is published: remap camera_info (camera_info_topic of the launch file)"
+        remapped = camera_path(camera, "camera_info")
+        return f"{beside} is published: remap {remapped} (camera_info_topic of the launch file)"
     return _others(topic, INFO, topics)
 
 
@@ -148,7 +153,9 @@ def published(node: Node) -> dict[str, set[str]]:
     return found
 
 
-def hints(node: Node, transport: str, image: Subscription, info: Subscription) -> tuple[str, str]:
+def hints(
+    node: Node, transport: str, image: Subscription, info: Subscription, camera: str = ""
+) -> tuple[str, str]:
     """Return why no image and no calibration comes, as far as the published topics show.
 
     Args:
@@ -156,12 +163,15 @@ def hints(node: Node, transport: str, image: Subscription, info: Subscription) -
         transport: Parameter ``input.transport``.
         image: Subscription to the images.
         info: Subscription to the calibrations.
+        camera: Name of the camera, or empty.
     """
     topics = published(node)
     image_type = RAW if transport == "raw" else COMPRESSED
     return (
-        _mismatch(node, image, image_type) or image_hint(image.topic_name, transport, topics),
-        _mismatch(node, info, INFO) or info_hint(info.topic_name, image.topic_name, topics),
+        _mismatch(node, image, image_type)
+        or image_hint(image.topic_name, transport, topics, camera),
+        _mismatch(node, info, INFO)
+        or info_hint(info.topic_name, image.topic_name, topics, camera),
     )
 
 

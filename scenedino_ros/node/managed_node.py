@@ -11,29 +11,28 @@ from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo
 
+from scenedino_ros.core.camera_names import check_camera_names
 from scenedino_ros.core.config import NodeSettings
-from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.memory import resident_memory
-from scenedino_ros.core.outputs import NODE
+from scenedino_ros.core.outputs import BY_NAME, NODE
 from scenedino_ros.inference.torch_cache import unloadable
+from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.diagnostics import DiagnosticsReporter
 from scenedino_ros.node.health import Situation
-from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.params import LiveSettings, hidden_ids
-from scenedino_ros.node.pipeline import IMAGE_TOPICS, Pipeline
+from scenedino_ros.node.pipeline import Pipeline
 from scenedino_ros.node.placement import GridPlacement
 from scenedino_ros.node.rclpy_private import RCLError, answer_change_state
 from scenedino_ros.node.start_times import StartTimes
-from scenedino_ros.node.statistics import UNTRAINED_WEIGHTS, FrameStatistics, Snapshot
-from scenedino_ros.node.worker import SkipLog
+from scenedino_ros.node.statistics import UNTRAINED_WEIGHTS, Snapshot
 
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class SceneDinoNode(LifecycleNode):
-    """Semantic voxels of a camera's images.
+    """Semantic voxels of the images of one camera or several.
 
     Configuring loads the network, activating opens topics and TF, deactivating closes them, and
     cleaning up frees the device. All callbacks run in one thread; frames are processed in another.
@@ -56,16 +55,16 @@ class SceneDinoNode(LifecycleNode):
         self._predictor: Any = None
         self._new_processor: Any = None  # makes the `FrameProcessor` of the network
         self._bug: BaseException | None = None
-        self._calibration: CameraInfo | None = None  # the last one; outlives deactivation
         self._pipeline: Pipeline | None = None  # there while the node is active
-        self._statistics = FrameStatistics()
-        self._skips = SkipLog(self._statistics, self.get_logger().warning)
         self._live = LiveSettings(self, self._check)
-        self._outputs = Outputs(self)
+        arriving = self.settings.input
+        self._cameras = [CameraInput(self, arriving, name) for name in arriving.cameras or ("",)]
         period = self.settings.diagnostics.period
         self._start_times = StartTimes()
         self._start: dict[str, float] = {}  # seconds by step, once the first image is answered
-        self._reporter = DiagnosticsReporter(self, period, self._situation, self._facts)
+        self._reporter = DiagnosticsReporter(
+            self, period, self._cameras, self._situation, self._facts
+        )
 
     @property
     def settings(self) -> NodeSettings:
@@ -121,20 +120,14 @@ class SceneDinoNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open topics and TF, and start to process images."""
         with self._transition("activate") as outcome:
-            self._pipeline = Pipeline(
-                self,
-                self._live,
-                self._new_processor,
-                self._outputs,
-                self._statistics,
-                self._skips,
-                self._calibration,
-            )
+            self._pipeline = Pipeline(self, self._live, self._new_processor, self._cameras)
             self._start_times.mark("topics")
-            self.get_logger().info(
-                f"active: {self._pipeline.image_topic} -> "
-                f"{self.get_fully_qualified_name()}/voxels, ..."
-            )
+            for camera in self._cameras:
+                voxels = BY_NAME["voxels"].below_node(camera.name)
+                camera.logger.info(
+                    f"active: {camera.topics[0]} -> "
+                    f"{self.get_fully_qualified_name()}/{voxels}, ..."
+                )
         return outcome[0]
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -146,7 +139,8 @@ class SceneDinoNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the device."""
         with self._transition("clean up") as outcome:
-            self._calibration = None
+            for camera in self._cameras:
+                camera.calibration = None
             self._free_device()
         return outcome[0]
 
@@ -193,11 +187,10 @@ class SceneDinoNode(LifecycleNode):
             raise
 
     def _close_pipeline(self, timeout: float | None) -> bool:
-        pipeline = self._pipeline
-        if pipeline is not None:
-            if not pipeline.close(timeout):
+        if self._pipeline is not None:
+            if not self._pipeline.close(timeout):
                 return False
-            self._calibration, self._pipeline = pipeline.calibration, None
+            self._pipeline = None
         return True
 
     def _free_device(self) -> None:
@@ -208,22 +201,30 @@ class SceneDinoNode(LifecycleNode):
 
     def _check(self, settings: NodeSettings) -> None:
         """Refuse settings that are wrong together, or wrong for the classes of the network."""
+        names = settings.input.cameras
+        try:
+            check_camera_names(names)
+        except InputError as error:
+            raise InputError(f"input.cameras: {error}") from error
+        if len(names) > 1 and settings.grid.static_transform:
+            raise InputError(
+                "grid.static_transform is the pose of one camera, but input.cameras names "
+                f"{len(names)}: publish their poses on /tf_static instead"
+            )
         GridPlacement(settings.grid)
         if self._predictor is not None:
             hidden_ids(self._predictor.classes, settings.voxels.hidden_classes)
 
-    def _situation(self, before: Snapshot | None) -> Situation:
-        now = self._statistics.snapshot()
+    def _situation(self, camera: CameraInput, before: Snapshot | None) -> Situation:
+        now = camera.statistics.snapshot()
         if now.first_image is not None and now.first_done is not None and not self._start:
             self._start = self._start_times.answered(now.first_image, now.first_done)
             total, *steps = (f"{step} {taken:.2f} s" for step, taken in self._start.items())
             self.get_logger().info(f"{total} after the process began: {', '.join(steps)}")
         pipeline = self._pipeline
-        _, topic = IMAGE_TOPICS[self.settings.input.transport]
-        image_topic = self.resolve_topic_name(topic)
-        info_topic = self.resolve_topic_name("camera_info")
+        image_topic, info_topic = camera.topics
         missing = before is not None and (now.images == before.images or now.infos == 0)
-        image_hint, info_hint = pipeline.hints() if pipeline and missing else ("", "")
+        image_hint, info_hint = camera.hints() if pipeline and missing else ("", "")
         return Situation(
             before=now if before is None else before,
             now=now,
@@ -233,7 +234,8 @@ class SceneDinoNode(LifecycleNode):
             info_topic=info_topic,
             image_publishers=self.count_publishers(image_topic),
             info_publishers=self.count_publishers(info_topic),
-            subscribed=bool(self._outputs.wanted()),
+            subscribed=bool(camera.outputs.wanted()),
+            waits=pipeline is not None and pipeline.waits(camera),
             stale_after=self.settings.diagnostics.stale_after,
             image_hint=image_hint,
             info_hint=info_hint,

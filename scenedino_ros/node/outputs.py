@@ -16,11 +16,17 @@ from scenedino_ros.node.to_msg import clearing_markers
 
 
 class Outputs:
-    """Publishers that exist while the node is active."""
+    """Publishers that exist while the node is active: those of a camera, or the shared ones."""
 
-    def __init__(self, node: Node) -> None:
-        """Remember the node; no topic is opened yet."""
-        self._node = node
+    def __init__(self, node: Node, camera: str = "", *, shared: bool = False) -> None:
+        """Open no topic yet.
+
+        Args:
+            node: The node.
+            camera: Name of the camera; empty where the node has one camera without a name.
+            shared: Whether these are the outputs that all cameras share, instead of a camera's.
+        """
+        self._node, self._camera, self._shared = node, camera, shared
         self._publishers: dict[str, Publisher[Any]] = {}
 
     def open(self) -> None:
@@ -31,6 +37,8 @@ class Outputs:
                 not go without that output.
         """
         for output in OUTPUTS:
+            if output.shared != self._shared:
+                continue
             try:
                 kind = message_class(output.type)
             except MissingMessageTypeError:
@@ -38,7 +46,7 @@ class Outputs:
                     raise
                 continue
             self._publishers[output.name] = self._node.create_publisher(
-                kind, f"~/{output.name}", quality_of(output)
+                kind, f"~/{output.below_node(self._camera)}", quality_of(output)
             )
 
     def close(self) -> None:

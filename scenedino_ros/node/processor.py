@@ -18,18 +18,18 @@ from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.outputs import RENDERED, VOXELS, Output
-from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage, VoxelQuery
+from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.image_reader import ImageReader
 from scenedino_ros.node.marker_cdr import MarkerSerializer
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import GridPlacement, Lookup
-from scenedino_ros.node.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
+from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
 from scenedino_ros.node.to_msg import (
     camera_info_from_pinhole,
     cloud_from_voxels,
@@ -81,10 +81,8 @@ class FrameProcessor:
         live: LiveSettings,
         placement: GridPlacement,
         transforms: Lookup | None,
-        outputs: Outputs,
-        statistics: FrameStatistics,
+        shared: Outputs,
         clock: Clock,
-        warn: Callable[[str], None],
     ) -> None:
         """Use a network, and what is around it.
 
@@ -93,92 +91,96 @@ class FrameProcessor:
             live: Settings that may change between frames.
             placement: The grid.
             transforms: TF, or None where the placement needs none.
-            outputs: Open publishers.
-            statistics: Counts what happens to frames.
+            shared: Open publishers of what all cameras share.
             clock: The node's clock.
-            warn: Called with what looks wrong about a camera, once for each calibration and kind.
         """
         self._predictor = predictor
         self._live = live
         self._placement = placement
         self._transforms = transforms
-        self._outputs = outputs
-        self._statistics = statistics
+        self._shared = shared
         self._clock = clock
-        self._warn = warn
-        self._warned: tuple[object, set[str]] = (None, set())
+        # Of each camera, the calibration that was judged last and the kinds of warnings about it.
+        self._warned: dict[str, tuple[object, set[str]]] = {}
         self._markers = MarkerSerializer()
         self._rgb_from_image = ImageReader(get_logger("scenedino.images").info)
 
     def publish_classes(self) -> None:
         """Publish the class table, latched, where its message exists."""
-        if "label_info" in self._outputs:
+        if "label_info" in self._shared:
             header = Header(stamp=self._clock.now().to_msg())
             # A voxel is published however sure its class is, so the smallest confidence is 0.
             message = label_info_from_classes(self._predictor.classes, header, threshold=0.0)
-            self._outputs.publish("label_info", message)
+            self._shared.publish("label_info", message)
 
-    def process(self, frame: Frame) -> None:
+    def process(self, frame: Frame, camera: CameraInput) -> None:
         """Publish the results of one frame that have subscribers.
 
         Args:
             frame: Image and calibration.
+            camera: The camera that took it: its outputs, and where everything is counted.
 
         Raises:
             FrameSkippedError: If the frame cannot be used.
         """
-        wanted, settings = self._outputs.wanted(), self._live.current
+        wanted, settings = camera.outputs.wanted(), self._live.current
         if not wanted:
-            self._statistics.unwanted()
+            camera.statistics.unwanted()
             return
         of_grid = [output.name for output in wanted if output.needs == VOXELS]
         views = [output for output in wanted if output.needs in RENDERED]
-        T_grid_cam = None
-        if of_grid and self._placement.needs_transforms:
-            # Before the image is encoded: where the pose is unknown, most of the work is saved.
-            with self._step(Stage.TRANSFORM, Reason.NO_TRANSFORM):
-                T_grid_cam = self._placement.T_grid_cam(frame.image.header, self._transforms)
-        elif of_grid:
-            T_grid_cam = self._placement.T_grid_cam(frame.image.header, None)
-        encoded = self._encode(frame, settings, T_grid_cam)
+        # Before the image is encoded: where the pose is unknown, most of the work is saved.
+        T_grid_cam = self._pose(frame, camera) if of_grid else None
+        encoded = self._encode(frame, camera, settings, T_grid_cam)
         if of_grid:
-            with self._step(Stage.VOXELS, Reason.MISMATCH):
-                query = self._query(settings)
-                voxels = self._predictor.voxels(encoded, self._placement.grid, T_grid_cam, query)
-            threshold = query.threshold(self._predictor.density_threshold)
-            why = "" if len(voxels) else f"0 voxels: {why_empty(voxels, threshold, T_grid_cam)}"
-            self._statistics.found_nothing(why)
-            self._publish_grid(voxels, frame, of_grid, settings.voxels.max_cubes)
+            self._publish_grid(encoded, frame, camera, of_grid, settings, T_grid_cam)
         if views:
-            self._publish_views(encoded, frame, views, settings.render)
+            self._publish_views(encoded, frame, camera, views, settings.render)
         since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
-        self._statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
+        camera.statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
+
+    def _pose(self, frame: Frame, camera: CameraInput) -> np.ndarray | None:
+        header = frame.image.header
+        if not self._placement.needs_transforms:
+            return self._placement.T_grid_cam(header, None)
+        with _step(camera, Stage.TRANSFORM, Reason.NO_TRANSFORM):
+            return self._placement.T_grid_cam(header, self._transforms)
 
     def _encode(
-        self, frame: Frame, settings: NodeSettings, T_grid_cam: np.ndarray | None
+        self,
+        frame: Frame,
+        camera: CameraInput,
+        settings: NodeSettings,
+        T_grid_cam: np.ndarray | None,
     ) -> EncodedImage:
         compressed = settings.input.transport == "compressed"
-        with self._step(Stage.DECODE, Reason.BAD_IMAGE):
+        with _step(camera, Stage.DECODE, Reason.BAD_IMAGE):
             rgb = (rgb_from_compressed if compressed else self._rgb_from_image)(frame.image)
-        with self._step(None, Reason.BAD_INFO):
-            camera = camera_from_info(frame.info, rectified=settings.input.rectified)
-        with self._step(Stage.ENCODE, Reason.MISMATCH):
-            encoded = self._predictor.encode(rgb, camera)
-        self._statistics.encoded()
-        self._warn_about_camera(camera, encoded, T_grid_cam)
+        with _step(camera, None, Reason.BAD_INFO):
+            calibrated = camera_from_info(frame.info, rectified=settings.input.rectified)
+        with _step(camera, Stage.ENCODE, Reason.MISMATCH):
+            encoded = self._predictor.encode(rgb, calibrated)
+        camera.statistics.encoded()
+        self._warn_about(camera, calibrated, encoded, T_grid_cam)
         return encoded
 
-    def _warn_about_camera(
-        self, camera: CalibratedCamera, encoded: EncodedImage, T_grid_cam: np.ndarray | None
+    def _warn_about(
+        self,
+        camera: CameraInput,
+        calibrated: CalibratedCamera,
+        encoded: EncodedImage,
+        T_grid_cam: np.ndarray | None,
     ) -> None:
-        if self._warned[0] == camera.key():
+        """Warn of what looks wrong about a camera, once for each calibration and kind."""
+        key, kinds = self._warned.get(camera.name, (None, set()))
+        if key == calibrated.key():
             return
         rig, grid = self._predictor.training_rig, self._placement.grid
-        warnings = camera_warnings(camera, encoded, rig, grid, T_grid_cam)
+        warnings = camera_warnings(calibrated, encoded, rig, grid, T_grid_cam)
         # Those that stay the same from one calibration to the next are not repeated.
-        for kind in warnings.keys() - self._warned[1]:
-            self._warn(warnings[kind])
-        self._warned = (camera.key(), set(warnings))
+        for kind in warnings.keys() - kinds:
+            camera.logger.warning(warnings[kind])
+        self._warned[camera.name] = (calibrated.key(), set(warnings))
 
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels
@@ -187,25 +189,42 @@ class FrameProcessor:
         return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden)
 
     def _publish_grid(
-        self, voxels: SemanticVoxels, frame: Frame, names: list[str], max_cubes: int
+        self,
+        encoded: EncodedImage,
+        frame: Frame,
+        camera: CameraInput,
+        names: list[str],
+        settings: NodeSettings,
+        T_grid_cam: np.ndarray | None,
     ) -> None:
+        with _step(camera, Stage.VOXELS, Reason.MISMATCH):
+            query = self._query(settings)
+            voxels = self._predictor.voxels(encoded, self._placement.grid, T_grid_cam, query)
+        threshold = query.threshold(self._predictor.density_threshold)
+        why = "" if len(voxels) else f"0 voxels: {why_empty(voxels, threshold, T_grid_cam)}"
+        camera.statistics.found_nothing(why)
         source, classes = frame.image.header, self._predictor.classes
         header = Header(stamp=source.stamp, frame_id=self._placement.frame(source.frame_id))
-        with self._statistics.timed(Stage.GRID_MESSAGES):
+        with camera.statistics.timed(Stage.GRID_MESSAGES):
             if "voxels" in names:
-                self._publish("voxels", cloud_from_voxels(voxels, classes, header))
+                _publish(camera, "voxels", cloud_from_voxels(voxels, classes, header))
             if "markers" in names:
                 markers, left_out = self._markers.serialize(
-                    voxels, classes, header, max_cubes=max_cubes
+                    voxels, classes, header, max_cubes=settings.voxels.max_cubes
                 )
-                self._statistics.cubes_left_out(left_out)
-                self._publish("markers", markers)
+                camera.statistics.cubes_left_out(left_out)
+                _publish(camera, "markers", markers)
 
     def _publish_views(
-        self, encoded: EncodedImage, frame: Frame, views: list[Output], render: RenderSettings
+        self,
+        encoded: EncodedImage,
+        frame: Frame,
+        camera: CameraInput,
+        views: list[Output],
+        render: RenderSettings,
     ) -> None:
         needs = {output.needs for output in views}
-        with self._step(Stage.RENDER, Reason.MISMATCH):
+        with _step(camera, Stage.RENDER, Reason.MISMATCH):
             view = self._predictor.render(
                 encoded,
                 downscale=render.downscale,
@@ -214,29 +233,31 @@ class FrameProcessor:
                 **{name: name in needs for name in RENDERED},
             )
         header = frame.image.header
-        with self._statistics.timed(Stage.VIEW_MESSAGES):
+        with camera.statistics.timed(Stage.VIEW_MESSAGES):
             for output in views:
                 message = (
                     image_from_array(getattr(view, output.array), output.encoding, header)
                     if output.array
                     else camera_info_from_pinhole(view.camera, header)
                 )
-                self._publish(output.name, message)
+                _publish(camera, output.name, message)
 
-    def _publish(self, name: str, message: object) -> None:
-        self._outputs.publish(name, message)
-        self._statistics.published(name)
 
-    @contextmanager
-    def _step(self, stage: Stage | None, reason: Reason) -> Iterator[None]:
-        """Time a stage; if it refuses its input, skip the frame and count it under the reason."""
-        try:
-            if stage is None:
+def _publish(camera: CameraInput, name: str, message: object) -> None:
+    camera.outputs.publish(name, message)
+    camera.statistics.published(name)
+
+
+@contextmanager
+def _step(camera: CameraInput, stage: Stage | None, reason: Reason) -> Iterator[None]:
+    """Time a stage; if it refuses its input, skip the frame and count it under the reason."""
+    try:
+        if stage is None:
+            yield
+        else:
+            with camera.statistics.timed(stage):
                 yield
-            else:
-                with self._statistics.timed(stage):
-                    yield
-        except DeviceMemoryError as error:
-            raise FrameSkippedError(Reason.DEVICE_MEMORY, str(error)) from error
-        except SceneDinoError as error:
-            raise FrameSkippedError(reason, str(error)) from error
+    except DeviceMemoryError as error:
+        raise FrameSkippedError(Reason.DEVICE_MEMORY, str(error)) from error
+    except SceneDinoError as error:
+        raise FrameSkippedError(reason, str(error)) from error

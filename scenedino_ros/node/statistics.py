@@ -41,6 +41,11 @@ class Reason(str, Enum):
     DEVICE_MEMORY = "out of device memory"
 
     @property
+    def is_problem(self) -> bool:
+        """Whether something is wrong; a newer image is how a slow network keeps up."""
+        return self != Reason.REPLACED
+
+    @property
     def key(self) -> str:
         """Key of the number of such images in the diagnostics."""
         return f"dropped: {self.value}"
@@ -93,7 +98,7 @@ class Snapshot:
         last_done: When the last one was finished, or None.
         last_unwanted: When the last one was not processed for that, or None.
         busy_since: When the image at work was begun, or None.
-        last_problem: The last reason that was not `Reason.REPLACED`, as a sentence.
+        last_problem: The last reason that is a problem, as a sentence.
         last_problem_time: When that was, or None.
         latencies: (p50, p95, p99) in seconds by stage, where there are samples.
         clock_offset: Newest stamp-to-publish time that is no latency, seconds, or None.
@@ -172,7 +177,7 @@ class FrameStatistics:
         """Count an image that is not used; the sentence explains it in the diagnostics."""
         with self._lock:
             self._drops[reason] += 1
-            if reason != Reason.REPLACED:
+            if reason.is_problem:
                 self._problem, self._times["problem"] = sentence, time.monotonic()
 
     def begun(self) -> None:

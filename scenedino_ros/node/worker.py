@@ -5,100 +5,93 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
+from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.pairing import Frame
-from scenedino_ros.node.statistics import FrameSkippedError, FrameStatistics, Reason, Stage
+from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-_WARNING_PERIOD = 10.0  # seconds between two warnings about the same reason
 
+class Mailbox(Generic[K, T]):
+    """One slot for each sender, filled by one thread and emptied by another; never a queue.
 
-class SkipLog:
-    """Counts frames that are not used, and logs a throttled warning for each reason."""
-
-    def __init__(self, statistics: FrameStatistics, warn: Callable[[str], object]) -> None:
-        """Count in ``statistics``, and explain with ``warn``."""
-        self._statistics = statistics
-        self._warn = warn
-        self._warned: dict[Reason, float] = {}
-
-    def skipped(self, reason: Reason, sentence: str) -> None:
-        """Count one frame, and warn unless a warning for this reason came a moment ago."""
-        self._statistics.dropped(reason, sentence)
-        now = time.monotonic()
-        last = self._warned.get(reason)
-        # A frame replaced by a newer one is how a slow network keeps up, nothing to warn about.
-        if reason != Reason.REPLACED and (last is None or now - last >= _WARNING_PERIOD):
-            self._warned[reason] = now
-            self._warn(f"image skipped, {reason.value}: {sentence}")
-
-
-class Mailbox(Generic[T]):
-    """One slot that one thread fills and another empties; never a queue."""
+    The slots are emptied in the order in which they were filled. A newer item takes over the place
+    of the one that it replaces, so of N senders each has its turn within N takes.
+    """
 
     def __init__(self) -> None:
         """Start empty and open."""
         self._condition = threading.Condition()
-        self._item: T | None = None
+        self._slots: dict[K, T] = {}  # in the order in which they were filled
         self._closed = False
 
-    def put(self, item: T) -> T | None:
-        """Put an item in, in place of one that waits.
+    def put(self, sender: K, item: T) -> T | None:
+        """Put an item into the sender's slot, in place of one that waits there.
 
         Args:
+            sender: Whose slot.
             item: The newest item.
 
         Returns:
             The item that it replaced, or None.
         """
         with self._condition:
-            replaced, self._item = self._item, item
+            replaced = self._slots.get(sender)
+            if not self._closed:
+                self._slots[sender] = item
             self._condition.notify()
         return replaced
 
-    def take(self) -> T | None:
-        """Wait for an item and take it out; None once the box is closed."""
+    def take(self) -> tuple[K, T] | None:
+        """Wait for an item and take it out, with its sender; None once the box is closed."""
         with self._condition:
-            self._condition.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
-            return None if self._closed else item
+            self._condition.wait_for(lambda: self._slots or self._closed)
+            if self._closed:
+                return None
+            sender = next(iter(self._slots))
+            return sender, self._slots.pop(sender)
+
+    def __contains__(self, sender: K) -> bool:
+        """Return whether an item of a sender waits."""
+        with self._condition:
+            return sender in self._slots
 
     def close(self) -> None:
         """Discard what is inside; `take` returns None from now on."""
         with self._condition:
-            self._item = None
+            self._slots.clear()
             self._closed = True
             self._condition.notify_all()
 
 
 class FrameWorker:
-    """One thread that processes the newest frame, one at a time."""
+    """One thread that processes the newest frame of each camera in turn, one at a time."""
 
-    def __init__(
-        self, process: Callable[[Frame], None], statistics: FrameStatistics, skips: SkipLog
-    ) -> None:
+    def __init__(self, process: Callable[[Frame, CameraInput], None]) -> None:
         """Start the thread.
 
         Args:
-            process: Called with each frame; raises `FrameSkippedError` for one it cannot use.
-            statistics: Counts what is processed.
-            skips: Counts what is not.
+            process: Called with each frame and its camera; raises `FrameSkippedError` for one it
+                cannot use.
         """
         self._process = process
-        self._statistics = statistics
-        self._skips = skips
-        self._mailbox: Mailbox[Frame] = Mailbox()
+        self._mailbox: Mailbox[CameraInput, Frame] = Mailbox()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
         self._running: Future[None] = self._pool.submit(self._run)
 
-    def offer(self, frame: Frame) -> None:
-        """Hand over a frame; it replaces one that still waits, which is dropped."""
-        if self._mailbox.put(frame) is not None:
-            self._skips.skipped(Reason.REPLACED, "a newer image came while it waited")
+    def offer(self, camera: CameraInput, frame: Frame) -> None:
+        """Hand over a frame; it replaces one of its camera that still waits."""
+        if self._mailbox.put(camera, frame) is not None:
+            camera.skips.skipped(Reason.REPLACED, "a newer image came while it waited")
+
+    def waits(self, camera: CameraInput) -> bool:
+        """Return whether a frame of a camera waits for its turn."""
+        return camera in self._mailbox
 
     def stop(self, timeout: float | None = None) -> bool:
         """Let the current frame finish, and take no other.
@@ -120,12 +113,13 @@ class FrameWorker:
             self._running.result()
 
     def _run(self) -> None:
-        while (frame := self._mailbox.take()) is not None:
-            self._statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
-            self._statistics.begun()
+        while (taken := self._mailbox.take()) is not None:
+            camera, frame = taken
+            camera.statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
+            camera.statistics.begun()
             try:
-                self._process(frame)
+                self._process(frame, camera)
             except FrameSkippedError as error:
-                self._skips.skipped(error.reason, str(error))
+                camera.skips.skipped(error.reason, str(error))
             finally:
-                self._statistics.ended()
+                camera.statistics.ended()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""One camera of the node: its topics, its calibration, and what is counted about it."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from scenedino_ros.cameras.from_msg import stamp_ns
+from scenedino_ros.core.camera_names import camera_path
+from scenedino_ros.core.config import InputSettings
+from scenedino_ros.node.calibration_topic import CalibrationTopic
+from scenedino_ros.node.inputs import hints, subscribe_counting_losses
+from scenedino_ros.node.outputs import Outputs
+from scenedino_ros.node.pairing import Frame, Paired, Pairing
+from scenedino_ros.node.skip_log import SkipLog
+from scenedino_ros.node.stamp_gaps import StampGaps
+from scenedino_ros.node.statistics import FrameStatistics
+
+# By input.transport.
+IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
+
+
+class CameraInput:
+    """A camera, from its topics to frames: images with their calibrations.
+
+    It exists as long as the node. Topics are open while the node is active; the rest outlives
+    deactivation. An image waits in the pairing until its calibration is there.
+
+    Attributes:
+        name: Its name; empty where the node has one camera without a name.
+        logger: Logs under the name of the node and the camera.
+        statistics: Counts and times of its images.
+        skips: Counts and explains images that are not used.
+        outputs: Publishers of what is made from its images; `Pipeline` opens them.
+        calibration: The last calibration that came, or None.
+    """
+
+    def __init__(self, node: Node, settings: InputSettings, name: str = "") -> None:
+        """Open nothing yet.
+
+        Args:
+            node: The node.
+            settings: How images and calibrations arrive.
+            name: Name of the camera, which its topics begin with.
+        """
+        self._node, self._settings, self.name = node, settings, name
+        self.logger = node.get_logger().get_child(name) if name else node.get_logger()
+        self.statistics = FrameStatistics()
+        self.skips = SkipLog(self.statistics, self.logger.warning)
+        self.outputs = Outputs(node, name)
+        self.calibration: CameraInfo | None = None
+        self._message_type, topic = IMAGE_TOPICS[settings.transport]
+        self._image_topic, self._info_topic = (
+            camera_path(name, topic),
+            camera_path(name, "camera_info"),
+        )
+        self._open = ExitStack()
+
+    @property
+    def topics(self) -> tuple[str, str]:
+        """Full names of the topics of images and calibrations."""
+        resolve = self._node.resolve_topic_name
+        return resolve(self._image_topic), resolve(self._info_topic)
+
+    def open(self, deliver: Callable[[Frame], None], jumped_back: Callable[[], None]) -> None:
+        """Subscribe to the topics. `close` is due even if this fails.
+
+        Args:
+            deliver: Called with each image that has found its calibration.
+            jumped_back: Called when the stamps of the images jump back.
+
+        Raises:
+            SceneDinoError: If a topic cannot be opened.
+        """
+        self._deliver, self._jumped_back = deliver, jumped_back
+        self._gaps, self._pairing = StampGaps(), Pairing(self._settings.pairing)
+        if self.calibration is not None:
+            self._pairing.add_info(stamp_ns(self.calibration.header), self.calibration)
+        self._calibrations = CalibrationTopic(self._node, self._info_topic, self._on_info)
+        self._open.callback(self._calibrations.close)
+        reliability = (
+            ReliabilityPolicy.RELIABLE
+            if self._settings.reliable
+            else ReliabilityPolicy.BEST_EFFORT
+        )
+        self._images = subscribe_counting_losses(
+            self._node,
+            self._message_type,
+            self._image_topic,
+            self._on_image,
+            QoSProfile(depth=1, reliability=reliability),
+            self.statistics.lost,
+        )
+        self._open.callback(self._node.destroy_subscription, self._images)
+
+    def close(self) -> None:
+        """Close the topics; images that wait for a calibration are discarded."""
+        self._open.close()
+
+    def hints(self) -> tuple[str, str]:
+        """Return why no image and no calibration comes, as far as the published topics show."""
+        transport = self._settings.transport
+        subscriptions = self._images, self._calibrations.subscription
+        return hints(self._node, transport, *subscriptions, self.name)
+
+    def _on_image(self, message: Any) -> None:
+        arrival, stamp = self.statistics.image_arrived(), stamp_ns(message.header)
+        self.statistics.missed(self._gaps.add_image(stamp))
+        self._handle(self._pairing.add_image(stamp, message, arrival))
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self.statistics.info_arrived()
+        self.calibration = message
+        stamp = stamp_ns(message.header)
+        self._gaps.add_info(stamp)
+        self._handle(self._pairing.add_info(stamp, message))
+
+    def _handle(self, paired: Paired) -> None:
+        for drop in paired.drops:
+            self.skips.skipped(drop.reason, drop.sentence)
+        if paired.jumped_back:
+            self._jumped_back()
+        if paired.frame is not None:
+            self._deliver(paired.frame)
