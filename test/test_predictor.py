@@ -17,7 +17,7 @@ from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.inference import grid_view
+from scenedino_ros.inference import grid_view, point_queries
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.grid_view import camera_points, encode_positions
 from scenedino_ros.inference.predictor import Predictor
@@ -169,6 +169,49 @@ def test_a_new_calibration_replaces_the_cached_projection() -> None:
     alone = fresh.voxels(fresh.encode(image, camera), GRID, T_GRID_CAM)
     np.testing.assert_array_equal(second.index, alone.index)
     assert not np.array_equal(first.index, second.index)
+
+
+def count_views(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list that gets one entry for each grid view that is made."""
+    made: list[object] = []
+
+    def remember(*args, **options):
+        made.append(grid_view.view_grid(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(point_queries, "view_grid", remember)
+    return made
+
+
+@pytest.mark.parametrize(("n_cameras", "expected"), [(3, 3), (4, 3), (2, 12), (1, 12)])
+def test_cameras_that_take_turns_keep_their_grid_views(
+    n_cameras: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = count_views(monkeypatch)
+    poses = [T_GRID_CAM.copy() for _ in range(3)]
+    for side, pose in enumerate(poses):
+        pose[1, 3] = side
+    predictor = Predictor(lively_checkpoint(), device="cpu", n_cameras=n_cameras)
+    encoded = predictor.encode(noise_image(), street_camera())
+    found = [len(predictor.voxels(encoded, GRID, pose)) for _ in range(4) for pose in poses]
+    assert found == found[:3] * 4
+    assert len(made) == expected
+    alone = [len(predictor_of().voxels(encoded, GRID, pose)) for pose in poses]
+    assert found[:3] == alone
+
+
+def test_a_moving_camera_does_not_push_out_the_views_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = count_views(monkeypatch)
+    predictor = Predictor(lively_checkpoint(), device="cpu", n_cameras=2)
+    encoded = predictor.encode(noise_image(), street_camera())
+    moving = T_GRID_CAM.copy()
+    for _ in range(4):
+        moving[0, 3] += 0.1
+        predictor.voxels(encoded, GRID, moving)
+        predictor.voxels(encoded, GRID, T_GRID_CAM)
+    assert len(made) == 4 + 1
 
 
 @pytest.mark.parity

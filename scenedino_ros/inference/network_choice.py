@@ -51,6 +51,7 @@ class NetworkChoice:
         fit: How images of another aspect ratio fill the network input image. The published
             evaluation stretches them (`EVALUATION_FIT`).
         memory_budget: Working memory of point queries, MiB.
+        n_cameras: Number of cameras whose images take turns.
     """
 
     checkpoint: str = ModelSettings.checkpoint
@@ -61,12 +62,17 @@ class NetworkChoice:
     device: str = ModelSettings.device
     fit: str = InputSettings.fit
     memory_budget: int = ModelSettings.memory_budget
+    n_cameras: int = 1
 
     @classmethod
     def from_settings(cls, settings: NodeSettings) -> "NetworkChoice":
         """Return the network that the node's parameters describe."""
         model = asdict(settings.model)
-        return cls(**{**model, "image_size": model["image_size"] or None}, fit=settings.input.fit)
+        return cls(
+            **{**model, "image_size": model["image_size"] or None},
+            fit=settings.input.fit,
+            n_cameras=len(settings.input.cameras) or 1,
+        )
 
     def find(self, report: Report = silent) -> Path | None:
         """Return the checkpoint's file; None: untrained.
@@ -130,7 +136,7 @@ class NetworkChoice:
         """
         self.check_mode()
         values = asdict(self)
-        del values["device"], values["memory_budget"]
+        del values["device"], values["memory_budget"], values["n_cameras"]
         path = self.find()
         values["checkpoint"] = file_sha256(path) if path else UNTRAINED
         return values
@@ -176,6 +182,7 @@ class NetworkChoice:
                 mode=self.mode,
                 fit=self.fit,
                 memory_budget=self.memory_budget,
+                n_cameras=self.n_cameras,
                 make_engine=engine_maker(self.engine, report, warn),
             )
         except InputError as error:

@@ -3,6 +3,8 @@
 
 """Densities and classes of the field at points: at the voxels of a grid, or anywhere."""
 
+from collections import OrderedDict
+
 import numpy as np
 import torch
 
@@ -26,10 +28,15 @@ from scenedino_ros.network.field import PositionalCode, project
 
 
 class PointQueries:
-    """Asks the field at points; remembers where the voxels of the last grid fall in the image."""
+    """Asks the field at points; remembers where the voxels of the last grids fall in the image."""
 
     def __init__(
-        self, engine: Engine, code: PositionalCode, config: ModelConfig, chunks: Chunks
+        self,
+        engine: Engine,
+        code: PositionalCode,
+        config: ModelConfig,
+        chunks: Chunks,
+        n_views: int = 1,
     ) -> None:
         """Set what is asked, and in how much memory.
 
@@ -38,10 +45,13 @@ class PointQueries:
             code: Its positional code.
             config: Its configuration.
             chunks: Splits the points so that they fit.
+            n_views: Number of grid views that are remembered, one for each camera that takes its
+                turn. A view takes at most 21 bytes per queried voxel and the memory budget.
         """
         self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
-        self._view_key: tuple[object, ...] | None = None
-        self._view: GridView | None = None
+        self._n_views = n_views
+        # By what they depend on; the one that was used last comes last.
+        self._views: OrderedDict[tuple[object, ...], GridView] = OrderedDict()
 
     def voxels(
         self,
@@ -139,8 +149,8 @@ class PointQueries:
         return torch.stack([density, label.float(), confidence], dim=-1)
 
     def forget(self) -> None:
-        """Free what is remembered of the last grid."""
-        self._view = self._view_key = None
+        """Free what is remembered of the last grids."""
+        self._views.clear()
 
     def _densities(self, encoded: EncodedImage, view: GridView) -> torch.Tensor:
         return self._chunks.fill(
@@ -170,9 +180,10 @@ class PointQueries:
             query.grow,
             encoded.map_size,
         )
-        if key != self._view_key or self._view is None:
-            self._view = self._view_key = None  # frees the old one before the new one is made
-            self._view = view_grid(
+        if key not in self._views:
+            while len(self._views) >= self._n_views:
+                self._views.popitem(last=False)  # frees an old one before the new one is made
+            self._views[key] = view_grid(
                 grid,
                 T_grid_cam,
                 camera,
@@ -182,9 +193,9 @@ class PointQueries:
                 device=self._chunks.device,
                 budget=self._chunks.budget,
             )
-            self._view_key = key
             return_freed_memory()
-        return self._view
+        self._views.move_to_end(key)
+        return self._views[key]
 
     def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:
         if view.points is not None:

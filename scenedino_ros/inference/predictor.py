@@ -53,6 +53,7 @@ class Predictor:
         mode: str = ModelSettings.mode,
         fit: str = InputSettings.fit,
         memory_budget: int = ModelSettings.memory_budget,
+        n_cameras: int = 1,
         make_engine: MakeEngine = TorchEngine,
     ) -> None:
         """Build the network and move it to its device.
@@ -65,6 +66,8 @@ class Predictor:
             fit: How images of another aspect ratio fill the network input image, see
                 `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB.
+            n_cameras: Number of cameras that take turns; for each, the predictor remembers where
+                the voxels of a grid fall in the image (see `PointQueries`).
             make_engine: Makes what runs the network.
 
         Raises:
@@ -89,7 +92,7 @@ class Predictor:
         self._preprocess = ImagePreprocessor(self.image_size, fit)
         self._chunks = Chunks(self._device, memory_budget * MIB)
         field = self._engine, model.code.to(self._device), self.config, self._chunks
-        self._queries, self._renderer = PointQueries(*field), ViewRenderer(*field)
+        self._queries, self._renderer = PointQueries(*field, n_cameras), ViewRenderer(*field)
         self._feature_colors: FeatureColors | None = None
 
     @property
