@@ -30,6 +30,7 @@ def situation(before=None, *, now=None, **changes) -> Situation:
         "before": earlier,
         "now": snapshot,
         "active_since": NOW - 100.0,
+        "paused_since": None,
         "state": "active",
         "image_topic": "/image",
         "info_topic": "/camera_info",
@@ -52,6 +53,14 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
     [
         ({"active_since": None, "state": "inactive"}, Level.WARN, "the node is inactive, not act"),
         ({"active_since": NOW - 1.0}, Level.OK, "waiting for the first image"),
+        ({"paused_since": NOW - 7.0}, Level.OK, "paused for 7.0 s: images are dropped until"),
+        ({"now": STARVED, "paused_since": NOW - 7.0}, Level.OK, "paused for 7.0 s"),
+        (
+            {"active_since": None, "state": "inactive", "paused_since": NOW},
+            Level.WARN,
+            "not active",
+        ),
+        ({"now": {**RUNNING, "drops": {Reason.PAUSED: 5}}}, Level.OK, "10.0 images/s"),
         ({"image_publishers": 0}, Level.STALE, "nobody publishes /image"),
         ({}, Level.STALE, "no image on /image for 100.0 s, although it has 1 publisher"),
         ({"now": RUNNING}, Level.OK, "10.0 images/s"),
@@ -155,6 +164,7 @@ def test_only_silence_has_a_name():
         judge(situation(now={**STARVED, **PROBLEM})),
         judge(situation(now={**STARVED, "busy_since": NOW - 30.0})),
         judge(situation(now=STARVED, waits=True)),
+        judge(situation(now=STARVED, paused_since=NOW - 7.0)),
         judge(situation(active_since=None, state="inactive")),
     ]
     assert "" not in {verdict.silence for verdict in silent}

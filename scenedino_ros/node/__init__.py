@@ -12,6 +12,7 @@ The path of an image, in the order in which to read it:
     pairing         which CameraInfo belongs to which image
     worker          the thread that takes the newest frame of each camera in turn
     processor       one frame: decodes, looks up TF, asks the predictor, publishes
+    services        what may be asked of the node while it is active
     outputs         the publishers of the table in core/outputs.py, and which have subscribers
 
 What these use:

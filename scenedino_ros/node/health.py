@@ -42,7 +42,9 @@ class Situation:
     Attributes:
         before: Statistics at the last report.
         now: Statistics at this one.
-        active_since: When the node was activated, seconds of `time.monotonic`; None if it is not.
+        active_since: When the node was activated, or continued after a pause, seconds of
+            `time.monotonic`; None if it is not active.
+        paused_since: When the node was paused, seconds of `time.monotonic`; None if it is not.
         state: Label of the lifecycle state.
         image_topic: Full name of the image topic.
         info_topic: Full name of the CameraInfo topic.
@@ -58,6 +60,7 @@ class Situation:
     before: Snapshot
     now: Snapshot
     active_since: float | None
+    paused_since: float | None
     state: str
     image_topic: str
     info_topic: str
@@ -83,6 +86,10 @@ def judge(situation: Situation) -> Verdict:
     now, since = situation.now, situation.active_since
     if since is None:
         return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)
+    if situation.paused_since is not None:
+        seconds = now.time - situation.paused_since
+        sentence = f"paused for {seconds:.1f} s: images are dropped until ~/pause is false"
+        return Verdict(Level.OK, sentence, "paused")
     handled = _latest(now.last_done, now.last_unwanted, since)
     if now.time - handled <= situation.stale_after:
         return _flowing(situation)

@@ -229,6 +229,7 @@ class SceneDinoNode(LifecycleNode):
             before=now if before is None else before,
             now=now,
             active_since=pipeline.since if pipeline else None,
+            paused_since=pipeline.paused_since if pipeline else None,
             state=self._state_label(),
             image_topic=image_topic,
             info_topic=info_topic,

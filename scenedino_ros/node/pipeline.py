@@ -16,9 +16,13 @@ from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings
 from scenedino_ros.node.placement import GridPlacement
+from scenedino_ros.node.services import Services
+from scenedino_ros.node.statistics import Reason
 from scenedino_ros.node.transform_source import TransformSource
 from scenedino_ros.node.view_frame import ViewFrame
 from scenedino_ros.node.worker import FrameWorker
+
+_PAUSED = "the node is paused"
 
 
 class Pipeline:
@@ -28,7 +32,9 @@ class Pipeline:
     want. All callbacks run in the node's thread.
 
     Attributes:
-        since: When the node became active, seconds of `time.monotonic`.
+        since: When the node became active, or continued after a pause, seconds of
+            `time.monotonic`.
+        paused_since: When the node was paused, seconds of `time.monotonic`; None: it is not.
     """
 
     def __init__(
@@ -50,6 +56,8 @@ class Pipeline:
             SceneDinoError: If a topic cannot be opened or TF cannot be read in this installation.
         """
         self._node, self._settings, self._cameras = node, live.current, cameras
+        self.paused_since: float | None = None
+        self._dropped_before = 0  # images that earlier pauses dropped
         self._placement = GridPlacement(self._settings.grid)
         self._inputs, self._answers = ExitStack(), ExitStack()
         with ExitStack() as undo:
@@ -76,6 +84,7 @@ class Pipeline:
             for camera in cameras:
                 self._inputs.callback(camera.close)
                 camera.open(partial(self._deliver, camera), self._forget_transforms)
+            self._inputs.callback(Services(node, pause=self._pause).close)
             undo.pop_all()
         self.since = monotonic()
 
@@ -113,7 +122,30 @@ class Pipeline:
         if self._transforms is not None:
             self._transforms.clear()
 
+    def _pause(self, paused: bool) -> str:
+        """Drop images from now on, or process them again; return what was done, in words."""
+        if not paused and self.paused_since is None:
+            return "not paused: images are processed as before"
+        if self.paused_since is None:
+            self._dropped_before = self._dropped()
+            self.paused_since = monotonic()
+            self._worker.discard(Reason.PAUSED, _PAUSED)
+            return "paused: images are dropped until ~/pause is called with false"
+        seconds = monotonic() - self.paused_since
+        dropped = f"images dropped meanwhile: {self._dropped() - self._dropped_before}"
+        if paused:
+            return f"paused already, for {seconds:.1f} s; {dropped}"
+        self.since, self.paused_since = monotonic(), None
+        return f"images are processed again after a pause of {seconds:.1f} s; {dropped}"
+
+    def _dropped(self) -> int:
+        drops = (camera.statistics.snapshot().drops for camera in self._cameras)
+        return sum(of_camera.get(Reason.PAUSED, 0) for of_camera in drops)
+
     def _deliver(self, camera: CameraInput, frame: Frame) -> None:
+        if self.paused_since is not None:
+            camera.skips.skipped(Reason.PAUSED, _PAUSED)
+            return
         camera_frame = frame.image.header.frame_id
         parent = self._placement.frame(camera_frame)
         # Where each camera's outputs lie in its own frame, viewers look from the first camera.

@@ -39,11 +39,12 @@ class Reason(str, Enum):
     MISMATCH = "image and camera_info do not fit"
     NO_TRANSFORM = "no transform"
     DEVICE_MEMORY = "out of device memory"
+    PAUSED = "paused"
 
     @property
     def is_problem(self) -> bool:
         """Whether something is wrong; a newer image is how a slow network keeps up."""
-        return self != Reason.REPLACED
+        return self not in (Reason.REPLACED, Reason.PAUSED)
 
     @property
     def key(self) -> str:

@@ -61,6 +61,13 @@ class Mailbox(Generic[K, T]):
         with self._condition:
             return sender in self._slots
 
+    def clear(self) -> list[K]:
+        """Discard what is inside; return whose items those were."""
+        with self._condition:
+            senders = list(self._slots)
+            self._slots.clear()
+        return senders
+
     def close(self) -> None:
         """Discard what is inside; `take` returns None from now on."""
         with self._condition:
@@ -88,6 +95,11 @@ class FrameWorker:
         """Hand over a frame; it replaces one of its camera that still waits."""
         if self._mailbox.put(camera, frame) is not None:
             camera.skips.skipped(Reason.REPLACED, "a newer image came while it waited")
+
+    def discard(self, reason: Reason, sentence: str) -> None:
+        """Discard the frames that wait, and count them under a reason."""
+        for camera in self._mailbox.clear():
+            camera.skips.skipped(reason, sentence)
 
     def waits(self, camera: CameraInput) -> bool:
         """Return whether a frame of a camera waits for its turn."""
