@@ -120,17 +120,21 @@ class Rig:
             values = {pair.key: pair.value for pair in status.values}
             self.status[task] = (status.level[0], status.message, values)
 
-    def wait_active(self) -> None:
-        self.spin_until(lambda: self.values()["state"] == "active", "the active node")
+    def wait_active(self, camera: str = "") -> None:
+        self.spin_until(lambda: self.values(camera)["state"] == "active", "the active node")
 
-    def values(self) -> dict[str, str]:
-        return self.status["frames"][2] if self.status else {"state": "not heard of"}
+    def values(self, camera: str = "") -> dict[str, str]:
+        return self._frames(camera)[2]
 
-    def count(self, name: str) -> int:
-        return int(self.values().get(name, 0))
+    def count(self, name: str, camera: str = "") -> int:
+        return int(self.values(camera).get(name, 0))
 
-    def verdict(self) -> tuple[int, str]:
-        return self.status["frames"][:2] if self.status else (-1, "not heard of")
+    def verdict(self, camera: str = "") -> tuple[int, str]:
+        return self._frames(camera)[:2]
+
+    def _frames(self, camera: str) -> tuple[int, str, dict[str, str]]:
+        unheard = (-1, "not heard of", {"state": "not heard of"})
+        return self.status.get(f"frames {camera}".strip(), unheard)
 
     # The camera.
 
