@@ -7,6 +7,8 @@ The recording plays once the node is active.
 """
 
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -22,13 +24,16 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.parameter_descriptions import ParameterValue
 
+from scenedino_ros.core.camera_names import camera_path, check_camera_names
 from scenedino_ros.core.config import NodeSettings
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.outputs import NODE, OUTPUTS
 from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.node.shared_memory import PROFILE_VARIABLES, profile_name, profile_variable
 
 CONFIG = Path(__file__).parent.parent / "config"
 RESPAWN_DELAY = 2.0  # seconds
+CAMERA = "{camera}"  # in a topic: the camera's name
 
 # Parameters that an argument replaces where it is not empty.
 PARAMETERS = {
@@ -56,11 +61,22 @@ ARGUMENTS = (
         description="Follow the topic /clock; empty: where a bag is played, else "
         "as in params_file or around the include",
     ),
-    DeclareLaunchArgument("image_topic", default_value="image", description="Topic of the images"),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Names of several cameras, with commas or spaces between them; "
+        "empty: one camera, or as in params_file",
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="image",
+        description="Topic of the images; of several cameras, one topic in which {camera} stands "
+        "for the name (without it: below the name), or a list with a topic for each camera",
+    ),
     DeclareLaunchArgument(
         "camera_info_topic",
         default_value="camera_info",
-        description="Topic of the camera's calibration",
+        description="Topic of the camera's calibration; of several cameras, as for image_topic",
     ),
     DeclareLaunchArgument(
         "image_transport",
@@ -173,13 +189,17 @@ def start(given: dict[str, str], outer: str = "") -> list[LaunchDescriptionEntit
     """Return the processes for some arguments, all of which are there, in an outer namespace.
 
     Raises:
-        RuntimeError: If a file is not there, or a number is none.
+        RuntimeError: If a file is not there, a number is none, or a camera's name or topic
+            cannot be.
     """
     check(given)
+    cameras = camera_names(given)
+    image_topics = topics_of(given, "image_topic", cameras)
+    info_topics = topics_of(given, "camera_info_topic", cameras)
     absolute = given["namespace"].startswith("/")
     namespace = given["namespace"] if absolute else f"{outer}/{given['namespace']}"
     full_name = "/".join(filter(None, [*namespace.split("/"), given["node_name"]]))
-    values = overrides(given)
+    values = overrides(given, cameras)
     frame = given["rviz_frame"] or f"{full_name}_view"
     if given["rviz"] == "true" and not given["rviz_frame"]:
         values["grid.view_frame"] = ParameterValue(frame, value_type=str)
@@ -190,9 +210,13 @@ def start(given: dict[str, str], outer: str = "") -> list[LaunchDescriptionEntit
         namespace=given["namespace"],
         parameters=[given["params_file"], *([values] if values else [])],
         remappings=[
-            ("image", given["image_topic"]),
-            ("image/compressed", f"{given['image_topic']}/compressed"),
-            ("camera_info", given["camera_info_topic"]),
+            remapping
+            for camera in cameras or [""]
+            for remapping in (
+                (camera_path(camera, "image"), image_topics[camera]),
+                (camera_path(camera, "image/compressed"), f"{image_topics[camera]}/compressed"),
+                (camera_path(camera, "camera_info"), info_topics[camera]),
+            )
         ],
         arguments=["--ros-args", "--log-level", given["log_level"]],
         respawn=given["respawn"] == "true",
@@ -214,7 +238,8 @@ def start(given: dict[str, str], outer: str = "") -> list[LaunchDescriptionEntit
         )
     actions.append(node)
     if given["rviz"] == "true":
-        actions.append(rviz(given, full_name, frame))
+        shown = cameras[0] if cameras else ""
+        actions.append(rviz(given, full_name, frame, shown, image_topics[shown]))
     return actions
 
 
@@ -232,6 +257,58 @@ def check(given: dict[str, str]) -> None:
         raise RuntimeError(f"bag_rate must be a number above 0, got {given['bag_rate']!r}")
 
 
+def words(text: str) -> list[str]:
+    """Return the words of a list with commas or spaces between them."""
+    return re.findall(r"[^\s,]+", text)
+
+
+def camera_names(given: dict[str, str]) -> list[str]:
+    """Return the names of several cameras; none: one camera without a name."""
+    names = words(given["cameras"])
+    try:
+        check_camera_names(names)
+    except InputError as error:
+        raise RuntimeError(f"cameras: {error}") from error
+    return names
+
+
+def topics_of(given: dict[str, str], argument: str, cameras: list[str]) -> dict[str, str]:
+    """Return a topic by the name of the camera.
+
+    Raises:
+        RuntimeError: If topics and cameras do not fit each other.
+    """
+    text = given[argument]
+    if not cameras:
+        if CAMERA in text:
+            raise RuntimeError(
+                f"{argument} {text!r} has {CAMERA}, but the argument cameras names none"
+            )
+        return {"": text}
+    topics = words(text)
+    if len(topics) == 1:
+        (pattern,) = topics
+        if CAMERA not in pattern and not pattern.startswith("/"):
+            pattern = f"{CAMERA}/{pattern}"
+        topics = [pattern] * len(cameras)
+    if len(topics) != len(cameras):
+        raise RuntimeError(
+            f"{argument} must be one topic with {CAMERA} or {len(cameras)} topics, one for each "
+            f"camera, got {text!r}"
+        )
+    found = {
+        camera: topic.replace(CAMERA, camera)
+        for camera, topic in zip(cameras, topics, strict=True)
+    }
+    topic, count = Counter(found.values()).most_common(1)[0]
+    if count > 1:
+        raise RuntimeError(
+            f"{argument} must give every camera a topic of its own, such as /{CAMERA}/image_raw, "
+            f"but {count} cameras would read {topic!r}"
+        )
+    return found
+
+
 def use_sim_time(given: dict[str, str]) -> dict[str, bool]:
     """Return the parameter use_sim_time where something asks for it.
 
@@ -242,9 +319,11 @@ def use_sim_time(given: dict[str, str]) -> dict[str, bool]:
     return {"use_sim_time": True} if given["bag"] else {}
 
 
-def overrides(given: dict[str, str]) -> dict[str, object]:
+def overrides(given: dict[str, str], cameras: list[str]) -> dict[str, object]:
     """Return the parameters that arguments replace."""
     values: dict[str, object] = {**use_sim_time(given)}
+    if cameras:
+        values["input.cameras"] = cameras
     for argument, parameter in PARAMETERS.items():
         if given[argument]:
             values[parameter] = ParameterValue(given[argument], value_type=str)
@@ -260,13 +339,12 @@ def player(given: dict[str, str]) -> ExecuteProcess:
     return ExecuteProcess(cmd=[*command, *loop], name="bag", output="screen")
 
 
-def rviz(given: dict[str, str], full_name: str, frame: str) -> Node:
-    """Return RViz, showing the topics of the node of that name in a frame."""
+def rviz(given: dict[str, str], full_name: str, frame: str, camera: str, image: str) -> Node:
+    """Return RViz, showing the topics of one camera of the node of that name in a frame."""
     prefix = f"/{full_name}"
-    image = given["image_topic"]
     absolute = image if image.startswith("/") else f"{prefix.rpartition('/')[0]}/{image}"
     remappings = [("/image", absolute)]
-    remappings += [(output.topic(), output.topic(full_name)) for output in OUTPUTS]
+    remappings += [(output.topic(), output.topic(full_name, camera)) for output in OUTPUTS]
     clock = use_sim_time(given)
     return Node(
         package="rviz2",

@@ -6,6 +6,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ PROMISED = {
     "bag_rate",
     "bag_loop",
     "respawn",
+    "cameras",
 }
 CLOSED = {
     "use_sim_time",
@@ -184,6 +186,82 @@ def test_topic_arguments_only_remap(launch_file):
         "camera_info": "cam/info",
     }
     assert node["parameters"][1:] == []
+
+
+def test_several_cameras_read_topics_below_their_names(launch_file):
+    node = node_of(launch_file, cameras="front, left_2")
+    assert node["parameters"][1:] == [{"input.cameras": ["front", "left_2"]}]
+    assert dict(node["remappings"]) == {
+        "front/image": "front/image",
+        "front/image/compressed": "front/image/compressed",
+        "front/camera_info": "front/camera_info",
+        "left_2/image": "left_2/image",
+        "left_2/image/compressed": "left_2/image/compressed",
+        "left_2/camera_info": "left_2/camera_info",
+    }
+    assert node_of(launch_file, cameras=" front left_2 ")["remappings"] == node["remappings"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "front", "left"),
+    [
+        ("/{camera}/image_raw", "/front/image_raw", "/left/image_raw"),
+        ("/car/{camera}_cam/{camera}", "/car/front_cam/front", "/car/left_cam/left"),
+        ("image_raw", "front/image_raw", "left/image_raw"),
+        ("{camera}", "front", "left"),
+        ("/car/a, /b", "/car/a", "/b"),
+        ("a b", "a", "b"),
+    ],
+)
+def test_one_argument_names_the_topics_of_all_cameras(launch_file, topic, front, left):
+    given = {"cameras": "front,left", "image_topic": topic, "camera_info_topic": topic}
+    remappings = dict(node_of(launch_file, **given)["remappings"])
+    for kind in ("image", "camera_info"):
+        assert (remappings[f"front/{kind}"], remappings[f"left/{kind}"]) == (front, left)
+    assert remappings["left/image/compressed"] == f"{left}/compressed"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"cameras": "front front"}, "cameras: the cameras' names must be distinct"),
+        ({"cameras": "front/left"}, "cameras: a camera's name must be letters"),
+        ({"cameras": "depth"}, "cameras: a camera's name must differ from the node's own topics"),
+        (
+            {"image_topic": "/{camera}/image"},
+            "image_topic '/{camera}/image' has {camera}, but the argument cameras names none",
+        ),
+        (
+            {"cameras": "a b c", "camera_info_topic": "/x /y"},
+            "camera_info_topic must be one topic with {camera} or 3 topics, one for each camera, "
+            "got '/x /y'",
+        ),
+        (
+            {"cameras": "a b", "image_topic": "/camera/image_raw"},
+            "image_topic must give every camera a topic of its own, such as /{camera}/image_raw, "
+            "but 2 cameras would read '/camera/image_raw'",
+        ),
+        (
+            {"cameras": "a b c", "image_topic": "/x,/y,/x"},
+            "but 2 cameras would read '/x'",
+        ),
+        ({"cameras": "a b", "image_topic": " "}, "image_topic must be one topic with {camera} or"),
+    ],
+)
+def test_topics_that_do_not_fit_the_cameras_stop_the_start(launch_file, given, sentence):
+    with pytest.raises(RuntimeError, match=re.escape(sentence)):
+        start(launch_file, **given)
+
+
+def test_rviz_shows_the_first_of_several_cameras(launch_file):
+    given = {"rviz": "true", "cameras": "front left", "image_topic": "/car/{camera}/image"}
+    remappings = dict(start(launch_file, **given)["Node"][0].kwargs["remappings"])
+    assert remappings.pop("/image") == "/car/front/image"
+    assert "/scenedino/label_info" not in remappings  # all cameras share it
+    per_camera = [output for output in OUTPUTS if not output.shared]
+    assert remappings == {
+        f"/scenedino/{output.name}": f"/scenedino/front/{output.name}" for output in per_camera
+    }
 
 
 @pytest.mark.parametrize(
@@ -403,6 +481,7 @@ service.include_launch_description(
             SetParameter("use_sim_time", True),
             camera(namespace="left", image_topic="/a", checkpoint="a.safetensors", device="cpu"),
             camera(namespace="right", node_name="eye"),
+            camera(namespace="all", cameras="yes, b", image_topic="/{camera}/raw"),
         ]
     )
 )
@@ -438,6 +517,9 @@ def test_two_cameras_in_the_real_launch_system_share_only_what_is_around_them(tm
     words, text = json.loads((tmp_path / "left.json").read_text())
     assert "image:=/a" in words
     assert "a.safetensors" in text
+    words, text = json.loads((tmp_path / "all.json").read_text())
+    assert {"yes/image:=/yes/raw", "b/image:=/b/raw", "b/camera_info:=b/camera_info"} <= set(words)
+    assert re.search(r"input\.cameras:.*\n    - 'yes'\n    - b\n", text)
     words, text = json.loads((tmp_path / "right.json").read_text())
     assert {"image:=image", "__node:=eye", "warn"} <= set(words)
     assert "a.safetensors" not in text
