@@ -31,5 +31,4 @@ class Services:
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         response.success, response.message = True, self._pause(request.data)
-        self._node.get_logger().info(response.message)
         return response
