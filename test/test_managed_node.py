@@ -18,14 +18,18 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from ros_rig import DEADLINE  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
-from scenedino_ros.core.errors import CheckpointError, TransformError  # noqa: E402
+from scenedino_ros.core.errors import (  # noqa: E402
+    CheckpointError,
+    InputError,
+    TransformError,
+)
 from scenedino_ros.core.labels import CITYSCAPES19  # noqa: E402
-from scenedino_ros.core.outputs import BY_NAME  # noqa: E402
+from scenedino_ros.core.outputs import BY_NAME, SERVICES  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.node import (  # noqa: E402
     camera_input,
@@ -330,6 +334,81 @@ def test_nothing_is_published_about_classes_without_the_message(make_node, monke
     assert node.trigger_activate() == FAILURE
 
 
+def open_topics(endpoints):
+    return {endpoint.topic_name for endpoint in endpoints} - {"/rosout", "/parameter_events"}
+
+
+def test_each_camera_has_topics_below_its_name_and_one_class_table_serves_all(
+    make_node, monkeypatch
+):
+    table = dataclasses.replace(BY_NAME["label_info"], type="std_msgs/msg/String")
+    monkeypatch.setattr(outputs, "OUTPUTS", (table, BY_NAME["voxels"], BY_NAME["depth/image"]))
+    monkeypatch.setattr(processor, "label_info_from_classes", lambda *_, **__: String())
+    node = make_node(input__cameras="[front, left_2]", __ns="/car")
+    before = open_topics(node.publishers), open_topics(node.subscriptions)
+    assert node.autostart()
+    own = "/car/scenedino"
+    assert open_topics(node.publishers) - before[0] == {
+        f"{own}/label_info",
+        *(f"{own}/{camera}/voxels" for camera in ("front", "left_2")),
+        *(f"{own}/{camera}/depth/image" for camera in ("front", "left_2")),
+    }
+    assert open_topics(node.subscriptions) - before[1] == {
+        *(f"/car/{camera}/image" for camera in ("front", "left_2")),
+        *(f"/car/{camera}/camera_info" for camera in ("front", "left_2")),
+    }
+    assert {f"~/{name}" for name in SERVICES} <= {s.srv_name for s in node.services}
+    assert node.trigger_deactivate() == SUCCESS
+    assert (open_topics(node.publishers), open_topics(node.subscriptions)) == before
+    assert not {f"~/{name}" for name in SERVICES} & {s.srv_name for s in node.services}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"input__cameras": "[voxels]"}, "input.cameras: a camera's name must differ from the no"),
+        ({"input__cameras": "[a, a]"}, "input.cameras: the cameras' names must be distinct"),
+        (
+            {
+                "input__cameras": "[a, b]",
+                "grid__frame": "base",
+                "grid__static_transform": "[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]",
+            },
+            "grid.static_transform is the pose of one camera, but input.cameras names 2: publish",
+        ),
+    ],
+)
+def test_cameras_that_cannot_be_told_apart_or_placed_are_refused(make_node, parameters, message):
+    with pytest.raises(InputError, match=message):
+        make_node(**parameters)
+
+
+def test_one_named_camera_may_have_a_static_transform(make_node):
+    pose = "[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]"
+    node = make_node(input__cameras="[a]", grid__frame="base", grid__static_transform=pose)
+    assert node.autostart()
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"), [({"grid__frame": "base"}, ["base"]), ({}, ["optical_front"])]
+)
+def test_several_cameras_have_one_frame_for_viewers(make_node, monkeypatch, grid, expected):
+    attached = []
+    monkeypatch.setattr(
+        ViewFrame, "attach", lambda self, parent, *, optical: attached.append(parent)
+    )
+    monkeypatch.setattr(FrameWorker, "offer", lambda *_: None)
+    node = make_node(input__cameras="[front, left]", **grid)
+    assert node.autostart()
+    info = CameraInfo()
+    for camera in node._cameras[::-1]:
+        image = Image()
+        image.header.frame_id = f"optical_{camera.name}"
+        camera._on_info(info)
+        camera._on_image(image)
+    assert list(dict.fromkeys(attached)) == expected
+
+
 def spin(context, *nodes, until):
     executor = SingleThreadedExecutor(context=context)
     for node in nodes:
@@ -438,6 +517,8 @@ def test_the_calibration_beside_the_images_is_named():
     hint = inputs.info_hint("/camera_info", "/other/image", TOPICS)
     assert hint == "topics of that type: /cam/camera_info"
     assert inputs.info_hint("/cam/camera_info", "/cam/image_raw", TOPICS) == ""
+    hint = inputs.info_hint("/front/camera_info", "/cam/image_raw", TOPICS, "front")
+    assert hint.startswith("/cam/camera_info is published: remap front/camera_info")
 
 
 def test_two_nodes_have_their_own_names_in_the_diagnostics(context, make_node, neighbour):

@@ -14,7 +14,7 @@ from test_import_rules import IMPORTED_BY, ROOMS
 from scenedino_ros.checkpoints.names import PUBLISHED
 from scenedino_ros.cli.main import SUBCOMMANDS
 from scenedino_ros.core.config import ENGINES, NodeSettings
-from scenedino_ros.core.outputs import OUTPUTS, Output
+from scenedino_ros.core.outputs import OUTPUTS, SERVICES, Output
 from scenedino_ros.core.parameter_tree import Setting, walk_settings
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.inference.engines import graph_export as graphs
@@ -94,6 +94,8 @@ def test_topics_are_those_of_the_code() -> None:
     assert published.pop("/diagnostics")
     assert published == {f"~/{output.name}": output_row(output) for output in OUTPUTS}
     assert {"image", "camera_info", "/tf"} <= set(table)
+    services = [row[0].strip("`") for row in rows("docs/topics.md", "Services")]
+    assert services == [f"~/{name}" for name in SERVICES]
     for row in rows("README.md", "ROS 2"):
         for name in names(row[0]):
             assert row[1] in table[name][1], name
