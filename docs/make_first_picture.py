@@ -4,8 +4,8 @@
 """Make README's first picture: an image of a synthetic street, and the default model's prediction.
 
 Run from the root of the repository: ``python docs/make_first_picture.py``. The street is the one
-that ``./demo.sh`` plays (seed 0); no image of it took part in the training. The voxels are those
-that the node publishes with its default parameters, in float32. Depth and classes are rendered
+that ``./demo.sh`` plays (seed 0); no image of it took part in the training. The voxels are all
+occupied ones at the node's default threshold, in float32. Depth and classes are rendered
 from the same field with one ray per pixel of the network input image; by default the node renders
 one ray per 4 x 4 pixels.
 """

@@ -116,7 +116,7 @@ def test_predict_writes_what_the_predictor_finds(image, checkpoint, tmp_path: Pa
 
 
 def test_predict_draws_the_voxels_at_several_thresholds(image, checkpoint, tmp_path: Path):
-    arguments = (image, checkpoint, tmp_path / "out")
+    arguments = (image, checkpoint, tmp_path / "out", "--exposed-only", "--threshold", "0")
     assert predict(*arguments, "--thresholds", "0.9,0.3,0.5") == 0
     folder = tmp_path / "out" / "street"
     assert sorted(path.name for path in folder.iterdir()) == sorted([*RESULTS, "thresholds.png"])
@@ -134,6 +134,12 @@ def test_predict_draws_the_voxels_at_several_thresholds(image, checkpoint, tmp_p
         np.testing.assert_array_equal(column[56 : 56 + 330], drawing)
         counts.append(len(voxels))
     assert counts[0] > counts[1] > counts[2] > 0
+    complete, surface = (
+        predictor.voxels(encoded, grid, None, VoxelQuery(0, hidden=hidden, exposed_only=only))
+        for only in (False, True)
+    )
+    np.testing.assert_array_equal(read_npz(folder / "voxels.npz").index, surface.index)
+    assert len(surface) < len(complete)
     assert predict(*arguments, "--thresholds", "0.9,0.3,0.5") == 0  # nothing to do
     assert predict(*arguments, "--thresholds", "0.9") == 2
 

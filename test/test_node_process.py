@@ -154,7 +154,7 @@ def test_a_cloud_holds_what_the_network_finds(street, checkpoint):
         predictor.encode(picture(), camera),
         GRID,
         matrix_from_rotation(*BASE_CAMERA),
-        VoxelQuery(EVERYTHING, hidden=sky),
+        VoxelQuery(EVERYTHING, hidden=sky, exposed_only=True),
     )
     values = np.frombuffer(cloud.data, np.float32).reshape(-1, 7)
     labels = np.frombuffer(cloud.data, np.uint32).reshape(-1, 7)[:, 4]
@@ -341,6 +341,24 @@ def test_live_parameters_hold_from_the_next_frame(street):
         width = street.clouds.messages[-1].width
         assert street.count("cubes left out") == width - 7
         assert abs(width - everything) <= 0.01 * everything
+
+
+def test_the_inside_of_what_is_occupied_is_published_on_request(street):
+    street.send_until_counted("published: voxels")
+    surface = street.clouds.next()
+    assert street.set_parameter("voxels.exposed_only", False) == (True, "")
+    street.spin_for(0.1)
+    street.send_until_counted("published: voxels")
+    street.send_until_counted("published: voxels")
+    everything = street.clouds.messages[-1]
+    assert street.set_parameter("voxels.exposed_only", True) == (True, "")
+    some, all_of_them = (
+        set(map(tuple, np.frombuffer(cloud.data, np.float32).reshape(-1, 7)[:, :3].tolist()))
+        for cloud in (surface, everything)
+    )
+    assert 100 < len(some) < 0.9 * len(all_of_them)
+    # Among other points the sum of a class rounds differently, and one may become sky.
+    assert len(some - all_of_them) <= 0.01 * len(some)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,10 @@ def _parameters(
             "shape": list(grid.shape),
             "voxel_size": grid.voxel_size,
         },
-        "voxels": {"density_threshold": float(options.threshold)},
+        "voxels": {
+            "density_threshold": float(options.threshold),
+            "exposed_only": not options.all_voxels,
+        },
     }
 
 

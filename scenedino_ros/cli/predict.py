@@ -102,6 +102,11 @@ def _add_grid_arguments(group: argparse._ArgumentGroup) -> None:
         help="also draw the voxels at each of these densities, 1/m, into one picture",
     )
     add_grow(group)
+    group.add_argument(
+        "--exposed-only",
+        action="store_true",
+        help="only voxels with a face neighbour that is free or unknown, as the node publishes",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -127,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         thresholds=options.thresholds,
         grow=options.grow,
+        exposed_only=options.exposed_only,
         force=options.force,
     )
     return run_job(job, keep_going=options.images.is_dir())

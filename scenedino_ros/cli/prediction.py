@@ -58,6 +58,7 @@ class Job:
         threshold: Density from which a voxel is occupied, 1/m; None: the checkpoint's.
         thresholds: Densities to draw the voxels at, side by side, 1/m; None: no such picture.
         grow: Whether a voxel takes the highest density of its 3x3x3 neighbourhood.
+        exposed_only: Whether voxels are left out all of whose face neighbours are occupied.
         force: Whether finished images are predicted again.
     """
 
@@ -72,6 +73,7 @@ class Job:
     threshold: float | None
     thresholds: tuple[float, ...] | None
     grow: bool
+    exposed_only: bool
     force: bool
 
 
@@ -174,7 +176,10 @@ def _predict(
     )
     pictures = {}
     if job.thresholds:
-        lowest = dataclasses.replace(query, density_threshold=min(job.thresholds))
+        # What is exposed at a higher threshold may be enclosed at the lowest one.
+        lowest = dataclasses.replace(
+            query, density_threshold=min(job.thresholds), exposed_only=False
+        )
         pictures["thresholds.png"] = threshold_panel(
             encoded.rgb,
             view.depth,
@@ -199,7 +204,7 @@ def _predict(
 
 def _query(job: Job) -> VoxelQuery:
     threshold = job.network.density_threshold if job.threshold is None else job.threshold
-    return VoxelQuery(threshold, job.grow)
+    return VoxelQuery(threshold, job.grow, exposed_only=job.exposed_only)
 
 
 def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str, Any]:

@@ -300,6 +300,12 @@ class VoxelSettings:
         False, "Take the maximum density of the 3x3x3 neighbourhood, as SSCBench does", live=True
     )
     out_of_view: bool = setting(False, "Publish voxels outside the camera's view too", live=True)
+    exposed_only: bool = setting(
+        True,
+        "Publish only the surface of what is occupied: voxels with a face neighbour that is free "
+        "or unknown; false: all occupied voxels",
+        live=True,
+    )
     hidden_classes: tuple[str, ...] = setting(
         ("sky",), "Names of classes that are not published; sky never is", live=True
     )

@@ -86,7 +86,8 @@ OUTPUTS = (
     Output(
         "voxels",
         "sensor_msgs/msg/PointCloud2",
-        "one point per occupied voxel: x, y, z, rgb, label, confidence, density",
+        "one point per occupied voxel of the surface, or of all with `voxels.exposed_only: "
+        "false`: x, y, z, rgb, label, confidence, density",
         needs=VOXELS,
     ),
     Output(

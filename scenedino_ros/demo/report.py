@@ -61,7 +61,7 @@ class Report:
         realtime: Whether the player kept the pace of the recording whatever the node did.
         problems: Sentences on what went wrong.
         files: The results: names and files in the run's folder.
-        voxels: Occupied voxels of the frames drawn.
+        voxels: Numbers of published voxels of the frames drawn.
     """
 
     facts: dict[str, str]

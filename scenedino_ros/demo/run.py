@@ -106,7 +106,10 @@ class Run:
             parameters={
                 "model": model,
                 "grid": {"preset": args.grid, "frame": self._grid_frame},
-                "voxels": {"density_threshold": float(args.threshold)},
+                "voxels": {
+                    "density_threshold": float(args.threshold),
+                    "exposed_only": not args.all_voxels,
+                },
             },
             info_file=self._info_file,
             rate_hz=args.rate or 0.0,

@@ -33,7 +33,7 @@ class Shown:
         pictures: PNG files.
         animation: Animated file, or None without frames.
         mesh: PLY file, or None without frames.
-        voxels: Numbers of occupied voxels of the frames drawn.
+        voxels: Numbers of published voxels of the frames drawn.
     """
 
     pictures: tuple[Path, ...]

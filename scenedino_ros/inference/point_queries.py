@@ -14,6 +14,7 @@ from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import Chunks
 from scenedino_ros.inference.engines.engine import Engine, Points
+from scenedino_ros.inference.exposed import exposed
 from scenedino_ros.inference.grid_view import (
     GridView,
     ViewRequest,
@@ -76,6 +77,8 @@ class PointQueries:
         occupied = grown >= threshold
         if view.visible is not None:
             occupied &= view.visible
+        if query.exposed_only:
+            occupied = self._exposed(occupied, view, grid.shape)
         chosen = occupied.nonzero().squeeze(1)
         label, confidence = self._classify(encoded, view, chosen)
         if query.grow:
@@ -167,6 +170,15 @@ class PointQueries:
         full = density.new_zeros(int(np.prod(shape)))
         full[view.index] = density
         return max_3x3x3(full, shape)[view.index]
+
+    def _exposed(
+        self, occupied: torch.Tensor, view: GridView, shape: tuple[int, int, int]
+    ) -> torch.Tensor:
+        if view.index is None:
+            return exposed(occupied.view(shape)).flatten()
+        full = occupied.new_zeros(int(np.prod(shape)))
+        full[view.index] = occupied
+        return exposed(full.view(shape)).flatten()[view.index]
 
     def _grid_view(
         self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray, query: VoxelQuery

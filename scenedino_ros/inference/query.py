@@ -23,12 +23,16 @@ class VoxelQuery:
             own opacity is exactly zero.
         out_of_view: Also voxels whose centre the camera does not see.
         hidden: Class ids that are left out.
+        exposed_only: Only occupied voxels of which at least one of the six face neighbours is not
+            occupied; one that is out of view or outside the grid is not. Hidden voxels are
+            occupied. A voxel all of whose neighbours are hidden or occupied is left out.
     """
 
     density_threshold: float | None = None
     grow: bool = False
     out_of_view: bool = False
     hidden: tuple[int, ...] = ()
+    exposed_only: bool = False
 
     def threshold(self, default: float) -> float:
         """Return the density threshold, 1/m, given the checkpoint's."""

@@ -186,7 +186,7 @@ class FrameProcessor:
         chosen = settings.voxels
         hidden = hidden_ids(self._predictor.classes, chosen.hidden_classes)
         threshold = chosen.density_threshold or None  # 0.0 stands for the checkpoint's
-        return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden)
+        return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden, chosen.exposed_only)
 
     def _publish_grid(
         self,

@@ -59,6 +59,11 @@ def add_node_voxels(group: argparse._ActionsContainer) -> None:
         metavar="DENSITY",
         help="a voxel is occupied at this density or more, 1/m (default: the checkpoint's)",
     )
+    group.add_argument(
+        "--all-voxels",
+        action="store_true",
+        help="publish all occupied voxels, not only the surface (voxels.exposed_only: false)",
+    )
 
 
 def add_grow(group: argparse._ActionsContainer) -> None:

@@ -135,7 +135,7 @@ def panel(
         voxels, classes, T_grid_cam=T_grid_cam, camera=camera, size=VOXEL_TILE[::-1]
     )
     step = voxels.grid.voxel_size
-    caption = f"Voxels of {step:g} m: {len(voxels):,} occupied"
+    caption = f"{len(voxels):,} voxels of {step:g} m"
     place_picture(canvas, drawing, caption, (2 * MARGIN + TILE[0], top), VOXEL_TILE)
     y = height - MARGIN - LEGEND + 8
     _depth_legend(canvas, (MARGIN, y))
