@@ -20,6 +20,8 @@ from scenedino_ros.core.errors import InputError
 _MAX_STRETCH = 1.25
 # Beyond this reduction plain bilinear sampling skips source pixels; areas are averaged instead.
 _MAX_BILINEAR_REDUCTION = 3.0
+# How far apart neighbours of the network input image may be in the image, of their mean distance.
+_LARGEST_STEP = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,29 @@ class ImagePreprocessor:
         else:
             values = values[y : y + height, x : x + width]
         return cv2.resize(values, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    def locate(self, camera: CalibratedCamera, pixel: tuple[float, float]) -> tuple[int, int]:
+        """Return the column and row of the network input image that show a pixel of the image.
+
+        Args:
+            camera: The camera of the image.
+            pixel: Column and row in the image as the camera took it.
+
+        Raises:
+            InputError: If the network input image does not show the pixel.
+        """
+        width, height = camera.pinhole.width, camera.pinhole.height
+        column, row = (np.arange(size, dtype=np.float32) for size in (width, height))
+        distances = np.hypot(column[None] - pixel[0], row[:, None] - pixel[1])
+        shown = self.nearest(distances.astype(np.float32), camera, outside=np.inf)
+        place = np.unravel_index(int(shown.argmin()), shown.shape)
+        rows, columns = self.image_size
+        if shown[place] > _LARGEST_STEP * max(1.0, width / columns, height / rows):
+            raise InputError(
+                f"the network input image does not show the pixel {pixel[0]:g}, {pixel[1]:g}: it "
+                "is cropped or outside the undistorted view"
+            )
+        return int(place[1]), int(place[0])
 
     def _plan_for(self, image: np.ndarray, camera: CalibratedCamera) -> _Plan:
         pinhole = camera.pinhole

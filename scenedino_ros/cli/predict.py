@@ -11,6 +11,9 @@ it are complete: voxels.npz (voxels, camera, rendered depth and classes, setting
 Without --grid the voxels lie in the camera's optical frame (x right, y down, z forward). The
 sscbench grids lie in a body frame (x forward, y left, z up) and need --camera-pose.
 
+With --similar-to there is also similarity.png: how similar all pixels and voxels are to what one
+pixel of the image shows, by the features of the network.
+
 With --thresholds there is also thresholds.png: the voxels at each of these densities, from behind
 the camera and from above, with their numbers. It helps to choose a threshold without ground
 truth: one at which the space above the road is empty and objects still have no holes.
@@ -46,6 +49,7 @@ _EPILOG = """\
 examples:
   scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out
   scenedino predict street.png --camera-info calibration.yaml -o out --thresholds 0.2,0.5,1,2
+  scenedino predict street.png --camera-info calibration.yaml -o out --similar-to 805,205
   scenedino predict drive/ --camera-info calibration.yaml -o out --checkpoint ssc-kitti-360-dino
   scenedino predict street.png --camera-info calibration.yaml --rectified -o out \\
       --grid sscbench --camera-pose 0.804,0.299,-0.177,-0.530,0.513,-0.464,0.491 --grow
@@ -68,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(network)
     add_image_size(network)
     add_runtime(network)
+    parser.add_argument(
+        "--similar-to",
+        type=numbers("U,V"),
+        metavar="U,V",
+        help="also draw what is similar to this pixel (column, row) of the image, as it was taken",
+    )
     _add_grid_arguments(parser.add_argument_group("voxels"))
 
 
@@ -133,6 +143,7 @@ def run(options: argparse.Namespace) -> int:
         thresholds=options.thresholds,
         grow=options.grow,
         exposed_only=options.exposed_only,
+        similar_to=options.similar_to,
         force=options.force,
     )
     return run_job(job, keep_going=options.images.is_dir())

@@ -17,6 +17,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
+from scenedino_ros.cameras.image import ImagePreprocessor
 from scenedino_ros.cameras.plausibility import (
     camera_from_intrinsics,
     camera_warnings,
@@ -35,8 +36,10 @@ from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
-from scenedino_ros.inference.query import VoxelQuery
+from scenedino_ros.inference.query import EncodedImage, RenderedView, VoxelQuery
+from scenedino_ros.inference.similarity import VoxelFeatures
 from scenedino_ros.terminal.progress import counting, reporting
+from scenedino_ros.viewing.similarity_panel import similarity_panel
 from scenedino_ros.viewing.threshold_panel import threshold_panel
 
 _DOWNSCALE = 2  # of the rendered images against the network input image
@@ -59,6 +62,7 @@ class Job:
         thresholds: Densities to draw the voxels at, side by side, 1/m; None: no such picture.
         grow: Whether a voxel takes the highest density of its 3x3x3 neighbourhood.
         exposed_only: Whether voxels are left out all of whose face neighbours are occupied.
+        similar_to: Column and row of the pixel that all others are compared with; None: none is.
         force: Whether finished images are predicted again.
     """
 
@@ -74,6 +78,7 @@ class Job:
     thresholds: tuple[float, ...] | None
     grow: bool
     exposed_only: bool
+    similar_to: tuple[float, float] | None
     force: bool
 
 
@@ -95,6 +100,7 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         camera = _camera(job)
         job.network.find(report)
         job.network.check_mode()
+        _check_pixel(job, camera)
         query = _query(job)
         settings = _settings(job, camera, query)
         todo, failed = _unfinished(job, settings, keep_going=keep_going)
@@ -191,6 +197,10 @@ def _predict(
             title=image.name,
             weights=predictor.weights,
         )
+    if job.similar_to is not None:
+        panel = _similarity(job, job.similar_to, camera, predictor, encoded, voxels, view, image)
+        if panel is not None:
+            pictures["similarity.png"] = panel
     write_results(
         folder,
         Prediction(rgb, camera, encoded, voxels, view, job.T_grid_cam, pictures),
@@ -200,6 +210,47 @@ def _predict(
         settings={**settings, "image": _sha256(content)},
     )
     return voxels
+
+
+def _similarity(
+    job: Job,
+    pixel: tuple[float, float],
+    camera: CalibratedCamera,
+    predictor: Predictor,
+    encoded: EncodedImage,
+    voxels: SemanticVoxels,
+    view: RenderedView,
+    image: Path,
+) -> np.ndarray | None:
+    """Draw what is similar to a pixel; where it shows no surface, print that and return None."""
+    place = ImagePreprocessor(predictor.image_size, job.network.fit).locate(camera, pixel)
+    column, row = (part // _DOWNSCALE for part in place)
+    assert view.depth is not None
+    depth = view.depth[row, column]
+    what = f"{image.name}, pixel {pixel[0]:g}, {pixel[1]:g}"
+    if not np.isfinite(depth):
+        print(f"{what}: nothing is there, the ray meets no surface", file=sys.stderr)
+        return None
+    if not len(voxels):
+        print(f"{what}: no voxel is occupied, so nothing is compared", file=sys.stderr)
+        return None
+    x, y, z = depth * (np.linalg.inv(view.camera.K) @ (column, row, 1))
+    print(f"{what}: compared with the surface at ({x:.1f}, {y:.1f}, {z:.1f}) m before the camera")
+    features = VoxelFeatures(predictor, encoded, voxels, job.T_grid_cam)
+    rendered = predictor.rendered_features(encoded, downscale=_DOWNSCALE)
+    of_pixels = features.similarity(rendered[row, column], rendered)
+    of_pixels[~np.isfinite(view.depth)] = np.nan
+    return similarity_panel(
+        encoded.rgb,
+        place,
+        of_pixels,
+        voxels,
+        features.similarity(rendered[row, column]),
+        T_grid_cam=job.T_grid_cam,
+        camera=encoded.camera,
+        title=f"{image.name}: similar to pixel {pixel[0]:g}, {pixel[1]:g}",
+        weights=predictor.weights,
+    )
 
 
 def _query(job: Job) -> VoxelQuery:
@@ -227,7 +278,19 @@ def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
         "query": dataclasses.asdict(query),
         **({"thresholds": list(job.thresholds)} if job.thresholds else {}),
+        **({"similar_to": list(job.similar_to)} if job.similar_to else {}),
     }
+
+
+def _check_pixel(job: Job, camera: CalibratedCamera) -> None:
+    if job.similar_to is None:
+        return
+    size = (camera.pinhole.width, camera.pinhole.height)
+    if not all(0 <= place <= end - 1 for place, end in zip(job.similar_to, size, strict=True)):
+        raise InputError(
+            f"--similar-to must be in 0 to {size[0] - 1}, 0 to {size[1] - 1} px, "
+            f"got {job.similar_to[0]:g}, {job.similar_to[1]:g}"
+        )
 
 
 def _camera(job: Job) -> CalibratedCamera:

@@ -105,16 +105,26 @@ class PointQueries:
         self, encoded: EncodedImage, points_cam: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (N,) densities, 1/m, and (N,) classes at (N, 3) points in the optical frame."""
-        device = encoded.rows.device
-        points = torch.from_numpy(points_cam).to(device)
-        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(device).unsqueeze(0)
-
-        def query(part: slice) -> torch.Tensor:
-            found = project(points[part].unsqueeze(0), K_norm)
-            return self._classified(encoded, found.uv_norm[0], found.depth[0])
-
-        both = self._chunks.fill(len(points), self._bytes_per_classified(), query, 3)
+        uv_norm, depth = self._located(encoded, points_cam)
+        both = self._chunks.fill(
+            len(depth),
+            self._bytes_per_classified(),
+            lambda part: self._classified(encoded, uv_norm[part], depth[part]),
+            3,
+        )
         return both[:, 0].cpu().numpy(), both[:, 1].to(torch.uint8).cpu().numpy()
+
+    def features_at(self, encoded: EncodedImage, points_cam: np.ndarray) -> torch.Tensor:
+        """Return the (N, F) features at (N, 3) points in the optical frame, on the device."""
+        uv_norm, depth = self._located(encoded, points_cam)
+        return self._chunks.fill(
+            len(depth),
+            bytes_per_point(self._config),
+            lambda part: self._engine.feature(
+                self._samples(encoded, uv_norm[part], depth[part])[1]
+            ),
+            self._config.feature_dim,
+        )
 
     def densities_in_view(
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
@@ -140,12 +150,27 @@ class PointQueries:
         )
         return columns[:, 1].to(torch.uint8), columns[:, 2]
 
+    def _located(
+        self, encoded: EncodedImage, points_cam: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N, 2) positions in the image and (N,) depths of points, on the device."""
+        device = encoded.rows.device
+        points = torch.from_numpy(points_cam).to(device).unsqueeze(0)
+        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(device).unsqueeze(0)
+        found = project(points, K_norm)
+        return found.uv_norm[0], found.depth[0]
+
+    def _samples(
+        self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        where = points_at(uv_norm, depth, encoded.map_size, self._code)
+        return self._engine.samples(encoded.rows, where)
+
     def _classified(
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
     ) -> torch.Tensor:
         """Return (N, 3): density, class and confidence of each point."""
-        where = points_at(uv_norm, depth, encoded.map_size, self._code)
-        density, blended = self._engine.samples(encoded.rows, where)
+        density, blended = self._samples(encoded, uv_norm, depth)
         label, confidence = torch.full_like(depth, IGNORE), torch.zeros_like(depth)
         if self._config.has_semantics:
             label, confidence = self._engine.classify(self._engine.feature(blended))

@@ -206,6 +206,23 @@ class Predictor:
             return self._queries.at_points(encoded, points_cam)
 
     @torch.inference_mode()
+    def features_at(self, encoded: EncodedImage, points_cam: np.ndarray) -> torch.Tensor:
+        """Return the features at points, whether the camera sees them or not.
+
+        Args:
+            encoded: The encoded image.
+            points_cam: (N, 3) float32 points in the optical frame, metres.
+
+        Returns:
+            (N, F) float32 features on the device; `expansion` lifts them to full features.
+
+        Raises:
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        with self._memory_errors("querying features"):
+            return self._queries.features_at(encoded, points_cam)
+
+    @torch.inference_mode()
     def densities_in_view(
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
     ) -> torch.Tensor:

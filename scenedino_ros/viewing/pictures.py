@@ -252,6 +252,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def legend_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of the numbers at a legend."""
+    return _font(12)
+
+
 def write_png(path: Path, rgb: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 RGB picture as PNG, complete or not at all."""
     written, content = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))

@@ -77,7 +77,7 @@ def chase_view(
 
 def draw_voxels(
     voxels: SemanticVoxels,
-    classes: ClassTable,
+    colors: ClassTable | np.ndarray,
     *,
     T_grid_cam: np.ndarray | None = None,
     camera: PinholeCamera | None = None,
@@ -85,15 +85,16 @@ def draw_voxels(
     viewpoint: Viewpoint | None = None,
     field_of_view_deg: float = 62.0,
 ) -> np.ndarray:
-    """Draw the voxels as shaded cubes in the colours of their classes.
+    """Draw the voxels as shaded cubes, in the colours of their classes or in given ones.
 
     Cubes are painted from far to near. For cubes of a grid the number of cells between a cube
     and the eye, summed over the axes, is an exact order: a cube can only hide cubes with a
     larger sum.
 
     Args:
-        voxels: M occupied voxels. Without any label (all 255) the colours show the height.
-        classes: Class table that gives the colours.
+        voxels: M occupied voxels.
+        colors: Class table that gives the colours, with which voxels without any label (all 255)
+            show their height; or the (M, 3) uint8 RGB colours of the voxels.
         T_grid_cam: (4, 4) camera to grid frame; None: the grid lies in the camera's frame.
         camera: Camera whose field of view is drawn as lines, or None.
         size: (height, width) of the picture, pixels.
@@ -112,7 +113,7 @@ def draw_voxels(
     faces = exposed_faces(voxels)
     if len(faces):
         _paint(
-            picture, faces, _face_colors(faces, voxels, classes, viewpoint), voxels, viewpoint, K
+            picture, faces, _face_colors(faces, voxels, colors, viewpoint), voxels, viewpoint, K
         )
     if camera is not None:
         _draw_frustum(picture, camera, T_grid_cam, viewpoint, K)
@@ -128,17 +129,21 @@ def _backdrop(height: int, width: int) -> np.ndarray:
 
 
 def _face_colors(
-    faces: CubeFaces, voxels: SemanticVoxels, classes: ClassTable, viewpoint: Viewpoint
+    faces: CubeFaces,
+    voxels: SemanticVoxels,
+    given: ClassTable | np.ndarray,
+    viewpoint: Viewpoint,
 ) -> np.ndarray:
-    label = voxels.label[faces.owner]
-    colors = classes.palette[label].astype(np.float32)  # (F, 3)
-    if (voxels.label == IGNORE).all():
+    if isinstance(given, np.ndarray):
+        colors = given[faces.owner].astype(np.float32)  # (F, 3)
+    elif (voxels.label == IGNORE).all():
         height = faces.corners.mean(axis=1) @ viewpoint.up.astype(np.float32)
         low, high = np.percentile(height, (2, 98))
         scaled = np.clip((height - low) / max(high - low, 1e-3), 0, 1)
         table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
         colors = table[:, 0, ::-1][(scaled * 255).astype(np.uint8)].astype(np.float32)
     else:
+        colors = given.palette[voxels.label[faces.owner]].astype(np.float32)
         colors = 0.80 * colors + 0.20 * 200  # dark classes would be black in the shade
     towards_up = NORMALS @ viewpoint.up
     towards_eye = NORMALS @ (viewpoint.T_view_grid[:3, :3].T @ np.array([1.0, 0.0, -0.35]))
