@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The occupied voxels of a map at one moment."""
+"""A map at one moment: its occupied voxels as a list, or the whole box."""
 
 from dataclasses import dataclass
 
@@ -41,3 +41,25 @@ class MapVoxels:
     def centers(self) -> np.ndarray:
         """Return the (M, 3) float32 centres in the fixed frame, metres."""
         return self.semantic().centers()
+
+    def select(self, keep: np.ndarray) -> "MapVoxels":
+        """Return only the voxels for which the (M,) bool ``keep`` is True."""
+        columns = (self.index, self.label, self.confidence, self.occupancy, self.age)
+        return MapVoxels(self.grid, *(column[keep] for column in columns))
+
+
+@dataclass(frozen=True, eq=False)
+class MapVolume:
+    """All voxels of a map.
+
+    Attributes:
+        grid: The map's box at that moment, in the fixed frame.
+        occupied: (X, Y, Z) bool.
+        free: (X, Y, Z) bool; what is neither occupied nor free is unknown.
+        label: (X, Y, Z) uint8 class ids; 255: none was named yet.
+    """
+
+    grid: VoxelGrid
+    occupied: np.ndarray
+    free: np.ndarray
+    label: np.ndarray

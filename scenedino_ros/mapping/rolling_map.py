@@ -30,7 +30,7 @@ from scenedino_ros.inference.exposed import exposed
 from scenedino_ros.inference.query import EncodedImage
 from scenedino_ros.mapping.box import RollingBox
 from scenedino_ros.mapping.in_view import VoxelsInView, voxels_in_view
-from scenedino_ros.mapping.map_voxels import MapVoxels
+from scenedino_ros.mapping.map_voxels import MapVolume, MapVoxels
 from scenedino_ros.mapping.pose_guard import PoseGuard, Restart, check_pose
 
 MOST_EVIDENCE = 4.0  # log-odds of a voxel at most: a probability of 98 %
@@ -83,7 +83,8 @@ class RollingMap:
 
     Attributes:
         box: The box.
-        images: Images that are in the map.
+        images: Images that were fused since the map last started.
+        newest_ns: Stamp of the newest of them, nanoseconds.
     """
 
     def __init__(self, settings: MapSettings, device: torch.device | None = None) -> None:
@@ -107,7 +108,7 @@ class RollingMap:
         self._lead = torch.zeros(shape, device=self._device)
         self._votes = torch.zeros(shape, device=self._device)
         self._first_ns: int | None = None
-        self._newest_ns = 0
+        self.newest_ns = 0
         self.images = 0
 
     def reset(self) -> None:
@@ -148,14 +149,14 @@ class RollingMap:
         restart = self._guard.check(T_map_robot, stamp_ns)
         if restart:
             self._clear(slice(None))
-            self._first_ns = None
+            self._first_ns, self.images = None, 0
         for axis, slots in self.box.move(T_map_robot[:3, 3]):
             where: list[slice | torch.Tensor] = [slice(None)] * 3
             where[axis] = torch.from_numpy(slots).to(self._device)
             self._clear(tuple(where))
         if self._first_ns is None:
             self._first_ns = stamp_ns
-        self._newest_ns = stamp_ns if restart else max(self._newest_ns, stamp_ns)
+        self.newest_ns = stamp_ns if restart else max(self.newest_ns, stamp_ns)
         view = voxels_in_view(
             self.box,
             T_map_cam,
@@ -237,6 +238,20 @@ class RollingMap:
         keep = ~np.isin(arrays[1], hidden)
         return MapVoxels(self.box.grid(), *(array[keep] for array in arrays))
 
+    def volume(self, hidden: tuple[int, ...] = ()) -> MapVolume:
+        """Return what is known of every voxel at the time of the newest image.
+
+        Args:
+            hidden: Class ids of voxels that are unknown, not occupied.
+        """
+        evidence, _ = self._now()
+        label = self._rolled(self._label).cpu().numpy()
+        occupied = (evidence >= LEAST_EVIDENCE).cpu().numpy()
+        if hidden:
+            occupied &= ~np.isin(label, hidden)
+        free = (evidence <= -LEAST_EVIDENCE).cpu().numpy()
+        return MapVolume(self.box.grid(), occupied, free, label)
+
     def evidence(self) -> np.ndarray:
         """Return the (X, Y, Z) float32 log-odds of the box's voxels now; 0 is unknown."""
         return self._now()[0].cpu().numpy()
@@ -252,7 +267,7 @@ class RollingMap:
         """
         slots, inside = self.box.slots(points)
         slot = torch.from_numpy(slots).to(self._device)
-        age = self._seconds(self._newest_ns) - self._seen.view(-1)[slot]
+        age = self._seconds(self.newest_ns) - self._seen.view(-1)[slot]
         evidence = self._evidence.view(-1)[slot] * self._decay(age)
         return np.where(inside, evidence.cpu().numpy(), np.float32(0))
 
@@ -263,7 +278,7 @@ class RollingMap:
 
     def _now(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return evidence and age, (X, Y, Z), in ascending order of the voxels."""
-        age = (self._seconds(self._newest_ns) - self._rolled(self._seen)).clamp_(min=0)
+        age = (self._seconds(self.newest_ns) - self._rolled(self._seen)).clamp_(min=0)
         return self._rolled(self._evidence).mul_(self._decay(age)), age
 
     def _decay(self, age: torch.Tensor) -> torch.Tensor:
