@@ -42,6 +42,9 @@ def test_the_node_s_parameters_choose_the_same_network(tiny: str):
     )
     assert NetworkChoice.from_settings(settings) == expected
     assert NetworkChoice.from_settings(NodeSettings()).image_size is None
+    assert NetworkChoice.from_settings(NodeSettings()).n_cameras == 1
+    cameras = NodeSettings(input=InputSettings(cameras=("front", "left")))
+    assert NetworkChoice.from_settings(cameras).n_cameras == 2
 
 
 def test_the_card_is_read_without_the_weights(tiny: str, monkeypatch: pytest.MonkeyPatch):
@@ -89,6 +92,7 @@ def test_settings_are_what_predictions_depend_on(tiny: str, tmp_path: Path):
     other.write_bytes(Path(tiny).read_bytes())
     settings = NetworkChoice(tiny).settings()
     assert settings == NetworkChoice(str(other), device="cpu", memory_budget=32).settings()
+    assert settings == NetworkChoice(tiny, n_cameras=3).settings()
     assert settings != NetworkChoice(tiny, mode="direct_kmeans").settings()
     assert settings != NetworkChoice(tiny, fit="crop").settings()
 
@@ -105,6 +109,8 @@ def test_the_predictor_is_that_of_the_choice(tiny: str):
     assert encoded.kept == 1  # auto would crop
     assert predictor.engine.endswith("float32")
     assert predictor._chunks.budget == 32 * MIB
+    several = NetworkChoice(tiny, device="cpu", n_cameras=3).predictor()
+    assert several._queries._n_views == 3
 
 
 def test_what_cannot_be_opened_is_refused(tiny: str, tmp_path: Path):

@@ -28,6 +28,7 @@ examples:
   scenedino_node --ros-args -r image:=/camera/image_raw -r camera_info:=/camera/camera_info
   scenedino_node --ros-args -p model.checkpoint:=weights.safetensors -p grid.frame:=base_link \\
       -p grid.preset:=sscbench
+  scenedino_node --ros-args -p input.cameras:="[front, left]" -r front/image:=/front/image_raw
   scenedino_node --ros-args --params-file scenedino.yaml --log-level info
 
 parameters (-p name:=value; those with * may change while the node runs):
