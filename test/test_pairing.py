@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Paired, Pairing
 from scenedino_ros.node.statistics import Reason
-from scenedino_ros.node.worker import Mailbox
 
 SECOND = 1_000_000_000
 
@@ -176,10 +176,10 @@ def test_every_image_is_paired_or_given_up_or_waits(mode):
 
 def test_the_newest_item_wins():
     box = Mailbox()
-    assert box.put("first") is None
-    assert box.put("second") == "first"
-    assert box.take() == "second"
-    assert box.put("third") is None
+    assert box.put("front", "first") is None
+    assert box.put("front", "second") == "first"
+    assert box.take() == ("front", "second")
+    assert box.put("front", "third") is None
 
 
 def test_a_closed_slot_is_empty_and_releases_who_waits():
@@ -190,8 +190,19 @@ def test_a_closed_slot_is_empty_and_releases_who_waits():
     box.close()
     waiting.join(30)
     assert taken == [None]
-    box.put("too late")
+    box.put("front", "too late")
+    assert "front" not in box
     assert box.take() is None
+
+
+def test_clearing_returns_whose_items_waited():
+    box = Mailbox()
+    for sender in ("front", "left", "front"):
+        box.put(sender, "image")
+    assert box.clear() == ["front", "left"]
+    assert box.clear() == []
+    box.put("left", "newer")
+    assert box.take() == ("left", "newer")
 
 
 def test_no_item_is_lost_between_threads():
@@ -200,11 +211,11 @@ def test_no_item_is_lost_between_threads():
 
     def empty():
         while (item := box.take()) is not None:
-            taken.append(item)
+            taken.append(item[1])
 
     thread = threading.Thread(target=empty)
     thread.start()
-    replaced = [old for i in range(1, 5001) if (old := box.put(i)) is not None]
+    replaced = [old for i in range(1, 5001) if (old := box.put("front", i)) is not None]
     deadline = time.monotonic() + 30
     while 5000 not in taken and time.monotonic() < deadline:
         time.sleep(0.001)

@@ -10,6 +10,7 @@ The path of an image, in the order in which to read it:
     pipeline        what exists while the node is active: cameras, TF, the worker
     camera_input    one camera: its topics, its calibration, and what is counted about it
     pairing         which CameraInfo belongs to which image
+    mailbox         where the newest frame of each camera waits for its turn
     worker          the thread that takes the newest frame of each camera in turn
     processor       one frame: decodes, looks up TF, asks the predictor, publishes
     services        what may be asked of the node while it is active

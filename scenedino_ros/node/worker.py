@@ -3,77 +3,14 @@
 
 """The thread that processes frames, so that a slow frame does not delay the callbacks."""
 
-import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Generic, TypeVar
 
 from scenedino_ros.node.camera_input import CameraInput
+from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
-
-K = TypeVar("K", bound=Hashable)
-T = TypeVar("T")
-
-
-class Mailbox(Generic[K, T]):
-    """One slot for each sender, filled by one thread and emptied by another; never a queue.
-
-    The slots are emptied in the order in which they were filled. A newer item takes over the place
-    of the one that it replaces, so of N senders each has its turn within N takes.
-    """
-
-    def __init__(self) -> None:
-        """Start empty and open."""
-        self._condition = threading.Condition()
-        self._slots: dict[K, T] = {}  # in the order in which they were filled
-        self._closed = False
-
-    def put(self, sender: K, item: T) -> T | None:
-        """Put an item into the sender's slot, in place of one that waits there.
-
-        Args:
-            sender: Whose slot.
-            item: The newest item.
-
-        Returns:
-            The item that it replaced, or None.
-        """
-        with self._condition:
-            replaced = self._slots.get(sender)
-            if not self._closed:
-                self._slots[sender] = item
-            self._condition.notify()
-        return replaced
-
-    def take(self) -> tuple[K, T] | None:
-        """Wait for an item and take it out, with its sender; None once the box is closed."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._slots or self._closed)
-            if self._closed:
-                return None
-            sender = next(iter(self._slots))
-            return sender, self._slots.pop(sender)
-
-    def __contains__(self, sender: K) -> bool:
-        """Return whether an item of a sender waits."""
-        with self._condition:
-            return sender in self._slots
-
-    def clear(self) -> list[K]:
-        """Discard what is inside; return whose items those were."""
-        with self._condition:
-            senders = list(self._slots)
-            self._slots.clear()
-        return senders
-
-    def close(self) -> None:
-        """Discard what is inside; `take` returns None from now on."""
-        with self._condition:
-            self._slots.clear()
-            self._closed = True
-            self._condition.notify_all()
 
 
 class FrameWorker:
