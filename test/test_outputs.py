@@ -14,7 +14,7 @@ import yaml
 
 from scenedino_ros.benchmark.stages import SUBSCRIBED
 from scenedino_ros.core.config import NodeSettings
-from scenedino_ros.core.outputs import BY_NAME, NODE, OUTPUTS, RENDERED, VOXELS
+from scenedino_ros.core.outputs import BY_NAME, MAP, NODE, OUTPUTS, RENDERED, VOXELS
 from scenedino_ros.demo.folders import shipped_file
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import RenderedView
@@ -37,7 +37,7 @@ FOXGLOVE_TYPES = {
 def test_a_row_asks_for_what_the_predictor_computes():
     arguments = Predictor.render.__annotations__
     for output in OUTPUTS:
-        assert output.needs in ("", VOXELS) or arguments[output.needs] in (bool, "bool")
+        assert output.needs in ("", VOXELS, MAP) or arguments[output.needs] in (bool, "bool")
         assert not output.array or output.array in RenderedView.__annotations__
         assert bool(output.array) == bool(output.encoding)
         assert bool(output.array) == (output.type == "sensor_msgs/msg/Image")
@@ -149,7 +149,7 @@ def process(names):
 
 @pytest.mark.ros
 def test_every_output_of_an_image_is_published_in_the_order_of_the_table():
-    names = [output.name for output in OUTPUTS if output.needs]
+    names = [output.name for output in OUTPUTS if output.needs and not output.shared]
     published, asked = process(names)
     assert list(published) == names
     assert asked == [set(RENDERED)]

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 NODE = "scenedino"  # the node's name unless the user gives another
 VOXELS = "voxels"  # value of `Output.needs` for what is made from the voxel grid
-_WITHOUT_HEADER = ("visualization_msgs/msg/MarkerArray",)
+MAP = "map"  # the same for what is made from the rolling map
+MARKERS = "visualization_msgs/msg/MarkerArray"
+_WITHOUT_HEADER = (MARKERS,)
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Output:
         name: Topic, below the node's own name.
         type: Message type, such as ``sensor_msgs/msg/Image``.
         meaning: What the messages hold, for people.
-        needs: What has to be computed: `VOXELS`, or the argument of `Predictor.render` that asks
-            for a rendered image. Empty: nothing; the node publishes it once, when activated.
+        needs: What has to be computed: `VOXELS`, `MAP`, or the argument of `Predictor.render` that
+            asks for a rendered image. Empty: nothing; the node publishes it once, when activated.
         array: Attribute of `RenderedView` that an image is made from; empty: no rendered image.
         encoding: Encoding of that image.
         latched: Whether a late subscriber still gets the last message (transient local).
@@ -92,7 +94,7 @@ OUTPUTS = (
     ),
     Output(
         "markers",
-        "visualization_msgs/msg/MarkerArray",
+        MARKERS,
         "the same voxels as cubes, one `CUBE_LIST` per class",
         needs=VOXELS,
     ),
@@ -127,9 +129,47 @@ OUTPUTS = (
         array="colors",
         encoding="rgb8",
     ),
+    Output(
+        "map/voxels",
+        "sensor_msgs/msg/PointCloud2",
+        "one point per occupied voxel of the map: x, y, z, rgb, label, confidence, occupancy, age",
+        needs=MAP,
+        latched=True,
+        shared=True,
+    ),
+    Output(
+        "map/markers",
+        MARKERS,
+        "the same voxels as cubes, one `CUBE_LIST` per class",
+        needs=MAP,
+        latched=True,
+        shared=True,
+    ),
+    Output(
+        "occupancy_grid",
+        "nav_msgs/msg/OccupancyGrid",
+        "what a ground robot meets: 0 free, 1 to 100 the cost of the class, -1 unknown",
+        needs=MAP,
+        latched=True,
+        shared=True,
+    ),
+    Output(
+        "obstacles",
+        "sensor_msgs/msg/PointCloud2",
+        "voxels of the map that a ground robot can hit; fields as `~/map/voxels`",
+        needs=MAP,
+        shared=True,
+    ),
+    Output(
+        "ground",
+        "sensor_msgs/msg/PointCloud2",
+        "voxels of the map whose tops are the ground; fields as `~/map/voxels`",
+        needs=MAP,
+        shared=True,
+    ),
 )
 # Services below the node's own name.
-SERVICES = ("pause",)
+SERVICES = ("pause", "reset", "save_map")
 BY_NAME = {output.name: output for output in OUTPUTS}
 # The arguments of `Predictor.render` that outputs ask for.
-RENDERED = tuple(dict.fromkeys(o.needs for o in OUTPUTS if o.needs not in ("", VOXELS)))
+RENDERED = tuple(dict.fromkeys(o.needs for o in OUTPUTS if o.needs not in ("", VOXELS, MAP)))

@@ -96,6 +96,11 @@ class Predictor:
         self._feature_colors: FeatureColors | None = None
 
     @property
+    def torch_device(self) -> torch.device:
+        """The device the network is on, and where answers are that stay on it."""
+        return self._device
+
+    @property
     def device(self) -> str:
         """Name of the device the network is on."""
         if self._device.type == "cuda":

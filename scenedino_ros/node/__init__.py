@@ -13,6 +13,7 @@ The path of an image, in the order in which to read it:
     mailbox         where the newest frame of each camera waits for its turn
     worker          the thread that takes the newest frame of each camera in turn
     processor       one frame: decodes, looks up TF, asks the predictor, publishes
+    node_map        the rolling map that all frames are fused in: publishes, resets, saves it
     services        what may be asked of the node while it is active
     outputs         the publishers of the table in core/outputs.py, and which have subscribers
 

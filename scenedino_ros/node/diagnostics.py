@@ -32,6 +32,7 @@ class DiagnosticsReporter:
         cameras: Sequence[CameraInput],
         situation: Callable[[CameraInput, Snapshot | None], Situation],
         facts: Callable[[], dict[str, str]],
+        map_status: Callable[[], tuple[Verdict, dict[str, str]] | None],
     ) -> None:
         """Start to report.
 
@@ -42,9 +43,10 @@ class DiagnosticsReporter:
             situation: Called for each camera and report with the camera's statistics of the last
                 report, or None.
             facts: Called for each report; returns what is known about the network.
+            map_status: Called for each report; returns the state of the map, or None without one.
         """
         self._node, self._cameras = node, cameras
-        self._situation, self._facts = situation, facts
+        self._situation, self._facts, self._map_status = situation, facts, map_status
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Not by the node's clock, which stands still while a recording is paused.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -65,6 +67,8 @@ class DiagnosticsReporter:
         facts = self._facts()
         weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
         array.status.append(self._status("network", weights, facts))
+        if (of_map := self._map_status()) is not None:
+            array.status.append(self._status("map", *of_map))
         self._publisher.publish(array)
 
     def _camera_status(

@@ -20,8 +20,8 @@ from scenedino_ros.core.outputs import BY_NAME, NODE
 from scenedino_ros.inference.torch_cache import unloadable
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.diagnostics import DiagnosticsReporter
-from scenedino_ros.node.health import Situation
-from scenedino_ros.node.params import LiveSettings, hidden_ids
+from scenedino_ros.node.health import Situation, Verdict
+from scenedino_ros.node.params import LiveSettings, check_map, hidden_ids
 from scenedino_ros.node.pipeline import Pipeline
 from scenedino_ros.node.placement import GridPlacement
 from scenedino_ros.node.rclpy_private import RCLError, answer_change_state
@@ -63,7 +63,7 @@ class SceneDinoNode(LifecycleNode):
         self._start_times = StartTimes()
         self._start: dict[str, float] = {}  # seconds by step, once the first image is answered
         self._reporter = DiagnosticsReporter(
-            self, period, self._cameras, self._situation, self._facts
+            self, period, self._cameras, self._situation, self._facts, self._map_status
         )
 
     @property
@@ -212,6 +212,7 @@ class SceneDinoNode(LifecycleNode):
                 f"{len(names)}: publish their poses on /tf_static instead"
             )
         GridPlacement(settings.grid)
+        check_map(settings)
         if self._predictor is not None:
             hidden_ids(self._predictor.classes, settings.voxels.hidden_classes)
 
@@ -222,6 +223,7 @@ class SceneDinoNode(LifecycleNode):
             total, *steps = (f"{step} {taken:.2f} s" for step, taken in self._start.items())
             self.get_logger().info(f"{total} after the process began: {', '.join(steps)}")
         pipeline = self._pipeline
+        of_map = pipeline.map if pipeline else None
         image_topic, info_topic = camera.topics
         missing = before is not None and (now.images == before.images or now.infos == 0)
         image_hint, info_hint = camera.hints() if pipeline and missing else ("", "")
@@ -235,12 +237,17 @@ class SceneDinoNode(LifecycleNode):
             info_topic=info_topic,
             image_publishers=self.count_publishers(image_topic),
             info_publishers=self.count_publishers(info_topic),
-            subscribed=bool(camera.outputs.wanted()),
+            subscribed=bool(camera.outputs.wanted())
+            or (of_map is not None and of_map.is_wanted()),
             waits=pipeline is not None and pipeline.waits(camera),
             stale_after=self.settings.diagnostics.stale_after,
             image_hint=image_hint,
             info_hint=info_hint,
         )
+
+    def _map_status(self) -> tuple[Verdict, dict[str, str]] | None:
+        of_map = self._pipeline.map if self._pipeline else None
+        return None if of_map is None else of_map.status()
 
     def _state_label(self) -> str:
         if self._pipeline is not None:

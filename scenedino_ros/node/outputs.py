@@ -10,7 +10,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
-from scenedino_ros.core.outputs import OUTPUTS, Output
+from scenedino_ros.core.outputs import MAP, MARKERS, OUTPUTS, Output
 from scenedino_ros.node.message_types import MissingMessageTypeError, message_class
 from scenedino_ros.node.to_msg import clearing_markers
 
@@ -18,15 +18,18 @@ from scenedino_ros.node.to_msg import clearing_markers
 class Outputs:
     """Publishers that exist while the node is active: those of a camera, or the shared ones."""
 
-    def __init__(self, node: Node, camera: str = "", *, shared: bool = False) -> None:
+    def __init__(
+        self, node: Node, camera: str = "", *, shared: bool = False, has_map: bool = False
+    ) -> None:
         """Open no topic yet.
 
         Args:
             node: The node.
             camera: Name of the camera; empty where the node has one camera without a name.
             shared: Whether these are the outputs that all cameras share, instead of a camera's.
+            has_map: Whether outputs of the map are among them.
         """
-        self._node, self._camera, self._shared = node, camera, shared
+        self._node, self._camera, self._shared, self._has_map = node, camera, shared, has_map
         self._publishers: dict[str, Publisher[Any]] = {}
 
     def open(self) -> None:
@@ -37,7 +40,7 @@ class Outputs:
                 not go without that output.
         """
         for output in OUTPUTS:
-            if output.shared != self._shared:
+            if output.shared != self._shared or (output.needs == MAP and not self._has_map):
                 continue
             try:
                 kind = message_class(output.type)
@@ -51,8 +54,9 @@ class Outputs:
 
     def close(self) -> None:
         """Close all topics, and remove the markers from every viewer that shows them."""
-        if any(output.name == "markers" for output in self.wanted()):
-            self.publish("markers", clearing_markers(Header()))
+        for output in self.wanted():
+            if output.type == MARKERS:
+                self.publish(output.name, clearing_markers(Header()))
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
         self._publishers.clear()

@@ -19,6 +19,7 @@ from scenedino_ros.core.config import NodeSettings, check_value
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.mapping.box import RollingBox
 from scenedino_ros.node.rclpy_private import parameter_overrides
 
 _TYPES = {
@@ -199,6 +200,29 @@ def _constraints(metadata: Any) -> str:
     if low is not None:
         return f"{low} or more"
     return f"{high} or less" if high is not None else ""
+
+
+def check_map(settings: NodeSettings) -> None:
+    """Refuse settings of the map that are wrong together.
+
+    Raises:
+        InputError: Naming the parameters.
+    """
+    chosen = settings.map
+    if (
+        len(chosen.obstacle_heights) != 2
+        or chosen.obstacle_heights[0] >= chosen.obstacle_heights[1]
+    ):
+        raise InputError(
+            "map.obstacle_heights must be two heights, the lower one first, got "
+            f"{list(chosen.obstacle_heights)}"
+        )
+    RollingBox(chosen.size, chosen.voxel_size, chosen.below)
+    if chosen.frame and not chosen.robot_frame and len(settings.input.cameras) > 1:
+        raise InputError(
+            "map.robot_frame must name the robot's frame, such as base_link, where input.cameras "
+            "names several cameras"
+        )
 
 
 def hidden_ids(classes: ClassTable, names: tuple[str, ...]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rclpy.node import Node
 
+from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
@@ -35,6 +36,7 @@ class Pipeline:
         since: When the node became active, or continued after a pause, seconds of
             `time.monotonic`.
         paused_since: When the node was paused, seconds of `time.monotonic`; None: it is not.
+        map: The `NodeMap`, or None where ``map.frame`` is empty.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Pipeline:
             self._view_frame = ViewFrame(node, self._settings.grid.view_frame)
             self._answers.callback(self._view_frame.close)
             self._transforms = self._open_transforms()
-            shared = Outputs(node, shared=True)
+            shared = Outputs(node, shared=True, has_map=bool(self._settings.map.frame))
             for outputs in (shared, *(camera.outputs for camera in cameras)):
                 self._answers.callback(outputs.close)
                 outputs.open()
@@ -78,13 +80,17 @@ class Pipeline:
                 clock=node.get_clock(),
             )
             processor.publish_classes()
+            self.map = processor.map
             self._worker = FrameWorker(processor.process)
             undo.callback(self._worker.stop)
             undo.callback(self._inputs.close)  # before the worker stops: it may wait for TF
             for camera in cameras:
                 self._inputs.callback(camera.close)
                 camera.open(partial(self._deliver, camera), self._forget_transforms)
-            self._inputs.callback(Services(node, pause=self._pause).close)
+            services = Services(
+                node, pause=self._pause, reset=self._reset_map, save_map=self._save_map
+            )
+            self._inputs.callback(services.close)
             undo.pop_all()
         self.since = monotonic()
 
@@ -112,7 +118,7 @@ class Pipeline:
         return self._worker.waits(camera)
 
     def _open_transforms(self) -> TransformSource | None:
-        if not self._placement.needs_transforms:
+        if not self._placement.needs_transforms and not self._settings.map.frame:
             return None
         transforms = TransformSource(self._node, timeout=self._settings.grid.tf_timeout)
         self._inputs.callback(transforms.close)
@@ -137,6 +143,21 @@ class Pipeline:
             return f"paused already, for {seconds:.1f} s; {dropped}"
         self.since, self.paused_since = monotonic(), None
         return f"images are processed again after a pause of {seconds:.1f} s; {dropped}"
+
+    def _reset_map(self) -> str:
+        result: str = self._the_map().reset()
+        return result
+
+    def _save_map(self) -> str:
+        result: str = self._the_map().save()
+        return result
+
+    def _the_map(self) -> Any:
+        if self.map is None:
+            raise SceneDinoError(
+                "there is no map: map.frame is empty; set it to a fixed frame such as odom"
+            )
+        return self.map
 
     def _dropped(self) -> int:
         drops = (camera.statistics.snapshot().drops for camera in self._cameras)

@@ -15,7 +15,7 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed
 from scenedino_ros.cameras.plausibility import camera_warnings
 from scenedino_ros.core.config import NodeSettings, RenderSettings
-from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError
+from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError, TransformError
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.outputs import RENDERED, VOXELS, Output
 from scenedino_ros.inference.empty_grid import why_empty
@@ -25,6 +25,7 @@ from scenedino_ros.inference.query import EncodedImage, VoxelQuery
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.image_reader import ImageReader
 from scenedino_ros.node.marker_cdr import MarkerSerializer
+from scenedino_ros.node.node_map import MapPoses, NodeMap
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings, hidden_ids
@@ -103,6 +104,17 @@ class FrameProcessor:
         # Of each camera, the calibration that was judged last and the kinds of warnings about it.
         self._warned: dict[str, tuple[object, set[str]]] = {}
         self._markers = MarkerSerializer()
+        self.map = (
+            NodeMap(
+                predictor,
+                live=live,
+                transforms=transforms,
+                shared=shared,
+                logger=get_logger("scenedino.map"),
+            )
+            if live.current.map.frame and transforms is not None
+            else None
+        )
         self._rgb_from_image = ImageReader(get_logger("scenedino.images").info)
 
     def publish_classes(self) -> None:
@@ -124,9 +136,11 @@ class FrameProcessor:
             FrameSkippedError: If the frame cannot be used.
         """
         wanted, settings = camera.outputs.wanted(), self._live.current
-        if not wanted:
+        of_map = self.map if self.map is not None and self.map.is_wanted() else None
+        if not wanted and of_map is None:
             camera.statistics.unwanted()
             return
+        poses = _map_poses(of_map, frame, camera, needed=not wanted)
         of_grid = [output.name for output in wanted if output.needs == VOXELS]
         views = [output for output in wanted if output.needs in RENDERED]
         # Before the image is encoded: where the pose is unknown, most of the work is saved.
@@ -136,6 +150,14 @@ class FrameProcessor:
             self._publish_grid(encoded, frame, camera, of_grid, settings, T_grid_cam)
         if views:
             self._publish_views(encoded, frame, camera, views, settings.render)
+        if wanted:  # the image is answered; its latency has nothing to do with the map
+            self._done(frame, camera)
+        if of_map is not None and poses is not None:
+            of_map.fuse(encoded, frame, camera, poses)
+        if not wanted:
+            self._done(frame, camera)
+
+    def _done(self, frame: Frame, camera: CameraInput) -> None:
         since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
         camera.statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
 
@@ -261,3 +283,22 @@ def _step(camera: CameraInput, stage: Stage | None, reason: Reason) -> Iterator[
         raise FrameSkippedError(Reason.DEVICE_MEMORY, str(error)) from error
     except SceneDinoError as error:
         raise FrameSkippedError(reason, str(error)) from error
+
+
+def _map_poses(
+    of_map: NodeMap | None, frame: Frame, camera: CameraInput, *, needed: bool
+) -> MapPoses | None:
+    """Return the poses for the map; None without a map, or where TF does not know them.
+
+    Raises:
+        FrameSkippedError: If TF does not know poses that are needed.
+    """
+    if of_map is None:
+        return None
+    try:
+        with camera.statistics.timed(Stage.TRANSFORM):
+            return of_map.poses(frame)
+    except TransformError as error:
+        if needed:
+            raise FrameSkippedError(Reason.NO_TRANSFORM, str(error)) from error
+        return None

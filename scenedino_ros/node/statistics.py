@@ -63,6 +63,8 @@ class Stage(str, Enum):
     RENDER = "render"
     GRID_MESSAGES = "grid messages"  # building and publishing cloud and markers
     VIEW_MESSAGES = "view messages"  # building and publishing the rendered images
+    MAP = "map"  # fusing the image
+    MAP_MESSAGES = "map messages"  # building and publishing the map, at its own rate
     ARRIVAL_TO_PUBLISH = "arrival to publish"
     STAMP_TO_PUBLISH = "stamp to publish"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point
+from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -15,14 +16,15 @@ from visualization_msgs.msg import Marker, MarkerArray
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import ClassTable
-from scenedino_ros.core.voxels import SemanticVoxels
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.mapping.map_voxels import MapVoxels
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
 except ImportError:  # not part of every installation, and not among the wheels
     LabelInfo = VisionClass = None
 
-# One point of the cloud, little-endian without padding: all fields are aligned to 4 bytes.
+# One point of a cloud, little-endian without padding: all fields are aligned to 4 bytes.
 # rgb is 0x00RRGGBB in the bits of a float32, which RViz, PCL and Foxglove read; label is uint32
 # because that is the type PCL's labelled points have.
 _POINT = {
@@ -32,9 +34,9 @@ _POINT = {
     "rgb": "<u4",
     "label": "<u4",
     "confidence": "<f4",
-    "density": "<f4",
 }
-POINT_DTYPE = np.dtype(list(_POINT.items()))
+POINT_DTYPE = np.dtype([*_POINT.items(), ("density", "<f4")])
+MAP_POINT_DTYPE = np.dtype([*_POINT.items(), ("occupancy", "<f4"), ("age", "<f4")])
 UNLABELLED = "unlabelled"  # marker namespace of ids the class table does not have
 _UNLABELLED_COLOR = (160, 160, 160)
 
@@ -59,15 +61,30 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
     Returns:
         A dense, unorganised cloud (height 1) with the fields of `POINT_DTYPE`.
     """
-    points = np.empty(len(voxels), POINT_DTYPE)
-    centers = voxels.centers()
-    points["x"], points["y"], points["z"] = centers.T
+    return _cloud(np.empty(len(voxels), POINT_DTYPE), voxels, classes, header)
+
+
+def cloud_from_map(voxels: MapVoxels, classes: ClassTable, header: Header) -> PointCloud2:
+    """Return one point per voxel of a map, with the fields of `MAP_POINT_DTYPE`.
+
+    Args:
+        voxels: The voxels, M of them.
+        classes: Gives the colours.
+        header: Stamp of the newest image, fixed frame of the map.
+    """
+    return _cloud(np.empty(len(voxels), MAP_POINT_DTYPE), voxels, classes, header)
+
+
+def _cloud(
+    points: np.ndarray, voxels: SemanticVoxels | MapVoxels, classes: ClassTable, header: Header
+) -> PointCloud2:
+    """Fill points from voxels; fields after the colour are attributes of the voxels."""
+    points["x"], points["y"], points["z"] = voxels.centers().T
     palette = _palette(classes).astype(np.uint32)
     packed = (palette[:, 0] << 16) | (palette[:, 1] << 8) | palette[:, 2]
     points["rgb"] = packed[voxels.label]
-    points["label"] = voxels.label
-    points["confidence"] = voxels.confidence
-    points["density"] = voxels.density
+    for name in (points.dtype.names or ())[4:]:
+        points[name] = getattr(voxels, name)
     fields = [
         PointField(
             name=name,
@@ -75,7 +92,7 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
             datatype=PointField.UINT32 if name == "label" else PointField.FLOAT32,
             count=1,
         )
-        for name, place in (POINT_DTYPE.fields or {}).items()
+        for name, place in (points.dtype.fields or {}).items()
     ]
     return PointCloud2(
         header=header,
@@ -83,11 +100,35 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
         width=len(points),
         fields=fields,
         is_bigendian=False,
-        point_step=POINT_DTYPE.itemsize,
-        row_step=POINT_DTYPE.itemsize * len(points),
+        point_step=points.dtype.itemsize,
+        row_step=points.dtype.itemsize * len(points),
         data=_bytes(points),
         is_dense=True,
     )
+
+
+def occupancy_grid_from_values(
+    values: np.ndarray, grid: VoxelGrid, height: float, header: Header
+) -> OccupancyGrid:
+    """Return an occupancy grid.
+
+    Args:
+        values: (X, Y) int8, -1 for unknown, or 0 to 100.
+        grid: The map's box, whose columns the values belong to.
+        height: Height of the grid in the fixed frame, metres.
+        header: Stamp of the newest image, fixed frame of the map.
+    """
+    message = OccupancyGrid(header=header)
+    message.info.map_load_time = header.stamp
+    message.info.resolution = float(grid.voxel_size)
+    message.info.width, message.info.height = values.shape
+    origin = message.info.origin
+    origin.position.x, origin.position.y, _ = grid.origin
+    origin.position.z, origin.orientation.w = float(height), 1.0
+    data = array.array("b")
+    data.frombytes(np.ascontiguousarray(values.T).tobytes())  # row by row, x runs fastest
+    message.data = data
+    return message
 
 
 def markers_from_voxels(
