@@ -144,6 +144,55 @@ def test_a_slow_frame_delays_only_itself(make_worker):
     assert logger.lines == []
 
 
+def test_cameras_take_turns_and_each_counts_its_own_frames(make_worker):
+    at_work, go_on, done = threading.Event(), threading.Event(), []
+
+    def process(frame):
+        at_work.set()
+        go_on.wait(DEADLINE)
+        done.append(frame.image)
+
+    worker, fast = make_worker(process)
+    slow, silent = CountingCamera(), CountingCamera()
+    worker.offer(fast, Frame("fast 0", "info", 0, 0.0))
+    at_work.wait(DEADLINE)
+    worker.offer(fast, Frame("fast 1", "info", 1, 0.0))
+    worker.offer(slow, Frame("slow 0", "info", 0, 0.0))
+    for number in range(2, 6):
+        worker.offer(fast, Frame(f"fast {number}", "info", number, 0.0))
+    assert [worker.waits(camera) for camera in (fast, slow, silent)] == [True, True, False]
+    go_on.set()
+    wait_for(lambda: len(done) == 3)
+    assert done == ["fast 0", "fast 5", "slow 0"]
+    assert fast.statistics.snapshot().drops == {Reason.REPLACED: 4}
+    assert slow.statistics.snapshot().drops == {}
+    assert not worker.waits(slow)
+
+
+def test_frames_that_wait_when_a_pause_begins_are_counted_as_paused(make_worker):
+    at_work, go_on, done = threading.Event(), threading.Event(), []
+
+    def process(frame):
+        at_work.set()
+        go_on.wait(DEADLINE)
+        done.append(frame.image)
+
+    worker, front = make_worker(process)
+    left = CountingCamera()
+    worker.offer(front, Frame("front 0", "info", 0, 0.0))
+    at_work.wait(DEADLINE)
+    worker.offer(front, Frame("front 1", "info", 1, 0.0))
+    worker.offer(left, Frame("left 0", "info", 0, 0.0))
+    worker.discard(Reason.PAUSED, "the node is paused")
+    go_on.set()
+    assert worker.stop(DEADLINE)
+    assert done == ["front 0"]
+    for camera in (front, left):
+        now = camera.statistics.snapshot()
+        assert (now.drops, now.last_problem) == ({Reason.PAUSED: 1}, "")
+        assert camera.logger.lines == []
+
+
 def test_a_bug_in_the_worker_reaches_the_main_thread():
     def process(frame, camera):
         raise ZeroDivisionError("a bug")
