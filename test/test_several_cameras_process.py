@@ -131,6 +131,7 @@ def node(tmp_path_factory):
             "model.checkpoint": folder / "tiny.safetensors",
             "model.device": "cpu",
             "model.precision": "float32",
+            "voxels.exposed_only": False,
             "diagnostics.period": 0.1,
             "diagnostics.stale_after": 0.7,
             "input.cameras": list(CAMERAS),
