@@ -17,7 +17,9 @@ def shared_files() -> list[tuple[str, list[str]]]:
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
     ]
-    for path in sorted(glob("launch/*.py") + glob("config/**/*", recursive=True)):
+    for path in sorted(
+        glob("launch/**/*.py", recursive=True) + glob("config/**/*", recursive=True)
+    ):
         if isfile(path):
             files.append((join("share", NAME, dirname(path)), [path]))
     return files

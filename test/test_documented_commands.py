@@ -44,7 +44,6 @@ from scenedino_ros.recordings.frame_store.store import FrameStore
 from train import train_field, train_semantics
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LAUNCH = (ROOT / "launch" / "scenedino.launch.py").read_text(encoding="utf-8")
 INSTALLED = Path(sys.executable).with_name("scenedino")
 DOCUMENTED = documented()
 STAGES = {"train.train_field": train_field, "train.train_semantics": train_semantics}
@@ -104,7 +103,8 @@ NOT_RUN = (
         "not programs of this package",
     ),
     (r"python3 .*", "makes a workspace; test_packaging.py does"),
-    (r"ros2 launch .*", "needs an installed ROS 2; test_launch.py"),
+    (r"ros2 launch .*", "needs an installed ROS 2; test_launch.py, test_launch_examples.py"),
+    (r"ros2 (run (depth_image_proc|nav2_lifecycle_manager)|action|pkg) .*", "needs Nav2"),
     (r"ros2 run .*", "test_node_process.py starts the node"),
     (r"ros2 param set .*", "needs a running node; test_params.py"),
     (r"\./test\.sh.*", "runs this"),
@@ -257,6 +257,14 @@ def read_torchrun(words: list[str]) -> None:
         read_python(words[words.index("-m") :])
 
 
+def launch_arguments(name: str) -> set[str]:
+    """Return the arguments of a launch file, with those of the package's own if it includes it."""
+    (path,) = (ROOT / "launch").rglob(name)
+    text = path.read_text(encoding="utf-8")
+    known = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', text))
+    return known | launch_arguments("scenedino.launch.py") if "SCENEDINO" in text else known
+
+
 def read_ros2(words: list[str]) -> None:
     if words[:3] == ["run", "scenedino_ros", "scenedino_node"]:
         return read_node(words[3:])
@@ -264,9 +272,14 @@ def read_ros2(words: list[str]) -> None:
         live = {item.name for item in walk_settings(NodeSettings()) if item.metadata["live"]}
         assert words[3] in live, words
         return
-    assert words[:3] == ["launch", "scenedino_ros", "scenedino.launch.py"], words
-    known = set(re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', LAUNCH))
-    assert {"image_topic", "checkpoint"} <= known
+    if words[:1] != ["launch"]:
+        assert re.fullmatch(
+            "run (depth_image_proc|nav2_lifecycle_manager)|action send_goal|pkg prefix",
+            " ".join(words[:2]),
+        ), words
+        return
+    assert words[:2] == ["launch", "scenedino_ros"], words
+    known = launch_arguments(words[2])
     named = {word.split(":=")[0] for word in words[3:] if word != "--show-args"}
     assert named <= known, named - known
 
@@ -313,6 +326,8 @@ def test_there_are_commands_in_every_document() -> None:
         "python -m train.train_semantics --output runs/a --head.cluster 3",
         "python -m train.average A",
         "ros2 launch scenedino_ros scenedino.launch.py weights:=a",
+        "ros2 launch scenedino_ros usb_cam.launch.py weights:=a",
+        "ros2 launch scenedino_ros nav2.launch.py rviz:=true",
         "scenedino_node --ros-args -p model.weights:=a",
         "ros2 param set /scenedino model.checkpoint a",
         "./demo.sh --bags drive",

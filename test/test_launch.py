@@ -82,10 +82,13 @@ def recording_modules() -> dict[str, types.ModuleType]:
         "launch.actions": [
             "DeclareLaunchArgument",
             "ExecuteProcess",
+            "GroupAction",
+            "IncludeLaunchDescription",
             "OpaqueFunction",
             "RegisterEventHandler",
             "SetEnvironmentVariable",
         ],
+        "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
         "launch.substitutions": ["LaunchConfiguration"],
         "launch_ros": [],
         "launch_ros.actions": ["LifecycleNode", "Node"],

@@ -26,7 +26,10 @@ TEXTS = {
     for path in sorted(ROOT.glob(pattern))
 }
 # Where a document's paths of Python files may begin.
-FOLDERS = (ROOT, *(ROOT / name for name in ("scenedino_ros", "train", "test", "launch")))
+FOLDERS = (
+    ROOT,
+    *(ROOT / name for name in ("scenedino_ros", "train", "test", "launch", "launch/examples")),
+)
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 _PYTHON_FILE = re.compile(r"(?<![\w./*])\w[\w./]*\.py\b")
 _ROOM = re.compile(r"`(\w[\w/]*/)`")
