@@ -104,7 +104,10 @@ NOT_RUN = (
     ),
     (r"python3 .*", "makes a workspace; test_packaging.py does"),
     (r"ros2 launch .*", "needs an installed ROS 2; test_launch.py, test_launch_examples.py"),
-    (r"ros2 (run (depth_image_proc|nav2_lifecycle_manager)|action|pkg) .*", "needs Nav2"),
+    (
+        r"ros2 (run (depth_image_proc|nav2_lifecycle_manager)|action|pkg|service) .*",
+        "needs a running node or Nav2",
+    ),
     (r"ros2 run .*", "test_node_process.py starts the node"),
     (r"ros2 param set .*", "needs a running node; test_params.py"),
     (r"\./test\.sh.*", "runs this"),
@@ -273,15 +276,14 @@ def read_ros2(words: list[str]) -> None:
         assert words[3] in live, words
         return
     if words[:1] != ["launch"]:
-        assert re.fullmatch(
-            "run (depth_image_proc|nav2_lifecycle_manager)|action send_goal|pkg prefix",
-            " ".join(words[:2]),
-        ), words
+        programs = "run (depth_image_proc|nav2_lifecycle_manager)"
+        known = f"{programs}|action send_goal|pkg prefix|service call"
+        assert re.fullmatch(known, " ".join(words[:2])), words
         return
     assert words[:2] == ["launch", "scenedino_ros"], words
-    known = launch_arguments(words[2])
+    arguments = launch_arguments(words[2])
     named = {word.split(":=")[0] for word in words[3:] if word != "--show-args"}
-    assert named <= known, named - known
+    assert named <= arguments, named - arguments
 
 
 def read_node(words: list[str]) -> None:

@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 import yaml
 
+from scenedino_ros.core.config import MapSettings, NodeSettings
 from scenedino_ros.core.costs import ClassCosts
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.outputs import OUTPUTS
+from scenedino_ros.core.parameter_tree import replace_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "config" / "nav2"
@@ -134,7 +137,30 @@ def test_costmaps_are_in_the_maps_frame_and_no_finer_than_its_voxels(path: Path)
     values = costmap(path)
     assert (values["global_frame"], values["robot_base_frame"]) == ("odom", "base_link")
     assert values["rolling_window"] is True
-    assert values["resolution"] == 0.2
+    assert values["resolution"] == MapSettings().voxel_size
+
+
+def test_the_global_costmap_and_the_voxel_grid_have_the_maps_size() -> None:
+    settings = MapSettings()
+    values = costmap(FOLDER / "global_costmap.yaml")
+    assert (values["width"], values["height"]) == settings.size[:2]
+    stvl = layers(FOLDER / "local_stvl.yaml")["stvl_layer"]
+    assert stvl["voxel_size"] == settings.voxel_size
+
+
+def test_a_map_comes_more_often_than_the_files_expect() -> None:
+    """The page sets map.rate; without messages for so long, Nav2 stops the robot."""
+    page = (ROOT / "docs/nav2.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL).group(1))
+    given = example["/**"]["ros__parameters"]["map"]
+    settings = replace_settings(NodeSettings(), {f"map.{n}": v for n, v in given.items()}).map
+    assert (settings.frame, settings.robot_frame) == ("odom", "base_link")
+    monitor = load(FOLDER / "navigation.yaml")["collision_monitor"]["ros__parameters"]
+    rates = [monitor["source_timeout"]]
+    for path in LOCAL:
+        for name, value in flat(costmap(path)):
+            rates += [value] if name.endswith("expected_update_rate") else []
+    assert min(rates) > 4 / settings.rate
 
 
 @pytest.mark.parametrize("path", LOCAL, ids=lambda path: path.stem)
@@ -227,6 +253,9 @@ def test_files_read_no_other_topics() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in FILES)
     topics = {name for name in re.findall(r"topic: /scenedino/([\w/]+)", text)}
     assert topics == {*READERS, *MADE_BESIDE}
+    for output in OUTPUTS:
+        if output.name in READERS:
+            assert (output.type, output.latched) == READERS[output.name][:2]
 
 
 @pytest.mark.ros
