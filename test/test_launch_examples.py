@@ -236,7 +236,9 @@ NAV2 = {
     "collision_monitor": {
         "ros__parameters": {"FootprintApproach": {"type": "polygon", "min_points": 6}}
     },
-    "local_costmap": {"local_costmap": {"ros__parameters": {"plugins": ["old_layer"]}}},
+    "local_costmap": {
+        "local_costmap": {"ros__parameters": {"plugins": ["old"], "old": {"enabled": True}}}
+    },
     "planner_server": {"ros__parameters": {"tolerance": 1.0e-10}},
 }
 
@@ -322,7 +324,7 @@ def generate_launch_description():
 """
 
 
-@pytest.mark.parametrize("name", TOPICS)
+@pytest.mark.parametrize("name", [*TOPICS, "several_cameras"])
 def test_the_real_launch_system_starts_driver_and_node(tmp_path, name):
     pytest.importorskip("launch_ros", reason="needs the ROS package launch_ros")
     prefix = tmp_path / "install"
@@ -332,7 +334,7 @@ def test_the_real_launch_system_starts_driver_and_node(tmp_path, name):
     (share / "launch").mkdir()
     for file in ("rs_launch.py", "zed_camera.launch.py"):
         (share / "launch" / file).write_text(DRIVER.format(package=package))
-    program = "usb_cam_node_exe" if name == "usb_cam" else "driver"
+    program = "usb_cam_node_exe" if package == "usb_cam" else "driver"
     for file in (f"{package}/{program}", "scenedino_ros/scenedino_node"):
         path = prefix / "lib" / file
         path.parent.mkdir(exist_ok=True)
@@ -354,10 +356,13 @@ def test_the_real_launch_system_starts_driver_and_node(tmp_path, name):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     words, _ = json.loads((tmp_path / f"{program}.json").read_text())
-    names = {"usb_cam": "usb_cam", "realsense": "camera", "zed": "zed"}
-    assert f"__node:={names[name]}" in words
+    names = {"usb_cam": "usb_cam", "realsense2_camera": "camera", "zed_wrapper": "zed"}
+    assert f"__node:={names[package]}" in words
     words, text = json.loads((tmp_path / "scenedino_node.json").read_text())
-    image, info = TOPICS[name]
-    assert {f"image:={image}", f"camera_info:={info}"} <= set(words)
+    if name == "several_cameras":
+        topics = [f"{camera}/image:=/{camera}/image_raw" for camera in ("front", "left", "right")]
+    else:
+        topics = [f"image:={TOPICS[name][0]}", f"camera_info:={TOPICS[name][1]}"]
+    assert set(topics) <= set(words)
     assert words[words.index("--log-level") + 1] == "info"  # nothing of the driver's leaks
     assert "model.device" in text
