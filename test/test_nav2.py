@@ -19,8 +19,10 @@ import yaml
 from scenedino_ros.core.config import MapSettings, NodeSettings
 from scenedino_ros.core.costs import ClassCosts
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.core.outputs import OUTPUTS
+from scenedino_ros.core.outputs import BY_NAME
 from scenedino_ros.core.parameter_tree import replace_settings
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.mapping.map_voxels import MapVoxels
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "config" / "nav2"
@@ -239,11 +241,11 @@ def test_local_costmaps_differ_in_their_layer_alone() -> None:
 BEST_EFFORT = ("BEST_EFFORT", "VOLATILE", 50)  # rclcpp::SensorDataQoS
 LATCHED = ("RELIABLE", "TRANSIENT_LOCAL", 1)
 READERS = {
-    "obstacles": ("sensor_msgs/msg/PointCloud2", False, BEST_EFFORT),
-    "ground": ("sensor_msgs/msg/PointCloud2", False, BEST_EFFORT),
-    "occupancy_grid": ("nav_msgs/msg/OccupancyGrid", True, LATCHED),
-    "semantic/image": ("sensor_msgs/msg/Image", False, BEST_EFFORT),
-    "label_info": ("vision_msgs/msg/LabelInfo", True, LATCHED),
+    "obstacles": ("sensor_msgs/msg/PointCloud2", BEST_EFFORT),
+    "ground": ("sensor_msgs/msg/PointCloud2", BEST_EFFORT),
+    "occupancy_grid": ("nav_msgs/msg/OccupancyGrid", LATCHED),
+    "semantic/image": ("sensor_msgs/msg/Image", BEST_EFFORT),
+    "label_info": ("vision_msgs/msg/LabelInfo", LATCHED),
 }
 # depth_image_proc makes this one of depth/image and depth/camera_info.
 MADE_BESIDE = {"depth/points"}
@@ -253,9 +255,11 @@ def test_files_read_no_other_topics() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in FILES)
     topics = {name for name in re.findall(r"topic: /scenedino/([\w/]+)", text)}
     assert topics == {*READERS, *MADE_BESIDE}
-    for output in OUTPUTS:
-        if output.name in READERS:
-            assert (output.type, output.latched) == READERS[output.name][:2]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_outputs_have_the_types_that_are_read(name: str) -> None:
+    assert BY_NAME[name].type == READERS[name][0]
 
 
 @pytest.mark.ros
@@ -264,25 +268,18 @@ def test_the_quality_of_service_fits(name: str) -> None:
     pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
     from rclpy import qos
 
-    from scenedino_ros.core.outputs import Output
     from scenedino_ros.node.outputs import quality_of
 
-    message, latched, (reliability, durability, depth) = READERS[name]
+    _, (reliability, durability, depth) = READERS[name]
     reader = qos.QoSProfile(
         depth=depth,
         reliability=qos.ReliabilityPolicy[reliability],
         durability=qos.DurabilityPolicy[durability],
         liveliness=qos.LivelinessPolicy.AUTOMATIC,
     )
-
-    def fit(latched: bool) -> Any:
-        publisher = quality_of(Output(name, message, "", latched=latched))
-        publisher.liveliness = qos.LivelinessPolicy.AUTOMATIC  # what the default stands for
-        return qos.qos_check_compatible(publisher, reader)[0]
-
-    assert fit(latched) == qos.QoSCompatibility.OK
-    if latched:
-        assert fit(False) == qos.QoSCompatibility.ERROR
+    publisher = quality_of(BY_NAME[name])
+    publisher.liveliness = qos.LivelinessPolicy.AUTOMATIC  # what the default stands for
+    assert qos.qos_check_compatible(publisher, reader)[0] == qos.QoSCompatibility.OK
 
 
 @pytest.mark.ros
@@ -293,17 +290,14 @@ def test_points_are_read_as_nav2_reads_them(count: int) -> None:
     from sensor_msgs.msg import PointField
     from std_msgs.msg import Header
 
-    from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-    from scenedino_ros.node.to_msg import cloud_from_voxels
+    from scenedino_ros.node.to_msg import cloud_from_map
 
-    voxels = SemanticVoxels(
-        VoxelGrid((-1.0, 0.5, 0.0), (4, 5, 6), 0.2),
-        index=np.arange(count) * 17,
-        label=np.zeros(count, np.uint8),
-        confidence=np.ones(count, np.float32),
-        density=np.ones(count, np.float32),
+    floats = np.ones(count, np.float32)
+    index, label = np.arange(count) * 17, np.zeros(count, np.uint8)
+    voxels = MapVoxels(
+        VoxelGrid((-1.0, 0.5, 0.0), (4, 5, 6), 0.2), index, label, floats, floats, floats
     )
-    cloud = cloud_from_voxels(voxels, CITYSCAPES19, Header(frame_id="odom"))
+    cloud = cloud_from_map(voxels, CITYSCAPES19, Header(frame_id="odom"))
     assert cloud.width * cloud.height == count
     offsets = {field.name: field for field in cloud.fields}
     for axis, name in enumerate("xyz"):
@@ -313,6 +307,32 @@ def test_points_are_read_as_nav2_reads_them(count: int) -> None:
         start = offsets[name].offset
         values = data[:, start : start + 4].copy().view("<f4")[:, 0]
         np.testing.assert_array_equal(values, voxels.centers()[:, axis].astype(np.float32))
+
+
+@pytest.mark.ros
+def test_the_static_layer_accepts_the_grid() -> None:
+    """As nav2_util::validateMsg, and StaticLayer::processMap, which reads row by row."""
+    pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+    from std_msgs.msg import Header
+
+    from scenedino_ros.node.to_msg import occupancy_grid_from_values
+
+    values = np.full((4, 5), -1, np.int8)
+    values[2, 1] = 100
+    grid = VoxelGrid((-1.0, 0.6, 0.0), (4, 5, 6), 0.2)
+    message = occupancy_grid_from_values(values, grid, -0.5, Header(frame_id="odom"))
+    info, turn = message.info, message.info.origin.orientation
+    assert message.header.frame_id
+    assert turn.x**2 + turn.y**2 + turn.z**2 + turn.w**2 == pytest.approx(1.0, abs=1e-4)
+    assert info.resolution == pytest.approx(0.2)
+    assert 0 < info.width <= 32767
+    assert 0 < info.height <= 32767
+    assert len(message.data) == info.width * info.height
+    # The centre of voxel column (2, 1), as Costmap2D::worldToMap finds its cell.
+    cell_x = int((-0.5 - info.origin.position.x) / info.resolution)
+    cell_y = int((0.9 - info.origin.position.y) / info.resolution)
+    assert message.data[cell_y * info.width + cell_x] == 100
+    assert sum(value != -1 for value in message.data) == 1
 
 
 @pytest.mark.ros
