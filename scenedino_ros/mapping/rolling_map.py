@@ -6,11 +6,14 @@
 For each voxel in view the field is asked at the voxel's own centre, so nothing is resampled. With
 the density d there, the threshold t and the edge s of a voxel, an image adds the log-odds
 
-    w(z) * clip(log(expm1(d s) / expm1(t s)), -c, c),    w(z) = min(1, z0 / z)
+    w * clip(log(expm1(d s) / (w^1.2 expm1(t s))), -c, c),    w = min(1, z0 / z)
 
-since 1 - exp(-d s) is the probability that matter stops a ray within the voxel, and the threshold
-is where occupied and free are equally likely. Evidence halves with every half-life, and is clipped
-to what a few images can overturn. A voxel of which the evidence is exactly 0 is unknown.
+at depth z, since 1 - exp(-d s) is the probability that matter stops a ray within the voxel. At the
+threshold occupied and free are equally likely. It falls with the depth beyond z0, because the
+network is less sure of large depths and spreads the density of a surface along the ray.
+
+Evidence halves with every half-life, and is clipped to what a few images can overturn. A voxel
+with little evidence, for or against, is unknown.
 
 Classes of voxels are votes with the same weights: a voxel has one class and the lead of that class
 over all others (weighted majority vote, Boyer and Moore, 1991), because a histogram of all classes
@@ -36,7 +39,8 @@ from scenedino_ros.mapping.pose_guard import PoseGuard, Restart, check_pose
 MOST_EVIDENCE = 4.0  # log-odds of a voxel at most: a probability of 98 %
 LEAST_EVIDENCE = 0.2  # a voxel with less is unknown
 _CLIP = 3.0  # what one image says of a voxel, log-odds
-_FULL_WEIGHT = 16.0  # z0: depth up to which an image has the full weight, metres
+_FULL_WEIGHT = 12.0  # z0: depth up to which an image has the full weight, metres
+_SPREAD = 1.2  # exponent of the fall of the threshold, chosen on synthetic and real drives
 # Voxels beyond this depth are asked in every second image, beyond twice this in every third, and
 # so on: most voxels are far away, where neighbouring images say the same of them. Metres.
 _ASKED_IN_EVERY_IMAGE = 12.8
@@ -177,12 +181,14 @@ class RollingMap:
     ) -> torch.Tensor:
         """Add evidence; return the (N,) bool voxels that image and map both take as occupied."""
         edge = self.box.voxel_size
+        weight = (_FULL_WEIGHT / view.depth).clamp_(max=1)
         said = torch.log(torch.expm1((density * edge).clamp_(1e-6, 50)))
-        said.sub_(math.log(math.expm1(threshold * edge))).clamp_(-_CLIP, _CLIP)
+        said.sub_(math.log(math.expm1(threshold * edge))).sub_(weight.log(), alpha=_SPREAD)
+        said.clamp_(-_CLIP, _CLIP)
         evidence, seen = self._evidence.view(-1), self._seen.view(-1)
         last = seen[view.slot]
         before = evidence[view.slot].mul_(self._decay(now - last))
-        after = (_FULL_WEIGHT / view.depth).clamp_(max=1).mul_(said).add_(before)
+        after = weight.mul_(said).add_(before)
         after.clamp_(-MOST_EVIDENCE, MOST_EVIDENCE)
         evidence[view.slot] = after
         seen[view.slot] = last.clamp_(min=now)
