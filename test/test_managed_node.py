@@ -12,6 +12,7 @@ rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
 import numpy as np  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from geometry_msgs.msg import PointStamped  # noqa: E402
 from models import lively_checkpoint  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
@@ -142,6 +143,29 @@ def test_a_slow_frame_delays_only_itself(make_worker):
     assert now.busy_since is None
     assert Stage.WAIT in now.latencies
     assert logger.lines == []
+
+
+def test_a_worker_that_is_woken_replaces_no_frame():
+    at_work, go_on, log = threading.Event(), threading.Event(), []
+
+    def process(frame, camera):
+        at_work.set()
+        go_on.wait(DEADLINE)
+        log.append(frame.stamp_ns)
+
+    camera = CountingCamera()
+    worker = FrameWorker(process, lambda: log.append("between"))
+    worker.wake()
+    wait_for(lambda: log == ["between"])
+    worker.offer(camera, Frame("image", "info", 1, 0.0))
+    at_work.wait(DEADLINE)
+    worker.wake()
+    worker.offer(camera, Frame("image", "info", 2, 0.0))
+    worker.wake()
+    go_on.set()
+    wait_for(lambda: log == ["between", 1, "between", "between", 2, "between"])
+    assert worker.stop(DEADLINE)
+    assert not camera.statistics.snapshot().drops
 
 
 def test_cameras_take_turns_and_each_counts_its_own_frames(make_worker):
@@ -405,6 +429,7 @@ def test_each_camera_has_topics_below_its_name_and_one_class_table_serves_all(
     assert open_topics(node.subscriptions) - before[1] == {
         *(f"/car/{camera}/image" for camera in ("front", "left_2")),
         *(f"/car/{camera}/camera_info" for camera in ("front", "left_2")),
+        *("/clicked_point", f"{own}/query"),
     }
     assert {f"~/{name}" for name in SERVICES} <= {s.srv_name for s in node.services}
     assert node.trigger_deactivate() == SUCCESS
@@ -602,6 +627,28 @@ def test_a_frame_for_viewers_stands_upright_without_tf(context, make_node, neigh
     assert len(heard) == 1
     view.close()
     assert not [p for p in node.publishers if p.topic_name == "/tf_static"]
+
+
+def test_tf_is_opened_for_the_first_point_in_a_frame(context, make_node, neighbour):
+    def tf_threads():
+        return [thread for thread in threading.enumerate() if thread.name == "scenedino_tf"]
+
+    node = make_node()
+    assert node.autostart()
+    points = neighbour.create_publisher(PointStamped, "/clicked_point", 1)
+    message = PointStamped()
+
+    def ask(frame_id):
+        message.header.frame_id = frame_id
+        points.publish(message)
+        return bool(tf_threads())
+
+    similarity = node._pipeline._worker._between.__self__
+    spin(context, node, neighbour, until=lambda: ask("") or similarity.waiting)
+    assert not tf_threads()
+    spin(context, node, neighbour, until=lambda: ask("map"))
+    assert node.trigger_deactivate() == SUCCESS
+    wait_for(lambda: not tf_threads())
 
 
 def test_no_frame_is_added_unless_it_is_asked_for(make_node):

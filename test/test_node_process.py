@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
 import rclpy  # noqa: E402
+from geometry_msgs.msg import PointStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from models import lively_checkpoint  # noqa: E402
 from ros_rig import (  # noqa: E402
@@ -49,6 +50,7 @@ from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery  # noqa: E402
 from scenedino_ros.node.main import main  # noqa: E402
+from scenedino_ros.node.to_msg import SIMILARITY_DTYPE  # noqa: E402
 from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -58,6 +60,7 @@ GRID = VoxelGrid((0.0, -6.4, -2.0), (32, 32, 8), 0.4)
 EVERYTHING = 1e-9  # 1/m; every voxel is denser
 OK, WARN, ERROR, STALE = range(4)
 VOXELS, MARKERS = "/scenedino/voxels", "/scenedino/markers"
+SIMILARITY = "/scenedino/similarity"
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,24 @@ def bag_rig(processes):
     rig.close()
 
 
+@pytest.fixture
+def asking(street_rig):
+    """Return a function that publishes a point and returns nothing; keeps the answers."""
+    publisher = street_rig.node.create_publisher(PointStamped, "/scenedino/query", 1)
+    street_rig.spin_until(lambda: publisher.get_subscription_count() > 0, "a node that listens")
+
+    def ask(frame, position):
+        message = PointStamped()
+        message.header.frame_id = frame
+        message.point.x, message.point.y, message.point.z = map(float, position)
+        publisher.publish(message)
+
+    with street_rig.subscribe(SIMILARITY, PointCloud2) as answers:
+        ask.answers = answers
+        yield ask
+    street_rig.node.destroy_publisher(publisher)
+
+
 # The street: raw images, TF, the latest camera_info.
 
 
@@ -166,6 +187,50 @@ def test_a_cloud_holds_what_the_network_finds(street, checkpoint):
     )
     same = sum(found.get(center) == label for center, label in wanted.items())
     assert same >= 0.99 * len(wanted) > 100
+
+
+def test_a_point_is_answered_by_the_similarity_of_all_voxels(street, asking):
+    cloud = street.clouds.messages[-1] if street.clouds.messages else street.clouds.next()
+    positions = np.frombuffer(cloud.data, np.float32).reshape(-1, 7)[:, :3]
+    T_base_camera = matrix_from_rotation(*BASE_CAMERA)
+    wanted = positions[len(positions) // 3].astype(float)
+    in_camera = T_base_camera[:3, :3].T @ (wanted - T_base_camera[:3, 3])
+    for frame, position in (("", wanted), (GRID_FRAME, wanted), (CAMERA_FRAME, in_camera)):
+        asking(frame, position + 0.05)  # no other image comes
+        answer = asking.answers.next()
+        assert answer.header.frame_id == GRID_FRAME
+        points = np.frombuffer(answer.data, SIMILARITY_DTYPE)
+        assert abs(len(points) - len(positions)) <= 0.01 * len(positions)
+        best = points[points["intensity"].argmax()]
+        assert best["intensity"] == pytest.approx(1, abs=1e-5)
+        np.testing.assert_allclose([best["x"], best["y"], best["z"]], wanted, atol=1e-3)
+        assert points["intensity"].min() < 0.5
+
+
+def test_a_point_that_cannot_be_compared_is_explained(street, asking, processes):
+    street.send_until_counted("published: voxels")
+    before = street.count("published: similarity")
+    for frame, position, sentence in (
+        (GRID_FRAME, (900, 0, 0), "the nearest occupied voxel must be within 2 m, and is 88"),
+        (
+            "nowhere",
+            (1, 0, 0),
+            "no similarity to the point: no transform from 'nowhere' to 'base'",
+        ),
+        (GRID_FRAME, (math.nan, 0, 0), "its coordinates must be finite, got [nan, 0.0, 0.0]"),
+    ):
+        asking(frame, position)
+        street.spin_until(lambda s=sentence: s in processes[0].log.read_text(), sentence)
+    assert street.count("published: similarity") == before
+
+
+def test_a_point_without_an_image_is_answered_by_the_next_one(street_rig, asking):
+    street_rig.send_until_counted("images nobody wanted")
+    asking(GRID_FRAME, (6.0, 0.0, 0.0))
+    street_rig.spin_for(0.3)
+    assert not asking.answers.messages
+    street_rig.send_until_counted("published: similarity")
+    assert asking.answers.next().width > 100
 
 
 BAD_FRAMES = {

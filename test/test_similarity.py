@@ -21,7 +21,7 @@ from scenedino_ros.inference.grid_view import camera_points
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.inference.similarity import VoxelFeatures
-from scenedino_ros.viewing.heat_colors import color_similarity
+from scenedino_ros.viewing.heat_colors import brightness, color_similarity
 
 GRID = VoxelGrid((0.0, -4.0, -2.0), (24, 20, 10), 0.4)
 T_GRID_CAM = np.array(
@@ -114,6 +114,15 @@ def test_a_pixel_that_is_cropped_is_refused() -> None:
     wide = CalibratedCamera(PinholeCamera.from_focal(60, 60, 100, 25, 200, 50))
     with pytest.raises(InputError, match="does not show the pixel 2, 25: it is cropped"):
         ImagePreprocessor((32, 64), "crop").locate(wide, (2, 25))
+
+
+def test_colours_are_spread_over_the_angle() -> None:
+    angles = np.radians([0, 15, 30, 45, 60, 90, 180])
+    found = brightness(np.cos(angles))
+    np.testing.assert_allclose(found, [1, 0.75, 0.5, 0.25, 0, 0, 0], atol=1e-6)
+    colors = color_similarity(np.cos(angles)).astype(int).sum(axis=-1)
+    assert (np.diff(colors[:5]) < 0).all()
+    assert colors[4] == colors[5] == colors[6] < 20
 
 
 def predict(image: Path, checkpoint: Path, output: Path, pixel: str, *more: str) -> int:

@@ -24,6 +24,7 @@ from scenedino_ros.core.labels import CITYSCAPES19, ClassTable  # noqa: E402
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid  # noqa: E402
 from scenedino_ros.node import marker_cdr, to_msg  # noqa: E402
 from scenedino_ros.node.marker_cdr import MarkerSerializer  # noqa: E402
+from scenedino_ros.viewing.heat_colors import color_similarity  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -100,6 +101,22 @@ def test_cloud_colors_are_packed_as_rviz_reads_them():
     assert (red[0], green[0], blue[0]) == (255, 128, 0)
     assert red[1] == green[1] == blue[1] > 100  # seen on a dark background
     assert not (packed >> 24).any()
+
+
+def test_a_cloud_of_similarities_has_them_as_intensity_and_as_colours():
+    voxels = voxels_of([0, 2, 255])
+    similarity = np.array([1.0, 0.8, -0.7], np.float32)
+    cloud = to_msg.cloud_from_similarity(voxels, similarity, header())
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "intensity", "rgb", "label"]
+    assert (cloud.point_step, cloud.row_step, len(cloud.data)) == (24, 72, 72)
+    points = points_of(cloud)
+    np.testing.assert_array_equal(points["intensity"], similarity)
+    np.testing.assert_array_equal(points["x"], voxels.centers()[:, 0])
+    assert points["label"].tolist() == [0, 2, 255]
+    packed = points["rgb"].view(np.uint32)
+    colors = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+    np.testing.assert_array_equal(colors, color_similarity(similarity))
+    assert colors[0].sum() > colors[1].sum() > colors[2].sum()
 
 
 def test_empty_cloud_is_valid():

@@ -32,7 +32,8 @@ class Output:
         type: Message type, such as ``sensor_msgs/msg/Image``.
         meaning: What the messages hold, for people.
         needs: What has to be computed: `VOXELS`, `MAP`, or the argument of `Predictor.render` that
-            asks for a rendered image. Empty: nothing; the node publishes it once, when activated.
+            asks for a rendered image. Empty: nothing of every image; the node publishes it once,
+            when activated, or when it is asked to.
         array: Attribute of `RenderedView` that an image is made from; empty: no rendered image.
         encoding: Encoding of that image.
         latched: Whether a late subscriber still gets the last message (transient local).
@@ -165,6 +166,14 @@ OUTPUTS = (
         "sensor_msgs/msg/PointCloud2",
         "voxels of the map whose tops are the ground; fields as `~/map/voxels`",
         needs=MAP,
+        shared=True,
+    ),
+    Output(
+        "similarity",
+        "sensor_msgs/msg/PointCloud2",
+        "voxels by their similarity to a point that was asked for, latched: x, y, z, intensity, "
+        "rgb, label",
+        latched=True,
         shared=True,
     ),
 )

@@ -14,13 +14,15 @@ The path of an image, in the order in which to read it:
     worker          the thread that takes the newest frame of each camera in turn
     processor       one frame: decodes, looks up TF, asks the predictor, publishes
     node_map        the rolling map that all frames are fused in: publishes, resets, saves it
+    similarity      compares the voxels of the latest frame with a point that is asked for
     services        what may be asked of the node while it is active
     outputs         the publishers of the table in core/outputs.py, and which have subscribers
 
 What these use:
 
     parameters      params, placement (where the voxel grid is)
-    inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost)
+    inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost),
+                    point_topics (points that the voxels are compared with)
     TF              transform_source, view_frame, tf_message_type, tf_type_support
     messages        to_msg, marker_cdr, message_types
     diagnostics     statistics, skip_log, health, diagnostics, start_times

@@ -17,6 +17,7 @@ from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings
 from scenedino_ros.node.placement import GridPlacement
+from scenedino_ros.node.point_topics import PointTopics
 from scenedino_ros.node.services import Services
 from scenedino_ros.node.statistics import Reason
 from scenedino_ros.node.transform_source import TransformSource
@@ -81,7 +82,8 @@ class Pipeline:
             )
             processor.publish_classes()
             self.map = processor.map
-            self._worker = FrameWorker(processor.process)
+            similarity = processor.similarity
+            self._worker = FrameWorker(processor.process, similarity.answer)
             undo.callback(self._worker.stop)
             undo.callback(self._inputs.close)  # before the worker stops: it may wait for TF
             for camera in cameras:
@@ -91,6 +93,8 @@ class Pipeline:
                 node, pause=self._pause, reset=self._reset_map, save_map=self._save_map
             )
             self._inputs.callback(services.close)
+            points = PointTopics(node, similarity.ask, self._worker.wake, self._transforms)
+            self._inputs.callback(points.close)
             undo.pop_all()
         self.since = monotonic()
 

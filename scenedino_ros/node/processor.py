@@ -30,6 +30,7 @@ from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import GridPlacement, Lookup
+from scenedino_ros.node.similarity import SimilarityAnswers
 from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
 from scenedino_ros.node.to_msg import (
     camera_info_from_pinhole,
@@ -116,6 +117,14 @@ class FrameProcessor:
             else None
         )
         self._rgb_from_image = ImageReader(get_logger("scenedino.images").info)
+        self.similarity = SimilarityAnswers(
+            predictor,
+            placement,
+            transforms,
+            lambda: self._query(live.current),
+            shared.publish,
+            get_logger("scenedino.similarity").warning,
+        )
 
     def publish_classes(self) -> None:
         """Publish the class table, latched, where its message exists."""
@@ -137,15 +146,19 @@ class FrameProcessor:
         """
         wanted, settings = camera.outputs.wanted(), self._live.current
         of_map = self.map if self.map is not None and self.map.is_wanted() else None
-        if not wanted and of_map is None:
+        if not wanted and of_map is None and not self.similarity.waiting:
+            self.similarity.forget()
             camera.statistics.unwanted()
             return
-        poses = _map_poses(of_map, frame, camera, needed=not wanted)
+        poses = _map_poses(
+            of_map, frame, camera, needed=not wanted and not self.similarity.waiting
+        )
         of_grid = [output.name for output in wanted if output.needs == VOXELS]
         views = [output for output in wanted if output.needs in RENDERED]
         # Before the image is encoded: where the pose is unknown, most of the work is saved.
         T_grid_cam = self._pose(frame, camera) if of_grid else None
         encoded = self._encode(frame, camera, settings, T_grid_cam)
+        self.similarity.remember(encoded, frame.image.header)
         if of_grid:
             self._publish_grid(encoded, frame, camera, of_grid, settings, T_grid_cam)
         if views:

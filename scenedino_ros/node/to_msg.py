@@ -18,6 +18,7 @@ from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.mapping.map_voxels import MapVoxels
+from scenedino_ros.viewing.heat_colors import color_similarity
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -37,6 +38,9 @@ _POINT = {
 }
 POINT_DTYPE = np.dtype([*_POINT.items(), ("density", "<f4")])
 MAP_POINT_DTYPE = np.dtype([*_POINT.items(), ("occupancy", "<f4"), ("age", "<f4")])
+SIMILARITY_DTYPE = np.dtype(
+    [(name, "<f4") for name in ("x", "y", "z", "intensity")] + [("rgb", "<u4"), ("label", "<u4")]
+)
 UNLABELLED = "unlabelled"  # marker namespace of ids the class table does not have
 _UNLABELLED_COLOR = (160, 160, 160)
 
@@ -61,7 +65,9 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
     Returns:
         A dense, unorganised cloud (height 1) with the fields of `POINT_DTYPE`.
     """
-    return _cloud(np.empty(len(voxels), POINT_DTYPE), voxels, classes, header)
+    points = np.empty(len(voxels), POINT_DTYPE)
+    points["confidence"], points["density"] = voxels.confidence, voxels.density
+    return _cloud(points, voxels, _palette(classes)[voxels.label], header)
 
 
 def cloud_from_map(voxels: MapVoxels, classes: ClassTable, header: Header) -> PointCloud2:
@@ -72,19 +78,38 @@ def cloud_from_map(voxels: MapVoxels, classes: ClassTable, header: Header) -> Po
         classes: Gives the colours.
         header: Stamp of the newest image, fixed frame of the map.
     """
-    return _cloud(np.empty(len(voxels), MAP_POINT_DTYPE), voxels, classes, header)
+    points = np.empty(len(voxels), MAP_POINT_DTYPE)
+    points["confidence"] = voxels.confidence
+    points["occupancy"], points["age"] = voxels.occupancy, voxels.age
+    return _cloud(points, voxels, _palette(classes)[voxels.label], header)
+
+
+def cloud_from_similarity(
+    voxels: SemanticVoxels, similarity: np.ndarray, header: Header
+) -> PointCloud2:
+    """Return one point per voxel with its similarity as intensity and as a colour.
+
+    Args:
+        voxels: The voxels, M of them.
+        similarity: (M,) float32, -1 to 1.
+        header: Stamp of the image, frame of the grid.
+
+    Returns:
+        A dense, unorganised cloud (height 1) with the fields of `SIMILARITY_DTYPE`.
+    """
+    points = np.empty(len(voxels), SIMILARITY_DTYPE)
+    points["intensity"] = similarity
+    return _cloud(points, voxels, color_similarity(similarity), header)
 
 
 def _cloud(
-    points: np.ndarray, voxels: SemanticVoxels | MapVoxels, classes: ClassTable, header: Header
+    points: np.ndarray, voxels: SemanticVoxels | MapVoxels, colors: np.ndarray, header: Header
 ) -> PointCloud2:
-    """Fill points from voxels; fields after the colour are attributes of the voxels."""
+    """Write positions, labels and (N, 3) uint8 colours into points; return the cloud of them."""
     points["x"], points["y"], points["z"] = voxels.centers().T
-    palette = _palette(classes).astype(np.uint32)
-    packed = (palette[:, 0] << 16) | (palette[:, 1] << 8) | palette[:, 2]
-    points["rgb"] = packed[voxels.label]
-    for name in (points.dtype.names or ())[4:]:
-        points[name] = getattr(voxels, name)
+    points["label"] = voxels.label
+    red, green, blue = colors.astype(np.uint32).T
+    points["rgb"] = (red << 16) | (green << 8) | blue
     fields = [
         PointField(
             name=name,

@@ -16,15 +16,21 @@ from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
 class FrameWorker:
     """One thread that processes the newest frame of each camera in turn, one at a time."""
 
-    def __init__(self, process: Callable[[Frame, CameraInput], None]) -> None:
+    def __init__(
+        self,
+        process: Callable[[Frame, CameraInput], None],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start the thread.
 
         Args:
             process: Called with each frame and its camera; raises `FrameSkippedError` for one it
                 cannot use.
+            between: Called after each frame, and after `wake`.
         """
-        self._process = process
-        self._mailbox: Mailbox[CameraInput, Frame] = Mailbox()
+        self._process, self._between = process, between
+        # `wake` is a sender of its own, without a frame.
+        self._mailbox: Mailbox[CameraInput | None, Frame | None] = Mailbox()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
         self._running: Future[None] = self._pool.submit(self._run)
 
@@ -33,10 +39,15 @@ class FrameWorker:
         if self._mailbox.put(camera, frame) is not None:
             camera.skips.skipped(Reason.REPLACED, "a newer image came while it waited")
 
+    def wake(self) -> None:
+        """Let the thread do what it does between frames, at once or after the frame at work."""
+        self._mailbox.put(None, None)
+
     def discard(self, reason: Reason, sentence: str) -> None:
         """Discard the frames that wait, and count them under a reason."""
         for camera in self._mailbox.clear():
-            camera.skips.skipped(reason, sentence)
+            if camera is not None:
+                camera.skips.skipped(reason, sentence)
 
     def waits(self, camera: CameraInput) -> bool:
         """Return whether a frame of a camera waits for its turn."""
@@ -64,11 +75,16 @@ class FrameWorker:
     def _run(self) -> None:
         while (taken := self._mailbox.take()) is not None:
             camera, frame = taken
-            camera.statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
-            camera.statistics.begun()
-            try:
-                self._process(frame, camera)
-            except FrameSkippedError as error:
-                camera.skips.skipped(error.reason, str(error))
-            finally:
-                camera.statistics.ended()
+            if camera is not None and frame is not None:
+                self._work_on(frame, camera)
+            self._between()
+
+    def _work_on(self, frame: Frame, camera: CameraInput) -> None:
+        camera.statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
+        camera.statistics.begun()
+        try:
+            self._process(frame, camera)
+        except FrameSkippedError as error:
+            camera.skips.skipped(error.reason, str(error))
+        finally:
+            camera.statistics.ended()

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.voxels import SemanticVoxels
-from scenedino_ros.viewing.heat_colors import color_similarity, heat_palette
+from scenedino_ros.viewing.heat_colors import brightness, color_similarity, heat_palette
 from scenedino_ros.viewing.pictures import (
     BACKGROUND,
     CAPTION,
@@ -26,7 +26,7 @@ from scenedino_ros.viewing.voxel_view import draw_voxels
 
 _VOXEL_TILE = (800, 2 * TILE[1] + CAPTION)
 _RING = 0.012  # radius of the mark, of the image's width
-_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_TICKS = (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
 def similarity_panel(
@@ -102,6 +102,7 @@ def _legend(canvas: Image.Image, corner: tuple[int, int]) -> None:
     bar = np.broadcast_to(heat_palette()[None], (9, 256, 3))
     canvas.paste(Image.fromarray(cv2.resize(bar, (width, 9))), (x, y - 6))
     for tick in _TICKS:
-        text = "0 and below" if tick == 0 else f"{tick:g}"
-        anchor = "la" if tick == 0 else "ma"
-        draw.text((x + tick * width, y + 5), text, INK, legend_font(), anchor=anchor)
+        first = tick == _TICKS[0]
+        text, anchor = (f"{tick:g} and less", "la") if first else (f"{tick:g}", "ma")
+        place = x + float(brightness(np.array(tick))) * width
+        draw.text((place, y + 5), text, INK, legend_font(), anchor=anchor)
