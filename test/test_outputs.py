@@ -64,6 +64,9 @@ def test_rviz_shows_outputs_with_their_types_and_quality_of_service():
     for name in ("voxels", "markers", "depth/image", "semantic/image"):
         assert shown[BY_NAME[name].topic()]["Enabled"]
     assert shown[BY_NAME["voxels"].topic()]["Color Transformer"] == "RGB8"
+    assert not shown[BY_NAME["similarity"].topic()]["Enabled"]
+    (tool,) = [tool for tool in manager["Tools"] if tool["Class"].endswith("/PublishPoint")]
+    assert tool["Topic"]["Value"] == "/clicked_point"
 
 
 def test_foxglove_shows_outputs_with_their_types():
@@ -79,6 +82,9 @@ def test_foxglove_shows_outputs_with_their_types():
     assert len(ours) >= 5
     for key, topic in ours:
         assert TOPICS[topic].type in FOXGLOVE_TYPES[key]
+    voxels = layout["configById"]["3D!voxels"]
+    assert voxels["publish"]["pointTopic"] == "/clicked_point"
+    assert not voxels["topics"][BY_NAME["similarity"].topic()]["visible"]
     named = set(re.findall(rf"/{NODE}/[a-z_/]+", json.dumps(layout)))
     assert named == {topic for _, topic in ours}
 
