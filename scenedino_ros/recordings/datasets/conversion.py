@@ -20,6 +20,7 @@ from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, Recorded
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_labels, read_scan
 from scenedino_ros.recordings.datasets.kitti360_calibration import T_BASE_IMU
 from scenedino_ros.recordings.datasets.kitti360_folders import is_preprocessed
+from scenedino_ros.recordings.datasets.numbered_files import FIRST_STAMP_NS
 from scenedino_ros.recordings.rosbag2.split_writer import SPLIT_BYTES, SplitBagWriter
 from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.transforms import inverse
@@ -27,7 +28,6 @@ from scenedino_ros.recordings.transforms import inverse
 Progress = Callable[[int, int], None]  # frames done, frames in all
 MAX_DEPTH_M = 65.535  # that a 16-bit depth map in millimetres holds
 _MESSAGE_BYTES = 600  # about, of an image's header, CameraInfo and index entries in the file
-FIRST_STAMP_NS = 1_000_000_000  # of image folders: a stamp of zero means "latest" in TF
 
 
 def bag_from_kitti360(

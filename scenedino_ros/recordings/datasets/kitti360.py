@@ -15,11 +15,9 @@ All sensors are triggered together, and files of one frame number belong togethe
 one stamp, that of its first camera; the stamps in the files differ by a few milliseconds.
 """
 
-import datetime
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -46,12 +44,8 @@ from scenedino_ros.recordings.datasets.kitti360_folders import (
     is_preprocessed,
     picture_folder,
 )
+from scenedino_ros.recordings.datasets.numbered_files import numbered_files, read_stamps
 from scenedino_ros.recordings.transforms import inverse
-
-FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
-FIRST_STAMP_NS = (
-    1_000_000_000  # of frame 0 without timestamps: a stamp of zero means "latest" in TF
-)
 
 AUTO, NO_POSES = "auto", "none"
 # Folders with poses, in the order of the search, by the name of the source.
@@ -195,7 +189,7 @@ def read_drive(
     frames = sorted(set().union(*images.values()))
     pose_file = _pose_file(folder, root, poses)
     T_map_base = _poses_in_map(pose_file, calibration, frames) if pose_file else {}
-    scans = _numbered(folder / "velodyne_points/data", ".bin") or _numbered(
+    scans = numbered_files(folder / "velodyne_points/data", ".bin") or numbered_files(
         root / "data_3d_raw" / folder.name / "velodyne_points/data", ".bin"
     )
     # Nobody has preprocessed class maps of fisheyes; the others are scaled like the images.
@@ -210,7 +204,7 @@ def read_drive(
         images,
         {name: files for name, files in labels.items() if files},
         {number: scans[number] for number in frames if number in scans},
-        _stamps(folder, list(images) if timestamps else [], frames),
+        read_stamps(folder, list(images) if timestamps else [], frames),
         T_map_base,
         pose_file,
     )
@@ -267,7 +261,7 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _images(folder: Path, name: str) -> dict[int, Path]:
-    return _numbered(picture_folder(folder, name), ".png")
+    return numbered_files(picture_folder(folder, name), ".png")
 
 
 def _as_preprocessed(
@@ -293,7 +287,7 @@ def _as_preprocessed(
 
 def _labels(folder: Path, root: Path, name: str) -> dict[int, Path]:
     official = root / "data_2d_semantics/train" / folder.name / name / "semantic"
-    return _numbered(official, ".png") or _numbered(folder / name / "semantic", ".png")
+    return numbered_files(official, ".png") or numbered_files(folder / name / "semantic", ".png")
 
 
 def _pose_file(folder: Path, root: Path, poses: str | Path) -> Path | None:
@@ -331,39 +325,6 @@ def _poses_in_map(
     T_body_base = inverse(T_base_body)
     T_map_world = T_base_body @ inverse(next(iter(poses.values())))
     return {number: T_map_world @ T @ T_body_base for number, T in poses.items()}
-
-
-def _stamps(folder: Path, names: list[str], frames: list[int]) -> dict[int, int]:
-    paths = [folder / name / "timestamps.txt" for name in names]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        return {number: FIRST_STAMP_NS + number * FRAME_PERIOD_NS for number in frames}
-    lines = read_text(path).splitlines()
-    if frames[-1] >= len(lines):
-        raise InputError(
-            f"{path} has {len(lines)} lines, too few for the image of frame {frames[-1]}"
-        )
-    stamps = {number: _nanoseconds(lines[number], path) for number in frames}
-    for before, number in pairwise(frames):
-        if stamps[number] <= stamps[before]:
-            raise InputError(f"{path}: frame {number} must be later than frame {before}")
-    return stamps
-
-
-def _nanoseconds(line: str, path: Path) -> int:
-    text, _, fraction = line.strip().partition(".")
-    try:
-        moment = datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
-        nanoseconds = int(fraction[:9].ljust(9, "0"))
-    except ValueError as error:
-        raise InputError(f"{path}: '{line.strip()}' is not a time: {error}") from error
-    moment = moment.replace(tzinfo=datetime.timezone.utc)
-    return round(moment.timestamp()) * 1_000_000_000 + nanoseconds
-
-
-def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
-    paths = folder.glob(f"*{suffix}") if folder.is_dir() else []
-    return dict(sorted((int(path.stem), path) for path in paths if path.stem.isdigit()))
 
 
 def _first_folder(*folders: Path) -> Path:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""Files named by frame number, and the times of frames, as KITTI and KITTI-360 have them."""
+
+import datetime
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from pathlib import Path
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.datasets.kitti360_calibration import read_text
+
+FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
+FIRST_STAMP_NS = 1_000_000_000  # where no times are given: a stamp of zero means "latest" in TF
+
+
+def numbered_files(folder: Path, *suffixes: str) -> dict[int, Path]:
+    """Return the files of a folder whose names are numbers, by number; none without the folder.
+
+    Raises:
+        InputError: If two files have one number.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    found: dict[int, Path] = {}
+    for path in paths:
+        if path.suffix.lower() not in suffixes or not path.stem.isdecimal():
+            continue
+        number = int(path.stem)
+        if number in found:
+            raise InputError(
+                f"{folder} must have one file for frame {number}, got {found[number].name} and "
+                f"{path.name}"
+            )
+        found[number] = path
+    return dict(sorted(found.items()))
+
+
+def read_stamps(folder: Path, names: Sequence[str], frames: Sequence[int]) -> dict[int, int]:
+    """Return the stamps of frames, nanoseconds, from the first camera's ``timestamps.txt``.
+
+    Args:
+        folder: Of the drive.
+        names: The cameras' folders; without a ``timestamps.txt`` in any of them, frame numbers
+            count tenths of a second.
+        frames: Frame numbers, ascending.
+
+    Raises:
+        InputError: If the file has too few lines, a line is no time, or times do not ascend.
+    """
+    paths = [folder / name / "timestamps.txt" for name in names]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return {number: FIRST_STAMP_NS + number * FRAME_PERIOD_NS for number in frames}
+    return _times(path, frames, _nanoseconds_of_date)
+
+
+def read_times(path: Path, frames: Sequence[int]) -> dict[int, int]:
+    """Return the stamps of frames, nanoseconds, from a file with the seconds of each frame.
+
+    A time of 0 becomes 1 ns, because a stamp of zero means "latest" in TF.
+
+    Raises:
+        InputError: As for `read_stamps`.
+    """
+    return _times(path, frames, _nanoseconds_of_seconds)
+
+
+def _times(
+    path: Path, frames: Sequence[int], read: Callable[[str, Path], int]
+) -> dict[int, int]:
+    lines = read_text(path).splitlines()
+    if frames[-1] >= len(lines):
+        raise InputError(
+            f"{path} has {len(lines)} lines, too few for the image of frame {frames[-1]}"
+        )
+    stamps = {number: read(lines[number], path) for number in frames}
+    for before, number in pairwise(frames):
+        if stamps[number] <= stamps[before]:
+            raise InputError(f"{path}: frame {number} must be later than frame {before}")
+    return stamps
+
+
+def _nanoseconds_of_date(line: str, path: Path) -> int:
+    text, _, fraction = line.strip().partition(".")
+    try:
+        moment = datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
+        nanoseconds = int(fraction[:9].ljust(9, "0"))
+    except ValueError as error:
+        raise InputError(f"{path}: '{line.strip()}' is not a time: {error}") from error
+    moment = moment.replace(tzinfo=datetime.timezone.utc)
+    return round(moment.timestamp()) * 1_000_000_000 + nanoseconds
+
+
+def _nanoseconds_of_seconds(line: str, path: Path) -> int:
+    try:
+        stamp = round(Decimal(line.strip()) * 1_000_000_000)
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: '{line.strip()}' is not a number of seconds") from error
+    if stamp < 0:
+        raise InputError(f"{path}: times must be >= 0 s, got '{line.strip()}'")
+    return max(stamp, 1)
