@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from scenedino_ros.cameras.image_folder import ImageFolder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.argoverse import ArgoverseStereo
 from scenedino_ros.recordings.datasets.dgp import DgpDrive
+from scenedino_ros.recordings.datasets.drive import Drive
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, read_labels, read_scan
 from scenedino_ros.recordings.datasets.kitti360_calibration import T_BASE_IMU
@@ -151,6 +153,92 @@ def _camera(name: str) -> str:
 def _image_frame(drive: Kitti360Drive, name: str) -> str:
     """Return the optical frame of a camera's images."""
     return _camera(name) + ("_rect" if name in drive.calibration.R_rect else "")
+
+
+def bag_from_drive(
+    drive: Drive,
+    path: Path,
+    *,
+    split_bytes: int = SPLIT_BYTES,
+    progress: Progress | None = None,
+) -> None:
+    """Record a drive with all its cameras, calibration and poses.
+
+    Frames: ``map`` -> ``base_link`` -> each camera, which is called as in the drive. Poses are
+    recorded at their own times; without poses there is no ``map``. An interrupted conversion
+    resumes when it is called again.
+
+    Args:
+        drive: The drive.
+        path: Folder of the recording; must not exist.
+        split_bytes: Size of the recording's files.
+        progress: Called after every frame.
+
+    Raises:
+        InputError: If a file cannot be used.
+        BagError: As for `bag_from_kitti360`.
+    """
+    cameras = [RecordedCamera(f"/{name}", name, drive.cameras[name]) for name in drive.images]
+    writer = SplitBagWriter(path, drive_source(drive), split_bytes=split_bytes)
+    with DriveWriter(writer, cameras) as bag:
+        frames = drive.frames
+        stamps = [drive.stamps_ns[number] for number in frames]
+        poses = _poses_by_frame(drive, stamps)
+        if writer.done == 0:
+            mounted = {("base_link", name): drive.T_base_cam[name] for name in drive.images}
+            bag.static_transforms(mounted, min([stamps[0], *(ns for ns, _ in poses[0])]))
+        for index in range(writer.done, len(frames)):
+            for stamp, T_map_base in poses[index]:
+                bag.transforms({("map", "base_link"): T_map_base}, stamp)
+            for camera in cameras:
+                image = drive.images[camera.frame].get(frames[index])
+                if image is not None:
+                    bag.image_file(camera.topic, image, stamps[index])
+            writer.checkpoint(index + 1)
+            if progress:
+                progress(index + 1, len(frames))
+
+
+def drive_source(drive: Drive) -> dict[str, object]:
+    """Return what distinguishes the recordings of a drive, the ``source`` of `SplitBagWriter`."""
+    digest = hashlib.sha256(json.dumps(drive.stamps_ns).encode())
+    for name in drive.images:
+        digest.update(repr(drive.cameras[name].key()).encode())
+        digest.update(drive.T_base_cam[name].tobytes())
+    if drive.track is not None:
+        digest.update(drive.track.stamps_ns.tobytes() + drive.track.T_world_body.tobytes())
+    files = drive.images.items()
+    return {
+        "drive": drive.name,
+        **{kind: f"{len(found)} of {min(found)}-{max(found)}" for kind, found in files},
+        "poses": 0 if drive.track is None else len(drive.track),
+        "calibration, poses and stamps": digest.hexdigest()[:16],
+    }
+
+
+def drive_bytes(drive: Drive) -> int:
+    """Return about how many bytes a drive's recording takes: those of the files that go into it.
+
+    Files of other kinds than JPEG and PNG are stored as PNG, which may take less or more.
+    """
+    files = [path for found in drive.images.values() for path in found.values()]
+    return sum(path.stat().st_size + _MESSAGE_BYTES for path in files)
+
+
+def _poses_by_frame(drive: Drive, stamps: list[int]) -> list[list[tuple[int, np.ndarray]]]:
+    """Return the poses that are recorded with each frame: those after the frame before.
+
+    The last frame gets those after it, too. Poses further from the drive than the longest
+    time between two poses that is interpolated are left out.
+    """
+    poses: list[list[tuple[int, np.ndarray]]] = [[] for _ in stamps]
+    track = drive.track
+    if track is None:
+        return poses
+    for stamp, T_map_base in zip(track.stamps_ns.tolist(), track.T_world_body, strict=True):
+        if stamps[0] - track.max_gap_ns <= stamp <= stamps[-1] + track.max_gap_ns:
+            poses[min(bisect_left(stamps, stamp), len(stamps) - 1)].append((stamp, T_map_base))
+    return poses
 
 
 def bag_from_dgp(

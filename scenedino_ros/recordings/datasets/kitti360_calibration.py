@@ -88,8 +88,8 @@ def read_calibration(folder: Path) -> Kitti360Calibration:
         raise InputError(f"calib_cam_to_velo.txt must hold 12 numbers, got {to_velo.size}")
     return Kitti360Calibration(
         cameras,
-        {n: _entry(perspective, _key("R_rect", n), 9, folder).reshape(3, 3) for n in names},
-        {n: rigid(_entry(to_pose, n, 12, folder)) for n in mounted},
+        {n: entry(perspective, _key("R_rect", n), 9, folder).reshape(3, 3) for n in names},
+        {n: rigid(entry(to_pose, n, 12, folder)) for n in mounted},
         rigid(to_velo),
     )
 
@@ -130,8 +130,8 @@ def rigid(values: np.ndarray) -> np.ndarray:
 
 
 def _pinhole(perspective: dict[str, str], name: str, folder: Path) -> PinholeCamera:
-    K = _entry(perspective, _key("P_rect", name), 12, folder).reshape(3, 4)[:, :3]
-    width, height = _entry(perspective, _key("S_rect", name), 2, folder)
+    K = entry(perspective, _key("P_rect", name), 12, folder).reshape(3, 4)[:, :3]
+    width, height = entry(perspective, _key("S_rect", name), 2, folder)
     return PinholeCamera(K, int(width), int(height))
 
 
@@ -139,7 +139,12 @@ def _key(kind: str, name: str) -> str:
     return name.replace("image", kind)
 
 
-def _entry(entries: dict[str, str], key: str, count: int, folder: Path) -> np.ndarray:
+def entry(entries: dict[str, str], key: str, count: int, folder: Path) -> np.ndarray:
+    """Return the numbers of an entry as float64.
+
+    Raises:
+        InputError: If it is missing, or has not `count` numbers; `folder` is named then.
+    """
     if key not in entries:
         raise InputError(f"the calibration in {folder} has no entry {key}")
     values = numbers(entries[key], folder)
