@@ -11,27 +11,20 @@ pose are recorded, too. The same command resumes an interrupted conversion.
 """
 
 import argparse
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
-from scenedino_ros.core.disk_space import (
-    bytes_in_words,
-    bytes_on_disk,
-    check_space,
-    existing_folder,
-    free_bytes,
+from scenedino_ros.cli.drive_conversion import (
+    DriveConversion,
+    add_split_size,
+    chosen_drives,
+    convert_drives,
 )
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.number_ranges import ranges_text
 from scenedino_ros.terminal.arguments import add_output
-from scenedino_ros.terminal.progress import about, counting, seconds_ahead
-from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges, positive
+from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive
@@ -42,8 +35,6 @@ examples:
   scenedino kitti360-to-bag KITTI-360 -o bags --drive 0000,0002 --cameras 00,01,02,03
   scenedino kitti360-to-bag KITTI-360 -o bags --drive 0009 --poses orb-slam --no-scans
 """
-_GIGABYTE = 1 << 30
-_SHOWN_RANGES = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take 0.1 s per frame number instead of the times in timestamps.txt",
     )
-    parser.add_argument(
-        "--split-size",
-        type=positive,
-        default=1.0,
-        metavar="GB",
-        help="size of the files of a recording (default: %(default)s)",
-    )
+    add_split_size(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -90,96 +75,44 @@ def run(options: argparse.Namespace) -> int:
     from scenedino_ros.recordings.datasets.kitti360 import find_drives, read_drive
 
     cameras = tuple(f"image_{name.strip()}" for name in options.cameras.split(",") if name)
-    folders = _chosen(find_drives(options.source), options.drive)
+    folders = chosen_drives(find_drives(options.source), options.drive, _is_named)
     drives = [
         read_drive(f, cameras or None, poses=options.poses, timestamps=not options.no_timestamps)
         for f in folders
     ]
-    _check_disk(drives, options)
-    for drive in drives:
-        _report_drive(drive)
-        try:
-            _convert(drive, options)
-        except KeyboardInterrupt:
-            print("the same command resumes the conversion", file=sys.stderr)
-            raise
+    convert_drives(
+        [_conversion(drive, options) for drive in drives],
+        options.output,
+        options.split_size,
+        "choose another folder, fewer drives (--drive) or --cameras, or --no-scans",
+    )
     return 0
 
 
-class _Parts(TypedDict):
-    labels: bool
-    scans: bool
-
-
-def _parts(options: argparse.Namespace) -> _Parts:
-    return {"labels": not options.no_labels, "scans": not options.no_scans}
-
-
-def _check_disk(drives: list["Kitti360Drive"], options: argparse.Namespace) -> None:
-    """Report the size of the recordings, and refuse them if the disk has no room for the rest."""
-    from scenedino_ros.recordings.datasets.conversion import kitti360_bytes
-    from scenedino_ros.recordings.rosbag2.split_writer import partial_path
-
-    needed, to_do = 0, 0.0
-    for drive in drives:
-        path = options.output / drive.name
-        if not path.exists():
-            whole = kitti360_bytes(drive, **_parts(options))
-            missing = max(whole - bytes_on_disk(partial_path(path)), 0)
-            needed, to_do = needed + missing, to_do + len(drive.frames) * missing / whole
-    free, seconds = free_bytes(options.output), 0.0
-    if needed <= free:
-        seconds = seconds_ahead(round(to_do), _writing(drives, options), few=4)
-    frames = sum(len(drive.frames) for drive in drives)
-    print(
-        f"{frames} frames of {len(drives)} drives: about {bytes_in_words(needed)} to write"
-        f"{about(seconds)}; {bytes_in_words(free)} free in {options.output}",
-        flush=True,
-    )
-    check_space(
-        options.output,
-        needed,
-        "the recordings",
-        "choose another folder, fewer drives (--drive) or --cameras, or --no-scans",
+def _conversion(drive: "Kitti360Drive", options: argparse.Namespace) -> DriveConversion:
+    from scenedino_ros.recordings.datasets.conversion import (
+        bag_from_kitti360,
+        kitti360_bytes,
+        kitti360_source,
     )
 
+    record = partial(bag_from_kitti360, labels=not options.no_labels, scans=not options.no_scans)
 
-def _writing(
-    drives: list["Kitti360Drive"], options: argparse.Namespace
-) -> Callable[[range], None]:
-    """Return a function that writes some frames of the longest drive to disk and removes them."""
-    from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
+    def write_part(path: Path, frames: list[int]) -> None:
+        few = replace(drive, stamps_ns={number: drive.stamps_ns[number] for number in frames})
+        record(few, path)
 
-    drive = max(drives, key=lambda drive: len(drive.frames))
-    disk = existing_folder(options.output)
-
-    def write(numbers: range) -> None:
-        chosen = sorted({drive.frames[number % len(drive.frames)] for number in numbers})
-        few = replace(drive, stamps_ns={number: drive.stamps_ns[number] for number in chosen})
-        with tempfile.TemporaryDirectory(prefix=".frames_", dir=disk) as folder:
-            bag_from_kitti360(few, Path(folder) / drive.name, **_parts(options))
-            for file in (Path(folder) / drive.name).iterdir():
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
-
-    return write
-
-
-def _convert(drive: "Kitti360Drive", options: argparse.Namespace) -> None:
-    from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360, kitti360_source
-    from scenedino_ros.recordings.rosbag2.split_writer import is_recorded, partial_path
-
-    parts = _parts(options)
-    path = options.output / drive.name
-    if is_recorded(path, kitti360_source(drive, **parts)):
-        print(f"  {path} is complete already")
-        return
-    if partial_path(path).exists():
-        print("  resuming an interrupted conversion", flush=True)
-    split_bytes = round(options.split_size * _GIGABYTE)
-    with counting(drive.name) as progress:
-        bag_from_kitti360(drive, path, **parts, split_bytes=split_bytes, progress=progress)
-    print(f"  written to {path}")
+    return DriveConversion(
+        options.output / drive.name,
+        drive.frames,
+        sum(map(len, drive.camera_images.values())),
+        str(drive.pose_file or ""),
+        drive.lacking(),
+        kitti360_bytes(drive, **record.keywords),
+        kitti360_source(drive, **record.keywords),
+        lambda path, size, progress: record(drive, path, split_bytes=size, progress=progress),
+        write_part,
+    )
 
 
 def _drives(text: str) -> tuple[str, ...]:
@@ -189,30 +122,5 @@ def _drives(text: str) -> tuple[str, ...]:
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
-def _chosen(folders: list[Path], names: Sequence[str]) -> list[Path]:
-    """Return the drives of these names or numbers; all if there are none."""
-    chosen = []
-    for name in names:
-        found = [f for f in folders if name == f.name or f"_{name}_" in f.name]
-        if len(found) != 1:
-            known = ", ".join(f.name for f in folders)
-            raise InputError(f"--drive must name one of {known}, got '{name}'")
-        chosen += found
-    return chosen or folders
-
-
-def _report_drive(drive: "Kitti360Drive") -> None:
-    """Report what will be recorded, and what some frames lack."""
-    frames, total = drive.frames, sum(map(len, drive.camera_images.values()))
-    print(f"{drive.name}: {total} images of frames {_short(frames)}")
-    print(f"  poses: {drive.pose_file or 'none, so there will be no map -> base_link'}")
-    for what, lacking in drive.lacking().items():
-        count = f"{len(lacking)} of {len(frames)} frames"
-        print(f"  {count} have no {what}: {_short(lacking)}", flush=True)
-
-
-def _short(numbers: list[int]) -> str:
-    """Return the ranges of numbers, cut off where there are many gaps."""
-    ranges = ranges_text(numbers).split(",")
-    rest = len(ranges) - _SHOWN_RANGES
-    return ",".join(ranges[:_SHOWN_RANGES]) + (f" and {rest} more ranges" if rest > 0 else "")
+def _is_named(folder: Path, name: str) -> bool:
+    return name == folder.name or f"_{name}_" in folder.name

@@ -67,9 +67,7 @@ def read_times(path: Path, frames: Sequence[int]) -> dict[int, int]:
     return _times(path, frames, _nanoseconds_of_seconds)
 
 
-def _times(
-    path: Path, frames: Sequence[int], read: Callable[[str, Path], int]
-) -> dict[int, int]:
+def _times(path: Path, frames: Sequence[int], read: Callable[[str, Path], int]) -> dict[int, int]:
     lines = read_text(path).splitlines()
     if frames[-1] >= len(lines):
         raise InputError(
