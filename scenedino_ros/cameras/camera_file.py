@@ -75,6 +75,32 @@ def camera_from_yaml(path: Path, *, rectified: bool) -> CalibratedCamera:
         ) from error
 
 
+def baseline_from_yaml(path: Path) -> float:
+    """Return how far the right camera of a rectified pair is to the right of the left one, metres.
+
+    That is -P[0, 3] / P[0, 0] of the right camera's calibration file.
+
+    Args:
+        path: As for `camera_from_yaml`.
+
+    Raises:
+        InputError: If the file cannot be read, or P states no baseline.
+    """
+    calibration = _read(path)
+    try:
+        P = _numbers(calibration.fields, "p")
+        if len(P) != 12 or not P[0] > 0 or not -P[3] / P[0] > 0:
+            raise InputError(
+                "projection_matrix must have 12 numbers with P[0, 3] < 0, as that of a right "
+                f"camera has, got {P}"
+            )
+    except InputError as error:
+        raise InputError(
+            f"calibration file {path}, read as {calibration.format}: {error}"
+        ) from error
+    return -P[3] / P[0]
+
+
 def _read(path: Path) -> _Calibration:
     try:
         text = path.read_text(encoding="utf-8")

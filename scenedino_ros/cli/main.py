@@ -30,6 +30,7 @@ SUBCOMMANDS = (
     ),
     Subcommand("kitti360-to-bag", "record KITTI-360 drives", "scenedino_ros.cli.kitti360_to_bag"),
     Subcommand("kitti-to-bag", "record KITTI drives", "scenedino_ros.cli.kitti_to_bag"),
+    Subcommand("folder-to-bag", "record a folder of images", "scenedino_ros.cli.folder_to_bag"),
     Subcommand("dataset-to-bag", "record DGP or Argoverse", "scenedino_ros.cli.dataset_to_bag"),
     Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
     Subcommand("export", "write ONNX graphs and TensorRT engines", "scenedino_ros.cli.export"),

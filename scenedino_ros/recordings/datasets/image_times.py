@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""Times of the images in a folder: from their names, from a file, or at a rate."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.datasets.kitti360_calibration import read_text
+
+AUTO_UNIT = "auto"
+UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
+_NANOSECONDS_FROM = 10**12  # larger times without a unit are nanoseconds, as in trajectories
+_LEAST_PERIOD_NS = 1_000_000  # 1000 Hz; images that follow each other faster have another unit
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
+def times_at_rate(count: int, rate_hz: float) -> list[int]:
+    """Return the times of images at a rate, nanoseconds; the first is 1, because 0 means "latest".
+
+    Args:
+        count: Number of images.
+        rate_hz: Images per second.
+    """
+    return [max(round(index * 1e9 / rate_hz), 1) for index in range(count)]
+
+
+def times_of_names(images: Sequence[Path], unit: str = AUTO_UNIT) -> list[int]:
+    """Return the times, nanoseconds, that images are named by, such as ``1305031102.175304.png``.
+
+    Args:
+        images: Files in the order of time; the last number in the name is the time.
+        unit: One of `UNITS`, or ``auto``: seconds, or nanoseconds where larger than 1e12.
+
+    Raises:
+        InputError: If a name has no number, or times do not ascend.
+    """
+    found = [_NUMBER.findall(image.stem) for image in images]
+    for image, numbers in zip(images, found, strict=True):
+        if not numbers:
+            raise InputError(f"the name of {image} must hold its time, got no number")
+    times = [_nanoseconds(numbers[-1], unit) for numbers in found]
+    return _checked(times, [str(image) for image in images])
+
+
+def read_image_times(path: Path, images: Sequence[Path], unit: str = AUTO_UNIT) -> list[int]:
+    """Read a file with a line for each image: its time, or its time and its name.
+
+    Args:
+        path: The file; values are separated by spaces or commas, comments begin with ``#``.
+        images: The images; lines without names are in their order.
+        unit: As for `times_of_names`.
+
+    Returns:
+        The times of the images, nanoseconds.
+
+    Raises:
+        InputError: If an image has no line, a line has no time, or times do not ascend.
+    """
+    rows = [line.replace(",", " ").split() for line in read_text(path).splitlines()]
+    rows = [row for row in rows if row and not row[0].startswith("#")]
+    if all(len(row) == 1 for row in rows):
+        if len(rows) != len(images):
+            raise InputError(
+                f"{path} must have a line for each of {len(images)} images, got {len(rows)}"
+            )
+        words = [row[0] for row in rows]
+    else:
+        by_name = {Path(row[1]).name: row[0] for row in rows if len(row) > 1}
+        missing = [image.name for image in images if image.name not in by_name]
+        if missing:
+            raise InputError(f"{path} has no time of {len(missing)} images, such as {missing[0]}")
+        words = [by_name[image.name] for image in images]
+    try:
+        times = [_nanoseconds(word, unit) for word in words]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return _checked(times, [f"{path}: {image.name}" for image in images])
+
+
+def _nanoseconds(word: str, unit: str) -> int:
+    """Return a time exactly; 1 for 0, because a stamp of zero means "latest" in TF.
+
+    Raises:
+        InputError: If it is no number >= 0.
+    """
+    try:
+        time = Decimal(word)
+    except InvalidOperation as error:
+        raise InputError(f"'{word}' is not a time") from error
+    if not (time.is_finite() and time >= 0):
+        raise InputError(f"times must be finite and >= 0, got {word}")
+    if unit == AUTO_UNIT:
+        unit = "ns" if time >= _NANOSECONDS_FROM else "s"
+    return max(round(time * UNITS[unit]), 1)
+
+
+def _checked(times: list[int], names: list[str]) -> list[int]:
+    for (before, after), name in zip(pairwise(times), names[1:], strict=True):
+        if after <= before:
+            raise InputError(
+                f"{name} must be later than the image before it, got {after - before} ns"
+            )
+    period = float(np.median(np.diff(times))) if len(times) > 1 else _LEAST_PERIOD_NS
+    if period < _LEAST_PERIOD_NS:
+        raise InputError(
+            f"images must follow each other by 1 ms or more, got {period:.0f} ns; state the unit "
+            f"of their times: {', '.join(UNITS)}"
+        )
+    return times
