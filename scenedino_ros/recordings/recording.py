@@ -32,6 +32,8 @@ class BagCamera:
         images: Its images.
         labels: Class ids of its images; None: not recorded.
         depths: z-depth of its images; None: not recorded.
+        baseline: How far it is to the right of its stereo partner according to the projection
+            matrix, metres; 0: it is the left one, or has no partner.
     """
 
     name: str
@@ -39,6 +41,7 @@ class BagCamera:
     images: Stream
     labels: Stream | None = None
     depths: Stream | None = None
+    baseline: float = 0.0
 
 
 class Recording:
@@ -203,7 +206,7 @@ class Recording:
         if not len(images):
             raise InputError("it has no images with stamps")
         labels, depths = (self._maps(topic, images) for topic in (topics.label, topics.depth))
-        return BagCamera(name, calibration, images, labels, depths)
+        return BagCamera(name, calibration, images, labels, depths, _baseline(info))
 
     def _maps(self, topic: str, images: Stream) -> Stream | None:
         """Return the maps of a camera's images, None where there are none that can be used."""
@@ -221,6 +224,12 @@ class Recording:
         for camera in self.cameras.values():
             topic = camera.images.topic
             self._own_problems += camera.images.gaps(self.index.others_between(topic))
+
+
+def _baseline(info: Any) -> float:
+    """Return -P[0, 3] / P[0, 0] of a CameraInfo, metres; 0 where it has no P."""
+    P = np.asarray(info.p, dtype=np.float64)
+    return float(-P[3] / P[0]) if P.size == 12 and P[0] > 0 else 0.0
 
 
 def _decoded(

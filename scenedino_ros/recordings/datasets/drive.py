@@ -4,7 +4,7 @@
 """A drive of a camera rig as image files on disk, from whichever layout."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Drive:
         stamps_ns: Time by frame number, nanoseconds; all frames, ascending.
         track: Poses of ``base_link`` in the map over time; None: no poses.
         pose_source: Where the poses come from, in words; empty: no poses.
+        T_base_file: (4, 4) frame whose poses files of this layout hold to ``base_link``, metres.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Drive:
     stamps_ns: dict[int, int]
     track: PoseTrack | None = None
     pose_source: str = ""
+    T_base_file: np.ndarray = field(default_factory=lambda: np.eye(4))
 
     @property
     def frames(self) -> list[int]:

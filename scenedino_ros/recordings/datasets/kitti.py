@@ -106,6 +106,7 @@ def read_kitti_drive(
         stamps,
         track,
         source,
+        rig.T_base_cam0,
     )
 
 
