@@ -32,6 +32,7 @@ SUBCOMMANDS = (
     Subcommand("kitti-to-bag", "record KITTI drives", "scenedino_ros.cli.kitti_to_bag"),
     Subcommand("folder-to-bag", "record a folder of images", "scenedino_ros.cli.folder_to_bag"),
     Subcommand("dataset-to-bag", "record DGP or Argoverse", "scenedino_ros.cli.dataset_to_bag"),
+    Subcommand("poses", "estimate poses from stereo images", "scenedino_ros.cli.poses"),
     Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
     Subcommand("export", "write ONNX graphs and TensorRT engines", "scenedino_ros.cli.export"),
     Subcommand("info", "show what a checkpoint contains", "scenedino_ros.cli.info"),

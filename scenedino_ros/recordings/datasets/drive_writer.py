@@ -4,7 +4,7 @@
 """Writes the drive of a camera rig as a rosbag2 recording: images, calibration, transforms."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,13 @@ class DriveWriter:
             transforms: (4, 4) T_parent_child by (parent, child).
             ns: Time of the message, nanoseconds.
         """
-        data = cdr_from_transforms(_stamped(transforms, ns))
+        data = cdr_from_transforms(stamped_transforms(transforms, ns))
         qos = TopicQos(transient_local=True, depth=1)
         self._write("/tf_static", "tf2_msgs/msg/TFMessage", ns, data, qos)
 
     def transforms(self, transforms: dict[tuple[str, str], np.ndarray], ns: int) -> None:
         """Write moving transforms on /tf; arguments as for `static_transforms`."""
-        data = cdr_from_transforms(_stamped(transforms, ns))
+        data = cdr_from_transforms(stamped_transforms(transforms, ns))
         self._write("/tf", "tf2_msgs/msg/TFMessage", ns, data, TopicQos(depth=100))
 
     def image_file(self, camera: str, path: Path, ns: int) -> None:
@@ -278,7 +278,10 @@ def _header(store: Typestore, frame: str, ns: int) -> Any:
     return store.types["std_msgs/msg/Header"](stamp, frame)
 
 
-def _stamped(transforms: dict[tuple[str, str], np.ndarray], ns: int) -> Iterable[StampedTransform]:
+def stamped_transforms(
+    transforms: Mapping[tuple[str, str], np.ndarray], ns: int
+) -> Iterator[StampedTransform]:
+    """Yield (4, 4) T_parent_child by (parent, child) as transforms of one time, nanoseconds."""
     for (parent, child), T_parent_child in transforms.items():
         x, y, z, qx, qy, qz, qw = numbers_from_matrix(T_parent_child)
         yield StampedTransform(parent, child, ns, (x, y, z), (qx, qy, qz, qw))

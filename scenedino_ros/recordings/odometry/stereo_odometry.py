@@ -104,18 +104,24 @@ class StereoOdometry:
             right: (H, W) uint8 its partner.
             stamp_ns: Time, nanoseconds.
         """
-        if self._key is None or self._last is None:
+        key, last = self._key, self._last
+        if key is None or last is None:
             return self._begin(left, right, stamp_ns)
-        motion, found = self._compared(self._key, self._T_last_key, left, right, stamp_ns)
-        if motion is None and self._last is not self._key:
-            self._key = self._last
-            motion, found = self._compared(self._key, np.eye(4), left, right, stamp_ns)
-        if motion is None:
+        motion, found = self._compared(key, self._T_last_key, left, right, stamp_ns)
+        if motion is None and last is not key:
+            key = last
+            motion, found = self._compared(key, np.eye(4), left, right, stamp_ns)
+        if motion is None or found.T_world_cam is None:
             self._refused += 1
-            if self._refused >= _LOST_AFTER:
-                self._key = None
+            self._key = None if self._refused >= _LOST_AFTER else self._key
             return found
-        self._take(motion, found, left, right)
+        self._refused = 0
+        self._T_step = inverse(found.T_world_cam) @ last.T_world_cam
+        self._key, self._T_last_key = key, motion.T_new_old
+        self._last = _Frame(left, right, stamp_ns, found.T_world_cam)
+        key.most_inliers = max(key.most_inliers, found.inliers)
+        if found.inliers < _KEPT_FRACTION * key.most_inliers:
+            self._key, self._T_last_key = self._last, np.eye(4)
         return found
 
     def _begin(self, left: np.ndarray, right: np.ndarray, stamp_ns: int) -> FramePose:
@@ -156,7 +162,7 @@ class StereoOdometry:
             reason = f"no motion explains where {len(old)} points are seen"
             return None, FramePose(stamp_ns, self._part, None, len(old), reason=reason)
         T_world_cam = key.T_world_cam @ inverse(motion.T_new_old)
-        reason = self._problem(motion, T_world_cam, stamp_ns)
+        reason = _problem(motion) or self._speed_problem(T_world_cam, stamp_ns)
         found = FramePose(
             stamp_ns,
             self._part,
@@ -172,39 +178,30 @@ class StereoOdometry:
         )
         return (None if reason else motion), found
 
-    def _problem(self, motion: StereoMotion, T_world_cam: np.ndarray, stamp_ns: int) -> str:
-        """Return why a motion is refused; empty: it is not."""
-        assert self._last is not None
-        count = int(motion.inliers.sum())
-        if count < _LEAST_POINTS:
-            return f"{count} points agree with one motion, {_LEAST_POINTS} are needed"
-        fraction = count / len(motion.inliers)
-        if fraction < _LEAST_FRACTION:
-            return (
-                f"{fraction:.0%} of {len(motion.inliers)} points agree with one motion, "
-                f"{_LEAST_FRACTION:.0%} are needed"
-            )
-        if motion.sigma_m > _MOST_SIGMA_M or motion.sigma_deg > _MOST_SIGMA_DEG:
-            return (
-                f"the motion is uncertain by {motion.sigma_m:.3f} m and {motion.sigma_deg:.3f} "
-                f"degrees, {_MOST_SIGMA_M:g} m and {_MOST_SIGMA_DEG:g} degrees are allowed"
-            )
+    def _speed_problem(self, T_world_cam: np.ndarray, stamp_ns: int) -> str:
+        """Return why a pose is too far from the last one; empty: it is not."""
+        if self._last is None:
+            return ""
         step = float(np.linalg.norm(T_world_cam[:3, 3] - self._last.T_world_cam[:3, 3]))
         speed = step / ((stamp_ns - self._last.stamp_ns) / 1e9)
-        if speed > _FASTEST:
-            return f"the camera would move at {speed:.0f} m/s, {_FASTEST:g} m/s are allowed"
-        return ""
+        if speed <= _FASTEST:
+            return ""
+        return f"the camera would move at {speed:.0f} m/s, {_FASTEST:g} m/s are allowed"
 
-    def _take(
-        self, motion: StereoMotion, found: FramePose, left: np.ndarray, right: np.ndarray
-    ) -> None:
-        """Keep a frame's pose, and make it the keyframe where too few points are left."""
-        assert self._key is not None and self._last is not None
-        assert found.T_world_cam is not None
-        self._refused = 0
-        self._T_step = inverse(found.T_world_cam) @ self._last.T_world_cam
-        self._key.most_inliers = max(self._key.most_inliers, found.inliers)
-        self._T_last_key = motion.T_new_old
-        self._last = _Frame(left, right, found.stamp_ns, found.T_world_cam)
-        if found.inliers < _KEPT_FRACTION * self._key.most_inliers:
-            self._key, self._T_last_key = self._last, np.eye(4)
+
+def _problem(motion: StereoMotion) -> str:
+    """Return why a motion is refused; empty: it is not."""
+    count, total = int(motion.inliers.sum()), len(motion.inliers)
+    if count < _LEAST_POINTS:
+        return f"{count} points agree with one motion, {_LEAST_POINTS} are needed"
+    if count < _LEAST_FRACTION * total:
+        return (
+            f"{count / total:.0%} of {total} points agree with one motion, {_LEAST_FRACTION:.0%} "
+            "are needed"
+        )
+    if motion.sigma_m > _MOST_SIGMA_M or motion.sigma_deg > _MOST_SIGMA_DEG:
+        return (
+            f"the motion is uncertain by {motion.sigma_m:.3f} m and {motion.sigma_deg:.3f} "
+            f"degrees, {_MOST_SIGMA_M:g} m and {_MOST_SIGMA_DEG:g} degrees are allowed"
+        )
+    return ""

@@ -65,6 +65,16 @@ class StereoSequence:
     images: Callable[[int], tuple[np.ndarray, np.ndarray]]
     track: PoseTrack | None
 
+    @property
+    def T_left_base(self) -> np.ndarray:
+        """(4, 4) body to left optical frame, metres."""
+        return inverse(self.T_base_left)
+
+    @property
+    def T_left_file(self) -> np.ndarray:
+        """(4, 4) frame whose poses a file holds to left optical frame, metres."""
+        return self.T_left_base @ self.T_base_file
+
 
 def sequence_of_drive(drive: Drive, cameras: Sequence[str] = ()) -> StereoSequence:
     """Return the stereo frames of image files.
@@ -148,7 +158,8 @@ def sequence_of_recording(
     except (InputError, TransformError):
         track = None
     return StereoSequence(
-        *(StereoCamera(c.name, c.images.frame_id, c.calibration) for c in (left, right)),
+        StereoCamera(left.name, left.images.frame_id, left.calibration),
+        StereoCamera(right.name, right.images.frame_id, right.calibration),
         between(left.name, right.name),
         T_base_left,
         is_mounted,
