@@ -12,7 +12,7 @@ from scenedino_ros.recordings.odometry.stereo_rig import RectifiedPair
 
 NOISE_PX = 0.3  # standard deviation of a tracked position in one image
 _RANSAC_PX, _RANSAC_ROUNDS, _RANSAC_CONFIDENCE = 2.0, 300, 0.999
-_OUTLIER = 4.0  # standard deviations from which on a point is an outlier of the refined motion
+_OUTLIER = 3.0  # standard deviations from which on a point is an outlier of the refined motion
 _HUBER = 1.5  # standard deviations up to which errors count quadratically
 _NEAREST_M = 0.1  # points nearer to the camera than this cannot be seen
 _ROUNDS = 8  # of Gauss-Newton

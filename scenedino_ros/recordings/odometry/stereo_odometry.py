@@ -26,7 +26,7 @@ from scenedino_ros.recordings.transforms import inverse
 
 _LEAST_POINTS = 20  # inliers of a motion
 _LEAST_FRACTION = 0.3  # of the tracked points that must be inliers
-_KEPT_FRACTION = 0.6  # of its first inliers that a keyframe must keep
+_KEPT_FRACTION = 0.8  # of its first inliers that a keyframe must keep
 _MOST_SIGMA_M, _MOST_SIGMA_DEG = 0.2, 0.5
 _FASTEST = 100.0  # metres per second
 _NEAREST_M = 0.5  # points are expected no nearer than this

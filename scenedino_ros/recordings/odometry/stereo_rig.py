@@ -94,12 +94,12 @@ class StereoRig:
         T_right_left = np.linalg.inv(T_left_right)
         R_left, R_right, P_left, P_right, *_ = cv2.stereoRectify(
             left.K,
-            None,
+            np.zeros(4),
             right.K,
-            None,
+            np.zeros(4),
             size,
             T_right_left[:3, :3],
-            T_right_left[:3, 3],
+            T_right_left[:3, 3:],
             flags=cv2.CALIB_ZERO_DISPARITY,
             alpha=-1,
         )
