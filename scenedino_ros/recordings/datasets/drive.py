@@ -79,4 +79,5 @@ def body_track(
     poses = poses @ T_body_base
     if not keep_world:
         poses = inverse(poses[0]) @ poses
-    return PoseTrack(track.stamps_ns, poses, max_gap_s=track.max_gap_ns / 1e9)
+    stamps = np.maximum(track.stamps_ns, 1)  # zero would mean "latest" in TF
+    return PoseTrack(stamps, poses, max_gap_s=track.max_gap_ns / 1e9)
