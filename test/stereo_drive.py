@@ -3,6 +3,7 @@
 
 """A stereo drive through a painted corridor with exact poses, in KITTI's odometry layout."""
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ BASELINE = 0.5  # metres
 STEP = 0.4  # metres per frame
 _LOW, _HIGH = np.array([-4.0, -3.0, -5.0]), np.array([4.0, 1.5, 30.0])  # of the corridor, metres
 _TEXEL = 0.12  # metres
-_RAYS = 3  # per pixel and axis
+_RAYS = 2  # per pixel and axis
 
 
 def T_world_cam(frame: float) -> np.ndarray:
@@ -62,6 +63,14 @@ def picture(T: np.ndarray) -> np.ndarray:
     return np.rint(small).astype(np.uint8)
 
 
+@functools.cache
+def stereo_picture(frame: int, x: float) -> np.ndarray:
+    """Return `picture` of a camera that is `x` metres to the right of the left one."""
+    T_left_cam = np.eye(4)
+    T_left_cam[0, 3] = x
+    return picture(T_world_cam(frame) @ T_left_cam)
+
+
 def write_stereo_drive(
     root: Path, frames: int = 8, *, name: str = "00", dark: tuple[int, ...] = ()
 ) -> Path:
@@ -74,13 +83,10 @@ def write_stereo_drive(
         dark: Frames whose images show nothing.
     """
     folder = root / "sequences" / name
-    T_left_right = np.eye(4)
-    T_left_right[0, 3] = BASELINE
-    for camera, T_left_cam in (("image_0", np.eye(4)), ("image_1", T_left_right)):
+    for camera, x in (("image_0", 0.0), ("image_1", BASELINE)):
         (folder / camera).mkdir(parents=True)
         for frame in range(frames):
-            image = picture(T_world_cam(frame) @ T_left_cam)
-            image = image * 0 if frame in dark else image
+            image = stereo_picture(frame, x) * (frame not in dark)
             cv2.imwrite(str(folder / camera / f"{frame:06d}.png"), image)
     P = np.column_stack([CAMERA.K, np.zeros(3)])
     lines = []
@@ -96,6 +102,7 @@ def write_stereo_drive(
     return folder
 
 
+@functools.cache
 def _texture() -> np.ndarray:
     """Return (256, 256) float32 paint in patches of several sizes that repeats in both axes."""
     rng = np.random.default_rng(5)

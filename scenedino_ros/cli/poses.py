@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     cameras = parser.add_argument_group("cameras")
     cameras.add_argument(
-        "--cameras", default="", metavar="LEFT,RIGHT", help="default: the first stereo pair"
+        "--cameras", default="", metavar="LEFT,RIGHT", help="default: the best pair"
     )
     cameras.add_argument(
         "--baseline",

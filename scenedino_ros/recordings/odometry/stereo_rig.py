@@ -110,6 +110,11 @@ class StereoRig:
             _maps(camera, R, K, size) for camera, R in ((left, R_left), (right, R_right))
         ]
 
+    @property
+    def is_rectified(self) -> bool:
+        """Whether the images are rectified already."""
+        return self._maps is None
+
     def rectified(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return both images as (H, W) uint8 grey, rectified.
 

@@ -3,7 +3,7 @@
 
 """The stereo frames of a drive, from its image files or from a recording."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -81,16 +81,14 @@ def sequence_of_drive(drive: Drive, cameras: Sequence[str] = ()) -> StereoSequen
 
     Args:
         drive: The drive.
-        cameras: Left and right camera; none: the first pair whose right camera is beside the
-            left one.
+        cameras: Left and right camera; none: the best pair.
 
     Raises:
         InputError: If there is no such pair.
     """
-    names = _chosen(drive.cameras, cameras)
     left, right = (
         StereoCamera(name, name, drive.cameras[name])
-        for name in _pair(names, drive.cameras, lambda a, b: _between(drive, a, b))
+        for name in _pair(cameras, drive.cameras, lambda a, b: _between(drive, a, b))
     )
     frames = [frame for frame in drive.frames if frame in drive.images[left.name]]
 
@@ -137,13 +135,16 @@ def sequence_of_recording(
     Raises:
         InputError: If there is no such pair, or the body is not connected with the left camera.
     """
-    names = _chosen(recording.cameras, cameras)
     calibrations = {name: camera.calibration for name, camera in recording.cameras.items()}
+    if baseline is not None and not cameras and len(calibrations) > 2:
+        raise InputError(
+            f"a baseline is that of two cameras, choose them of {', '.join(calibrations)}"
+        )
 
     def between(left: str, right: str) -> np.ndarray:
         return _recorded_between(recording, left, right, baseline)
 
-    left, right = (recording.cameras[name] for name in _pair(names, calibrations, between))
+    left, right = (recording.cameras[name] for name in _pair(cameras, calibrations, between))
     T_base_left, is_mounted = _mounted(recording, left, body_frame)
     pairs = [right.images.nearest(stamp, TOLERANCE_NS) for stamp in left.images.stamps_ns.tolist()]
 
@@ -170,38 +171,42 @@ def sequence_of_recording(
     )
 
 
-def _chosen(known: Collection[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Return the chosen cameras, or all."""
-    for name in names:
-        if name not in known:
-            raise InputError(f"there is no camera '{name}'; known: {', '.join(known)}")
-    if names and len(names) != 2:
-        raise InputError(f"a stereo pair has two cameras, got {len(names)}: {', '.join(names)}")
-    return tuple(names or known)
-
-
 def _pair(
     names: Sequence[str],
-    calibrations: dict[str, CalibratedCamera],
+    calibrations: Mapping[str, CalibratedCamera],
     between: Callable[[str, str], np.ndarray],
 ) -> tuple[str, str]:
-    """Return the first two cameras that are a stereo pair, left and right.
+    """Return the left and the right camera.
+
+    Args:
+        names: The two; none: the best pair. Rectified pairs are better than others, and those
+            with a long baseline better than those with a short one.
+        calibrations: All cameras by name.
+        between: Returns T_left_right of two cameras.
 
     Raises:
-        InputError: If there is none; with the reason for each.
+        InputError: If there is no such pair; with the reason for each.
     """
-    reasons = []
-    for left, right in permutations(names, 2):
+    for name in names:
+        if name not in calibrations:
+            raise InputError(f"there is no camera '{name}'; known: {', '.join(calibrations)}")
+    if len(names or calibrations) < 2 or len(names) > 2:
+        cameras = ", ".join(names or calibrations)
+        raise InputError(
+            f"a stereo pair has two cameras, got {len(names or calibrations)}: {cameras}"
+        )
+    found, reasons = [], []
+    for left, right in [tuple(names)] if names else permutations(calibrations, 2):
         try:
-            StereoRig(calibrations[left], calibrations[right], between(left, right))
-            return left, right
+            rig = StereoRig(calibrations[left], calibrations[right], between(left, right))
+            found.append((rig.is_rectified, rig.pair.baseline, left, right))
         except (InputError, TransformError) as error:
             reasons.append(f"{left} and {right}: {error}")
-    raise InputError(
-        f"a stereo pair needs two cameras, got {', '.join(names) or 'none'}"
-        if len(names) < 2
-        else f"no two of the cameras are a stereo pair: {'; '.join(reasons)}"
-    )
+    if not found:
+        raise InputError(f"no two of the cameras are a stereo pair: {'; '.join(reasons)}")
+    # The first of the best: names break no tie.
+    *_, left, right = max(found, key=lambda pair: pair[:2])
+    return left, right
 
 
 def _between(drive: Drive, left: str, right: str) -> np.ndarray:
