@@ -167,6 +167,10 @@ def test_an_interrupted_conversion_resumes(tmp_path):
         tmp_path / "whole/00", tmp_path / "again/00", names, shallow=False
     )
     assert different == missing == []
+    for file in (tmp_path / "whole/00").glob("*.mcap"):  # each with the poses of its images
+        with BagReader(file) as reader:
+            images = reader.topics["/camera_00/image_rect/compressed"]
+            assert reader.topics["/tf"].count == images.count
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, Recorded
 from scenedino_ros.recordings.datasets.kitti import read_kitti_drive
 from scenedino_ros.recordings.odometry.stereo_motion import stereo_motion
 from scenedino_ros.recordings.odometry.stereo_odometry import StereoOdometry
+from scenedino_ros.recordings.odometry.stereo_points import find_points, track_points
 from scenedino_ros.recordings.odometry.stereo_rig import RectifiedPair, StereoRig
 from scenedino_ros.recordings.odometry.stereo_sequence import sequence_of_drive
 from scenedino_ros.recordings.odometry.stereo_trajectory import stereo_trajectory
@@ -154,6 +155,26 @@ def test_a_frame_that_shows_nothing_is_refused_and_the_drive_goes_on(tmp_path, c
     assert "needs a pose of each of 7 frames, got 5; choose --format tum" in output
 
 
+def test_a_track_that_does_not_lead_back_is_none():
+    points = find_points(stereo_picture(0, 0.0), stereo_picture(0, BASELINE))
+    image = stereo_picture(1, 0.0).copy()
+    half = CAMERA.width // 2
+    image[:, :half] = np.random.default_rng(0).integers(0, 255, (CAMERA.height, half))
+    moved = points.positions.copy()
+    T = inverse(T_world_cam(1))
+    expected = PAIR.positions(PAIR.points(moved) @ T[:3, :3].T + T[:3, 3])
+    found = track_points(points, image, expected[:, :2])
+    seen = ~np.isnan(found[:, 0])
+    hidden = expected[:, 0] < half - 10
+    assert hidden.sum() > 100
+    assert seen[hidden].mean() < 0.1
+    shown = (expected[:, 0] > half + 10) & (expected[:, 0] < CAMERA.width - 10)
+    shown &= (expected[:, 1] > 10) & (expected[:, 1] < CAMERA.height - 10)
+    assert seen[shown].mean() > 0.8
+    errors = np.linalg.norm(found[shown & seen] - expected[shown & seen, :2], axis=1)
+    assert np.median(errors) < 0.2
+
+
 def test_parts_that_are_not_connected_are_not_joined():
     odometry, frames = StereoOdometry(PAIR), []
     black = np.zeros((CAMERA.height, CAMERA.width), np.uint8)
@@ -234,6 +255,11 @@ def test_a_recording_gets_its_poses_and_keeps_its_messages(tmp_path, capsys):
             messages = [[m[:4] for m in bag.messages([topic], raw=True)] for bag in (old, new)]
             assert messages[0] == messages[1]
         assert new.topics["/tf"].count == 5
+        times = [
+            [m.time_ns for m in new.messages([topic])]
+            for topic in ("/tf", "/camera_00/image_rect/compressed")
+        ]
+        assert times[0] == times[1]
         assert set(new.topics) == {*old.topics, "/tf"}
     with Recording(tmp_path / "posed") as recording:
         track, origin = find_poses(recording, PoseSource(), "base_link")
