@@ -27,6 +27,7 @@ import pytest
 import yaml
 from documented import ROOT, Snippet, documented, run_in_shell
 from official_files import small_state, training_config, write_folder
+from stereo_drive import write_stereo_drive
 from test_dataset_rigs import write_argoverse, write_dgp
 
 from scenedino_ros.checkpoints.checkpoint import (
@@ -41,6 +42,7 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.demo.arguments import make_parser
 from scenedino_ros.recordings.frame_store.store import FrameStore
+from scenedino_ros.recordings.poses import read_tum_trajectory
 from train import train_field, train_semantics
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,6 +82,9 @@ ALONE = {
     "scenedino dataset-to-bag dgp ddad_scene -o bags/ddad "
     "--cameras CAMERA_01,CAMERA_05,CAMERA_06": "--cameras FRONT,LEFT",
     "scenedino dataset-to-bag argoverse argoverse_stereo -o bags/argoverse": "",
+    "scenedino kitti-to-bag kitti_odometry -o bags": "",
+    "scenedino poses kitti_odometry/sequences/06 -o 06.tum --report 06.csv": "",
+    "scenedino poses kitti_odometry/sequences/06 --compare kitti_odometry/poses/06.txt": "",
     "scenedino predict street.png --intrinsics 552.55,552.55,682.05,238.77 -o out": "",
     "scenedino predict street.png --camera-info calibration.yaml -o out "
     "--thresholds 0.2,0.5,1,2": "--force",
@@ -120,8 +125,10 @@ NOT_RUN = (
     ),
     (r"scenedino .*(RealEstate10K|re10k).*", "data sets"),
     (r"scenedino (convert|view|export|benchmark)\b.*", "test_cli, test_engines, test_benchmark"),
+    (r"scenedino (kitti|folder)-to-bag .*", "test_kitti.py, test_folder_to_bag.py"),
+    (r"scenedino poses .*", "test_stereo_poses.py"),
     (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),
-    (r"scenedino index .*(--cameras|--pose-file|bags/|orbslam3).*", "test_recordings.py"),
+    (r"scenedino index .*(--cameras|--pose-file|--body-frame|bags/|orbslam3).*", "test_recordings.py"),
     (r"scenedino evaluate .*streets.*", "test_evaluate_streets.py runs them all"),
     (r"scenedino evaluate\b.*", "test_evaluate_ssc.py, test_image_evaluations.py"),
     (r"scenedino (report|predict)\b.*", "test_report.py, test_cli.py"),
@@ -471,6 +478,7 @@ def test_commands_run_alone(world_folder: Path) -> None:
         Path(f"{name}.safetensors").rename(name)
     write_dgp(Path("ddad_scene"))
     write_argoverse(Path("argoverse_stereo"))
+    write_stereo_drive(Path("kitti_odometry"), 2, name="06")
     write_folder(Path("my_run"), small_state(), training_config((32, 64)))
     Path("seg-best-dino").symlink_to("my_run")
     classes = [{"id": i, "name": f"{i}", "color": [i, i, i], "ssc_id": i % 16} for i in range(19)]
@@ -483,7 +491,8 @@ def test_commands_run_alone(world_folder: Path) -> None:
     assert load_checkpoint(Path("model.safetensors")).density_threshold == 1.0
     assert len(FrameStore(Path("part.store"))) == 2
     assert Path("out/street/voxels.npz").is_file()
-    assert len(list(Path("bags").iterdir())) == 3
+    assert len(list(Path("bags").iterdir())) == 4
+    assert len(read_tum_trajectory(Path("06.tum"))) == 2
 
 
 def test_the_python_example_runs(world_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
