@@ -128,7 +128,10 @@ NOT_RUN = (
     (r"scenedino (kitti|folder)-to-bag .*", "test_kitti.py, test_folder_to_bag.py"),
     (r"scenedino poses .*", "test_stereo_poses.py"),
     (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),
-    (r"scenedino index .*(--cameras|--pose-file|--body-frame|bags/|orbslam3).*", "test_recordings.py"),
+    (
+        r"scenedino index .*(--cameras|--pose-file|--body-frame|bags/|orbslam3).*",
+        "test_recordings.py",
+    ),
     (r"scenedino evaluate .*streets.*", "test_evaluate_streets.py runs them all"),
     (r"scenedino evaluate\b.*", "test_evaluate_ssc.py, test_image_evaluations.py"),
     (r"scenedino (report|predict)\b.*", "test_report.py, test_cli.py"),

@@ -93,7 +93,7 @@ RATE = [1, SECOND // 10, 2 * SECOND // 10, 3 * SECOND // 10]
 
 
 def test_kitti_rows_are_of_the_images_in_their_order(tmp_path):
-    images = write_images(tmp_path / "images", [f"frame_{n}.png" for n in (9, 10, 11, 100)])
+    images = write_images(tmp_path / "images", [f"frame_{n}.pgm" for n in (9, 10, 11, 100)])
     rows = [" ".join(f"{v:.12f}" for v in T_world_cam(n)[:3].reshape(-1)) for n in range(COUNT)]
     (tmp_path / "poses.txt").write_text("\n".join(rows) + "\n")
     trajectory = ["--rate", 10, "--trajectory", tmp_path / "poses.txt", "--format", "kitti"]
@@ -104,7 +104,7 @@ def test_kitti_rows_are_of_the_images_in_their_order(tmp_path):
     assert "kitti trajectory of the camera" in ran.stdout
     check(tmp_path / "bag", RATE)
     with Recording(tmp_path / "bag") as recording:
-        expected = cv2.imread(str(images / "frame_100.png"), cv2.IMREAD_UNCHANGED)
+        expected = cv2.imread(str(images / "frame_100.pgm"), cv2.IMREAD_UNCHANGED)
         rgb = recording.image("camera_00", 3)
         for channel in range(3):
             np.testing.assert_array_equal(rgb[..., channel], expected)

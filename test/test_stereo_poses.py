@@ -155,6 +155,27 @@ def test_a_frame_that_shows_nothing_is_refused_and_the_drive_goes_on(tmp_path, c
     assert "needs a pose of each of 7 frames, got 5; choose --format tum" in output
 
 
+def test_a_camera_that_stands_still_does_not_drift():
+    odometry = StereoOdometry(PAIR)
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        images = [
+            (stereo_picture(0, x) + rng.normal(0, 2, (CAMERA.height, CAMERA.width)))
+            .clip(0, 255)
+            .astype(np.uint8)
+            for x in (0.0, BASELINE)
+        ]
+        found = odometry.add(*images, number * PERIOD)
+        assert found.T_world_cam is not None, found.reason
+        np.testing.assert_allclose(found.T_world_cam, np.eye(4), atol=0.003)
+        assert number == 0 or np.isnan(found.offset_px)
+    exactly = [stereo_picture(0, x) for x in (0.0, BASELINE)]
+    still = StereoOdometry(PAIR)
+    still.add(*exactly, 0)
+    again = still.add(*exactly, PERIOD)
+    np.testing.assert_allclose(again.T_world_cam, np.eye(4), atol=1e-4)
+
+
 def test_a_track_that_does_not_lead_back_is_none():
     points = find_points(stereo_picture(0, 0.0), stereo_picture(0, BASELINE))
     image = stereo_picture(1, 0.0).copy()

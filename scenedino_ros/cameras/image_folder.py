@@ -13,7 +13,7 @@ import numpy as np
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
 from scenedino_ros.core.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 @dataclass(frozen=True, eq=False)

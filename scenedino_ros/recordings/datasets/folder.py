@@ -23,7 +23,6 @@ from scenedino_ros.recordings.trajectory_files import read_kitti_poses
 from scenedino_ros.recordings.transforms import inverse
 
 TUM, KITTI, COLMAP, ORB_SLAM3 = "tum", "kitti", "colmap", "orb-slam3"
-FORMATS = (TUM, KITTI, COLMAP, ORB_SLAM3)
 CAMERA, BODY = "camera", "body"
 LEFT, RIGHT = "camera_00", "camera_01"
 
@@ -34,7 +33,7 @@ class FolderTrajectory:
 
     Attributes:
         path: The file; for COLMAP the folder of the text model.
-        format: One of `FORMATS`.
+        format: ``tum``, ``kitti``, ``colmap`` or ``orb-slam3``.
         poses_of: ``camera`` (its optical frame) or ``body`` (``base_link``).
         scale: Metres per unit of the trajectory.
         keep_world: Keep the trajectory's own world as the map; otherwise the map is

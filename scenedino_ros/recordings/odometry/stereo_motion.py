@@ -15,6 +15,7 @@ _RANSAC_PX, _RANSAC_ROUNDS, _RANSAC_CONFIDENCE = 2.0, 300, 0.999
 _OUTLIER = 3.0  # standard deviations from which on a point is an outlier of the refined motion
 _HUBER = 1.5  # standard deviations up to which errors count quadratically
 _NEAREST_M = 0.1  # points nearer to the camera than this cannot be seen
+_MOST_OFFSET_SIGMA = 0.3  # pixels; above it the offset is unknown
 _ROUNDS = 8  # of Gauss-Newton
 
 
@@ -29,8 +30,7 @@ class StereoMotion:
             image, pixels.
         covariance: (6, 6) of a small motion of the new camera: rotation (rad), translation (m).
         offset_px: What added to all disparities would explain the points best, pixels; it is
-            not added. Other than 0, the calibration is not that of the images.
-        offset_sigma_px: Its standard deviation, pixels.
+            not added. Other than 0, the calibration is not that of the images. NaN: uncertain.
     """
 
     T_new_old: np.ndarray
@@ -38,7 +38,6 @@ class StereoMotion:
     error_px: float
     covariance: np.ndarray
     offset_px: float
-    offset_sigma_px: float
 
     @property
     def sigma_m(self) -> float:
@@ -96,21 +95,35 @@ def stereo_motion(pair: RectifiedPair, old: np.ndarray, new: np.ndarray) -> Ster
         A = whitening @ jacobians
         H = np.einsum("n,nij,nik->jk", weights, A, A)
         g = np.einsum("n,nij,ni->j", weights, A, np.einsum("nij,nj->ni", whitening, errors))
-        if np.linalg.matrix_rank(H) < len(H):
+        if np.linalg.matrix_rank(H[:6, :6]) < 6:
             return None
         T = _small_motion(-np.linalg.solve(H[:6, :6], g[:6])) @ T
     # Errors larger than their noise say that the noise is larger than assumed.
     excess = max(float(np.median(distance[inliers] ** 2)) / 2.4, 1.0) if inliers.any() else 1.0
     error_px = float(np.sqrt((errors[inliers, :2] ** 2).sum(axis=1).mean()))
-    offset_sigma = float(np.sqrt(np.linalg.inv(H)[6, 6] * excess))
     return StereoMotion(
         T,
         inliers,
         error_px,
         np.linalg.inv(H[:6, :6]) * excess,
-        float(-np.linalg.solve(H, g)[6]),
-        offset_sigma,
+        _offset(H, g, excess),
     )
+
+
+def _offset(H: np.ndarray, g: np.ndarray, excess: float) -> float:
+    """Return the offset of all disparities that minimises the errors, pixels; NaN: uncertain.
+
+    A camera that stands still does not show it.
+
+    Args:
+        H: (7, 7) sum of squared derivatives; the offset is last.
+        g: (7,) their sum of products with the errors.
+        excess: Factor on the squares of the noise.
+    """
+    if np.linalg.matrix_rank(H) < len(H):
+        return float("nan")
+    sigma = np.sqrt(np.linalg.inv(H)[6, 6] * excess)
+    return float(-np.linalg.solve(H, g)[6]) if sigma < _MOST_OFFSET_SIGMA else float("nan")
 
 
 def _point_covariances(pair: RectifiedPair, points: np.ndarray) -> np.ndarray:

@@ -47,7 +47,6 @@ class FramePose:
         sigma_m: Standard deviation of the position relative to the keyframe, metres.
         sigma_deg: Standard deviation of the rotation relative to the keyframe, degrees.
         offset_px: Offset of the disparities that the motion hints at, see `StereoMotion`, pixels.
-        offset_sigma_px: Its standard deviation, pixels; 0: unknown.
         reason: Why it was refused; empty: it was not.
     """
 
@@ -60,7 +59,6 @@ class FramePose:
     sigma_m: float = 0.0
     sigma_deg: float = 0.0
     offset_px: float = 0.0
-    offset_sigma_px: float = 0.0
     reason: str = ""
 
 
@@ -173,7 +171,6 @@ class StereoOdometry:
             motion.sigma_m,
             motion.sigma_deg,
             motion.offset_px,
-            motion.offset_sigma_px,
             reason,
         )
         return (None if reason else motion), found

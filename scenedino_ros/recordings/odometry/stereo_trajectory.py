@@ -3,6 +3,7 @@
 
 """The trajectory of a whole drive from its stereo frames, and how certain it is."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -42,8 +43,9 @@ class StereoTrajectory:
 
     @property
     def offset_px(self) -> float:
-        """Offset of all disparities that the motions hint at, pixels; 0: they fit."""
-        return float(np.median([frame.offset_px for frame in self.measured] or [0.0]))
+        """Offset of all disparities that the motions hint at, pixels; 0: none, or unknown."""
+        offsets = [f.offset_px for f in self.measured if not math.isnan(f.offset_px)]
+        return float(np.median(offsets)) if offsets else 0.0
 
     def refused(self) -> dict[str, list[int]]:
         """Return the numbers of the frames without a pose, from 0, by reason."""
