@@ -317,33 +317,39 @@ def test_options_that_do_not_go_together_are_refused(
     assert not Path("bag").exists()
 
 
+def write_grey_pair(path: Path, grey: np.ndarray, frames: tuple[str, str]) -> None:
+    """Record raw mono8 images of a rectified pair whose projection matrices are 0.1 m apart."""
+    types, writer = STORE.types, BagWriter(path)
+    K, distortion = np.array([50.0, 0, 20, 0, 50, 15, 0, 0, 1]), np.zeros(5)
+    for number, frame in enumerate(frames):
+        header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](5, 0), frame)
+        image = types["sensor_msgs/msg/Image"](header, 30, 40, "mono8", 0, 40, grey.reshape(-1))
+        P = np.array([50.0, 0, 20, -5 * number, 0, 50, 15, 0, 0, 0, 1, 0])
+        region = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+        info = types["sensor_msgs/msg/CameraInfo"](
+            header, 30, 40, "plumb_bob", distortion, K, np.eye(3).reshape(-1), P, 0, 0, region
+        )
+        for topic, message in (("image_rect_raw", image), ("camera_info", info)):
+            name, kind = f"/infra{number + 1}/{topic}", message.__msgtype__
+            writer.add_topic(name, kind)
+            writer.write(name, 5 * SECOND, bytes(STORE.serialize_cdr(message, kind)))
+    writer.close()
+
+
 def test_raw_grey_messages_are_images_of_three_equal_channels(tmp_path):
     grey = np.arange(30 * 40, dtype=np.uint16).reshape(30, 40).astype(np.uint8)
-    types = STORE.types
-    header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](5, 0), "cam")
-    image = types["sensor_msgs/msg/Image"](header, 30, 40, "mono8", 0, 40, grey.reshape(-1))
-    info = types["sensor_msgs/msg/CameraInfo"](
-        header,
-        30,
-        40,
-        "plumb_bob",
-        np.zeros(5),
-        np.array([50.0, 0, 20, 0, 50, 15, 0, 0, 1]),
-        np.eye(3).reshape(-1),
-        np.array([50.0, 0, 20, -5, 0, 50, 15, 0, 0, 0, 1, 0]),
-        0,
-        0,
-        types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
-    )
-    writer = BagWriter(tmp_path / "bag")
-    for topic, kind, message in (
-        ("/infra2/image_rect_raw", "sensor_msgs/msg/Image", image),
-        ("/infra2/camera_info", "sensor_msgs/msg/CameraInfo", info),
-    ):
-        writer.add_topic(topic, kind)
-        writer.write(topic, 5 * SECOND, bytes(STORE.serialize_cdr(message, kind)))
-    writer.close()
+    write_grey_pair(tmp_path / "bag", grey, ("left", "right"))
     with Recording(tmp_path / "bag") as recording:
         rgb = recording.image("infra2", 0)
-        assert recording.cameras["infra2"].baseline == pytest.approx(0.1)
+        assert recording.problems == []
+        assert [camera.baseline for camera in recording.cameras.values()] == [0.0, 0.1]
     np.testing.assert_array_equal(rgb, np.broadcast_to(grey[..., None], (30, 40, 3)))
+
+
+def test_a_right_camera_in_the_frame_of_the_left_one_is_a_problem(tmp_path):
+    write_grey_pair(tmp_path / "bag", np.zeros((30, 40), np.uint8), ("left", "left"))
+    with Recording(tmp_path / "bag") as recording:
+        assert recording.problems == [
+            "camera infra2 has the frame 'left' of infra1, but its projection matrix says that it "
+            "is 0.1 m to the right; transforms place both at one point"
+        ]

@@ -82,6 +82,7 @@ class Recording:
             self._own_problems = list(self.index.problems)
             self.cameras = self._usable_cameras(found)
             self._check_gaps()
+            self._check_places()
         except BaseException:
             self._reader.close()
             raise
@@ -219,6 +220,22 @@ class Recording:
             return None
         self._own_problems += images.strays(maps)
         return maps
+
+    def _check_places(self) -> None:
+        """Note right cameras whose images name the left camera's frame, as some rectifiers do."""
+        for camera in self.cameras.values():
+            frame = camera.images.frame_id
+            same = [
+                other.name
+                for other in self.cameras.values()
+                if other is not camera and other.images.frame_id == frame
+            ]
+            if same and camera.baseline > 0:
+                self._own_problems.append(
+                    f"camera {camera.name} has the frame '{frame}' of {', '.join(same)}, but its "
+                    f"projection matrix says that it is {camera.baseline:.3g} m to the right; "
+                    "transforms place both at one point"
+                )
 
     def _check_gaps(self) -> None:
         for camera in self.cameras.values():
