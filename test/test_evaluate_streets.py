@@ -23,6 +23,7 @@ dataset = pytest.importorskip("scenedino_ros.streets.dataset")
 drive = pytest.importorskip("scenedino_ros.streets.drive")
 render = pytest.importorskip("scenedino_ros.streets.render")
 rig = pytest.importorskip("scenedino_ros.streets.rig")
+voxels = pytest.importorskip("scenedino_ros.streets.voxels")
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "evaluation.md"
 FRAMES, SEEDS = 6, (9, 21)  # 9 is a drive of KITTI-360, too, with rules of its own
@@ -31,7 +32,7 @@ FRAMES, SEEDS = 6, (9, 21)  # 9 is a drive of KITTI-360, too, with rules of its 
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = render.RenderSettings(rig.RigSettings(("camera_00",), width=96), 1)
-    caches = (drive._street, render.drive_renderer, dataset._drive_voxels)
+    caches = (drive._street, render._renderer, voxels.static_voxels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drive, "make_street", plain_street)
         path = tmp_path_factory.mktemp("streets")

@@ -45,6 +45,7 @@ record = pytest.importorskip("scenedino_ros.streets.record")
 render = pytest.importorskip("scenedino_ros.streets.render")
 rig = pytest.importorskip("scenedino_ros.streets.rig")
 size_on_disk = pytest.importorskip("scenedino_ros.streets.size_on_disk")
+voxels = pytest.importorskip("scenedino_ros.streets.voxels")
 
 SMALL = render.RenderSettings(rig.RigSettings(width=96, fisheye_width=96), rays_per_pixel=1)
 SETTINGS = dataset.DatasetSettings(frames=6, render=SMALL)
@@ -57,7 +58,7 @@ TRUTH = dict(zip(CAMERAS, rig.CAMERAS, strict=True))
 def _plain_streets(monkeypatch):
     """Replace the costly streets in this process by plain ones."""
     monkeypatch.setattr(drive, "make_street", plain_street)
-    caches = (drive._street, render.drive_renderer, dataset._drive_voxels)
+    caches = (drive._street, render._renderer, voxels.static_voxels)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -139,14 +140,14 @@ def test_scans_and_voxels_are_weighed_as_they_are_written(made):
     """Those of the first frame and the sixth, however few frames there are."""
     sizes = {file: len(content) for file, content in files(made.kitti360).items()}
     scans = [size for file, size in sizes.items() if file.endswith(".bin")]
-    voxels = sum(s for f, s in sizes.items() if f.endswith((".label", ".invalid", ".npy")))
+    grids = sum(s for f, s in sizes.items() if f.endswith((".label", ".invalid", ".npy")))
     told = [
         size_on_disk.rendered_bytes(SMALL, ("folders",), [numbers], voxels=with_voxels)
         for numbers in (range(1), range(6))
         for with_voxels in (False, True)
     ]
-    assert told[1] - told[0] == pytest.approx(voxels / 2, rel=1e-3)  # but for headers
-    assert told[3] - told[2] == pytest.approx(voxels, rel=1e-3)
+    assert told[1] - told[0] == pytest.approx(grids / 2, rel=1e-3)  # but for headers
+    assert told[3] - told[2] == pytest.approx(grids, rel=1e-3)
     # The sky is wider over this plain street than over others: fewer beams return.
     assert np.mean(scans) < size_on_disk._SCAN < lidar.BEAMS * lidar.COLUMNS * 16
 
@@ -195,7 +196,7 @@ def test_scans_lie_on_what_the_camera_sees(made):
     directions = (points / distance[:, None]).astype(np.float32)
     T_world_cam = street.T_world_base(4) @ rig.T_BASE_CAM
     rays = raycast.rays_in_world(directions, T_world_cam)
-    seen = render.drive_renderer(street).ranges(rays)
+    seen = render.drive_renderer(street, 4).ranges(rays)
     assert len(points) > 10_000
     # Rays to returns at the very edge of something may slip past it: one of a row at most.
     assert (seen <= distance + 0.01).mean() > 1 - 1 / 64
@@ -219,9 +220,7 @@ def test_folders_are_read_as_the_benchmark(made):
     assert not bench.is_benchmark
     assert bench.image(bench.frames[1]).shape == (26, 96, 3)
     target = bench.target(bench.frames[1])
-    truth = dataset._drive_voxels(SETTINGS.drive(3)).labels(
-        SETTINGS.drive(3).T_world_base(5) @ rig.T_BASE_VELO
-    )
+    truth = voxels.drive_voxels(SETTINGS.drive(3), 5).labels
     expected = np.append(CITYSCAPES19.ssc_ids, np.zeros(256 - len(CITYSCAPES19)))[truth]
     scored = target != IGNORE  # empty voxels under everything are not
     np.testing.assert_array_equal(target[scored], expected[scored])

@@ -30,6 +30,7 @@ examples:
   scenedino synthesize streets --seeds 0-9
   scenedino synthesize streets --seeds 0-9 --fisheye-crop --rays 2
   scenedino synthesize streets --seeds 900-903 --frames 50 --write bags folders
+  scenedino synthesize traffic --seeds 2000,2001 --moving-cars 4 --write folders
 """
 _WORTH_TRYING = 100  # frames per process, to render two of them only to see how long it takes
 _CAMERAS = ("camera_00", "camera_01", "camera_02", "camera_03")
@@ -60,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--speed", type=positive, default=8.0, metavar="M/S", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--moving-cars",
+        type=count,
+        default=0,
+        metavar="N",
+        help="cars that drive along the lanes, on which nothing else stands then "
+        "(default: nothing moves)",
     )
     parser.add_argument(
         "--write",
@@ -112,7 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     rig = RigSettings(tuple(arguments.cameras), arguments.width, arguments.fisheye_width)
     render = RenderSettings(rig, arguments.rays, arguments.fisheye_crop)
-    settings = DatasetSettings(arguments.frames, arguments.rate, arguments.speed, render)
+    settings = DatasetSettings(
+        arguments.frames, arguments.rate, arguments.speed, render, arguments.moving_cars
+    )
     dataset = SyntheticDataset(arguments.output, settings)
     _check_disk(dataset, arguments)
     start = time.perf_counter()
@@ -137,7 +148,13 @@ def _check_disk(dataset: "SyntheticDataset", arguments: argparse.Namespace) -> N
 
     voxels = not arguments.no_voxels
     missing = dataset.missing(arguments.seeds, arguments.write, voxels=voxels)
-    needed = rendered_bytes(dataset.settings.render, arguments.write, missing, voxels=voxels)
+    needed = rendered_bytes(
+        dataset.settings.render,
+        arguments.write,
+        missing,
+        voxels=voxels,
+        moving=dataset.settings.moving_cars > 0,
+    )
     frames = sum(map(len, missing))
     free, seconds = free_bytes(dataset.path), 0.0
     if needed <= free:

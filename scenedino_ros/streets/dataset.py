@@ -29,7 +29,7 @@ from scenedino_ros.streets.render import (
     render_frame,
 )
 from scenedino_ros.streets.rig import T_BASE_VELO
-from scenedino_ros.streets.voxels import SceneVoxels
+from scenedino_ros.streets.voxels import FrameVoxels, drive_voxels
 
 SETTINGS_FILE = "synthesis.json"
 VERSION = 1  # raise when the same settings give other drives
@@ -45,12 +45,12 @@ class GroundTruth:
     Attributes:
         images: What the cameras see, by name.
         scan: (N, 4) float32 points of the LiDAR; None: not asked for.
-        voxels: (256, 256, 32) class ids; None: not asked for, or a frame without voxels.
+        voxels: The grid; None: not asked for, or a frame without voxels.
     """
 
     images: dict[str, RenderedFrame]
     scan: np.ndarray | None = None
-    voxels: np.ndarray | None = None
+    voxels: FrameVoxels | None = None
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,18 @@ class DatasetSettings:
         rate_hz: Frames per second.
         speed: Metres per second.
         render: Cameras and how they are rendered.
+        moving_cars: Number of cars that move along the lanes.
     """
 
     frames: int = 100
     rate_hz: float = StreetDrive.rate_hz
     speed: float = StreetDrive.speed
     render: RenderSettings = RenderSettings()
+    moving_cars: int = 0
 
     def drive(self, seed: int) -> StreetDrive:
         """Return the drive of a seed."""
-        return StreetDrive(seed, self.frames, self.rate_hz, self.speed)
+        return StreetDrive(seed, self.frames, self.rate_hz, self.speed, self.moving_cars)
 
 
 class SyntheticDataset:
@@ -169,7 +171,7 @@ class SyntheticDataset:
         """Fill grids of a drive's frames and keep nothing; arguments as for `render_some`."""
         drive = self.settings.drive(seed)
         for number in numbers:
-            _drive_voxels(drive).labels(drive.T_world_base(number % drive.frames) @ T_BASE_VELO)
+            drive_voxels(drive, number % drive.frames)
 
     def _done(self, drive: StreetDrive, outputs: Sequence[str], voxels: bool) -> int:
         """Return how many frames of a drive need not be rendered again."""
@@ -217,16 +219,11 @@ def _render(settings: RenderSettings, with_scan: bool, with_voxels: bool, job: J
     drive, number = job
     images = render_frame(drive, settings, number)
     T_world_velo = drive.T_world_base(number) @ T_BASE_VELO
-    scan = scan_points(drive_renderer(drive), T_world_velo) if with_scan else None
+    scan = scan_points(drive_renderer(drive, number), T_world_velo) if with_scan else None
     voxels = None
     if with_voxels and number % VOXEL_STRIDE == 0:
-        voxels = _drive_voxels(drive).labels(T_world_velo)
+        voxels = drive_voxels(drive, number)
     return GroundTruth(images, scan, voxels)
-
-
-@functools.lru_cache(maxsize=1)
-def _drive_voxels(drive: StreetDrive) -> SceneVoxels:
-    return SceneVoxels(drive.scene, threads=1)
 
 
 def _refuse_other_settings(file: Path, ours: dict[str, object]) -> None:
@@ -234,7 +231,8 @@ def _refuse_other_settings(file: Path, ours: dict[str, object]) -> None:
         theirs = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
-    mine, other = dict(_leaves(ours)), dict(_leaves(theirs))
+    # Drives made before cars could move are those without moving cars.
+    mine, other = dict(_leaves(ours)), {"moving_cars": 0, **dict(_leaves(theirs))}
     differing = [key for key in {**mine, **other} if mine.get(key) != other.get(key)]
     if differing:
         key = differing[0]

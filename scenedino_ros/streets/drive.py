@@ -26,15 +26,17 @@ class StreetDrive:
         frames: Number of moments at which pictures are taken.
         rate_hz: Frames per second.
         speed: Metres per second along the street.
+        moving_cars: Number of cars that move along the lanes.
     """
 
     seed: int = 0
     frames: int = 40
     rate_hz: float = 10.0
     speed: float = 8.0
+    moving_cars: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a drive without frames, or with an invalid rate, speed or seed.
+        """Refuse a drive without frames, or with an invalid rate, speed, seed or number of cars.
 
         Raises:
             InputError: Naming the values and their ranges.
@@ -46,11 +48,18 @@ class StreetDrive:
                 "a drive needs a rate > 0 Hz, a speed >= 0 m/s and a seed >= 0, "
                 f"got {self.rate_hz:g}, {self.speed:g} and {self.seed}"
             )
+        if self.moving_cars < 0:
+            raise InputError(f"a drive needs >= 0 moving cars, got {self.moving_cars}")
 
     @property
     def scene(self) -> Scene:
-        """The street, as long as the drive."""
-        return _street(self.seed, self.frames * self.speed / self.rate_hz)
+        """The street, as long as the drive, with its moving cars."""
+        length = self.frames * self.speed / self.rate_hz
+        return _street(self.seed, length, self.moving_cars, self.speed)
+
+    def scene_at(self, frame: int) -> Scene:
+        """Return all that is there at a frame, as a scene in which nothing moves."""
+        return self.scene.at(frame / self.rate_hz)
 
     def stamp_ns(self, frame: int) -> int:
         """Return the time of a frame, nanoseconds."""
@@ -76,5 +85,5 @@ class StreetDrive:
 
 
 @functools.lru_cache(maxsize=2)
-def _street(seed: int, length: float) -> Scene:
-    return make_street(seed, length)
+def _street(seed: int, length: float, cars: int, speed: float) -> Scene:
+    return make_street(seed, length, cars, speed)

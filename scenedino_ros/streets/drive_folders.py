@@ -8,6 +8,7 @@ Below one root: ``calibration``, ``data_poses``, and per drive, with frames numb
 - ``data_2d_raw/<drive>/image_0N/data_rect`` (``data_rgb`` for fisheyes)``/NNNNNNNNNN.png``, times,
   ``pose.txt`` and ``cam0_to_world.txt``;
 - ``data_2d_raw/<drive>/voxels/NNNNNN.label`` and ``.invalid`` of every 5th frame, with raw ids;
+  where cars move, also ``.moving``: 1 where one is at that frame's time, else 0;
 - ``preprocess/labels/<drive>/NNNNNN_1_1.npy``, the same in the benchmark's classes;
 - ``data_2d_semantics/train/<drive>/image_0N/semantic/NNNNNNNNNN.png``, KITTI-360's label ids;
 - ``data_3d_raw/<drive>/velodyne_points/data/NNNNNNNNNN.bin``, scans, and their times.
@@ -34,6 +35,7 @@ from scenedino_ros.streets.calibration_files import row, write_calibration
 from scenedino_ros.streets.drive import StreetDrive
 from scenedino_ros.streets.raycast import RenderedFrame
 from scenedino_ros.streets.rig import KITTI360_FISHEYES, T_BASE_CAM, RigSettings
+from scenedino_ros.streets.voxels import FrameVoxels
 
 VOXEL_STRIDE = 5  # frames from one with voxels to the next, as in the benchmark
 POSES_BEYOND = 5  # frames after the last one that have a pose
@@ -95,7 +97,7 @@ class DriveFolders:
         number: int,
         frames: Mapping[str, RenderedFrame],
         scan: np.ndarray,
-        voxels: np.ndarray | None,
+        voxels: FrameVoxels | None,
     ) -> None:
         """Write a frame; the image of the last camera, which is written last, completes it.
 
@@ -103,7 +105,7 @@ class DriveFolders:
             number: Its number.
             frames: What the cameras saw, by name.
             scan: (N, 4) float32 points of the LiDAR: x, y, z in its frame, metres, reflectance.
-            voxels: (256, 256, 32) class ids, 255 where it is empty; None: there are none.
+            voxels: The benchmark's grid; None: there is none.
         """
         _write(self._scans / "data" / f"{number:010d}.bin", scan.astype("<f4").tobytes())
         if voxels is not None:
@@ -145,11 +147,14 @@ class DriveFolders:
         folder = "data_rgb" if name in KITTI360_FISHEYES else "data_rect"
         return self._raw / _image(name) / folder / f"{number:010d}.png"
 
-    def _write_voxels(self, number: int, voxels: np.ndarray) -> None:
-        raw = raw_ids(voxels)
+    def _write_voxels(self, number: int, voxels: FrameVoxels) -> None:
+        raw = raw_ids(voxels.labels)
         invalid = np.zeros(raw.shape, dtype=np.uint8)
         _write(self._raw / "voxels" / f"{number:06d}.label", raw.tobytes())
         _write(self._raw / "voxels" / f"{number:06d}.invalid", invalid.tobytes())
+        if voxels.moving is not None:
+            moving = voxels.moving.astype(np.uint8)
+            _write(self._raw / "voxels" / f"{number:06d}.moving", moving.tobytes())
         grid = io.BytesIO()
         np.save(grid, ssc20_labels(raw, invalid).astype(np.float32))
         _write(self._grid_path(number), grid.getvalue())

@@ -45,7 +45,7 @@ def render_frame(
     drive: StreetDrive, settings: RenderSettings, frame: int
 ) -> dict[str, RenderedFrame]:
     """Return what the cameras see at a frame, by name; all depends on the arguments alone."""
-    renderer, T_world_base = drive_renderer(drive), drive.T_world_base(frame)
+    renderer, T_world_base = drive_renderer(drive, frame), drive.T_world_base(frame)
     return {
         name: renderer.render(rays, T_world_base @ camera.T_base_cam)
         for name, (camera, rays) in rig_rays(settings).items()
@@ -120,10 +120,14 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
+def drive_renderer(drive: StreetDrive, frame: int) -> SceneRenderer:
+    """Return the renderer of a drive's street at a frame; the last one is kept."""
+    return _renderer(drive, frame if drive.moving_cars else 0)
+
+
 @functools.lru_cache(maxsize=1)
-def drive_renderer(drive: StreetDrive) -> SceneRenderer:
-    """Return the renderer of a drive's street; the last one is kept."""
-    return SceneRenderer(drive.scene, threads=1)
+def _renderer(drive: StreetDrive, frame: int) -> SceneRenderer:
+    return SceneRenderer(drive.scene_at(frame), threads=1)
 
 
 @functools.lru_cache(maxsize=1)

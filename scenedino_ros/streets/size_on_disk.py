@@ -12,11 +12,17 @@ from scenedino_ros.streets.render import RenderSettings
 # Bytes of PNG per pixel of rendered streets: colour, classes, depth. Fisheyes have empty corners.
 _COLOR, _FISHEYE_COLOR, _LABEL, _DEPTH = 1.7, 1.2, 0.06, 0.6
 _SCAN = 0.98 * BEAMS * COLUMNS * 4 * 4  # nearly all beams hit something; x, y, z, reflectance
-_VOXELS = 256 * 256 * 32 * (2 + 1 + 4)  # raw ids, whether invalid, and the benchmark's labels
+_VOXELS = 256 * 256 * 32  # of a grid
+_VOXEL = 2 + 1 + 4  # raw id, whether invalid, and the benchmark's label
 
 
 def rendered_bytes(
-    settings: RenderSettings, outputs: Sequence[str], drives: Iterable[range], *, voxels: bool
+    settings: RenderSettings,
+    outputs: Sequence[str],
+    drives: Iterable[range],
+    *,
+    voxels: bool,
+    moving: bool = False,
 ) -> float:
     """Return about how many bytes the frames of some drives take.
 
@@ -25,6 +31,7 @@ def rendered_bytes(
         outputs: ``bags``, ``folders`` or both.
         drives: Numbers of the frames of each drive.
         voxels: Whether folders get voxels.
+        moving: Whether cars move, so that folders also get the voxels that they fill.
     """
     per_frame = _SCAN if "folders" in outputs else 0.0
     for camera in settings.rig.rig().values():
@@ -37,4 +44,5 @@ def rendered_bytes(
     numbers = [number for drive in drives for number in drive]
     grids = sum(number % VOXEL_STRIDE == 0 for number in numbers)
     with_voxels = voxels and "folders" in outputs
-    return len(numbers) * per_frame + (grids * _VOXELS if with_voxels else 0)
+    per_grid = _VOXELS * (_VOXEL + moving) if with_voxels else 0
+    return len(numbers) * per_frame + grids * per_grid

@@ -7,9 +7,15 @@ Solids are filled inside: rays along the grid's z axis, several per column of vo
 each solid begins and ends. Objects thinner than the distance of the rays, and surfaces without a
 volume, such as leaves, count by points on their surface. So all that a camera sees is in a filled
 voxel.
+
+Moving cars fill voxels where they are at the frame's time. SSCBench accumulates scans instead, so
+that a car which drives away leaves a trace there; for measuring such traces in a prediction, the
+ground truth must have none.
 """
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import open3d
@@ -19,6 +25,8 @@ from scipy.sparse.csgraph import connected_components
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.ssc.rules import GRID
+from scenedino_ros.streets.drive import StreetDrive
+from scenedino_ros.streets.rig import T_BASE_VELO
 from scenedino_ros.streets.scene.scene import Scene
 from scenedino_ros.streets.scene.shapes import Mesh, merged
 
@@ -36,6 +44,19 @@ _LEAST_FRACTION = 0.02  # of a voxel that solids must fill: slivers do not count
 # Multiples of these, without their whole part, are spread most evenly over a line and a square.
 _GOLDEN = 0.6180339887498949
 _SPREAD = np.array([0.7548776662466927, 0.5698402909980532])
+
+
+@dataclass(frozen=True, eq=False)
+class FrameVoxels:
+    """The benchmark's grid at one frame.
+
+    Attributes:
+        labels: (X, Y, Z) uint8 class ids, 255 where it is empty.
+        moving: (X, Y, Z) bool, where a moving car is; None: the drive has none.
+    """
+
+    labels: np.ndarray
+    moving: np.ndarray | None = None
 
 
 class SceneVoxels:
@@ -130,6 +151,27 @@ class SceneVoxels:
         inside = ((voxel >= 0) & (voxel < grid.shape)).all(axis=1)
         index = np.ravel_multi_index(tuple(voxel[inside].astype(np.int64).T), grid.shape)
         return index, self._point_label[inside]
+
+
+def drive_voxels(drive: StreetDrive, frame: int) -> FrameVoxels:
+    """Return the benchmark's grid of a drive at a frame; the static scene is kept.
+
+    What stands still takes a voxel that it shares with a moving car, as the road under a tyre.
+    """
+    T_world_velo = drive.T_world_base(frame) @ T_BASE_VELO
+    labels = static_voxels(drive).labels(T_world_velo)
+    if not drive.moving_cars:
+        return FrameVoxels(labels)
+    scene = drive.scene
+    cars = replace(scene, parts=scene.moving_parts(frame / drive.rate_hz))
+    moving = SceneVoxels(cars, threads=1).labels(T_world_velo)
+    return FrameVoxels(np.where(labels == EMPTY, moving, labels), moving != EMPTY)
+
+
+@functools.lru_cache(maxsize=1)
+def static_voxels(drive: StreetDrive) -> SceneVoxels:
+    """Return what fills grids with the static scene of a drive; the last one is kept."""
+    return SceneVoxels(drive.scene, threads=1)
 
 
 def mean_thickness(mesh: Mesh) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scenedino_ros.streets.scene.materials import Color, Material
-from scenedino_ros.streets.scene.shapes import Mesh
+from scenedino_ros.streets.scene.shapes import Mesh, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +61,55 @@ class Lighting:
 
 
 @dataclass(frozen=True, eq=False)
+class MovingCar:
+    """A car that moves along x at constant speed.
+
+    Attributes:
+        parts: The pieces in the car's frame (x forward, wheels on z = 0).
+        start: Its x at time 0, metres.
+        y: Middle of the car, metres.
+        velocity: Along x, m/s; a car with a negative one faces backwards.
+        road: Where its road begins and ends along x, metres; elsewhere the car is not there.
+    """
+
+    parts: tuple[Part, ...]
+    start: float
+    y: float
+    velocity: float
+    road: tuple[float, float]
+
+    def placed(self, seconds: float) -> list[Part]:
+        """Return the pieces in the world at a time; none before or beyond the road."""
+        x = self.start + self.velocity * seconds
+        if not self.road[0] < x < self.road[1]:
+            return []
+        T_world_car = placed(x, self.y, 0.0, 0.0 if self.velocity > 0 else np.pi)
+        return [part.moved(T_world_car) for part in self.parts]
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """All objects of the world, and its light.
 
     Attributes:
-        parts: The pieces.
+        parts: The pieces that stand still.
         lighting: Sun and sky.
         lane_y: Middle of the lane along x that is free to be driven, metres.
+        cars: What moves.
     """
 
     parts: tuple[Part, ...]
     lighting: Lighting
     lane_y: float = 0.0
+    cars: tuple[MovingCar, ...] = ()
+
+    def at(self, seconds: float) -> "Scene":
+        """Return all that is there at a time as a scene in which nothing moves."""
+        return replace(self, parts=(*self.parts, *self.moving_parts(seconds)), cars=())
+
+    def moving_parts(self, seconds: float) -> tuple[Part, ...]:
+        """Return the pieces of the moving cars in the world at a time."""
+        return tuple(part for car in self.cars for part in car.placed(seconds))
 
 
 def sun_direction(azimuth_deg: float, elevation_deg: float) -> tuple[float, float, float]:

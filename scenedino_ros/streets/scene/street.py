@@ -20,20 +20,28 @@ from scenedino_ros.streets.scene.street_furniture import (
     traffic_sign,
     wooden_pole,
 )
-from scenedino_ros.streets.scene.traffic import drive, park, populate, wait_at_crossings
+from scenedino_ros.streets.scene.traffic import (
+    drive,
+    moving_cars,
+    park,
+    populate,
+    wait_at_crossings,
+)
 
 BEHIND = 30.0  # metres of street behind the start
 _FREE_BEHIND, _FREE_AHEAD = 6.0, 6.0  # metres of free lane around the drive
 _FREE_WIDTH, _FREE_HEIGHT = 2.5, 3.0  # metres
 
 
-def make_street(seed: int, length: float) -> Scene:
+def make_street(seed: int, length: float, cars: int = 0, speed: float = 0.0) -> Scene:
     """Return a street along x with all its objects, drawn from the seed.
 
     Args:
         seed: Decides everything.
         length: How far the camera drives, from x = 0, metres. The lane around
             `Scene.lane_y` is free from 6 m before to 6 m beyond.
+        cars: Number of moving cars. If there are any, nothing else stands on the lanes.
+        speed: Of the camera, which the moving cars' speeds go by, m/s.
     """
     plan = plan_street(seed)
     rng = np.random.default_rng([seed, 2])
@@ -44,6 +52,9 @@ def make_street(seed: int, length: float) -> Scene:
         y=(plan.lane_y - _FREE_WIDTH / 2, plan.lane_y + _FREE_WIDTH / 2),
         height=_FREE_HEIGHT,
     )
+    if cars:
+        lanes = (-plan.lanes_end(RIGHT), plan.lanes_end(LEFT))
+        free = Corridor((start, end), lanes, _FREE_HEIGHT)
     builder = SceneBuilder(free, lay_ground(rng, plan, crossings, start, end))
     for side in (LEFT, RIGHT):
         for block in blocks(crossings, side, start, end):
@@ -56,7 +67,8 @@ def make_street(seed: int, length: float) -> Scene:
     wait_at_crossings(builder, rng, plan, crossings)
     _set_signals(builder, rng, plan, crossings)
     _close_end(builder, rng, plan, end)
-    return Scene(tuple(builder.parts), plan.lighting, plan.lane_y)
+    moving = moving_cars(np.random.default_rng([seed, 3]), plan, cars, speed, (start, end))
+    return Scene(tuple(builder.parts), plan.lighting, plan.lane_y, moving)
 
 
 def _set_posts(

@@ -9,11 +9,12 @@ from scenedino_ros.streets.scene.cycles import bicycle, motorcycle
 from scenedino_ros.streets.scene.ground import Block, Crossing
 from scenedino_ros.streets.scene.people import cyclist, group, motorcyclist, person
 from scenedino_ros.streets.scene.plan import LEFT, RIGHT, StreetPlan
-from scenedino_ros.streets.scene.scene import Part, SceneBuilder
+from scenedino_ros.streets.scene.scene import MovingCar, Part, SceneBuilder
 from scenedino_ros.streets.scene.shapes import placed
 from scenedino_ros.streets.scene.vehicles import bus, car, truck
 
 _SPACE = {"none": 0.0, "parallel": 6.3, "half": 6.3, "across": 2.8}  # along the kerb, metres
+_LEAST_PACE = 5.0  # m/s of moving cars, also where the camera stands
 
 
 def park(builder: SceneBuilder, rng: np.random.Generator, plan: StreetPlan, block: Block) -> None:
@@ -75,6 +76,41 @@ def drive(
             T = placed(x + room / 2, y + shift, 0.0, yaw + rng.normal(0, 0.01))
             builder.add(traveller, T)
             x += room + 3 + rng.exponential(100 / plan.traffic)
+
+
+def moving_cars(
+    rng: np.random.Generator,
+    plan: StreetPlan,
+    count: int,
+    speed: float,
+    road: tuple[float, float],
+) -> tuple[MovingCar, ...]:
+    """Return cars that move along the lanes: towards the camera's car, ahead of it, past it.
+
+    Cars of one lane have one speed, so they never meet. Those ahead are at least as fast as the
+    camera's car.
+
+    Args:
+        rng: Source of randomness.
+        plan: The lanes.
+        count: Number of cars; the lanes take turns.
+        speed: Of the camera's car, which starts at x = 0, m/s.
+        road: Where the street begins and ends along x, metres.
+    """
+    pace = max(speed, _LEAST_PACE)
+    velocity, places = {}, {}
+    for lane in range(-plan.forward, plan.oncoming):
+        driven = lane == -plan.forward
+        factor = rng.uniform(1.0, 1.3) if driven else rng.uniform(0.8, 1.4)
+        velocity[lane] = pace * factor * (1 if lane < 0 else -1)
+        places[lane] = rng.uniform(12, 20) if driven or lane >= 0 else rng.uniform(-15, 5)
+    lanes = [*range(plan.oncoming), *range(-plan.forward, 0)]
+    cars = []
+    for lane in (lanes[number % len(lanes)] for number in range(count)):
+        y = (lane + 0.5) * plan.lane_width + rng.normal(0, 0.1)
+        cars.append(MovingCar(tuple(car(rng)), places[lane], y, velocity[lane], road))
+        places[lane] += rng.uniform(10, 28)
+    return tuple(cars)
 
 
 def _traveller(rng: np.random.Generator) -> tuple[list[Part], float]:
