@@ -22,6 +22,11 @@ EVALUATIONS = (
         "scenedino_ros.cli.evaluate_geometry",
     ),
     Subcommand(
+        "map",
+        "one image against the map of many, on drives with poses",
+        "scenedino_ros.cli.evaluate_map",
+    ),
+    Subcommand(
         "segmentation",
         "classes of images: KITTI-360, Cityscapes, BDD100K",
         "scenedino_ros.cli.evaluate_segmentation",

@@ -31,6 +31,9 @@ from scenedino_ros.evaluation.depth.report import depth_summary
 from scenedino_ros.evaluation.geometry.data import open_drive
 from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
 from scenedino_ros.evaluation.geometry.report import geometry_summary
+from scenedino_ros.evaluation.map.data import open_map_drives
+from scenedino_ros.evaluation.map.evaluation import MapEvaluation
+from scenedino_ros.evaluation.map.report import map_summary
 from scenedino_ros.evaluation.probe.data import open_split
 from scenedino_ros.evaluation.probe.evaluation import ProbeEvaluation, fit
 from scenedino_ros.evaluation.probe.report import probe_summary
@@ -43,6 +46,7 @@ from scenedino_ros.evaluation.settings import (
     ConsistencySettings,
     DepthSettings,
     GeometrySettings,
+    MapEvaluationSettings,
     ProbeSettings,
     SegmentationSettings,
     SscSettings,
@@ -114,6 +118,37 @@ def evaluate_geometry(
     drive = open_drive(data)
     evaluation = GeometryEvaluation(drive, settled(network, output, run.report), settings)
     return run_evaluation(evaluation, geometry_summary, output, run)
+
+
+def evaluate_map(
+    data: Path | str,
+    output: Path | str,
+    network: NetworkChoice = _DEFAULT,
+    settings: MapEvaluationSettings = MapEvaluationSettings(),
+    run: RunOptions = RunOptions(),
+) -> RunResult:
+    """Score the map of many images beside one image, on drives with poses and occupancy grids.
+
+    Args:
+        data: A drive with poses and occupancy grids, or with the voxels of SSCBench-KITTI-360; or
+            a data set of such drives.
+        output: Folder of the run.
+        network: The network, by default the package's model.
+        settings: What is fused and scored, and how.
+        run: Worker processes, and callbacks.
+
+    Returns:
+        The result, with the scores of `map_summary`.
+
+    Example:
+        >>> settings = MapEvaluationSettings(half_life=5.0, position_noise=(0.0,))
+        >>> result = evaluate_map("kitti360_sequence", "runs/map", settings=settings)
+        >>> result.scores["all"]["occupancy"]["view"]["map"]["none"]["0"]["iou"]["51.2"]
+    """
+    drives = open_map_drives(data)
+    network = settled(network, output, run.report)
+    evaluation = MapEvaluation(Path(data), drives, network, settings)
+    return run_evaluation(evaluation, map_summary, output, run)
 
 
 def evaluate_segmentation(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from scenedino_ros.core.config import check_value, setting
+from scenedino_ros.core.config import MapSettings, check_value, setting
 from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road
 
 _RULES = ("low", "high", "choices")
@@ -103,6 +103,68 @@ class GeometrySettings(EvaluationSettings):
     frames: tuple[int, ...] = setting(
         (),
         "Score only these frames; the averaged grids are made of all frames (default: all)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapEvaluationSettings(EvaluationSettings):
+    """One image against the rolling map, on drives with poses and occupancy grids."""
+
+    every: int = setting(1, "Score only every n-th frame with a grid", low=1)
+    images: int = setting(
+        0, "Fuse only so many images, the last ones up to the scored frame (default: all)", low=0
+    )
+    least_images: int = setting(
+        8, "Score only frames up to which there are so many images, itself included", low=1
+    )
+    thresholds: tuple[float, ...] = setting(
+        (0.0, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 2.0),
+        "Log-odds above which a voxel that the map knows is occupied; the first is the main one "
+        "(default: 0,-1,-0.5,-0.2,0.2,0.5,1,2)",
+    )
+    densities: tuple[float, ...] = setting(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0),
+        "Densities from which a voxel of one image is occupied, of which the best is compared "
+        "with the map; the checkpoint's is always among them (default: 12 from 0.1 to 3)",
+        unit="1/m",
+        low=0,
+    )
+    position_noise: tuple[float, ...] = setting(
+        (0.01, 0.03, 0.1),
+        "Also fuse at poses with errors of these standard deviations along each axis; 0: without "
+        "errors only (default: 0.01,0.03,0.1)",
+        unit="m",
+        low=0,
+        high=10,
+    )
+    rotation_noise: tuple[float, ...] = setting(
+        (0.1, 0.5, 1.0),
+        "Also fuse at poses with errors of these standard deviations about each axis; 0: without "
+        "errors only (default: 0.1,0.5,1)",
+        unit="deg",
+        low=0,
+        high=90,
+    )
+    seed: int = setting(0, "Seed of the errors of the poses", low=0)
+    size: tuple[float, ...] = setting(
+        (64.0, 64.0, 8.0),
+        "Lengths of the map's box along x, y and z, around the middle of the benchmark's grid "
+        "(default: 64,64,8)",
+        unit="m",
+        low=0.2,
+        high=1000,
+    )
+    voxel_size: float = setting(
+        MapSettings.voxel_size, "Edge length of the map's voxels", unit="m", low=0.02, high=5
+    )
+    map_density: float = setting(
+        MapSettings.density_threshold,
+        "Density that speaks neither for nor against occupied; 0: that of the checkpoint",
+        unit="1/m",
+        low=0,
+    )
+    half_life: float = setting(
+        MapSettings.half_life, "Time in which the evidence of a voxel halves", unit="s", low=0.1
     )
 
 
