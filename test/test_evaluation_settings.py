@@ -18,6 +18,7 @@ from scenedino_ros.evaluation.settings import (
     DepthSettings,
     EvaluationSettings,
     GeometrySettings,
+    MapEvaluationSettings,
     ProbeSettings,
     SegmentationSettings,
     SscSettings,
@@ -28,6 +29,7 @@ from scenedino_ros.terminal.network_arguments import network_values
 SETTINGS = {
     "ssc": SscSettings,
     "geometry": GeometrySettings,
+    "map": MapEvaluationSettings,
     "segmentation": SegmentationSettings,
     "probe": ProbeSettings,
     "consistency": ConsistencySettings,

@@ -118,9 +118,9 @@ class MapEvaluationSettings(EvaluationSettings):
         8, "Score only frames up to which there are so many images, itself included", low=1
     )
     thresholds: tuple[float, ...] = setting(
-        (0.0, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 2.0),
+        (0.0, -3.0, -2.0, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 2.0, 3.0),
         "Log-odds above which a voxel that the map knows is occupied; the first is the main one "
-        "(default: 0,-1,-0.5,-0.2,0.2,0.5,1,2)",
+        "(default: 0 and 10 others from -3 to 3)",
     )
     densities: tuple[float, ...] = setting(
         (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0),

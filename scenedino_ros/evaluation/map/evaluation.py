@@ -9,24 +9,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.evaluation.geometry.evaluation import ABOVE_ROAD
 from scenedino_ros.evaluation.map.data import MapDrive, drive_by_name
-from scenedino_ros.evaluation.map.fusion import READINGS, FusedDrive, PoseNoise, noises
-from scenedino_ros.evaluation.map.scores import Answer, corridor, resampled
+from scenedino_ros.evaluation.map.fusion import (
+    READINGS,
+    FusedDrive,
+    PoseNoise,
+    device_of,
+    noises,
+)
+from scenedino_ros.evaluation.map.scores import Answer, beside_free, corridor, resampled
 from scenedino_ros.evaluation.run_folder import Counts
 from scenedino_ros.evaluation.settings import MapEvaluationSettings
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import fit_road
 from scenedino_ros.evaluation.voxel_panel import occupied_voxels, voxel_panel
+from scenedino_ros.inference.grid_view import camera_points
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.inference.query import EncodedImage
 from scenedino_ros.recordings.transforms import inverse
 
-# All known voxels in view, those well above the road, and all known voxels of the grid.
-REGIONS = ("view", "above", "grid")
+# All known voxels in view; those without the inside of solids; those well above the road; and
+# all known voxels of the grid.
+REGIONS = ("view", "surface", "above", "grid")
 GHOST_SECONDS = (1.0, 2.0, 5.0)
 
 
@@ -112,6 +122,7 @@ class MapWork:
         """Build the network."""
         self._evaluation, self._watch = evaluation, watch
         self._predictor: Predictor = evaluation.network.predictor()
+        self._device = device_of(self._predictor)
         self._fused: FusedDrive | None = None
         self._drawn: FusedDrive | None = None
 
@@ -121,10 +132,10 @@ class MapWork:
         Returns:
             With S densities and M thresholds, the N `MapEvaluation.rows`, the R `REGIONS` and
             the G `GHOST_SECONDS`, int64: ``single`` (R, S, 3, 2, 2) and ``map`` (R, N, M, 3, 2,
-            2), the confusions of free and occupied at the three ranges; ``single_corridor`` (S, 3) and
-            ``map_corridor`` (N, M, 3), the `STATES` of free voxels that the robot's body sweeps
-            later; ``single_ghosts`` (G, S, 3) and ``map_ghosts`` (G, N, M, 3), those of free
-            voxels that a moving car filled so long ago.
+            2), the confusions of free and occupied at the three ranges; ``single_corridor``
+            (S, 3) and ``map_corridor`` (N, M, 3), the `STATES` of free voxels that the robot's
+            body sweeps later; ``single_ghosts`` (G, S, 3) and ``map_ghosts`` (G, N, M, 3), those
+            of free voxels that a moving car filled so long ago.
 
         Raises:
             InputError: If grid, image or pose is missing or damaged.
@@ -137,12 +148,14 @@ class MapWork:
         self._fused = self._following(self._fused, drive, noises(self._evaluation.choices))
         with self._watch.predicting():
             encoded = self._fused.advance(number)
-            density = self._predictor.densities(encoded, ssc.GRID, drive.T_grid_cam)
-            log_odds = self._log_odds(self._fused, number)
+            density = self._density(encoded, drive, view)
+            log_odds = self._log_odds(self._fused, number, known)
         thresholds = self._evaluation.thresholds
         single = Answer.of_image(density, view, self._evaluation.densities)
         maps = [Answer.of_map(values, thresholds) for values in log_odds]
-        regions = (known & view, known & view & (heights > ABOVE_ROAD), known)
+        in_view = known & view
+        surface = in_view & beside_free(target == 0)
+        regions = (in_view, surface, in_view & (heights > ABOVE_ROAD), known)
         swept = (target == 0) & corridor(self._path(drive, number), heights)
         ghosts = [
             (target == 0) & self._filled(drive, number, seconds) for seconds in GHOST_SECONDS
@@ -163,7 +176,7 @@ class MapWork:
         self._drawn.advance(number)
         frame = item.split("/")[1]
         view = ssc.view_mask(ssc.GRID, drive.T_grid_cam, drive.camera.pinhole)
-        log_odds = self._log_odds(self._drawn, number)[0]
+        log_odds = self._log_odds(self._drawn, number, view)[0]
         return voxel_panel(
             drive.image(frame),
             occupied_voxels(view & (log_odds > self._evaluation.choices.thresholds[0])),
@@ -184,13 +197,35 @@ class MapWork:
             return fused
         return FusedDrive(drive, self._predictor, self._evaluation.choices, noise)
 
+    def _density(self, encoded: EncodedImage, drive: MapDrive, view: np.ndarray) -> np.ndarray:
+        """Return the (256, 256, 32) densities at the voxels in view, 0 elsewhere."""
+        points = camera_points(ssc.GRID, drive.T_grid_cam)[view.reshape(-1)]
+        position = points @ encoded.camera.K_norm.T.astype(np.float32)
+        found = self._predictor.densities_in_view(
+            encoded,
+            torch.from_numpy(position[:, :2] / position[:, 2:]).to(self._device),
+            torch.from_numpy(points[:, 2]).to(self._device),
+        )
+        density = np.zeros(view.shape, np.float32)
+        density[view] = found.cpu().numpy()
+        return density
+
     @staticmethod
-    def _log_odds(fused: FusedDrive, number: int) -> list[np.ndarray]:
-        """Return the (256, 256, 32) readings of the maps at the voxels of a frame's grid."""
+    def _log_odds(fused: FusedDrive, number: int, chosen: np.ndarray) -> list[np.ndarray]:
+        """Return the (256, 256, 32) readings of the maps at a frame's chosen voxels, 0 elsewhere.
+
+        Args:
+            fused: The maps.
+            number: The frame.
+            chosen: (256, 256, 32) bool.
+        """
         T_map_grid = fused.drive.T_map_grid(number)
-        centers = ssc.GRID.centers().reshape(-1, 3).astype(np.float64)
-        points = centers @ T_map_grid[:3, :3].T + T_map_grid[:3, 3]
-        return [values.reshape(ssc.GRID.shape) for values in fused.log_odds(points)]
+        centers = ssc.GRID.centers()[chosen].astype(np.float64)
+        readings = []
+        for values in fused.log_odds(centers @ T_map_grid[:3, :3].T + T_map_grid[:3, 3]):
+            readings.append(np.zeros(chosen.shape, np.float32))
+            readings[-1][chosen] = values
+        return readings
 
     @staticmethod
     def _path(drive: MapDrive, number: int) -> np.ndarray:

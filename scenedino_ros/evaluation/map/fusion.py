@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from scenedino_ros.core.config import MapSettings
@@ -71,6 +72,11 @@ def map_settings(choices: MapEvaluationSettings) -> MapSettings:
     )
 
 
+def device_of(predictor: Predictor) -> torch.device:
+    """Return the device that a network is on."""
+    return torch.device(predictor.device.split()[0])
+
+
 class FusedDrive:
     """Maps of a drive up to some frame.
 
@@ -89,9 +95,7 @@ class FusedDrive:
         """Begin with empty maps."""
         self.drive, self._predictor, self._choices = drive, predictor, choices
         self._noise = noise
-        device = torch.device(predictor.device.split()[0])
-        self.maps = [RollingMap(map_settings(choices), device) for _ in noise]
-        self._fused: list[int] = []
+        self._begin_anew()
 
     def advance(self, number: int) -> EncodedImage:
         """Fuse the images up to a frame that are not fused yet; return that frame's.
@@ -105,12 +109,15 @@ class FusedDrive:
         self.drive.T_map_cam(number)  # refuses a frame without a pose
         images = [n for n in self.drive.images if n <= number][-self._choices.images :]
         if self._fused != images[: len(self._fused)] or self._fused == images:
-            for each in self.maps:
-                each.reset()
-            self._fused = []
+            self._begin_anew()
         for image in images[len(self._fused) :]:
             encoded = self._fuse(image)
         return encoded
+
+    def _begin_anew(self) -> None:
+        settings, device = map_settings(self._choices), device_of(self._predictor)
+        self.maps = [RollingMap(settings, device) for _ in self._noise]
+        self._fused: list[int] = []
 
     def log_odds(self, points: np.ndarray) -> list[np.ndarray]:
         """Return what the maps say at (N, 3) points of the map's frame, metres.
@@ -120,17 +127,11 @@ class FusedDrive:
             of the `READINGS`, then of the others in the voxel that holds the point.
         """
         nearest = [each.log_odds_at(points) for each in self.maps]
-        return [nearest[0], self._between_centers(points), *nearest[1:]]
-
-    def _between_centers(self, points: np.ndarray) -> np.ndarray:
-        edge = self._choices.voxel_size
-        low = np.floor(points / edge - 0.5)
-        place = points / edge - 0.5 - low
-        total = np.zeros(len(points), np.float32)
-        for corner in np.ndindex(2, 2, 2):
-            weight = np.where(corner, place, 1 - place).prod(axis=1)
-            total += weight * self.maps[0].log_odds_at((low + corner + 0.5) * edge)
-        return total
+        grid = self.maps[0].box.grid()
+        place = (points - grid.origin).T / grid.voxel_size - 0.5
+        evidence = self.maps[0].evidence()
+        linear = map_coordinates(evidence, place, order=1, mode="grid-constant")
+        return [nearest[0], linear, *nearest[1:]]
 
     def _fuse(self, number: int) -> EncodedImage:
         drive = self.drive

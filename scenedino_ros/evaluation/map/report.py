@@ -26,6 +26,7 @@ from scenedino_ros.viewing.plots import bar_plot
 ALL = "all"  # the scores of all drives together
 _TITLES = {
     "view": "Known voxels in view of the scored image, %",
+    "surface": "Only those that are free or touch a free voxel, without the inside of solids, %",
     "above": f"Only those more than {ABOVE_ROAD} m above the road, %",
     "grid": "All known voxels of the grid, also out of view, %",
 }
@@ -163,9 +164,10 @@ def _occupancy_rows(evaluation: MapEvaluation, scores: dict[str, Any]) -> list[l
             rows[f"map{words}, best log-odds: {_listed(found)}"] = found
     cells: list[list[Cell]] = [[name, *geometry_cells(each)] for name, each in rows.items()]
     for key in READINGS:
-        fused = geometry_cells(scores["map"][key][main])
+        fused = scores["map"][key][main]
         name = f"map{_words(evaluation)[key]}, log-odds > {main}, minus best image, points"
-        cells.append([name, *np.subtract(fused, geometry_cells(best)).tolist()])
+        gains = {s: {m: fused[s][m] - best[s][m] for m in RANGE_KEYS} for s in fused}
+        cells.append([name, *geometry_cells(gains)])
     return cells
 
 

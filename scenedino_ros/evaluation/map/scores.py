@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 from scenedino_ros.evaluation.ssc import rules as ssc
 
@@ -44,7 +45,7 @@ class Answer:
             view: (256, 256, 32) bool, what the camera sees.
             thresholds: Ascending densities; a voxel is occupied from one of them on.
         """
-        levels = np.searchsorted(np.float32(thresholds), density, side="right")
+        levels = np.searchsorted(np.array(thresholds, np.float32), density, side="right")
         return cls(np.where(view, levels, 0).astype(np.uint8), view, len(thresholds))
 
     @classmethod
@@ -55,7 +56,7 @@ class Answer:
             log_odds: (256, 256, 32) float32, 0 where it knows nothing.
             thresholds: Ascending log-odds; a known voxel is occupied above one of them.
         """
-        levels = np.searchsorted(np.float32(thresholds), log_odds, side="left")
+        levels = np.searchsorted(np.array(thresholds, np.float32), log_odds, side="left")
         known = log_odds != 0
         return cls(np.where(known, levels, 0).astype(np.uint8), known, len(thresholds))
 
@@ -95,6 +96,18 @@ class Answer:
         return np.stack([free, len(levels) - free], axis=1)
 
 
+def beside_free(free: np.ndarray) -> np.ndarray:
+    """Return the voxels that are free or touch a free one, as faces, edges or corners do.
+
+    Elsewhere is the inside of solids, which no sensor sees. Grids made of scans do not know it;
+    those of synthetic streets are filled there.
+
+    Args:
+        free: (X, Y, Z) bool.
+    """
+    return maximum_filter(free, size=3, mode="constant", cval=False)
+
+
 def corridor(path: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Return the voxels that the robot's body sweeps.
 
@@ -111,9 +124,8 @@ def corridor(path: np.ndarray, heights: np.ndarray) -> np.ndarray:
         along = end - start
         length = max(float(along @ along), 1e-12)
         place = np.clip((columns - start) @ along / length, 0, 1)
-        np.minimum(
-            nearest, np.linalg.norm(columns - start - place[..., None] * along, axis=-1), nearest
-        )
+        distance = np.linalg.norm(columns - start - place[..., None] * along, axis=-1)
+        nearest = np.minimum(nearest, distance)
     swept = (nearest <= CORRIDOR_WIDTH / 2)[..., None]
     return swept & (heights > 0) & (heights <= CORRIDOR_HEIGHT)
 
