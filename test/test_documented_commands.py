@@ -132,6 +132,7 @@ NOT_RUN = (
         r"scenedino index .*(--cameras|--pose-file|--body-frame|bags/|orbslam3).*",
         "test_recordings.py",
     ),
+    (r"scenedino evaluate map\b.*", "test_map_evaluation.py, with a network made of waves"),
     (r"scenedino evaluate .*streets.*", "test_evaluate_streets.py runs them all"),
     (r"scenedino evaluate\b.*", "test_evaluate_ssc.py, test_image_evaluations.py"),
     (r"scenedino (report|predict)\b.*", "test_report.py, test_cli.py"),
