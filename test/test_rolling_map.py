@@ -179,6 +179,35 @@ def test_voxel_keeps_its_slot_and_leaves_it_only_with_the_box():
     assert fused.log_odds_at(point)[0] == 0
 
 
+def test_nearest_of_the_unnamed_voxels_is_named_first(monkeypatch):
+    monkeypatch.setattr(rolling_map, "_NAMED_PER_IMAGE", 20)
+    fused = RollingMap(settings())
+    fused.fuse(Constant(5.0), image(), pose(0, 0, 0), 0)
+    found = fused.occupied(exposed_only=True)
+    named, ahead = found.label != IGNORE, found.centers()[:, 0]
+    assert named.sum() == 20
+    assert ahead[named].max() <= np.sort(ahead)[19] + 1e-6
+
+
+def test_lowest_layer_of_a_solid_is_not_exposed_from_below():
+    fused = RollingMap(settings())
+    for number in range(3):
+        fused.fuse(Constant(5.0), image(), pose(0, 0, 0.4), number * SECOND // 10)
+    solid = fused.evidence() >= LEAST_EVIDENCE
+    inside = np.zeros_like(solid)
+    inside[1:-1, 1:-1, 0] = (
+        solid[1:-1, 1:-1, 0]
+        & solid[1:-1, 1:-1, 1]
+        & solid[:-2, 1:-1, 0]
+        & solid[2:, 1:-1, 0]
+        & solid[1:-1, :-2, 0]
+        & solid[1:-1, 2:, 0]
+    )
+    assert inside.any()
+    published = fused.occupied(exposed_only=True).index
+    assert not set(inside.ravel().nonzero()[0].tolist()) & set(published.tolist())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_voxels_in_view_are_those_that_a_projection_finds(seed):
     rng = np.random.default_rng(seed)

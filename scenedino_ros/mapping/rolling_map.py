@@ -45,6 +45,7 @@ _SPREAD = 1.2  # exponent of the fall of the threshold, chosen on synthetic and 
 # so on: most voxels are far away, where neighbouring images say the same of them. Metres.
 _ASKED_IN_EVERY_IMAGE = 12.8
 _MOST_VOTES = 8.0
+_NEARER_FIRST = 1e-3  # votes per metre; less than one vote over the whole depth
 _NAMED_PER_IMAGE = 8192  # voxels whose classes are asked at most
 _NS = 1e-9  # seconds
 
@@ -199,13 +200,16 @@ class RollingMap:
     def _vote(
         self, field: Field, encoded: EncodedImage, view: VoxelsInView, occupied: torch.Tensor
     ) -> int:
-        """Ask the classes of exposed voxels, those with the fewest votes first."""
-        outside = self._unrolled(exposed(self._rolled(self._evidence >= LEAST_EVIDENCE)))
+        """Ask the classes of exposed voxels: those with the fewest votes first, then the nearest.
+
+        What is near leaves the view first.
+        """
+        outside = self._unrolled(_exposed(self._rolled(self._evidence >= LEAST_EVIDENCE)))
         chosen = occupied.logical_and_(outside.view(-1)[view.slot]).nonzero().squeeze(1)
         votes, lead, label = self._votes.view(-1), self._lead.view(-1), self._label.view(-1)
         if len(chosen) > _NAMED_PER_IMAGE:
-            fewest = votes[view.slot[chosen]].topk(_NAMED_PER_IMAGE, largest=False).indices
-            chosen = chosen[fewest]
+            order = votes[view.slot[chosen]] + _NEARER_FIRST * view.depth[chosen]
+            chosen = chosen[order.topk(_NAMED_PER_IMAGE, largest=False).indices]
         if not len(chosen):
             return 0
         slot, depth = view.slot[chosen], view.depth[chosen]
@@ -230,7 +234,7 @@ class RollingMap:
         evidence, age = self._now()
         chosen = evidence >= LEAST_EVIDENCE
         if exposed_only:
-            chosen = exposed(chosen)
+            chosen = _exposed(chosen)
         index = chosen.flatten().nonzero().squeeze(1)
         label, lead, votes = (
             self._rolled(values).flatten()[index]
@@ -312,3 +316,12 @@ class RollingMap:
     def _unrolled(self, values: torch.Tensor) -> torch.Tensor:
         x, y, z = self.box.roll()
         return values.roll((-x, -y, -z), (0, 1, 2))
+
+
+def _exposed(occupied: torch.Tensor) -> torch.Tensor:
+    """Return which voxels of a (X, Y, Z) box can be seen; below the box, all is taken as solid.
+
+    The lowest layer lies in the ground, where there is nothing to be seen from below.
+    """
+    solid = torch.ones_like(occupied[:, :, :1])
+    return exposed(torch.cat([solid, occupied], dim=2))[:, :, 1:]
