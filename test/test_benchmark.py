@@ -15,6 +15,7 @@ from scenedino_ros.benchmark.bench import Bench, percentiles
 from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.job import BenchmarkJob, load, untrained
+from scenedino_ros.benchmark.map import MapJob, T_map_cam, measure_map
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
 from scenedino_ros.benchmark.plain import PlainPredictor
 from scenedino_ros.benchmark.plots import plot_node
@@ -23,6 +24,7 @@ from scenedino_ros.checkpoints.checkpoint import save_checkpoint, untrained_chec
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.reporting import silent
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.recording import Measurements
 from scenedino_ros.demo.settings import PlayResult
@@ -415,3 +417,45 @@ def test_a_sender_that_cannot_do_it_says_why(capsys) -> None:
     pytest.importorskip("rclpy", reason="no ROS 2 client library")
     assert main(["benchmark", "messages", "--voxels", "3000000", "--repeats", "1"]) == 2
     assert "voxels and cubes must be at most 2097152, got 3000000" in capsys.readouterr().err
+
+
+# --- the map ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("road_only", [False, True])
+def test_the_map_is_timed_over_the_size_of_its_box(tiny: str, road_only: bool) -> None:
+    sizes = ((8.0, 8.0, 2.4), (16.0, 12.0, 2.4))
+    network = NetworkChoice(tiny, device="cpu")
+    figures = measure_map(MapJob(network, sizes, 0.4, 12, road_only=road_only), silent)
+    json.dumps(figures)
+    small, large = figures["results"]
+    assert (small["voxels"], large["voxels"]) == (20 * 20 * 6, 40 * 32 * 6)  # whole tiles of 4
+    assert small["voxels asked"] < large["voxels asked"]
+    assert 0 < large["voxels published"] < large["voxels"]
+    assert large["map [MiB]"] == pytest.approx(small["map [MiB]"] * 40 * 32 / (20 * 20))
+    for step in ("density", "classes", "rest"):
+        assert 0 <= large[f"{step} p50 [ms]"] < large["fuse p95 [ms]"]
+    assert large["resident, end [MiB]"] > large["map [MiB]"]
+
+
+def test_the_camera_drives_along_a_circle() -> None:
+    step = np.linalg.inv(T_map_cam(0)) @ T_map_cam(1)
+    assert np.linalg.norm(step[:3, 3]) == pytest.approx(0.8, rel=1e-3)
+    assert step[2, 3] == pytest.approx(0.8, rel=1e-3)  # ahead, along the optical axis
+    later = np.linalg.inv(T_map_cam(899)) @ T_map_cam(900)
+    np.testing.assert_allclose(later, step, atol=1e-9)
+
+
+def test_the_benchmark_of_the_map_prints_a_table_and_draws_it(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "map.json"
+    arguments = ["--size", "8,8,2.4", "--voxel-size", "0.4", "--frames", "2", "-o", str(output)]
+    assert main(["benchmark", "map", "--checkpoint", tiny, "--device", "cpu", *arguments]) == 0
+    told = capsys.readouterr().out
+    assert "fuse p50 [ms]" in told
+    assert "8 x 8 x 2.4 m" in told
+    assert json.loads(output.read_text())["job"]["frames"] == 2
+    assert is_picture(output.with_suffix(".png"))
+    assert main(["benchmark", "map", "--checkpoint", tiny, "--size", "0.1,8,2"]) == 2
+    assert "map.size must be three lengths" in capsys.readouterr().err

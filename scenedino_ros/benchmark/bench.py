@@ -76,12 +76,12 @@ class Bench:
         """Run one frame; return seconds by stage, and those of the frame: encode and voxels."""
         predictor = self.predictors[variant]
         seconds: dict[str, float] = {}
-        with _timed(seconds, "encode"):
+        with timed(seconds, "encode"):
             encoded = predictor.encode(self._rgb, self._camera)
-        with _timed(seconds, "voxels"):
+        with timed(seconds, "voxels"):
             voxels = predictor.voxels(encoded, self.grid, self._T_grid_cam, self._query)
         if self._job.render:
-            with _timed(seconds, "render"):
+            with timed(seconds, "render"):
                 predictor.render(
                     encoded, downscale=_VIEW.downscale, n_samples=_VIEW.n_samples, semantic=True
                 )
@@ -103,7 +103,7 @@ class Bench:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Note how long the body takes, with all that it started on a GPU."""
     start = time.perf_counter()
     yield

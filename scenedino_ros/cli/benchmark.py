@@ -23,6 +23,9 @@ BENCHMARKS = (
     ),
     Subcommand("node", "the whole node at given camera rates", "scenedino_ros.cli.benchmark_node"),
     Subcommand(
+        "map", "the rolling map over the size of its box", "scenedino_ros.cli.benchmark_map"
+    ),
+    Subcommand(
         "messages",
         "messages of 100,000 voxels, images, transport",
         "scenedino_ros.cli.benchmark_messages",
@@ -35,6 +38,7 @@ examples:
   scenedino benchmark network --grid camera -o network.json
   scenedino benchmark curves --backbone dino_vitb8 -o curves.json
   scenedino benchmark node --rates 10,30 -o node.json
+  scenedino benchmark map --image street.png -o map.json
   scenedino benchmark messages -o messages.json
 """
 
