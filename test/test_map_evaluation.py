@@ -3,6 +3,7 @@
 
 """The map scored beside one image: counts by hand, on a toy grid and on a synthetic street."""
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,6 +84,7 @@ def T_world_base(frame: int) -> np.ndarray:
     return T
 
 
+@functools.cache
 def grid_of(frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Return occupied and moving voxels: a road, houses, and a car that drives away at 6 m/s."""
     T = T_world_base(frame) @ T_BASE_VELO

@@ -49,6 +49,11 @@ class MapDrive(OccupancyDrive):
             )
         return [number for number in self.drive.images if number in self.drive.T_map_base]
 
+    @cached_property
+    def view(self) -> np.ndarray:
+        """The (256, 256, 32) bool voxels of a frame's grid that its camera sees."""
+        return ssc.view_mask(ssc.GRID, self.T_grid_cam, self.camera.pinhole)
+
     def stamp_ns(self, number: int) -> int:
         """Return the time of a frame, nanoseconds."""
         return self.drive.stamps_ns[number]

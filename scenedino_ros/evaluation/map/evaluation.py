@@ -144,7 +144,7 @@ class MapWork:
         target = drive.grid(item.split("/")[1])
         known = target != IGNORE
         heights = fit_road(target == 1).heights()
-        view = ssc.view_mask(ssc.GRID, drive.T_grid_cam, drive.camera.pinhole)
+        view = drive.view
         self._fused = self._following(self._fused, drive, noises(self._evaluation.choices))
         with self._watch.predicting():
             encoded = self._fused.advance(number)
@@ -175,7 +175,7 @@ class MapWork:
         self._drawn = self._following(self._drawn, drive, [PoseNoise()])
         self._drawn.advance(number)
         frame = item.split("/")[1]
-        view = ssc.view_mask(ssc.GRID, drive.T_grid_cam, drive.camera.pinhole)
+        view = drive.view
         log_odds = self._log_odds(self._drawn, number, view)[0]
         return voxel_panel(
             drive.image(frame),

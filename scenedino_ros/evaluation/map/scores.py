@@ -8,6 +8,7 @@ once: first each voxel's level is found, the number of thresholds that it passes
 l is occupied at the l lowest thresholds.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,29 +72,38 @@ class Answer:
             (T, 3, 2, 2) int64, one matrix for each threshold and each of `ssc.RANGES`, row =
             target.
         """
-        counts = np.zeros((self.n_thresholds, len(ssc.RANGES), 2, 2), np.int64)
-        for number, metres in enumerate(ssc.RANGES):
-            box = ssc.range_crop(metres)
-            chosen = scored[box]
-            occupied = target[box][chosen] == 1
-            levels = self.levels[box][chosen]
-            for row, of_class in enumerate((levels[~occupied], levels[occupied])):
-                counts[:, number, row] = self._free_and_occupied(of_class)
-        return counts
+        shape = (len(ssc.RANGES), 2, self.n_thresholds + 1)
+        place = (_innermost()[scored], target[scored] == 1, self.levels[scored])
+        index = np.ravel_multi_index([part.astype(np.intp) for part in place], shape)
+        counts = np.bincount(index, minlength=int(np.prod(shape))).reshape(shape)
+        counts = self._free_and_occupied(counts.cumsum(axis=0))  # the boxes are nested
+        return np.moveaxis(counts, 2, 0)
 
     def states(self, chosen: np.ndarray) -> np.ndarray:
         """Return the (T, 3) int64 counts of (256, 256, 32) bool voxels by what it says of them.
 
         The columns are `STATES`.
         """
-        counts = self._free_and_occupied(self.levels[chosen & self.known])
+        counts = np.bincount(self.levels[chosen & self.known], minlength=self.n_thresholds + 1)
         unknown = int((chosen & ~self.known).sum())
-        return np.column_stack([counts, np.full(self.n_thresholds, unknown)])
+        decided = self._free_and_occupied(counts)
+        return np.column_stack([decided, np.full(self.n_thresholds, unknown)])
 
-    def _free_and_occupied(self, levels: np.ndarray) -> np.ndarray:
-        """Return (T, 2) counts at each threshold."""
-        free = np.bincount(levels, minlength=self.n_thresholds + 1).cumsum()[: self.n_thresholds]
-        return np.stack([free, len(levels) - free], axis=1)
+    @staticmethod
+    def _free_and_occupied(counts: np.ndarray) -> np.ndarray:
+        """Return (..., T, 2) counts at each threshold, from (..., T + 1) counts by level."""
+        free = counts.cumsum(axis=-1)[..., :-1]
+        return np.stack([free, counts.sum(axis=-1, keepdims=True) - free], axis=-1)
+
+
+@functools.cache
+def _innermost() -> np.ndarray:
+    """Return the (256, 256, 32) uint8 number of the smallest of `ssc.RANGES` around each voxel."""
+    number = np.zeros(ssc.GRID.shape, np.uint8)
+    for metres in ssc.RANGES[:-1]:
+        number[:] += 1
+        number[ssc.range_crop(metres)] -= 1
+    return number
 
 
 def beside_free(free: np.ndarray) -> np.ndarray:
