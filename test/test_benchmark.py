@@ -433,7 +433,7 @@ def test_the_map_is_timed_over_the_size_of_its_box(tiny: str, road_only: bool) -
     assert small["voxels asked"] < large["voxels asked"]
     assert 0 < large["voxels published"] < large["voxels"]
     assert large["map [MiB]"] == pytest.approx(small["map [MiB]"] * 40 * 32 / (20 * 20))
-    for step in ("density", "classes", "rest"):
+    for step in ("density", "surfaces", "classes", "rest"):
         assert 0 <= large[f"{step} p50 [ms]"] < large["fuse p95 [ms]"]
     assert large["resident, end [MiB]"] > large["map [MiB]"]
 

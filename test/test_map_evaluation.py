@@ -60,6 +60,9 @@ class Waves:
     def classes_in_view(self, encoded, uv_norm, depth):
         return torch.zeros_like(depth, dtype=torch.uint8), torch.ones_like(depth)
 
+    def rendered_depth(self, encoded, *, downscale):
+        return torch.full((1, 1), 1e6)
+
 
 @dataclass(frozen=True)
 class Network:

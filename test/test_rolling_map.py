@@ -55,6 +55,9 @@ class Waves:
         value = torch.sin(2 * uv_norm[:, 0] + depth + encoded.number)
         return ((value + 1) * 1.5).to(torch.uint8), value.abs()
 
+    def rendered_depth(self, encoded, *, downscale):
+        return torch.arange(1, 13).float().view(3, 4) / 2 + encoded.number % 3
+
 
 @dataclass
 class Constant:
@@ -63,12 +66,16 @@ class Constant:
     density: float
     label: int = 2
     density_threshold: float = 0.6
+    surface: float = 1e6
 
     def densities_in_view(self, encoded, uv_norm, depth):
         return torch.full_like(depth, self.density)
 
     def classes_in_view(self, encoded, uv_norm, depth):
         return torch.full_like(depth, self.label).to(torch.uint8), torch.ones_like(depth)
+
+    def rendered_depth(self, encoded, *, downscale):
+        return torch.full((3, 4), self.surface)
 
 
 def image(number: int = 0) -> SimpleNamespace:
@@ -106,6 +113,11 @@ class SlowMap:
             threshold = math.expm1(self.settings.density_threshold * edge) * weight**1.2
             said = math.log(math.expm1(density * edge) / threshold)
             said = max(-rolling_map._CLIP, min(rolling_map._CLIP, said))
+            surface = field.rendered_depth(encoded, downscale=1)
+            row = min(2, int((q[1] / q[2] + 1) / 2 * 3))
+            column = min(3, int((q[0] / q[2] + 1) / 2 * 4))
+            if q[2] > surface[row, column] * 1.05 + 2 * edge:
+                said = max(0.0, said)
             self.said.setdefault(voxel, []).append((seconds, weight * said))
 
     def evidence(self, seconds: float) -> dict[tuple[int, ...], float]:
@@ -253,6 +265,18 @@ def test_free_space_clears_and_unknown_stays_unknown():
     evidence = fused.evidence()
     assert (evidence < -LEAST_EVIDENCE).sum() == full
     assert (evidence == 0).sum() == evidence.size - full
+
+
+def test_what_lies_behind_a_surface_is_not_seen_to_be_free():
+    fused = RollingMap(settings(size=(16.0, 8.0, 2.0)))
+    for number in range(3):
+        fused.fuse(Constant(0.01, surface=2.0), image(), pose(-3, 0, 0), number * SECOND // 10)
+    evidence = fused.evidence()
+    centers = fused.box.grid().centers()[..., 0] + 3  # depths
+    assert (evidence[centers < 2] < -LEAST_EVIDENCE).any()
+    assert not evidence[centers > 2 * 1.05 + 1].any()
+    fused.fuse(Constant(5.0, surface=2.0), image(), pose(-3, 0, 0), SECOND)
+    assert (fused.evidence()[centers > 3.5] >= LEAST_EVIDENCE).any()  # the field sees behind it
 
 
 def test_class_of_a_voxel_that_became_free_is_forgotten():

@@ -27,7 +27,8 @@ from scenedino_ros.mapping.ground import find_ground, occupancy_values
 from scenedino_ros.mapping.rolling_map import Field, RollingMap
 from scenedino_ros.viewing.plots import bar_plot
 
-STEPS = ("fuse", "density", "classes", "rest", "voxels", "grid")
+_ASKED = ("density", "surfaces", "classes")  # what the network answers while an image is fused
+STEPS = ("fuse", *_ASKED, "rest", "voxels", "grid")
 _PERIOD_NS = 100_000_000  # 10 Hz
 _STEP = 0.8  # metres from one image to the next: 8 m/s
 _TURN = np.radians(0.2)  # from one image to the next
@@ -69,10 +70,11 @@ def measure_map(job: MapJob, report: Callable[[str], None]) -> dict[str, Any]:
     Returns:
         Plain values: machine, job, the milliseconds of encoding the image, and per size of the
         box: its voxels, the voxels asked in an image and published in the end, the p50 and p95 of
-        each of the `STEPS` in milliseconds (``density`` and ``classes`` are the network's part of
-        ``fuse``, ``rest`` the map's; ``voxels`` and ``grid`` are computed for the messages of the
-        map), the p50 of ``fuse`` over the first and the last tenth of the images, the MiB of the
-        map, and the resident MiB of the process after the first and after the last tenth.
+        each of the `STEPS` in milliseconds (``density``, ``surfaces`` and ``classes`` are the
+        network's part of ``fuse``, ``rest`` the map's; ``voxels`` and ``grid`` are computed for
+        the messages of the map), the p50 of ``fuse`` over the first and the last tenth of the
+        images, the MiB of the map, and the resident MiB of the process after the first and after
+        the last tenth.
 
     Raises:
         InputError: If a size or the image cannot be used.
@@ -132,6 +134,15 @@ class Road:
         """Return class 0, which is road, and full confidence."""
         return torch.zeros_like(depth, dtype=torch.uint8), torch.ones_like(depth)
 
+    def rendered_depth(self, encoded: EncodedImage, *, downscale: int) -> torch.Tensor:
+        """Return the (h, w) depths of the road, metres; above the horizon they are infinite."""
+        K, camera = encoded.camera.K_norm, encoded.camera
+        height, width = camera.height // downscale, camera.width // downscale
+        row = (torch.arange(height) + 0.5) / height * 2 - 1
+        slope = (row - float(K[1, 2])) / float(K[1, 1])
+        depth = torch.where(slope > 0, _CAMERA_HEIGHT / slope, torch.inf)
+        return depth[:, None].expand(height, width)
+
 
 @dataclass
 class _Timed:
@@ -156,6 +167,10 @@ class _Timed:
     def classes_in_view(self, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         with timed(self.seconds, "classes"):
             return self.answers.classes_in_view(*arguments)
+
+    def rendered_depth(self, encoded: EncodedImage, *, downscale: int) -> torch.Tensor:
+        with timed(self.seconds, "surfaces"):
+            return self.answers.rendered_depth(encoded, downscale=downscale)
 
 
 class _MapBench:
@@ -198,13 +213,13 @@ class _MapBench:
 
     def _fuse(self, number: int) -> tuple[int, dict[str, float]]:
         """Return the number of voxels that were asked, and the seconds of each step."""
-        spent = {"density": 0.0, "classes": 0.0}
+        spent = dict.fromkeys(_ASKED, 0.0)
         self._field.seconds = spent
         T = T_map_cam(number)
         self._under_camera = T[:3, 3] - (0.0, 0.0, _CAMERA_HEIGHT)
         with timed(spent, "fuse"):
             fusion = self._map.fuse(self._field, self._encoded, T, number * _PERIOD_NS)
-        spent["rest"] = spent["fuse"] - spent["density"] - spent["classes"]
+        spent["rest"] = spent["fuse"] - sum(spent[step] for step in _ASKED)
         return fusion.asked, spent
 
     def _publish(self) -> tuple[int, dict[str, float]]:

@@ -334,6 +334,23 @@ class Predictor:
         )
 
     @torch.inference_mode()
+    def rendered_depth(
+        self,
+        encoded: EncodedImage,
+        *,
+        downscale: int = RenderSettings.downscale,
+        n_samples: int = RenderSettings.n_samples,
+    ) -> torch.Tensor:
+        """Return the (h, w) expected depths of a view, metres, on the device; see `render`.
+
+        Raises:
+            InputError: If the rendered image would have no pixel.
+            DeviceMemoryError: If even the smallest chunk does not fit.
+        """
+        camera, blended = self._rendered(encoded, downscale, Sampling(n_samples, None), False)
+        return blended[:, 0].view(camera.height, camera.width)
+
+    @torch.inference_mode()
     def rendered_features(
         self,
         encoded: EncodedImage,

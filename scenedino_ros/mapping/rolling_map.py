@@ -12,8 +12,9 @@ at depth z, since 1 - exp(-d s) is the probability that matter stops a ray withi
 threshold occupied and free are equally likely. It falls with the depth beyond z0, because the
 network is less sure of large depths and spreads the density of a surface along the ray.
 
-Evidence halves with every half-life, and is clipped to what a few images can overturn. A voxel
-with little evidence, for or against, is unknown.
+What lies behind a surface cannot be seen to be free, whatever the field says there: such voxels
+only get evidence of being occupied. Evidence halves with every half-life, and is clipped to what a
+few images can overturn. A voxel with little evidence, for or against, is unknown.
 
 Classes of voxels are votes with the same weights: a voxel has one class and the lead of that class
 over all others (weighted majority vote, Boyer and Moore, 1991), because a histogram of all classes
@@ -44,6 +45,9 @@ _SPREAD = 1.2  # exponent of the fall of the threshold, chosen on synthetic and 
 # Voxels beyond this depth are asked in every second image, beyond twice this in every third, and
 # so on: most voxels are far away, where neighbouring images say the same of them. Metres.
 _ASKED_IN_EVERY_IMAGE = 12.8
+# A voxel is behind a surface from this fraction of the surface's depth and this many edges of a
+# voxel on. Surfaces are rendered in images of the network's size divided by the downscale.
+_BEHIND, _BEHIND_EDGES, _DOWNSCALE = 0.05, 2.0, 8
 _MOST_VOTES = 8.0
 _NEARER_FIRST = 1e-3  # votes per metre; less than one vote over the whole depth
 _NAMED_PER_IMAGE = 8192  # voxels whose classes are asked at most
@@ -64,6 +68,9 @@ class Field(Protocol):
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (N,) uint8 class ids and (N,) confidences."""
+
+    def rendered_depth(self, encoded: EncodedImage, *, downscale: int) -> torch.Tensor:
+        """Return the (h, w) depths of the surfaces in view, metres."""
 
 
 @dataclass(frozen=True)
@@ -172,13 +179,20 @@ class RollingMap:
         )
         density = field.densities_in_view(encoded, view.uv_norm, view.depth)
         threshold = self._settings.density_threshold or field.density_threshold
-        occupied = self._observe(view, density, threshold, self._seconds(stamp_ns))
+        surface = field.rendered_depth(encoded, downscale=_DOWNSCALE)
+        behind = _is_behind(view, surface, _BEHIND_EDGES * self.box.voxel_size)
+        occupied = self._observe(view, density, behind, threshold, self._seconds(stamp_ns))
         named = self._vote(field, encoded, view, occupied)
         self.images += 1
         return Fusion(len(view.slot), named, *(restart or ()))
 
     def _observe(
-        self, view: VoxelsInView, density: torch.Tensor, threshold: float, now: float
+        self,
+        view: VoxelsInView,
+        density: torch.Tensor,
+        behind: torch.Tensor,
+        threshold: float,
+        now: float,
     ) -> torch.Tensor:
         """Add evidence; return the (N,) bool voxels that image and map both take as occupied."""
         edge = self.box.voxel_size
@@ -186,6 +200,7 @@ class RollingMap:
         said = torch.log(torch.expm1((density * edge).clamp_(1e-6, 50)))
         said.sub_(math.log(math.expm1(threshold * edge))).sub_(weight.log(), alpha=_SPREAD)
         said.clamp_(-_CLIP, _CLIP)
+        said[behind & (said < 0)] = 0
         evidence, seen = self._evidence.view(-1), self._seen.view(-1)
         last = seen[view.slot]
         before = evidence[view.slot].mul_(self._decay(now - last))
@@ -325,3 +340,18 @@ def _exposed(occupied: torch.Tensor) -> torch.Tensor:
     """
     solid = torch.ones_like(occupied[:, :, :1])
     return exposed(torch.cat([solid, occupied], dim=2))[:, :, 1:]
+
+
+def _is_behind(view: VoxelsInView, surface: torch.Tensor, margin: float) -> torch.Tensor:
+    """Return the (N,) bool voxels that lie behind the surfaces of a (h, w) depth image.
+
+    Args:
+        view: The voxels.
+        surface: Depths, metres.
+        margin: How far behind at least, metres.
+    """
+    height, width = surface.shape
+    column = ((view.uv_norm[:, 0] + 1) * (width / 2)).long().clamp_(0, width - 1)
+    row = ((view.uv_norm[:, 1] + 1) * (height / 2)).long().clamp_(0, height - 1)
+    limit = surface.mul(1 + _BEHIND).add_(margin).flatten()
+    return view.depth > limit[row.mul_(width).add_(column)]
