@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.progress import counting
@@ -148,6 +149,9 @@ def _run(
 
     if recording is not None and options.format == "recording" and options.output is not None:
         _check_free(recording, sequence, options.body_frame)
+        source = options.source
+        size = bytes_on_disk(source) if source.is_dir() else source.stat().st_size
+        check_space(options.output, size, "the recording", "choose another folder")
     left, right = sequence.left, sequence.right
     pinhole = left.camera.pinhole
     baseline = float(np.linalg.norm(sequence.T_left_right[:3, 3]))

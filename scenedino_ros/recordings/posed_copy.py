@@ -57,10 +57,8 @@ def copy_with_poses(
         writer = BagWriter(target)
         try:
             added = sorted(_transforms(track, body_frame, recorded_ns, static, reader.start_ns))
-            for topic in {
-                **_topics({message.topic for message in added}),
-                **reader.topics,
-            }.values():
+            topics = {**_topics({message.topic for message in added}), **reader.topics}
+            for topic in topics.values():
                 is_text = topic.definition_format == "ros2msg"  # not IDL
                 writer.add_topic(
                     topic.name,
@@ -71,7 +69,8 @@ def copy_with_poses(
                 )
             copied = (_Message(m.time_ns, m.topic, m.message) for m in reader.messages(raw=True))
             total = reader.message_count + len(added)
-            merged = heapq.merge(copied, added, key=lambda message: message.time_ns)
+            # Of two messages of one time the pose is first, so that it is there for the image.
+            merged = heapq.merge(added, copied, key=lambda message: message.time_ns)
             for done, message in enumerate(merged, start=1):
                 writer.write(message.topic, message.time_ns, message.data)
                 if progress:
