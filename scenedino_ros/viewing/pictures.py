@@ -4,6 +4,7 @@
 """Depth, classes and voxels of one frame as pictures for people."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +31,7 @@ CAPTION = 22
 LEGEND = 30
 BACKGROUND = (250, 250, 252)
 INK = (30, 34, 42)
+_LEAST_WIDTH = 64  # of an animation, pixels
 _FAINT = (110, 116, 128)
 _WARNING = (190, 30, 30)
 
@@ -266,7 +268,12 @@ def write_png(path: Path, rgb: np.ndarray) -> None:
 
 
 def write_animation(
-    path: Path, frames: Sequence[np.ndarray], *, rate_hz: float, width: int = 1120
+    path: Path,
+    frames: Sequence[np.ndarray],
+    *,
+    rate_hz: float,
+    width: int = 1120,
+    most_bytes: float = math.inf,
 ) -> None:
     """Write pictures as an animation that browsers play, WebP, complete or not at all.
 
@@ -275,12 +282,21 @@ def write_animation(
         frames: At least one (H, W, 3) uint8 RGB picture, all of one size.
         rate_hz: Pictures per second.
         width: Width of the animation, pixels; pictures are scaled down to it.
+        most_bytes: Size of the file to stay below; the animation becomes narrower until it does.
 
     Raises:
         InputError: If there is no picture.
     """
     if not frames:
         raise InputError("an animation needs at least one picture, got none")
+    content = _animation(frames, rate_hz, width)
+    while len(content) > most_bytes and width > _LEAST_WIDTH:
+        width = max(_LEAST_WIDTH, int(0.9 * width * math.sqrt(most_bytes / len(content))))
+        content = _animation(frames, rate_hz, width)
+    write_atomically(path, content)
+
+
+def _animation(frames: Sequence[np.ndarray], rate_hz: float, width: int) -> bytes:
     height = round(frames[0].shape[0] * width / frames[0].shape[1])
     images = [
         Image.fromarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
@@ -297,4 +313,4 @@ def write_animation(
         quality=70,
         method=2,
     )
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
