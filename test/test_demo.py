@@ -29,6 +29,8 @@ from scenedino_ros.demo.arguments import make_parser
 from scenedino_ros.demo.domains import reserve_domain
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
+from scenedino_ros.demo.map_frames import MapFrames, find_map_frames
+from scenedino_ros.demo.map_recording import map_moments, map_stamps
 from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms, needed_from
 from scenedino_ros.demo.processes import (
     Child,
@@ -74,7 +76,9 @@ def picture(number: int) -> np.ndarray:
     return coarse.repeat(8, axis=0).repeat(8, axis=1)
 
 
-def write_drive(path: Path, count: int, period_ns: int = SECOND // 10) -> None:
+def write_drive(
+    path: Path, count: int, period_ns: int = SECOND // 10, *, ends_with_pose: bool = False
+) -> None:
     """Record images every period, with transforms before, at and between their stamps."""
     with DriveWriter(BagWriter(path), [RecordedCamera("/cam", "cam", CAMERA)]) as writer:
         writer.static_transforms({("base_link", "cam"): CAMERA_IN_BASE}, SECOND)
@@ -82,6 +86,8 @@ def write_drive(path: Path, count: int, period_ns: int = SECOND // 10) -> None:
             ns = SECOND + i * period_ns
             writer.transforms({("map", "base_link"): pose_at(ns)}, ns - period_ns // 3)
             writer.image("/cam", picture(i), ns)
+        if ends_with_pose:
+            writer.transforms({("map", "base_link"): pose_at(ns)}, ns + period_ns)
 
 
 def pose_at(ns: int) -> np.ndarray:
@@ -268,6 +274,40 @@ def test_arguments_that_do_not_fit_are_refused(tmp_path, arguments, message):
     words = [word.format(folder=tmp_path / "empty") for word in arguments]
     with pytest.raises(InputError, match=message):
         make_drive(make_parser().parse_args(words), tmp_path, lambda *_: None)
+
+
+STATIC = [("base_link", "cam")]
+
+
+@pytest.mark.parametrize(
+    ("moving", "static", "frames"),
+    [
+        ([("map", "base_link")], STATIC, ("map", "base_link")),
+        ([("map", "odom"), ("odom", "base_link")], STATIC, ("odom", "base_link")),
+        ([("world", "rig"), ("rig", "gimbal")], [("gimbal", "cam")], ("world", "gimbal")),
+        (
+            [("earth", "/odom"), ("odom", "/base_link"), ("base_link", "arm")],
+            [("arm", "cam")],
+            ("odom", "base_link"),
+        ),
+        ([("map", "cam")], [], ("map", "cam")),
+        ([], STATIC, None),
+        ([("map", "other")], STATIC, None),
+        ([("cam", "base_link")], STATIC, None),
+        ([], [], None),
+    ],
+)
+def test_the_map_lies_in_the_fixed_frame_and_moves_with_the_robot(
+    tmp_path, moving, static, frames
+):
+    with BagWriter(tmp_path / "bag") as writer:
+        for topic, pairs in (("/tf", moving), ("/tf_static", static)):
+            if pairs:
+                writer.add_topic(topic, "tf2_msgs/msg/TFMessage")
+                transforms = [transform_at(SECOND)._replace(parent=a, child=b) for a, b in pairs]
+                writer.write(topic, SECOND, cdr_from_transforms(transforms))
+    with BagReader(tmp_path / "bag") as reader:
+        assert find_map_frames(reader, "cam") == frames
 
 
 # --- folders ------------------------------------------------------------------------------------
@@ -610,9 +650,15 @@ def material(tmp_path_factory):
     return folder
 
 
-def start_demo(material: Path, output: Path, *arguments: str) -> subprocess.Popen:
+def start_demo(
+    material: Path, output: Path, *arguments: str, bag: Path | None = None
+) -> subprocess.Popen:
+    """Play a recording or, without one, the images of the material."""
     command = [sys.executable, "-m", "scenedino_ros.demo", "--output", str(output)]
-    command += ["--images", str(material / "images"), "--intrinsics", "80,80,79.5,31.5"]
+    if bag:
+        command += ["--bag", str(bag)]
+    else:
+        command += ["--images", str(material / "images"), "--intrinsics", "80,80,79.5,31.5"]
     return subprocess.Popen(
         [*command, "--device", "cpu", *arguments],
         cwd=ROOT,
@@ -626,8 +672,9 @@ def start_demo(material: Path, output: Path, *arguments: str) -> subprocess.Pope
 @pytest.mark.ros
 @pytest.mark.slow
 def test_a_run_leaves_everything_in_its_folder(material, tmp_path):
-    checkpoint = str(material / "tiny.safetensors")
-    demo = start_demo(material, tmp_path / "out", "--checkpoint", checkpoint, "--pictures", "2")
+    write_drive(tmp_path / "drive", 3, ends_with_pose=True)
+    options = ("--checkpoint", str(material / "tiny.safetensors"), "--pictures", "2")
+    demo = start_demo(material, tmp_path / "out", *options, bag=tmp_path / "drive")
     out, errors = demo.communicate(timeout=2 * DEADLINE)
     assert demo.returncode == 0, out + errors
     run = tmp_path / "out" / "latest"
@@ -642,7 +689,8 @@ def test_a_run_leaves_everything_in_its_folder(material, tmp_path):
         "clouds_recorded": 3,
     }
     assert values["drops"] == {}
-    assert {"encode", "voxels", "render", "stamp to publish"} <= set(values["latency_ms"])
+    stages = {"encode", "voxels", "render", "map", "map messages", "stamp to publish"}
+    assert stages <= set(values["latency_ms"])
     stamp_to_publish = values["latency_ms"]["stamp to publish"]
     assert 0 < stamp_to_publish["p50"] <= stamp_to_publish["p95"]
     assert values["untrained_weights"] is True
@@ -652,8 +700,13 @@ def test_a_run_leaves_everything_in_its_folder(material, tmp_path):
     assert len(list((run / "pictures").glob("*.png"))) == 2
     assert (run / "voxels.ply").read_bytes().startswith(b"ply\n")
     assert (run / "animation.webp").stat().st_size > 1000
+    assert values["facts"]["map"].startswith("in map, moving with base_link, ")
+    voxels = int(values["facts"]["map"].split()[5])
+    for name in ("map.png", "occupancy_grid.png", "map.webp"):
+        assert (run / name).stat().st_size > 1000
+        assert f"]({name})" in (run / "report.md").read_text(encoding="utf-8")
     layout = (run / "foxglove_layout.json").read_text(encoding="utf-8")
-    assert '"/camera/image_rect/compressed"' in layout
+    assert '"/cam/image_rect/compressed"' in layout
     with BagReader(run / "recording") as reader:
         counts = {topic.name: topic.count for topic in reader.topics.values()}
         described = all(topic.definition for topic in reader.topics.values())
@@ -661,6 +714,18 @@ def test_a_run_leaves_everything_in_its_folder(material, tmp_path):
     for topic in ("voxels", "depth/image", "semantic/image", "features/image"):
         assert counts[f"/scenedino/{topic}"] == 3
     assert counts["/scenedino/markers"] >= 3
+    for topic in ("map/voxels", "map/markers", "occupancy_grid", "obstacles", "ground"):
+        assert 1 <= counts[f"/scenedino/{topic}"] <= 4  # at a rate of its own; markers also clear
+    stamps = map_stamps(run / "recording")
+    frames_of_map = MapFrames("map", "base_link")
+    moments = list(map_moments(run / "recording", frames_of_map, "cam", set(stamps)))
+    assert [moment.stamp_ns for moment in moments] == stamps
+    last = moments[-1]
+    assert len(last.voxels) == voxels > 0
+    assert last.voxels.grid.shape[:2] == last.cost.shape == (320, 320)
+    assert set(np.unique(last.cost)) <= set(range(-1, 101))
+    np.testing.assert_allclose(last.T_map_cam, last.T_map_robot @ CAMERA_IN_BASE, atol=1e-9)
+    assert last.T_map_robot[0, 3] > 0.5
     assert counts["/diagnostics"] >= 2
 
 
@@ -679,6 +744,7 @@ def test_images_that_are_left_out_are_told_at_the_end(material, tmp_path):
     assert out.splitlines()[-1] == "error: 1 of 4 images are left out"
     values = json.loads((tmp_path / "out/latest/report.json").read_text(encoding="utf-8"))
     assert (values["images"]["processed"], values["problems"]) == (3, [])
+    assert values["facts"]["map"] == "none: the drive's TF has no moving frame above the camera"
 
 
 @pytest.mark.ros

@@ -15,8 +15,9 @@ from scenedino_ros.terminal.values import count, positive
 _DESCRIPTION = """\
 Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),
 and leaves in one folder: a rosbag2 recording that Foxglove opens with the layout beside it,
-pictures and an animation, the voxels of one frame as PLY, and a table of rates, drops and
-latencies. Without arguments the drive is a synthetic street, rendered once.
+pictures and an animation, the voxels of one frame as PLY, the map of the drive with its occupancy
+grid, and a table of rates, drops and latencies. Without arguments the drive is a synthetic street,
+rendered once.
 """
 _EPILOG = """\
 examples:
@@ -128,3 +129,9 @@ def _add_node(group: argparse._ArgumentGroup) -> None:
         help="preset of the voxel grid (default: %(default)s)",
     )
     add_node_voxels(group)
+    group.add_argument(
+        "--map",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fuse the images in a map, where the drive has poses (default: %(default)s)",
+    )

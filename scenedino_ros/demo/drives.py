@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.demo.map_frames import MapFrames, find_map_frames
+from scenedino_ros.demo.stamps import header_frame
 from scenedino_ros.recordings.camera_topics import CAMERA_INFO
 from scenedino_ros.recordings.image_topics import (
     BROKEN,
@@ -38,6 +40,8 @@ class Drive:
         images: Number of images.
         rate_hz: Images per second of the recording, from the first ones.
         body_frame: Frame for grids with body axes (x forward, y left, z up), if known.
+        map_frames: Frames for a map; None: the recording has no poses of the camera.
+        ground_height: Height of the ground in the robot's frame of the map, metres.
         left_out: Number of images that could not be recorded.
     """
 
@@ -50,6 +54,8 @@ class Drive:
     images: int
     rate_hz: float
     body_frame: str = ""
+    map_frames: MapFrames | None = None
+    ground_height: float = 0.0
     left_out: int = 0
 
 
@@ -62,6 +68,7 @@ def find_drive(
     has_calibration: bool = False,
     rectified: bool | None = None,
     body_frame: str = "",
+    ground_height: float = 0.0,
 ) -> Drive:
     """Choose the topics of one camera in a recording.
 
@@ -73,6 +80,7 @@ def find_drive(
         has_calibration: Whether another calibration is used, so that none is needed here.
         rectified: Whether the images are rectified; None: take it from their topic's name.
         body_frame: Frame for grids with body axes.
+        ground_height: Height of the ground in the robot's frame of the map, metres.
 
     Raises:
         InputError: If it is not clear which topics to use, or there are no images.
@@ -83,8 +91,11 @@ def find_drive(
         image_topic = _image_topic(look_at_images(reader), types, image_topic, bag)
         info_topic = "" if has_calibration else _info_topic(types, image_topic, info_topic, bag)
         images = reader.messages([image_topic], raw=True)
-        times = [message.time_ns for message in itertools.islice(images, RATE_SAMPLE)]
+        first = next(images)
+        times = [first.time_ns]
+        times += [message.time_ns for message in itertools.islice(images, RATE_SAMPLE - 1)]
         count = reader.topics[image_topic].count
+        map_frames = find_map_frames(reader, header_frame(first.message))
     span = times[-1] - times[0]
     rate = (len(times) - 1) * 1e9 / span if span > 0 else DEFAULT_RATE_HZ
     return Drive(
@@ -97,6 +108,8 @@ def find_drive(
         images=count,
         rate_hz=rate,
         body_frame=body_frame,
+        map_frames=map_frames,
+        ground_height=ground_height,
     )
 
 

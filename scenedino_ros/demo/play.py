@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from scenedino_ros.core.outputs import BY_NAME, NODE, OUTPUTS, Output
+from scenedino_ros.core.outputs import BY_NAME, MAP, NODE, OUTPUTS, Output
 from scenedino_ros.demo.drives import Drive
 from scenedino_ros.demo.folders import shipped_file
 from scenedino_ros.demo.processes import Child, child_environment
@@ -225,6 +225,9 @@ def _topics(outputs: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _last_stamped(names: tuple[str, ...]) -> Output:
-    """Return the output with a stamp that is published last for an image: it is then done."""
-    stamped = [output for output in OUTPUTS if output.needs and output.has_stamp]
+    """Return the output with a stamp that is published last for an image: it is then done.
+
+    The map is not among them: it has a rate of its own.
+    """
+    stamped = [o for o in OUTPUTS if o.needs not in ("", MAP) and o.has_stamp]
     return [output for output in stamped if not names or output.name in names][-1]

@@ -131,7 +131,7 @@ def measure(recording: Path, image_topic: str) -> Measurements:
         if DIAGNOSTICS in reader.topics:
             for message in reader.messages([DIAGNOSTICS]):
                 measured.reports.update(_report(message.message))
-        measured.frames = _transforms(reader).frames()
+        measured.frames = recorded_transforms(reader).frames()
         measured.problems = reader.problems
     if first is not None and last is not None:
         measured.seconds = (last - first) / 1e9
@@ -155,7 +155,7 @@ def frames(
     """
     pending: dict[int, Frame] = {}
     with BagReader(recording) as reader:
-        tree = _transforms(reader)
+        tree = recorded_transforms(reader)
         wanted = (image_topic, info_topic, VOXELS, DEPTH, DEPTH_INFO, SEMANTIC)
         topics = [topic for topic in wanted if topic in reader.topics]
         camera_frame = ""
@@ -169,24 +169,40 @@ def frames(
                 camera_frame = message.message.header.frame_id
             elif message.topic == VOXELS:
                 frame.frame_id = message.message.header.frame_id
-                frame.T_grid_cam = _pose(tree, frame.frame_id, camera_frame, stamp)
+                if frame.frame_id != camera_frame:
+                    frame.T_grid_cam = recorded_pose(tree, frame.frame_id, camera_frame, stamp)
             if len(pending) > _OVERLAP:
                 yield pending.pop(min(pending))
     yield from (pending[stamp] for stamp in sorted(pending))
 
 
-def voxels_from_cloud(cloud: Any, grid: VoxelGrid) -> SemanticVoxels:
-    """Return the voxels of a message on ~/voxels.
+def input_camera(recording: Path, info_topic: str, *, rectified: bool) -> PinholeCamera | None:
+    """Return the camera of the first calibration on a topic, or None without one.
+
+    Raises:
+        BagError: If the recording cannot be read.
+    """
+    with BagReader(recording) as reader:
+        if info_topic not in reader.topics:
+            return None
+        for message in reader.messages([info_topic]):
+            return camera_from_info(message.message, rectified=rectified).pinhole
+    return None
+
+
+def voxels_from_cloud(cloud: Any, grid: VoxelGrid, density: str = "density") -> SemanticVoxels:
+    """Return the voxels of a message on ~/voxels or ~/map/voxels.
 
     Args:
         cloud: A PointCloud2 with x, y, z, label, confidence and density.
-        grid: The grid that the node was asked for.
+        grid: The grid that the voxels are of.
+        density: Name of the field that takes the place of the density.
 
     Raises:
         InputError: If a field is missing, or a point is outside the grid.
     """
-    points = _points(cloud)
-    for name in ("x", "y", "z", "label", "confidence", "density"):
+    points = points_of_cloud(cloud)
+    for name in ("x", "y", "z", "label", "confidence", density):
         if name not in (points.dtype.names or ()):
             raise InputError(f"a cloud of voxels needs a field '{name}'")
     xyz = np.stack([points["x"], points["y"], points["z"]], axis=-1).astype(np.float64)
@@ -200,7 +216,7 @@ def voxels_from_cloud(cloud: Any, grid: VoxelGrid) -> SemanticVoxels:
         index[order],
         points["label"][order].astype(np.uint8),
         points["confidence"][order].astype(np.float32),
-        points["density"][order].astype(np.float32),
+        points[density][order].astype(np.float32),
     )
 
 
@@ -210,7 +226,7 @@ def classes_of_cloud(cloud: Any) -> ClassTable:
     Args:
         cloud: A PointCloud2 with label and rgb.
     """
-    points = _points(cloud)
+    points = points_of_cloud(cloud)
     if "rgb" not in (points.dtype.names or ()) or not len(points):
         return CITYSCAPES19
     packed = np.ascontiguousarray(points["rgb"]).view(np.uint32)
@@ -248,7 +264,8 @@ def _take(
         frame.label = _plane(content, "u1")
 
 
-def _transforms(reader: BagReader) -> TransformTree:
+def recorded_transforms(reader: BagReader) -> TransformTree:
+    """Return all transforms of a recording."""
     tree = TransformTree(horizon=_HORIZON)
     for topic in ("/tf_static", "/tf"):
         if topic in reader.topics and reader.topics[topic].count:
@@ -258,13 +275,16 @@ def _transforms(reader: BagReader) -> TransformTree:
     return tree
 
 
-def _pose(tree: TransformTree, grid_frame: str, cam_frame: str, stamp: int) -> np.ndarray | None:
-    if grid_frame == cam_frame:
-        return None
+def recorded_pose(tree: TransformTree, target: str, source: str, stamp: int) -> np.ndarray:
+    """Return the (4, 4) pose of a frame in another at a stamp.
+
+    Raises:
+        BagError: If the recording does not have it.
+    """
     try:
-        return tree.lookup(grid_frame, cam_frame, stamp)
+        return tree.lookup(target, source, stamp)
     except SceneDinoError as error:
-        raise BagError(f"the recording lacks the camera's pose in the grid: {error}") from error
+        raise BagError(f"the recording lacks a pose: {error}") from error
 
 
 def _plane(image: Any, dtype: str) -> np.ndarray:
@@ -273,7 +293,8 @@ def _plane(image: Any, dtype: str) -> np.ndarray:
     return np.ascontiguousarray(rows[:, : image.width * item]).view(dtype)
 
 
-def _points(cloud: Any) -> np.ndarray:
+def points_of_cloud(cloud: Any) -> np.ndarray:
+    """Return the (N,) points of a PointCloud2 as a structured array."""
     names = [field.name for field in cloud.fields]
     dtype = np.dtype(
         {

@@ -31,6 +31,10 @@ _LATENCY_NOTE = (
     "The player stamps each image at the moment it publishes it, so times from the stamp begin "
     "with the image's own way to the node."
 )
+_MAP_NOTE = (
+    " The node fuses an image in the map after it has published what belongs to the image alone; "
+    "the next image waits for that."
+)
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,8 @@ def _markdown(report: Report) -> str:
     if report.files:
         lines += ["## Files", ""]
         lines += [f"- [{file}]({file}): {name}" for name, file in report.files.items()]
-        lines.append("")
+        shown = [f for f in report.files.items() if f[1].endswith((".png", ".webp"))]
+        lines += ["", *(f"![{name}]({file})" for name, file in shown), ""]
     return "\n".join(lines)
 
 
@@ -232,7 +237,8 @@ def _latency_section(measured: Measurements) -> Section:
         for stage, values in stages.items()
     ]
     header = ("stage", "p50 ms", "p95 ms", "p99 ms")
-    return Section("Latency in the node, by stage", header, tuple(rows), _LATENCY_NOTE)
+    note = _LATENCY_NOTE + (_MAP_NOTE if Stage.MAP.value in stages else "")
+    return Section("Latency in the node, by stage", header, tuple(rows), note)
 
 
 def _arrival_section(measured: Measurements) -> Section:
@@ -248,7 +254,7 @@ def _arrival_section(measured: Measurements) -> Section:
 
 
 def _arrival(measured: Measurements) -> dict[str, dict[str, float]]:
-    per_image = [output.topic() for output in OUTPUTS if output.needs]
+    of_images = [output.topic() for output in OUTPUTS if output.needs]
     return {
         topic: {
             "p50": float(np.percentile(delays, 50)),
@@ -256,7 +262,7 @@ def _arrival(measured: Measurements) -> dict[str, dict[str, float]]:
             "max": max(delays),
         }
         for topic, delays in measured.arrival_ms.items()
-        if topic in per_image
+        if topic in of_images
     }
 
 

@@ -13,12 +13,14 @@ from rich.console import Console
 from scenedino_ros.core.config import GridSettings
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.domains import reserve_domain
+from scenedino_ros.demo.drives import Drive
 from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
 from scenedino_ros.demo.play import Plan, Play
 from scenedino_ros.demo.processes import ProcessError
 from scenedino_ros.demo.recording import Measurements, measure
 from scenedino_ros.demo.report import Report, print_report, silence, write_report
 from scenedino_ros.demo.show import Shown, draw_run
+from scenedino_ros.demo.show_map import ShownMap, draw_map
 from scenedino_ros.demo.sources import (
     INPUT,
     checkpoint_argument,
@@ -34,6 +36,7 @@ LAYOUT = "foxglove_layout.json"
 _LAYOUT_IMAGE_TOPIC = "/camera_00/image_rect/compressed"  # replaced by the drive's own
 _LAYOUT_INFO_TOPIC = "/camera_00/camera_info"
 _LAYOUT_FRAME = "base_link"
+MAP_RATE_HZ = 2.0  # of the map's outputs
 
 
 class Run:
@@ -91,6 +94,7 @@ class Run:
         self._grid_frame = grid_frame(args.grid, args.grid_frame, self._drive)
         placement = GridPlacement(GridSettings(preset=args.grid, frame=self._grid_frame))
         self._grid: VoxelGrid = placement.grid
+        self._map: dict[str, object] = map_parameters(self._drive) if args.map else {}
         self._info_file = write_calibration(args, self._drive, self._folder)
         self._domain = args.domain_id if args.domain_id >= 0 else reserve_domain()
 
@@ -110,6 +114,7 @@ class Run:
                     "density_threshold": float(args.threshold),
                     "exposed_only": not args.all_voxels,
                 },
+                **({"map": self._map} if self._map else {}),
             },
             info_file=self._info_file,
             rate_hz=args.rate or 0.0,
@@ -134,7 +139,7 @@ class Run:
         problems = [*self._playing.problems, *measured.problems]
         if self._interrupt.requested:
             problems.append("the run was interrupted")
-        shown = Shown((), None, None, ())
+        shown, shown_map = Shown((), None, None, ()), None
         if self._args.pictures and not self._interrupt.requested:
             with counting("drawing", "pictures") as progress:
                 shown = draw_run(
@@ -146,17 +151,19 @@ class Run:
                     self._args.pictures,
                     progress,
                 )
+            if self._map:
+                shown_map = draw_map(self._folder, self._recording, self._drive, measured)
         return Report(
-            facts=self._facts(measured),
+            facts=self._facts(measured, shown_map),
             measured=measured,
             played=self._playing.result(),
             realtime=self._args.realtime,
             problems=problems,
-            files=self._files(shown, measured),
+            files=self._files(shown, shown_map, measured),
             voxels=shown.voxels,
         )
 
-    def _facts(self, measured: Measurements) -> dict[str, str]:
+    def _facts(self, measured: Measurements, shown_map: ShownMap | None) -> dict[str, str]:
         drive, grid = self._drive, self._grid
         network = measured.reports.get("network", {})
         low = grid.origin
@@ -172,12 +179,24 @@ class Run:
             "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
             "grid": f"{self._args.grid}: {' x '.join(map(str, grid.shape))} voxels of "
             f"{grid.voxel_size:g} m, {extent} m in {self._grid_frame or 'the camera frame'}",
+            "map": self._map_fact(shown_map),
             "first answer": f"{network.get('first answer [s]', '?')} s after the node started",
             "memory of the node": f"{network.get('resident memory [MiB]', '?')} MiB resident",
             "DDS domain": str(self._domain),
         }
 
-    def _files(self, shown: Shown, measured: Measurements) -> dict[str, str]:
+    def _map_fact(self, shown: ShownMap | None) -> str:
+        if not self._args.map:
+            return "none: --no-map"
+        if self._drive.map_frames is None:
+            return "none: the drive's TF has no moving frame above the camera"
+        fixed, robot = self._drive.map_frames
+        voxels = f", {shown.voxels} voxels at the end" if shown else ""
+        return f"in {fixed}, moving with {robot}{voxels}"
+
+    def _files(
+        self, shown: Shown, shown_map: ShownMap | None, measured: Measurements
+    ) -> dict[str, str]:
         files = {"recording, for Foxglove and ros2 bag": self._recording.name}
         if (self._folder / INPUT).is_dir():
             files["recording made of the input"] = INPUT
@@ -194,9 +213,27 @@ class Run:
         for name, path in (("animation", shown.animation), ("voxels of one frame", shown.mesh)):
             if path is not None:
                 files[name] = path.name
+        if shown_map:
+            files["the map at the end, from above and from behind the robot"] = shown_map.map.name
+            files["what a robot can drive on or hits: the map's occupancy grid"] = (
+                shown_map.grid.name
+            )
+            files["animation of map and occupancy grid growing"] = shown_map.animation.name
         if shown.pictures:
             files[f"{len(shown.pictures)} pictures"] = "pictures"
         files["this report"] = "report.md"
         files["the same for programs"] = "report.json"
         files["logs of the processes"] = "logs"
         return files
+
+
+def map_parameters(drive: Drive) -> dict[str, object]:
+    """Return the node's parameters for a map of a drive; none where the drive has no poses."""
+    if drive.map_frames is None:
+        return {}
+    return {
+        "frame": drive.map_frames.fixed,
+        "robot_frame": drive.map_frames.robot,
+        "ground_height": float(drive.ground_height),
+        "rate": MAP_RATE_HZ,
+    }

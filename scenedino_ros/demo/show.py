@@ -66,9 +66,9 @@ def draw_run(
         BagError: If the recording cannot be read.
         InputError: If a message in it is not what the node publishes.
     """
-    chosen = _evenly(sorted(set(measured.cloud_stamps)), MOST_ANIMATED)
+    chosen = evenly(sorted(set(measured.cloud_stamps)), MOST_ANIMATED)
     played = sorted(measured.image_stamps)
-    kept = set(_evenly(chosen, pictures))
+    kept = set(evenly(chosen, pictures))
     middle = chosen[len(chosen) // 2] if chosen else None
     drawn: list[np.ndarray] = []
     counts: list[int] = []
@@ -110,7 +110,7 @@ def draw_run(
     return Shown(tuple(files), animation, mesh, tuple(counts))
 
 
-def _evenly(items: list[int], count: int) -> list[int]:
+def evenly(items: list[int], count: int) -> list[int]:
     """Return at most so many of the items, evenly spread, first and last among them."""
     if len(items) <= count:
         return list(items)

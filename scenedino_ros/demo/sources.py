@@ -32,6 +32,7 @@ from scenedino_ros.recordings.datasets.dgp import read_dgp
 from scenedino_ros.recordings.datasets.drive_writer import camera_info_cdr
 from scenedino_ros.recordings.datasets.kitti360 import read_drive
 from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.streets.rig import BASE_HEIGHT
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
 DRIVE_VERSION = 2  # raise when the synthetic street looks different
@@ -68,7 +69,11 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
         kitti = read_drive(args.kitti360, ("image_00",)).posed()
         bag_from_kitti360(kitti, run / INPUT, progress=_named(progress, "converting KITTI-360"))
         return find_drive(
-            run / INPUT, name=f"KITTI-360 {kitti.name}", rectified=True, body_frame="velodyne"
+            run / INPUT,
+            name=f"KITTI-360 {kitti.name}",
+            rectified=True,
+            body_frame="velodyne",
+            ground_height=-BASE_HEIGHT,
         )
     if args.dgp:
         dgp = read_dgp(args.dgp, args.camera)
@@ -77,7 +82,9 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
         return find_drive(run / INPUT, name=name, rectified=True, body_frame="base_link")
     bag = synthetic_street(args.seed, progress)
     name = f"synthetic street, seed {args.seed}"
-    return find_drive(bag, name=name, rectified=True, body_frame="velodyne")
+    return find_drive(
+        bag, name=name, rectified=True, body_frame="velodyne", ground_height=-BASE_HEIGHT
+    )
 
 
 def checkpoint_argument(text: str) -> str:
