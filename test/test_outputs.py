@@ -26,11 +26,16 @@ RVIZ_TYPES = {
     "Image": "sensor_msgs/msg/Image",
     "PointCloud2": "sensor_msgs/msg/PointCloud2",
     "MarkerArray": "visualization_msgs/msg/MarkerArray",
+    "Map": "nav_msgs/msg/OccupancyGrid",
 }
 FOXGLOVE_TYPES = {
     "imageTopic": ("sensor_msgs/msg/Image",),
     "calibrationTopic": ("sensor_msgs/msg/CameraInfo",),
-    "topics": ("sensor_msgs/msg/PointCloud2", "visualization_msgs/msg/MarkerArray"),
+    "topics": (
+        "sensor_msgs/msg/PointCloud2",
+        "visualization_msgs/msg/MarkerArray",
+        "nav_msgs/msg/OccupancyGrid",
+    ),
 }
 
 
@@ -63,6 +68,9 @@ def test_rviz_shows_outputs_with_their_types_and_quality_of_service():
         assert quality["Depth"] == output.depth
     for name in ("voxels", "markers", "depth/image", "semantic/image"):
         assert shown[BY_NAME[name].topic()]["Enabled"]
+    for output in OUTPUTS:
+        if output.needs == MAP:  # would hide the voxels of one image, and costs time
+            assert not shown[output.topic()]["Enabled"]
     assert shown[BY_NAME["voxels"].topic()]["Color Transformer"] == "RGB8"
     assert not shown[BY_NAME["similarity"].topic()]["Enabled"]
     (tool,) = [tool for tool in manager["Tools"] if tool["Class"].endswith("/PublishPoint")]
@@ -87,6 +95,7 @@ def test_foxglove_shows_outputs_with_their_types():
     assert not voxels["topics"][BY_NAME["similarity"].topic()]["visible"]
     named = set(re.findall(rf"/{NODE}/[a-z_/]+", json.dumps(layout)))
     assert named == {topic for _, topic in ours}
+    assert named >= {output.topic() for output in OUTPUTS if output.needs == MAP}
 
 
 def test_words_of_the_benchmark_name_outputs_of_an_image():
