@@ -115,6 +115,7 @@ NOT_RUN = (
     ),
     (r"ros2 run .*", "test_node_process.py starts the node"),
     (r"ros2 param set .*", "needs a running node; test_params.py"),
+    (r"ros2 topic pub .*", "needs a running node; test_node_process.py"),
     (r"\./test\.sh.*", "runs this"),
     (r"\./demo\.sh.*", "makes an environment; test_demo.py runs what it starts"),
     (r"torchrun.*", "processes of a machine with GPUs; test_training_field_run.py has two"),
@@ -285,6 +286,13 @@ def read_ros2(words: list[str]) -> None:
     if words[:3] == ["param", "set", "/scenedino"]:
         live = {item.name for item in walk_settings(NodeSettings()) if item.metadata["live"]}
         assert words[3] in live, words
+        return
+    if words[:3] == ["topic", "pub", "--once"]:
+        topic, kind, values = words[3:]
+        table = (ROOT / "docs/topics.md").read_text(encoding="utf-8")
+        name = topic.replace("/scenedino/", "~/")
+        assert re.search(rf"^\|.*`{name}` \| `{kind.replace('/msg/', '/')}` \| in ", table, re.M)
+        assert set(yaml.safe_load(values)) == {"header", "point"}
         return
     if words[:1] != ["launch"]:
         programs = "run (depth_image_proc|nav2_lifecycle_manager)"
