@@ -32,6 +32,7 @@ from scenedino_ros.inference.grid_view import camera_points
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage
+from scenedino_ros.network.field import MIN_DEPTH
 from scenedino_ros.recordings.transforms import inverse
 
 # All known voxels in view; those without the inside of solids; those well above the road; and
@@ -131,8 +132,9 @@ class MapWork:
 
         Returns:
             With S densities and M thresholds, the N `MapEvaluation.rows`, the R `REGIONS` and
-            the G `GHOST_SECONDS`, int64: ``single`` (R, S, 3, 2, 2) and ``map`` (R, N, M, 3, 2,
-            2), the confusions of free and occupied at the three ranges; ``single_corridor``
+            the G `GHOST_SECONDS`, int64: ``single`` and, asked at the centres of the map's
+            voxels, ``single_in_map`` (R, S, 3, 2, 2), and ``map`` (R, N, M, 3, 2, 2), the
+            confusions of free and occupied at the three ranges; ``single_corridor``
             (S, 3) and ``map_corridor`` (N, M, 3), the `STATES` of free voxels that the robot's
             body sweeps later; ``single_ghosts`` (G, S, 3) and ``map_ghosts`` (G, N, M, 3), those
             of free voxels that a moving car filled so long ago.
@@ -148,10 +150,15 @@ class MapWork:
         self._fused = self._following(self._fused, drive, noises(self._evaluation.choices))
         with self._watch.predicting():
             encoded = self._fused.advance(number)
-            density = self._density(encoded, drive, view)
+            centers = camera_points(ssc.GRID, drive.T_grid_cam)[view.reshape(-1)]
+            places = (centers, self._in_map(drive, number))
+            density, in_map = (self._density(encoded, points, view) for points in places)
             log_odds = self._log_odds(self._fused, number, known)
         thresholds = self._evaluation.thresholds
-        single = Answer.of_image(density, view, self._evaluation.densities)
+        single, coarse = (
+            Answer.of_image(values, view, self._evaluation.densities)
+            for values in (density, in_map)
+        )
         maps = [Answer.of_map(values, thresholds) for values in log_odds]
         in_view = known & view
         surface = in_view & beside_free(target == 0)
@@ -162,6 +169,7 @@ class MapWork:
         ]
         return {
             "single": np.array([single.confusions(target, region) for region in regions]),
+            "single_in_map": np.array([coarse.confusions(target, region) for region in regions]),
             "map": np.array([[m.confusions(target, region) for m in maps] for region in regions]),
             "single_corridor": single.states(swept),
             "map_corridor": np.array([m.states(swept) for m in maps]),
@@ -197,18 +205,36 @@ class MapWork:
             return fused
         return FusedDrive(drive, self._predictor, self._evaluation.choices, noise)
 
-    def _density(self, encoded: EncodedImage, drive: MapDrive, view: np.ndarray) -> np.ndarray:
-        """Return the (256, 256, 32) densities at the voxels in view, 0 elsewhere."""
-        points = camera_points(ssc.GRID, drive.T_grid_cam)[view.reshape(-1)]
+    def _density(self, encoded: EncodedImage, points: np.ndarray, view: np.ndarray) -> np.ndarray:
+        """Return (256, 256, 32) densities: of the voxels in view at (N, 3) points, 0 elsewhere.
+
+        Args:
+            encoded: The image.
+            points: (N, 3) points in the camera's frame, metres, one for each voxel in view.
+            view: (256, 256, 32) bool, N of them True.
+        """
+        points = points.astype(np.float32)
+        depth = np.maximum(points[:, 2:], np.float32(MIN_DEPTH))
         position = points @ encoded.camera.K_norm.T.astype(np.float32)
         found = self._predictor.densities_in_view(
             encoded,
-            torch.from_numpy(position[:, :2] / position[:, 2:]).to(self._device),
-            torch.from_numpy(points[:, 2]).to(self._device),
+            torch.from_numpy(np.clip(position[:, :2] / depth, -1, 1)).to(self._device),
+            torch.from_numpy(depth[:, 0]).to(self._device),
         )
         density = np.zeros(view.shape, np.float32)
         density[view] = found.cpu().numpy()
         return density
+
+    def _in_map(self, drive: MapDrive, number: int) -> np.ndarray:
+        """Return the (N, 3) centres of the map's voxels that hold the centres of those in view.
+
+        They are in the camera's frame, metres.
+        """
+        edge, T_map_grid = self._evaluation.choices.voxel_size, drive.T_map_grid(number)
+        centers = ssc.GRID.centers()[drive.view].astype(np.float64)
+        points = centers @ T_map_grid[:3, :3].T + T_map_grid[:3, 3]
+        T_cam_map = inverse(drive.T_map_cam(number))
+        return (np.floor(points / edge) + 0.5) * edge @ T_cam_map[:3, :3].T + T_cam_map[:3, 3]
 
     @staticmethod
     def _log_odds(fused: FusedDrive, number: int, chosen: np.ndarray) -> list[np.ndarray]:

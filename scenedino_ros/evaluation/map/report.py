@@ -35,7 +35,9 @@ _NOTES = (
     "ground truth are not scored. The map has all images up to the scored one.",
     "Image and map are asked at the centres of the ground truth's voxels. The field of one image "
     "answers right there; the map has the answer of its own voxel that holds the centre, up to "
-    "0.17 m away for voxels of 0.2 m, or is interpolated linearly between its voxels.",
+    "0.17 m away for voxels of 0.2 m, or is interpolated linearly between its voxels. One image "
+    "in the map's voxels is asked at the centres of the same voxels as the map: what the map "
+    "gains over it, it gains from the other images.",
     "The best density of one image, and the best log-odds of the map, are those with the highest "
     "IoU on these very frames, for each range another. What the image does not see counts as free "
     "for it, and what the map does not know counts as free for the map.",
@@ -56,7 +58,8 @@ def map_summary(evaluation: MapEvaluation, finished: Finished) -> Summary:
     - ``scores[DRIVE]["occupancy"][REGION]["single"][DENSITY][SCORE][RANGE]``, with regions as in
       `map.evaluation`, the density such as ``0.2``, the score ``iou``, ``precision`` or
       ``recall``, and the range ``12.8``, ``25.6`` or ``51.2``; ``["best_single"][SCORE][RANGE]``,
-      where the score may also be ``threshold``, the best density;
+      where the score may also be ``threshold``, the best density; ``["single_in_map"]`` and
+      ``["best_single_in_map"]``, the same asked at the centres of the map's voxels;
       ``["map"][ROW][THRESHOLD][SCORE][RANGE]``, with rows as in `MapEvaluation.rows` and the
       threshold such as ``0.5``, log-odds; and ``["best_map"][ROW][SCORE][RANGE]``;
     - ``scores[DRIVE]["corridor"]["single"][DENSITY][STATE]`` and
@@ -86,7 +89,7 @@ def map_summary(evaluation: MapEvaluation, finished: Finished) -> Summary:
     ]
     if len(totals) > 2:
         tables.append(_drive_table(evaluation, scores))
-    shown = [row for row in rows if "minus" not in str(row[0])]
+    shown = [row for row in rows if "map minus" not in str(row[0])]
     bars = {str(row[0]): [float(cell or 0) for cell in row[1:4]] for row in shown}
     bar_plot(
         finished.folder.path / "iou.png",
@@ -112,12 +115,16 @@ def _scores(evaluation: MapEvaluation, total: Counts) -> dict[str, Any]:
         }
 
     occupancy = {}
-    for region, single, maps in zip(REGIONS, total["single"], total["map"], strict=True):
+    parts = (total["single"], total["single_in_map"], total["map"])
+    for region, single, coarse, maps in zip(REGIONS, *parts, strict=True):
         found = each(single, maps, geometry_by_range)
+        in_map = dict(zip(densities, map(geometry_by_range, coarse), strict=True))
         best_map = {key: _best(by_threshold) for key, by_threshold in found["map"].items()}
         occupancy[region] = {
             **found,
             "best_single": _best(found["single"]),
+            "single_in_map": in_map,
+            "best_single_in_map": _best(in_map),
             "best_map": best_map,
         }
     ghosts = {
@@ -152,10 +159,11 @@ def _fractions(counts: np.ndarray) -> dict[str, float]:
 def _occupancy_rows(evaluation: MapEvaluation, scores: dict[str, Any]) -> list[list[Cell]]:
     main = f"{evaluation.choices.thresholds[0]:g}"
     own = f"{evaluation.network.density_threshold:g}"
-    best = scores["best_single"]
+    best, coarse = scores["best_single"], scores["best_single_in_map"]
     rows: dict[str, ByRange] = {
         f"one image, density >= {own}, the checkpoint's": scores["single"][own],
         f"one image, best density: {_listed(best)}": best,
+        f"one image in the map's voxels, best density: {_listed(coarse)}": coarse,
     }
     for key, words in _words(evaluation).items():
         rows[f"map{words}, log-odds > {main}"] = scores["map"][key][main]
@@ -163,11 +171,12 @@ def _occupancy_rows(evaluation: MapEvaluation, scores: dict[str, Any]) -> list[l
             found = scores["best_map"][key]
             rows[f"map{words}, best log-odds: {_listed(found)}"] = found
     cells: list[list[Cell]] = [[name, *geometry_cells(each)] for name, each in rows.items()]
-    for key in READINGS:
-        fused = scores["map"][key][main]
-        name = f"map{_words(evaluation)[key]}, log-odds > {main}, minus best image, points"
-        gains = {s: {m: fused[s][m] - best[s][m] for m in RANGE_KEYS} for s in fused}
-        cells.append([name, *geometry_cells(gains)])
+    opponents = {"best image": ("nearest", best), "best image, interpolated map": ("linear", best)}
+    opponents["best image in the map's voxels"] = ("nearest", coarse)
+    for words, (reading, opponent) in opponents.items():
+        fused = scores["map"][reading][main]
+        gains = {s: {m: fused[s][m] - opponent[s][m] for m in RANGE_KEYS} for s in fused}
+        cells.append([f"map minus {words}, points", *geometry_cells(gains)])
     return cells
 
 
