@@ -14,7 +14,7 @@ import pytest
 from recorded_rig import PERIOD, START, T_world_body, write_rig
 from test_kitti360_to_bag import write_official
 
-from scenedino_ros.cli import index, kitti360_to_bag, synthesize
+from scenedino_ros.cli import drive_conversion, index, synthesize
 from scenedino_ros.cli.main import main
 from scenedino_ros.core import disk_space
 from scenedino_ros.core.disk_space import bytes_in_words, bytes_on_disk, check_space, free_bytes
@@ -115,7 +115,7 @@ def slow_clock(monkeypatch):
             patch.setattr(progress, "time", clock)
             return progress.seconds_ahead(*arguments, **words)
 
-    for command in (index, kitti360_to_bag, synthesize):
+    for command in (index, drive_conversion, synthesize):
         monkeypatch.setattr(command, "seconds_ahead", timed)
 
 
