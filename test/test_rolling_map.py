@@ -109,8 +109,9 @@ class SlowMap:
             uv = torch.tensor([[q[0] / q[2], q[1] / q[2]]], dtype=torch.float32)
             depth = torch.tensor([q[2]], dtype=torch.float32)
             density = float(field.densities_in_view(encoded, uv, depth))
-            weight = min(1.0, rolling_map._FULL_WEIGHT / q[2])
-            threshold = math.expm1(self.settings.density_threshold * edge) * weight**1.2
+            weight = min(1.0, rolling_map._FULL_WEIGHT / q[2]) ** 6
+            threshold = math.expm1(self.settings.density_threshold * edge)
+            threshold *= min(1.0, rolling_map._FULL_THRESHOLD / q[2]) ** 0.8
             said = math.log(math.expm1(density * edge) / threshold)
             said = max(-rolling_map._CLIP, min(rolling_map._CLIP, said))
             surface = field.rendered_depth(encoded, downscale=1)
@@ -140,6 +141,7 @@ class SlowMap:
 def test_map_equals_a_reference_that_keeps_all_images(seed, monkeypatch):
     monkeypatch.setattr(rolling_map, "_ASKED_IN_EVERY_IMAGE", math.inf)
     monkeypatch.setattr(rolling_map, "_FULL_WEIGHT", 3.0)
+    monkeypatch.setattr(rolling_map, "_FULL_THRESHOLD", 2.0)
     rng = np.random.default_rng(seed)
     chosen = settings(
         size=tuple(rng.uniform(4.0, 9.0, 2).tolist() + [float(rng.uniform(2.0, 4.0))]),
