@@ -338,6 +338,16 @@ def test_map_starts_anew_after_a_jump_and_when_time_runs_backwards():
     assert late.restart is None
 
 
+def test_map_that_was_reset_takes_earlier_stamps():
+    fused = RollingMap(settings())
+    fused.fuse(Constant(5.0), image(), pose(0, 0, 0), 1000 * SECOND)
+    before = fused.evidence()
+    fused.reset()
+    assert not fused.evidence().any()
+    assert fused.fuse(Constant(5.0), image(), pose(0, 0, 0), SECOND).restart is None
+    np.testing.assert_array_equal(fused.evidence(), before)
+
+
 def test_guard_allows_what_the_robot_can_do():
     guard = PoseGuard(max_speed=10.0, max_turn=1.0)
     assert guard.check(pose(0, 0, 0), 0) is None

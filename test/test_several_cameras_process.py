@@ -58,13 +58,13 @@ def recording(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drive, "make_street", plain_street)
         drive._street.cache_clear()
-        render.drive_renderer.cache_clear()
+        render._renderer.cache_clear()
         street = drive.StreetDrive(frames=1)
         with DriveRecorder(path, street, SMALL) as recorder:
             for frames in render.render_drive(street, SMALL, workers=1):
                 recorder.write(frames)
     drive._street.cache_clear()
-    render.drive_renderer.cache_clear()
+    render._renderer.cache_clear()
     return path
 
 
@@ -141,6 +141,11 @@ def node(tmp_path_factory):
             "grid.shape": list(GRID.shape),
             "grid.voxel_size": GRID.voxel_size,
             "grid.tf_timeout": 1.0,
+            "map.frame": "base_link",  # the car stands
+            "map.robot_frame": "base_link",
+            "map.size": [16.0, 16.0, 4.0],
+            "map.voxel_size": GRID.voxel_size,
+            "map.rate": 100.0,
         },
     )
     yield process
@@ -200,6 +205,23 @@ def test_each_camera_has_its_cloud_where_tf_puts_it(car, clouds):
         # A class may differ where two are close, and so may whether it is sky.
         assert common >= 0.99 * max(len(found), len(centers)) > 100
         assert (found[:, :2] @ np.array(axis)).mean() > 1.0
+
+
+def test_one_map_has_what_all_cameras_see(car):
+    sides = dict.fromkeys(CAMERAS, False)
+    with car.subscribe("/scenedino/map/voxels", PointCloud2) as maps:
+
+        def seen_to_all_sides() -> bool:
+            for cloud in maps.messages[-1:]:
+                assert cloud.header.frame_id == "base_link"
+                found = np.frombuffer(cloud.data, np.float32).reshape(-1, 8)[:, :2]
+                for name, (_, _, axis) in CAMERAS.items():
+                    along = found @ np.array(axis)
+                    across = np.abs(found @ np.array([-axis[1], axis[0]]))
+                    sides[name] = bool(((along > 4) & (across < 1)).any())
+            return all(sides.values())
+
+        car.play_until(seen_to_all_sides, f"voxels on all sides, {sides}")
 
 
 def test_only_topics_of_cameras_are_there(car):

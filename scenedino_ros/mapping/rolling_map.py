@@ -169,8 +169,8 @@ class RollingMap:
             where[axis] = torch.from_numpy(slots).to(self._device)
             self._clear(tuple(where))
         if self._first_ns is None:
-            self._first_ns = stamp_ns
-        self.newest_ns = stamp_ns if restart else max(self.newest_ns, stamp_ns)
+            self._first_ns = self.newest_ns = stamp_ns
+        self.newest_ns = max(self.newest_ns, stamp_ns)
         view = voxels_in_view(
             self.box,
             T_map_cam,
