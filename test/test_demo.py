@@ -53,7 +53,7 @@ from scenedino_ros.demo.settings import (
     read_settings,
     write_settings,
 )
-from scenedino_ros.demo.sources import make_drive
+from scenedino_ros.demo.sources import GROUND_HEIGHT, make_drive
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns, restamped
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.recordings.rosbag2.reader import BagReader
@@ -61,6 +61,7 @@ from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTree
 from scenedino_ros.recordings.transforms import StampedTransform
+from scenedino_ros.streets.rig import BASE_HEIGHT
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 120.0  # seconds that a loaded machine may take for anything
@@ -308,6 +309,10 @@ def test_the_map_lies_in_the_fixed_frame_and_moves_with_the_robot(
                 writer.write(topic, SECOND, cdr_from_transforms(transforms))
     with BagReader(tmp_path / "bag") as reader:
         assert find_map_frames(reader, "cam") == frames
+
+
+def test_the_ground_is_where_the_synthetic_car_stands():
+    assert GROUND_HEIGHT == -BASE_HEIGHT
 
 
 # --- folders ------------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ from scenedino_ros.recordings.datasets.dgp import read_dgp
 from scenedino_ros.recordings.datasets.drive_writer import camera_info_cdr
 from scenedino_ros.recordings.datasets.kitti360 import read_drive
 from scenedino_ros.recordings.rosbag2.reader import BagReader
-from scenedino_ros.streets.rig import BASE_HEIGHT
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
+GROUND_HEIGHT = -0.90  # metres in base_link of KITTI-360's car, which the synthetic one copies
 DRIVE_VERSION = 2  # raise when the synthetic street looks different
 INPUT = "input"  # folder of the run's own recording of the input
 
@@ -73,7 +73,7 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
             name=f"KITTI-360 {kitti.name}",
             rectified=True,
             body_frame="velodyne",
-            ground_height=-BASE_HEIGHT,
+            ground_height=GROUND_HEIGHT,
         )
     if args.dgp:
         dgp = read_dgp(args.dgp, args.camera)
@@ -83,7 +83,7 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
     bag = synthetic_street(args.seed, progress)
     name = f"synthetic street, seed {args.seed}"
     return find_drive(
-        bag, name=name, rectified=True, body_frame="velodyne", ground_height=-BASE_HEIGHT
+        bag, name=name, rectified=True, body_frame="velodyne", ground_height=GROUND_HEIGHT
     )
 
 
