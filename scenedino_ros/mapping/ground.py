@@ -47,9 +47,8 @@ def find_ground(volume: MapVolume, costs: ClassCosts, robot: np.ndarray) -> Grou
         The ground; a plane at the robot's height where the map shows no drivable surface at all.
     """
     grid, occupied = volume.grid, volume.occupied
-    covered = np.zeros_like(occupied)
-    covered[:, :, :-1] = occupied[:, :, 1:]
-    surface = occupied & ~covered & costs.drivable[volume.label]
+    surface = occupied & costs.drivable[volume.label]
+    surface[:, :, :-1] &= ~occupied[:, :, 1:]
     tops = grid.origin[2] + grid.voxel_size * np.arange(1, grid.shape[2] + 1)
     x, y = (
         grid.origin[axis] + grid.voxel_size * (np.arange(grid.shape[axis]) + 0.5) - robot[axis]
@@ -57,17 +56,15 @@ def find_ground(volume: MapVolume, costs: ClassCosts, robot: np.ndarray) -> Grou
     )
     band = _BAND + _SLOPE * np.hypot(x[:, None], y[None])
     away = np.abs(tops - robot[2])
-    surface &= away <= band[:, :, None]
-    known = surface.any(axis=2)
+    layer = np.full(band.shape, -1, np.int64)
+    for k in np.argsort(-away, kind="stable"):  # the nearest to the robot's height comes last
+        layer[surface[:, :, k] & (away[k] <= band)] = k
+    known = layer >= 0
     if not known.any():
-        return Ground(
-            np.full(known.shape, robot[2], np.float32), np.full(known.shape, -1, np.int64)
-        )
-    layer = np.where(surface, away, np.inf).argmin(axis=2)
-    height = tops[layer]
+        return Ground(np.full(known.shape, robot[2], np.float32), layer)
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    height = ndimage.median_filter(height[tuple(nearest)], size=_SMOOTHED, mode="nearest")
-    return Ground(height.astype(np.float32), np.where(known, layer, -1))
+    height = tops[layer].astype(np.float32)[tuple(nearest)]
+    return Ground(ndimage.median_filter(height, size=_SMOOTHED, mode="nearest"), layer)
 
 
 def occupancy_values(
@@ -89,13 +86,20 @@ def occupancy_values(
         (X, Y) int8: -1 for unknown, or 0 (free) to 100 (lethal).
     """
     grid = volume.grid
-    centers = grid.origin[2] + grid.voxel_size * (np.arange(grid.shape[2]) + 0.5)
-    above = centers - ground.height[:, :, None]
-    between = (above >= heights[0] - _ROUNDING) & (above <= heights[1] + _ROUNDING)
-    obstacle = between & volume.occupied & ~costs.drivable[volume.label]
-    cost = np.where(obstacle, costs.cost[volume.label], -1).max(axis=2)
-    free = (between & volume.free).sum(axis=2)
-    known = free + (between & volume.occupied).sum(axis=2)
+    obstacle_cost = np.where(costs.drivable, UNKNOWN, costs.cost).astype(np.int8)
+    cost = np.full(ground.height.shape, UNKNOWN, np.int8)
+    free, known = np.zeros((2, *cost.shape), np.int16)
+    for k in range(grid.shape[2]):  # one layer at a time needs little memory
+        above = grid.origin[2] + grid.voxel_size * (k + 0.5) - ground.height
+        between = (above >= heights[0] - _ROUNDING) & (above <= heights[1] + _ROUNDING)
+        if not between.any():
+            continue
+        occupied = between & volume.occupied[:, :, k]
+        met = np.where(occupied, obstacle_cost[volume.label[:, :, k]], UNKNOWN)
+        np.maximum(cost, met, out=cost)
+        free += between & volume.free[:, :, k]
+        known += occupied
+    known += free
     values = np.where((free > 0) & (free >= _FREE * known), 0, UNKNOWN)
     below = np.take_along_axis(volume.label, np.maximum(ground.layer, 0)[:, :, None], axis=2)
     values = np.where(ground.layer >= 0, costs.cost[below[:, :, 0]], values)

@@ -46,13 +46,13 @@ _FULL_WEIGHT, _WEIGHT_FALL = 20.0, 6.0  # z1: depth up to which an image counts 
 _FULL_THRESHOLD, _THRESHOLD_FALL = 12.0, 0.8  # z0: depth up to which the threshold is t, metres
 # Voxels beyond this depth are asked in every second image, beyond twice this in every third, and
 # so on: most voxels are far away, where neighbouring images say the same of them. Metres.
-_ASKED_IN_EVERY_IMAGE = 12.8
+_ASKED_IN_EVERY_IMAGE = 9.6
 # A voxel is behind a surface from this fraction of the surface's depth and this many edges of a
 # voxel on. Surfaces are rendered in images of the network's size divided by the downscale.
 _BEHIND, _BEHIND_EDGES, _DOWNSCALE = 0.05, 2.0, 8
 _MOST_VOTES = 8.0
 _NEARER_FIRST = 1e-3  # votes per metre; less than one vote over the whole depth
-_NAMED_PER_IMAGE = 8192  # voxels whose classes are asked at most
+_NAMED_PER_IMAGE = 6000  # voxels whose classes are asked at most
 _NS = 1e-9  # seconds
 
 
@@ -275,8 +275,8 @@ class RollingMap:
         evidence, _ = self._now()
         label = self._rolled(self._label).cpu().numpy()
         occupied = (evidence >= LEAST_EVIDENCE).cpu().numpy()
-        if hidden:
-            occupied &= ~np.isin(label, hidden)
+        for class_id in hidden:
+            occupied &= label != class_id
         free = (evidence <= -LEAST_EVIDENCE).cpu().numpy()
         return MapVolume(self.box.grid(), occupied, free, label)
 
