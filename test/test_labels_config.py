@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from scenedino_ros.core.config import GridSettings, ModelConfig, VoxelSettings, check_value
+from scenedino_ros.core.config import GridSettings, ModelConfig, VoxelSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.setting import check_value
 
 
 def test_cityscapes_and_its_benchmark_ids() -> None:

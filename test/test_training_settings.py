@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenedino_ros.core.config import ModelConfig, setting
+from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.parameter_tree import Setting, walk_settings
+from scenedino_ros.core.setting import setting
 from train import (
     average,
     benchmark_field,

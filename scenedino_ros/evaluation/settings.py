@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from scenedino_ros.core.config import MapSettings, check_value, setting
+from scenedino_ros.core.config import MapSettings
+from scenedino_ros.core.setting import check_value, setting
 from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road
 
 _RULES = ("low", "high", "choices")

@@ -212,11 +212,7 @@ class Predictor:
 
     @torch.inference_mode()
     def features_at(self, encoded: EncodedImage, points_cam: np.ndarray) -> torch.Tensor:
-        """Return the features at points, whether the camera sees them or not.
-
-        Args:
-            encoded: The encoded image.
-            points_cam: (N, 3) float32 points in the optical frame, metres.
+        """Return the features at points; arguments as for `at_points`.
 
         Returns:
             (N, F) float32 features on the device; `expansion` lifts them to full features.
@@ -251,16 +247,11 @@ class Predictor:
     def classes_in_view(
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the class at positions in the image, on the device.
-
-        Args:
-            encoded: The encoded image.
-            uv_norm: (N, 2) float32 positions in [-1, 1] over the network input image.
-            depth: (N,) float32 depths along the optical axis, metres.
+        """Return the class at positions in the image; arguments as for `densities_in_view`.
 
         Returns:
             (N,) uint8 class ids, 255 where the network has no semantic head, and (N,) float32
-            confidences in [0, 1].
+            confidences in [0, 1], on the device.
 
         Raises:
             DeviceMemoryError: If even the smallest chunk does not fit.
@@ -341,12 +332,7 @@ class Predictor:
         downscale: int = RenderSettings.downscale,
         n_samples: int = RenderSettings.n_samples,
     ) -> torch.Tensor:
-        """Return the (h, w) expected depths of a view, metres, on the device; see `render`.
-
-        Raises:
-            InputError: If the rendered image would have no pixel.
-            DeviceMemoryError: If even the smallest chunk does not fit.
-        """
+        """Return the (h, w) expected depths of a view, metres, on the device, as `render` does."""
         camera, blended = self._rendered(encoded, downscale, Sampling(n_samples, None), False)
         return blended[:, 0].view(camera.height, camera.width)
 
@@ -359,13 +345,9 @@ class Predictor:
         n_samples: int = RenderSettings.n_samples,
         jitter_seed: int | None = None,
     ) -> torch.Tensor:
-        """Return the (h, w, F) rendered features of a view; arguments as for `render`.
+        """Return the (h, w, F) rendered features of a view; arguments and errors as for `render`.
 
         `expansion` lifts them to full features.
-
-        Raises:
-            InputError: If the rendered image would have no pixel.
-            DeviceMemoryError: If even the smallest chunk does not fit.
         """
         camera, blended = self._rendered(
             encoded, downscale, Sampling(n_samples, jitter_seed), True

@@ -15,10 +15,11 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from scenedino_ros.core.config import NodeSettings, check_value
+from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.core.setting import check_value
 from scenedino_ros.mapping.box import RollingBox
 from scenedino_ros.node.rclpy_private import parameter_overrides
 

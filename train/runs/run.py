@@ -23,7 +23,7 @@ A loop uses it like this; test/test_training_run.py runs exactly these lines, ki
 
     import torch
 
-    from scenedino_ros.core.config import setting
+    from scenedino_ros.core.setting import setting
     from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
     from train.runs.prefetch import prefetch
     from train.runs.randomness import item_generator

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 
-from scenedino_ros.core.config import check_value, setting
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.core.setting import check_value, setting
 
 T = TypeVar("T")
 SETTINGS_FILE = "settings.yaml"  # of a run, in its folder

@@ -10,9 +10,9 @@ and crops are kept in half precision. ``train/configs/semantics_plain.yaml`` tur
 
 from dataclasses import dataclass, field
 
-from scenedino_ros.core.config import setting
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.setting import setting
 from train.runs.settings import RunSettings
 from train.semantics.crops import N_BINS
 
