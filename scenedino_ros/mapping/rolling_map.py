@@ -46,10 +46,11 @@ _FULL_WEIGHT, _WEIGHT_FALL = 20.0, 6.0  # z1: depth up to which an image counts 
 _FULL_THRESHOLD, _THRESHOLD_FALL = 12.0, 0.8  # z0: depth up to which the threshold is t, metres
 # Voxels beyond this depth are asked in every second image, beyond twice this in every third, and
 # so on: most voxels are far away, where neighbouring images say the same of them. Metres.
-_ASKED_IN_EVERY_IMAGE = 9.6
+_ASKED_IN_EVERY_IMAGE = 12.8
 # A voxel is behind a surface from this fraction of the surface's depth and this many edges of a
 # voxel on. Surfaces are rendered in images of the network's size divided by the downscale.
 _BEHIND, _BEHIND_EDGES, _DOWNSCALE = 0.05, 2.0, 8
+_BEHIND_EVERY = 2  # of those voxels one in so many is asked in an image: most say nothing
 _MOST_VOTES = 8.0
 _NEARER_FIRST = 1e-3  # votes per metre; less than one vote over the whole depth
 _NAMED_PER_IMAGE = 6000  # voxels whose classes are asked at most
@@ -179,10 +180,12 @@ class RollingMap:
             turn=self.images,
             full_depth=_ASKED_IN_EVERY_IMAGE,
         )
-        density = field.densities_in_view(encoded, view.uv_norm, view.depth)
-        threshold = self._settings.density_threshold or field.density_threshold
         surface = field.rendered_depth(encoded, downscale=_DOWNSCALE)
         behind = _is_behind(view, surface, _BEHIND_EDGES * self.box.voxel_size)
+        asked = ~behind | ((view.slot + _shuffled(self.images)) % _BEHIND_EVERY == 0)
+        view, behind = VoxelsInView(*(column[asked] for column in view)), behind[asked]
+        density = field.densities_in_view(encoded, view.uv_norm, view.depth)
+        threshold = self._settings.density_threshold or field.density_threshold
         occupied = self._observe(view, density, behind, threshold, self._seconds(stamp_ns))
         named = self._vote(field, encoded, view, occupied)
         self.images += 1
@@ -343,6 +346,14 @@ def _exposed(occupied: torch.Tensor) -> torch.Tensor:
     """
     solid = torch.ones_like(occupied[:, :, :1])
     return exposed(torch.cat([solid, occupied], dim=2))[:, :, 1:]
+
+
+def _shuffled(number: int) -> int:
+    """Return a whole number that changes without a pattern from one number to the next.
+
+    With a pattern, tiles that are asked in every second image would meet the same voxels always.
+    """
+    return (number * 2654435761 % 2**32) >> 16  # multiplicative hashing, Knuth
 
 
 def _is_behind(view: VoxelsInView, surface: torch.Tensor, margin: float) -> torch.Tensor:
