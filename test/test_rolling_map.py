@@ -286,6 +286,18 @@ def test_what_lies_behind_a_surface_is_not_seen_to_be_free():
     assert (fused._evidence.view(-1)[whole.slot] != 0).all()  # all have had their turn
 
 
+def test_age_is_the_time_since_a_voxel_was_not_hidden():
+    fused = RollingMap(settings(size=(16.0, 8.0, 2.0)))
+    for number in range(4):
+        fused.fuse(Constant(5.0), image(), pose(-3, 0, 0), number)
+    for number in range(4):
+        fused.fuse(Constant(0.3, surface=2.0), image(), pose(-3, 0, 0), SECOND + number)
+    found = fused.occupied()
+    depth = found.centers()[:, 0] + 3
+    assert found.age[depth < 2].max() < 1e-6
+    assert found.age[depth > 2 * 1.05 + 1] == pytest.approx(1.0, abs=1e-5)
+
+
 def test_class_of_a_voxel_that_became_free_is_forgotten():
     fused = RollingMap(settings())
     for number, (density, label) in enumerate([(5, 2), (0.01, 2), (0.01, 2), (5, 1), (5, 1)]):

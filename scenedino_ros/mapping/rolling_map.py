@@ -17,9 +17,9 @@ What lies behind a surface cannot be seen to be free, whatever the field says th
 only get evidence of being occupied. Evidence halves with every half-life, and is clipped to what a
 few images can overturn. A voxel with little evidence, for or against, is unknown.
 
-Classes of voxels are votes with the same weights: a voxel has one class and the lead of that class
-over all others (weighted majority vote, Boyer and Moore, 1991), because a histogram of all classes
-would take eight times the memory.
+Classes of voxels are votes of the weight min(1, z1 / z): a voxel has one class and the lead of
+that class over all others (weighted majority vote, Boyer and Moore, 1991), because a histogram of
+all classes would take eight times the memory.
 """
 
 import math
@@ -185,27 +185,26 @@ class RollingMap:
         asked = ~behind | ((view.slot + _shuffled(self.images)) % _BEHIND_EVERY == 0)
         view, behind = VoxelsInView(*(column[asked] for column in view)), behind[asked]
         density = field.densities_in_view(encoded, view.uv_norm, view.depth)
-        threshold = self._settings.density_threshold or field.density_threshold
-        occupied = self._observe(view, density, behind, threshold, self._seconds(stamp_ns))
+        said = self._log_odds(density, view.depth, field.density_threshold)
+        shown = ~behind | (said > 0)
+        view, said = VoxelsInView(*(column[shown] for column in view)), said[shown]
+        occupied = self._observe(view, said, self._seconds(stamp_ns))
         named = self._vote(field, encoded, view, occupied)
         self.images += 1
-        return Fusion(len(view.slot), named, *(restart or ()))
+        return Fusion(len(density), named, *(restart or ()))
 
-    def _observe(
-        self,
-        view: VoxelsInView,
-        density: torch.Tensor,
-        behind: torch.Tensor,
-        threshold: float,
-        now: float,
+    def _log_odds(
+        self, density: torch.Tensor, depth: torch.Tensor, threshold: float
     ) -> torch.Tensor:
-        """Add evidence; return the (N,) bool voxels that image and map both take as occupied."""
-        edge = self.box.voxel_size
-        fall = (_FULL_THRESHOLD / view.depth).clamp_(max=1).log_()
+        """Return what (N,) densities at depths say: the clipped log-odds, without their weight."""
+        edge, threshold = self.box.voxel_size, self._settings.density_threshold or threshold
+        fall = (_FULL_THRESHOLD / depth).clamp_(max=1).log_()
         said = torch.log(torch.expm1((density * edge).clamp_(1e-6, 50)))
         said.sub_(math.log(math.expm1(threshold * edge))).sub_(fall, alpha=_THRESHOLD_FALL)
-        said.clamp_(-_CLIP, _CLIP)
-        said[behind & (said < 0)] = 0
+        return said.clamp_(-_CLIP, _CLIP)
+
+    def _observe(self, view: VoxelsInView, said: torch.Tensor, now: float) -> torch.Tensor:
+        """Add evidence; return the (N,) bool voxels that image and map both take as occupied."""
         evidence, seen = self._evidence.view(-1), self._seen.view(-1)
         last = seen[view.slot]
         before = evidence[view.slot].mul_(self._decay(now - last))
