@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,7 +159,9 @@ class NodeMap:
                 wanted = {output.name for output in self._shared.wanted() if output.needs == MAP}
                 if wanted:
                     with camera.statistics.timed(Stage.MAP_MESSAGES):
-                        self._publish(wanted, frame.image.header.stamp)
+                        for name, message in self._messages(wanted, frame.image.header.stamp):
+                            self._shared.publish(name, message)
+                            camera.statistics.published(name)
                     self._published = now
 
     def reset(self) -> str:
@@ -209,6 +212,7 @@ class NodeMap:
             "lowest corner [m]": ", ".join(f"{value:.1f}" for value in grid.origin),
             "voxels": " x ".join(map(str, grid.shape)),
             "memory [MiB]": f"{self._map.memory() / MIB:.0f}",
+            "cubes left out": str(counts["cubes left out"]),
             "last problem": self._problem,
         }
         if self._problem_time > self._fused_time:
@@ -217,7 +221,8 @@ class NodeMap:
             return Verdict(Level.OK, "no image was fused yet"), values
         return Verdict(Level.OK, f"{self._map.images} images in the map"), values
 
-    def _publish(self, wanted: set[str], stamp: Any) -> None:
+    def _messages(self, wanted: set[str], stamp: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the names and messages of the outputs that are wanted, as each is made."""
         settings, classes = self._live.current, self._predictor.classes
         header = Header(stamp=stamp, frame_id=settings.map.frame)
         hidden = self._hidden(settings)
@@ -225,13 +230,13 @@ class NodeMap:
         if of_voxels:
             voxels = self._map.occupied(settings.map.exposed_only, hidden)
         if "map/voxels" in wanted:
-            self._shared.publish("map/voxels", cloud_from_map(voxels, classes, header))
+            yield "map/voxels", cloud_from_map(voxels, classes, header)
         if "map/markers" in wanted:
             markers, left_out = self._markers.serialize(
                 voxels.semantic(), classes, header, max_cubes=settings.voxels.max_cubes
             )
             self._counts["cubes left out"] = left_out
-            self._shared.publish("map/markers", markers)
+            yield "map/markers", markers
         if not wanted & {"occupancy_grid", "obstacles", "ground"}:
             return
         volume = self._map.volume(hidden)
@@ -241,13 +246,13 @@ class NodeMap:
             values = occupancy_values(volume, ground, self._costs, heights)
             height = float(self._robot_ground[2])
             message = occupancy_grid_from_values(values, volume.grid, height, header)
-            self._shared.publish("occupancy_grid", message)
+            yield "occupancy_grid", message
         if "obstacles" in wanted:
             chosen = voxels.select(obstacle_mask(voxels, ground, self._costs, heights))
-            self._shared.publish("obstacles", cloud_from_map(chosen, classes, header))
+            yield "obstacles", cloud_from_map(chosen, classes, header)
         if "ground" in wanted:
             chosen = voxels.select(ground_mask(voxels, ground))
-            self._shared.publish("ground", cloud_from_map(chosen, classes, header))
+            yield "ground", cloud_from_map(chosen, classes, header)
 
     def _hidden(self, settings: NodeSettings) -> tuple[int, ...]:
         return hidden_ids(self._predictor.classes, settings.voxels.hidden_classes)

@@ -104,6 +104,7 @@ class FrameProcessor:
         self._clock = clock
         # Of each camera, the calibration that was judged last and the kinds of warnings about it.
         self._warned: dict[str, tuple[object, set[str]]] = {}
+        self._latest: CameraInput  # that took the latest image that was encoded
         self._markers = MarkerSerializer()
         self.map = (
             NodeMap(
@@ -122,7 +123,7 @@ class FrameProcessor:
             placement,
             transforms,
             lambda: self._query(live.current),
-            shared.publish,
+            self._publish_answer,
             get_logger("scenedino.similarity").warning,
         )
 
@@ -159,6 +160,7 @@ class FrameProcessor:
         T_grid_cam = self._pose(frame, camera) if of_grid else None
         encoded = self._encode(frame, camera, settings, T_grid_cam)
         self.similarity.remember(encoded, frame.image.header)
+        self._latest = camera
         if of_grid:
             self._publish_grid(encoded, frame, camera, of_grid, settings, T_grid_cam)
         if views:
@@ -169,6 +171,11 @@ class FrameProcessor:
             of_map.fuse(encoded, frame, camera, poses)
         if not wanted:
             self._done(frame, camera)
+
+    def _publish_answer(self, name: str, message: object) -> None:
+        """Publish what was made of the latest image for all cameras, counted with its camera."""
+        self._shared.publish(name, message)
+        self._latest.statistics.published(name)
 
     def _done(self, frame: Frame, camera: CameraInput) -> None:
         since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
