@@ -115,6 +115,14 @@ def test_roof_of_a_drivable_class_is_not_the_ground():
     assert np.abs(ground.height).max() < 1e-6
 
 
+def test_of_two_surfaces_the_one_nearer_to_the_robots_height_is_the_ground():
+    scene = street().fill((2, 4), (-4, 4), (0.4, 0.6), TERRAIN)  # within the band
+    volume = scene.volume()
+    ground = find_ground(volume, COSTS, np.zeros(3))
+    assert np.abs(ground.height).max() < 1e-6
+    assert (find_ground(volume, COSTS, np.array([0, 0, 0.6])).height[35:, :] > 0.5).all()
+
+
 def test_without_any_ground_the_plane_under_the_robot_serves():
     scene = Scene().fill((2, 3), (-1, 1), (0, 1.4), BUILDING)
     ground = find_ground(scene.volume(), COSTS, np.array([0, 0, -0.5]))

@@ -365,6 +365,13 @@ def test_map_that_was_reset_takes_earlier_stamps():
     np.testing.assert_array_equal(fused.evidence(), before)
 
 
+def test_image_that_comes_late_makes_no_voxel_older():
+    fused = RollingMap(settings(half_life=1.0))
+    fused.fuse(Constant(0.8), image(), pose(0, 0, 0), SECOND)
+    fused.fuse(Constant(0.8), image(), pose(0, 0, 0), SECOND // 2)  # of another camera
+    assert (fused.occupied().age == 0).all()
+
+
 def test_guard_allows_what_the_robot_can_do():
     guard = PoseGuard(max_speed=10.0, max_turn=1.0)
     assert guard.check(pose(0, 0, 0), 0) is None

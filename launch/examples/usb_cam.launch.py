@@ -30,7 +30,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "camera_info_url",
         default_value="",
-        description="Calibration, such as file:///home/me/camera.yaml; empty: "
+        description="Calibration, such as package://my_robot/config/camera.yaml; empty: "
         "~/.ros/camera_info/usb_cam.yaml, where camera_calibration writes it",
     ),
     DeclareLaunchArgument(
