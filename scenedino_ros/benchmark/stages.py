@@ -3,13 +3,13 @@
 
 """Names of what is compared, of the stages of a frame, and of the outputs to subscribe to."""
 
-from scenedino_ros.core.outputs import OUTPUTS, VOXELS
+from scenedino_ros.core.outputs import MAP, OUTPUTS, VOXELS
 
 VARIANTS = ("plain", "folded")
 STAGES = ("encode", "voxels", "render")
-# Values of --subscribe, and the outputs of the node that each one means.
+# Values of --subscribe, and the outputs of the node that each one means. The node has no map there.
 SUBSCRIBED = {
     "voxels": ("voxels",),
     "grid": tuple(output.name for output in OUTPUTS if output.needs == VOXELS),
-    "all": tuple(output.name for output in OUTPUTS if output.needs),
+    "all": tuple(output.name for output in OUTPUTS if output.needs not in ("", MAP)),
 }
