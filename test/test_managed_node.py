@@ -39,6 +39,7 @@ from scenedino_ros.node import (  # noqa: E402
     pipeline,
     processor,
 )
+from scenedino_ros.node.compute_thread import ComputeThread  # noqa: E402
 from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.node.pairing import Frame  # noqa: E402
 from scenedino_ros.node.skip_log import SkipLog  # noqa: E402
@@ -83,7 +84,7 @@ def make_worker():
     workers = []
 
     def make(process):
-        worker = FrameWorker(lambda frame, camera: process(frame))
+        worker = FrameWorker(ComputeThread(), lambda frame, camera: process(frame))
         workers.append(worker)
         return worker, CountingCamera()
 
@@ -154,7 +155,7 @@ def test_a_worker_that_is_woken_replaces_no_frame():
         log.append(frame.stamp_ns)
 
     camera = CountingCamera()
-    worker = FrameWorker(process, lambda: log.append("between"))
+    worker = FrameWorker(ComputeThread(), process, lambda: log.append("between"))
     worker.wake()
     wait_for(lambda: log == ["between"])
     worker.offer(camera, Frame("image", "info", 1, 0.0))
@@ -222,7 +223,7 @@ def test_a_bug_in_the_worker_reaches_the_main_thread():
         raise ZeroDivisionError("a bug")
 
     camera = CountingCamera()
-    worker = FrameWorker(process)
+    worker = FrameWorker(ComputeThread(), process)
     worker.raise_failure()
     worker.offer(camera, FRAME)
     assert not any(camera.statistics.snapshot().drops)

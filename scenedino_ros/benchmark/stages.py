@@ -7,7 +7,7 @@ from scenedino_ros.core.outputs import MAP, OUTPUTS, VOXELS
 
 VARIANTS = ("plain", "folded")
 STAGES = ("encode", "voxels", "render")
-# Values of --subscribe, and the outputs of the node that each one means. The node has no map there.
+# Values of --subscribe, and the outputs of the node, which has no map, that each one means.
 SUBSCRIBED = {
     "voxels": ("voxels",),
     "grid": tuple(output.name for output in OUTPUTS if output.needs == VOXELS),

@@ -11,7 +11,8 @@ The path of an image, in the order in which to read it:
     camera_input    one camera: its topics, its calibration, and what is counted about it
     pairing         which CameraInfo belongs to which image
     mailbox         where the newest frame of each camera waits for its turn
-    worker          the thread that takes the newest frame of each camera in turn
+    worker          takes the newest frame of each camera in turn
+    compute_thread  the one thread that computes with tensors
     processor       one frame: decodes, looks up TF, asks the predictor, publishes
     node_map        the rolling map that all frames are fused in: publishes, resets, saves it
     similarity      compares the voxels of the latest frame with a point that is asked for

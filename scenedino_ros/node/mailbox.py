@@ -20,7 +20,7 @@ class Mailbox(Generic[K, T]):
 
     def __init__(self) -> None:
         """Start empty and open."""
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
         self._slots: dict[K, T] = {}  # in the order in which they were filled
         self._closed = False
 
@@ -34,37 +34,34 @@ class Mailbox(Generic[K, T]):
         Returns:
             The item that it replaced, or None.
         """
-        with self._condition:
+        with self._lock:
             replaced = self._slots.get(sender)
             if not self._closed:
                 self._slots[sender] = item
-            self._condition.notify()
         return replaced
 
     def take(self) -> tuple[K, T] | None:
-        """Wait for an item and take it out, with its sender; None once the box is closed."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._slots or self._closed)
-            if self._closed:
+        """Take an item out, with its sender; None where there is none."""
+        with self._lock:
+            if not self._slots:
                 return None
             sender = next(iter(self._slots))
             return sender, self._slots.pop(sender)
 
     def __contains__(self, sender: K) -> bool:
         """Return whether an item of a sender waits."""
-        with self._condition:
+        with self._lock:
             return sender in self._slots
 
     def clear(self) -> list[K]:
         """Discard what is inside; return whose items those were."""
-        with self._condition:
+        with self._lock:
             senders = list(self._slots)
             self._slots.clear()
         return senders
 
     def close(self) -> None:
-        """Discard what is inside; `take` returns None from now on."""
-        with self._condition:
+        """Discard what is inside, and all that comes."""
+        with self._lock:
             self._slots.clear()
             self._closed = True
-            self._condition.notify_all()

@@ -19,6 +19,7 @@ from scenedino_ros.core.memory import resident_memory
 from scenedino_ros.core.outputs import BY_NAME, NODE
 from scenedino_ros.inference.torch_cache import unloadable
 from scenedino_ros.node.camera_input import CameraInput
+from scenedino_ros.node.compute_thread import ComputeThread
 from scenedino_ros.node.diagnostics import DiagnosticsReporter
 from scenedino_ros.node.health import Situation, Verdict
 from scenedino_ros.node.params import LiveSettings, check_map, hidden_ids
@@ -54,6 +55,7 @@ class SceneDinoNode(LifecycleNode):
         self._interruptible: type[AbstractContextManager[None]] = interruptible
         self._predictor: Any = None
         self._new_processor: Any = None  # makes the `FrameProcessor` of the network
+        self._compute = ComputeThread()
         self._bug: BaseException | None = None
         self._pipeline: Pipeline | None = None  # there while the node is active
         self._live = LiveSettings(self, self._check)
@@ -94,6 +96,7 @@ class SceneDinoNode(LifecycleNode):
         if not self._close_pipeline(timeout):
             return False
         self._free_device()
+        self._compute.close()
         return True
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -108,8 +111,12 @@ class SceneDinoNode(LifecycleNode):
 
             self._start_times.mark("PyTorch")
             logger = self.get_logger()
-            self._predictor = load_predictor(
-                self.settings, logger.info, logger.warning, self._start_times.mark
+            self._predictor = self._compute.run(
+                load_predictor,
+                self.settings,
+                logger.info,
+                logger.warning,
+                self._start_times.mark,
             )
             self._new_processor = partial(FrameProcessor, self._predictor)
             self._check(self.settings)
@@ -120,7 +127,9 @@ class SceneDinoNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open topics and TF, and start to process images."""
         with self._transition("activate") as outcome:
-            self._pipeline = Pipeline(self, self._live, self._new_processor, self._cameras)
+            self._pipeline = Pipeline(
+                self, self._live, self._new_processor, self._cameras, self._compute
+            )
             self._start_times.mark("topics")
             for camera in self._cameras:
                 voxels = BY_NAME["voxels"].below_node(camera.name)

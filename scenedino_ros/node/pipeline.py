@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.node.camera_input import CameraInput
+from scenedino_ros.node.compute_thread import ComputeThread
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings
@@ -28,7 +29,7 @@ _PAUSED = "the node is paused"
 
 
 class Pipeline:
-    """Topics and TF that are open, and the thread that works on frames.
+    """Topics and TF that are open, and the worker that processes frames.
 
     The worker processes the newest frame of each camera in turn and publishes what subscribers
     want. All callbacks run in the node's thread.
@@ -46,6 +47,7 @@ class Pipeline:
         live: LiveSettings,
         new_processor: Callable[..., Any],
         cameras: Sequence[CameraInput],
+        compute: ComputeThread,
     ) -> None:
         """Open everything, or nothing if something fails.
 
@@ -54,11 +56,13 @@ class Pipeline:
             live: Its settings.
             new_processor: Makes the `FrameProcessor`, which knows the network already.
             cameras: Its cameras, still closed.
+            compute: The thread that made the network.
 
         Raises:
             SceneDinoError: If a topic cannot be opened or TF cannot be read in this installation.
         """
         self._node, self._settings, self._cameras = node, live.current, cameras
+        self._compute = compute
         self.paused_since: float | None = None
         self._dropped_before = 0  # images that earlier pauses dropped
         self._placement = GridPlacement(self._settings.grid)
@@ -73,7 +77,8 @@ class Pipeline:
             for outputs in (shared, *(camera.outputs for camera in cameras)):
                 self._answers.callback(outputs.close)
                 outputs.open()
-            processor = new_processor(
+            processor = compute.run(
+                new_processor,
                 live=live,
                 placement=self._placement,
                 transforms=self._transforms,
@@ -83,7 +88,7 @@ class Pipeline:
             processor.publish_classes()
             self.map = processor.map
             similarity = processor.similarity
-            self._worker = FrameWorker(processor.process, similarity.answer)
+            self._worker = FrameWorker(compute, processor.process, similarity.answer)
             undo.callback(self._worker.stop)
             undo.callback(self._inputs.close)  # before the worker stops: it may wait for TF
             for camera in cameras:
@@ -149,11 +154,11 @@ class Pipeline:
         return f"images are processed again after a pause of {seconds:.1f} s; {dropped}"
 
     def _reset_map(self) -> str:
-        result: str = self._the_map().reset()
+        result: str = self._compute.run(self._the_map().reset)
         return result
 
     def _save_map(self) -> str:
-        result: str = self._the_map().save()
+        result: str = self._compute.run(self._the_map().save)
         return result
 
     def _the_map(self) -> Any:
