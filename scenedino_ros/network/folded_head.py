@@ -11,11 +11,15 @@ from scenedino_ros.network.model import SceneDino
 
 # Cosines become probabilities by a softmax at this temperature; it only scales the confidence.
 _COSINE_TEMPERATURE = 0.1
+# Hidden units added, of which one is used: as many as a vector unit processes at a time.
+_ONES = 16
 
 
-def linear_as(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def linear_as(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
     """Apply a linear layer in the precision of its input."""
-    return functional.linear(x, weight.to(x.dtype), bias.to(x.dtype))
+    return functional.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
 class FoldedHead(nn.Module):
@@ -36,17 +40,18 @@ class FoldedHead(nn.Module):
         self.mode = mode
         self.expansion, self.semantics = model.expansion, model.semantics
         weight, bias = self.first_layers()
+        linear_in, linear_out = self.expansion.linear_in, self.expansion.linear_out
         with torch.no_grad():
-            W, b = (
-                self.expansion.linear_out.weight.double(),
-                self.expansion.linear_out.bias.double(),
-            )
-            self.register_buffer("weight", (weight.double() @ W).float())
-            self.register_buffer("shift", (weight.double() @ b).float())
-            self.register_buffer("bias", bias.float())
-            self.register_buffer("gram", (W.T @ W).float())
-            self.register_buffer("cross", (2 * W.T @ b).float())
-            self.register_buffer("constant", (b @ b).float())
+            # A hidden unit that is always 1 carries the bias of the expansion's last layer.
+            last = functional.pad(linear_out.weight.double(), (0, _ONES))  # (C, hidden + 16)
+            last[:, -_ONES] = linear_out.bias
+            hidden_bias = functional.pad(linear_in.bias, (0, _ONES))
+            hidden_bias[-_ONES] = 1
+            self.register_buffer("hidden", functional.pad(linear_in.weight, (0, 0, 0, _ONES)))
+            self.register_buffer("hidden_bias", hidden_bias)
+            self.register_buffer("gram", (last.T @ last).float())
+            self.register_buffer("first", (weight.double() @ last).float())
+            self.register_buffer("first_bias", bias.float())
 
     def first_layers(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weight (n, C) and bias (n,) of all layers that read the full feature."""
@@ -67,12 +72,11 @@ class FoldedHead(nn.Module):
 
         All but the last layer run in the precision of the features; scores are float32.
         """
-        linear_in = self.expansion.linear_in
-        h = linear_as(feature, linear_in.weight, linear_in.bias).clamp_(min=0)
-        square = linear_as(h, self.gram, self.cross).mul_(h).sum(-1, True, dtype=torch.float32)
-        norm = (square + self.constant).clamp(min=1e-24).sqrt().to(h.dtype)
-        bias = self.bias.to(h.dtype)
-        first = torch.addcdiv(bias, linear_as(h, self.weight, self.shift), norm)
+        h = linear_as(feature, self.hidden, self.hidden_bias).clamp_(min=0)
+        square = linear_as(h, self.gram).mul_(h).sum(-1, True, dtype=torch.float32)
+        # The norm divides the few inputs of the first layers, not their many outputs.
+        unit = h.mul_(square.clamp_(min=1e-24).rsqrt_().to(h.dtype))
+        first = linear_as(unit, self.first, self.first_bias)
         head = self.semantics
         if self.mode == "direct_kmeans":
             return first.float()
@@ -96,4 +100,6 @@ class FoldedHead(nn.Module):
         """Return (N,) int64 labels and (N,) confidences in [0, 1] of (N, F) point features."""
         label, scores = self.classify(feature)
         temperature = _COSINE_TEMPERATURE if self.mode.endswith("kmeans") else 1.0
-        return label, functional.softmax(scores / temperature, dim=-1).amax(dim=-1)
+        # The largest probability of a softmax of the scores.
+        lead = (scores - scores.amax(dim=-1, keepdim=True)).div_(temperature)
+        return label, lead.exp_().sum(dim=-1).reciprocal_()

@@ -27,7 +27,8 @@ class TorchEngine:
             model: The plain network.
             device: Where it runs.
             precision: ``float32`` or ``bfloat16``, for everything but positions, their codes,
-                densities from their logits, and the scores of classes.
+                densities from their logits, and the scores of classes. On a CPU ``bfloat16``
+                holds for the image part and the head; points gain nothing by it there.
             mode: Which head names the classes.
 
         Raises:
@@ -46,7 +47,9 @@ class TorchEngine:
                 _use_small_attention(model)
         self.network.to(device)
         self._device, self._precision = device, precision
-        self._map_type = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        low = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self._map_type = torch.float32 if device.type == "cpu" else low
+        self._head_type = low
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""
@@ -84,7 +87,7 @@ class TorchEngine:
         """
         if self.network.head is None:
             raise InputError("classes need a network with a semantic head, this one has none")
-        return self.network.head.name_classes(feature)
+        return self.network.head.name_classes(feature.to(self._head_type))
 
 
 def _own_tensors(layer: nn.Module) -> None:
