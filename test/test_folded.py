@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from scenedino_ros.checkpoints.checkpoint import build_model
 from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.inference.engines.engine import points_on_rays
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
+from scenedino_ros.inference.grid_view import encode_depths, points_at
 from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.folded import FoldedSceneDino, bilinear_taps
 from scenedino_ros.network.folded_head import FoldedHead
@@ -69,3 +72,23 @@ def test_bilinear_taps_equal_grid_sample() -> None:
     ours = (rows[index.long()] * weight.unsqueeze(-1)).sum(dim=1)
     torch.testing.assert_close(ours, sample_map(feature_map, uv_norm[None])[0])
     torch.testing.assert_close(weight.sum(dim=1), torch.ones(503))
+
+
+def test_points_on_rays_share_what_does_not_depend_on_their_depth() -> None:
+    """Along each ray, and in float32: the answers at the same points one by one."""
+    draws = torch.Generator().manual_seed(2)
+    model = build_model(lively_checkpoint())
+    engine = TorchEngine(model, torch.device("cpu"), "float32", "stego_kmeans")
+    rows = torch.randn(6 * 20, TINY.hidden_dim, generator=draws)
+    uv_norm = torch.rand(30, 2, generator=draws) * 2 - 1
+    depth = torch.rand(30, 7, generator=draws) * 60 + 1
+    at_any_depth = points_at(uv_norm, torch.full((30,), 5.0), (6, 20), model.code)
+    depth_code = encode_depths(model.code, depth.flatten()).view(30, 7, -1)
+    one_by_one = points_at(uv_norm.repeat_interleave(7, 0), depth.flatten(), (6, 20), model.code)
+    for found, expected in zip(points_on_rays(at_any_depth, depth_code), one_by_one, strict=True):
+        assert torch.equal(found, expected)
+    density, hidden = engine.ray_samples(rows, at_any_depth, depth_code)
+    expected_density, expected_hidden = engine.samples(rows, one_by_one)
+    torch.testing.assert_close(density.flatten(), expected_density, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(hidden.flatten(0, 1), expected_hidden, rtol=1e-5, atol=1e-5)
+    assert torch.equal(engine.ray_density(rows, at_any_depth, depth_code), density)

@@ -248,6 +248,19 @@ class IdleNetwork:
         pass
 
 
+class FakeMap:
+    """Stands in for a `NodeMap`; notes in which thread it is asked."""
+
+    def __init__(self, note):
+        self._note = note
+
+    def reset(self):
+        return self._note("reset")
+
+    def save(self):
+        return self._note("saved")
+
+
 @pytest.fixture(scope="module")
 def context():
     context = Context()
@@ -290,6 +303,29 @@ def test_a_network_that_cannot_be_loaded_fails_the_configuration(make_node, monk
     assert "cannot configure: the weights are damaged" in capfd.readouterr().err
     assert not node.autostart()
     node.raise_failure()
+
+
+def test_one_thread_loads_the_network_processes_frames_and_asks_the_map(make_node, monkeypatch):
+    """Tensors computed in another thread would have OpenMP threads of their own."""
+    threads = []
+
+    def note(answer):
+        threads.append(threading.current_thread())
+        return answer
+
+    node = make_node()
+    monkeypatch.setattr(processor, "load_predictor", lambda *_: note(IdleNetwork()))
+    monkeypatch.setattr(processor.FrameProcessor, "process", lambda *_: note(None))
+    monkeypatch.setattr(pipeline.Pipeline, "_the_map", lambda _: FakeMap(note))
+    assert node.autostart()
+    node._cameras[0]._on_info(CameraInfo())
+    node._cameras[0]._on_image(Image())
+    wait_for(lambda: len(threads) == 2)
+    assert node._pipeline._reset_map() == "reset"
+    assert node._pipeline._save_map() == "saved"
+    assert len(threads) == 4
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 def test_settings_that_do_not_fit_the_network_fail_the_configuration(make_node, capfd):

@@ -17,7 +17,7 @@ from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.inference import grid_view, point_queries
+from scenedino_ros.inference import grid_view, point_queries, view_renderer
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.grid_view import camera_points, encode_positions
 from scenedino_ros.inference.predictor import Predictor
@@ -241,6 +241,39 @@ def test_render_equals_the_plain_rendering() -> None:
     np.testing.assert_array_equal(view.label[clear], label.view(16, 40).numpy()[clear])
     assert (view.camera.width, view.camera.height) == (40, 16)
     assert view.colors is None
+
+
+def test_rays_are_cast_once_for_each_camera_that_takes_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def count(*args):
+        made.append(args)
+        return grid_view.encode_depths(*args)
+
+    monkeypatch.setattr(view_renderer, "encode_depths", count)
+    views = [(noise_image(), street_camera()), (noise_image(480, 96), street_camera(480, 96))]
+
+    def depths(n_cameras: int, rounds: int) -> list[np.ndarray]:
+        predictor = Predictor(lively_checkpoint(), device="cpu", n_cameras=n_cameras)
+        encoded = [predictor.encode(*view) for view in views]
+        made.clear()
+        return [predictor.render(e, n_samples=8).depth for _ in range(rounds) for e in encoded]
+
+    alone = depths(2, 1)
+    assert not np.array_equal(*alone)
+    for n_cameras, expected in ((2, 2), (1, 6)):
+        np.testing.assert_array_equal(depths(n_cameras, 3), alone * 3)
+        assert len(made) == expected
+    # Samples that are drawn anew, and other numbers of them, are other rays.
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = predictor.encode(*views[0])
+    drawn = [predictor.render(encoded, n_samples=8, jitter_seed=s).depth for s in (0, 1, 0)]
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert predictor.render(encoded, n_samples=9).depth.shape == alone[0].shape
+    np.testing.assert_array_equal(predictor.render(encoded, n_samples=8).depth, alone[0])
 
 
 def test_an_empty_grid_knows_the_highest_density_in_view() -> None:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from scenedino_ros.core.config import DEVICES
@@ -12,6 +13,7 @@ from scenedino_ros.core.errors import DeviceMemoryError, InputError
 from scenedino_ros.core.memory import MIB
 
 _MIN_CHUNK = 1024
+_CACHE_SHARE = 4  # of the memory budget, what a processor's chunk takes to stay in its caches
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,6 +44,14 @@ def return_unused_memory(device: torch.device) -> None:
     """Give a GPU's memory that PyTorch holds, but no tensor uses, back to the driver."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def to_numpy(*tensors: torch.Tensor) -> list[np.ndarray]:
+    """Return tensors as arrays; a GPU copies all of them before anybody waits."""
+    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    for device in {tensor.device for tensor in tensors if tensor.is_cuda}:
+        torch.cuda.current_stream(device).synchronize()
+    return [copy.numpy() for copy in copies]
 
 
 class Chunks:
@@ -84,7 +94,8 @@ class Chunks:
         """
         shape = (count, columns) if columns else (count,)
         result = torch.empty(shape, device=self.device)
-        chunk = max(_MIN_CHUNK, self.budget // (8 * bytes_each))
+        share = 1 if self.device.type == "cuda" else _CACHE_SHARE
+        chunk = max(_MIN_CHUNK, self.budget // (share * bytes_each))
         start = 0
         while start < count:
             part = slice(start, min(start + chunk, count))

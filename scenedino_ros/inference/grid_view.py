@@ -15,7 +15,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.engine import Points
-from scenedino_ros.network.field import MIN_DEPTH, PositionalCode, project
+from scenedino_ros.network.field import PositionalCode, project
 from scenedino_ros.network.folded import bilinear_taps
 
 _CHUNK = 1 << 17  # voxels projected at a time while a view is prepared
@@ -193,11 +193,10 @@ def encode_positions(
     waves of three follow from the wave below: sin 2x = 2 sin x cos x, cos 2x = 1 - 2 sin^2 x.
     Not for the depth: its code is in the thousands right at the camera.
     """
-    near, far = code.depth_range
     result = torch.empty(code.channels, len(depth), device=depth.device)
     position = result[:3]
     position[:2] = uv_norm.T
-    position[2] = 2 * (1 / depth.clamp(min=MIN_DEPTH) - 1 / far) / (1 / near - 1 / far) - 1
+    position[2] = code.depth_coordinate(depth)
     waves = result[3:].view(-1, 2, 3, len(depth))  # frequency, sine or cosine, coordinate, point
     _sines(position[2:], code.frequencies, waves[:, :, 2:])
     plane = waves[:, :, :2]
@@ -207,6 +206,15 @@ def encode_positions(
         lower = plane[step - 1 :: _SINE_EVERY][: len(wave)]
         torch.mul(lower[:, 0], lower[:, 1], out=wave[:, 0]).mul_(2)
         torch.square(lower[:, 0], out=wave[:, 1]).mul_(-2).add_(1)
+    return result.T
+
+
+def encode_depths(code: PositionalCode, depth: torch.Tensor) -> torch.Tensor:
+    """Return the (N, K / 3) depth's part of the positional code of (N,) depths."""
+    result = torch.empty(code.channels // 3, len(depth), device=depth.device)
+    result[0] = code.depth_coordinate(depth)
+    waves = result[1:].view(-1, 2, 1, len(depth))  # frequency, sine or cosine, coordinate, point
+    _sines(result[:1], code.frequencies, waves)
     return result.T
 
 

@@ -12,7 +12,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.inference.device import Chunks
+from scenedino_ros.inference.device import Chunks, to_numpy
 from scenedino_ros.inference.engines.engine import Engine, Points
 from scenedino_ros.inference.exposed import exposed
 from scenedino_ros.inference.grid_view import (
@@ -85,7 +85,7 @@ class PointQueries:
             label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
         index = chosen if view.index is None else view.index[chosen]
         # On a GPU this is the second and last time to wait; the first was to count the occupied.
-        columns = [part.cpu().numpy() for part in (index, label, confidence, grown[chosen])]
+        columns = to_numpy(index, label, confidence, grown[chosen])
         keep = ~np.isin(columns[1], query.hidden)
         highest = None
         if not keep.any():

@@ -66,8 +66,7 @@ class Predictor:
             fit: How images of another aspect ratio fill the network input image, see
                 `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB.
-            n_cameras: Number of cameras that take turns; for each, the predictor remembers where
-                the voxels of a grid fall in the image (see `PointQueries`).
+            n_cameras: Number of cameras that take turns, see `PointQueries`.
             make_engine: Makes what runs the network.
 
         Raises:
@@ -92,7 +91,8 @@ class Predictor:
         self._preprocess = ImagePreprocessor(self.image_size, fit)
         self._chunks = Chunks(self._device, memory_budget * MIB)
         field = self._engine, model.code.to(self._device), self.config, self._chunks
-        self._queries, self._renderer = PointQueries(*field, n_cameras), ViewRenderer(*field)
+        self._queries = PointQueries(*field, n_cameras)
+        self._renderer = ViewRenderer(*field, n_cameras)
         self._feature_colors: FeatureColors | None = None
 
     @property
@@ -376,16 +376,14 @@ class Predictor:
         try:
             yield
         except (torch.OutOfMemoryError, DeviceMemoryError) as error:
-            self._drop_caches()
+            self._queries.forget()
+            self._renderer.forget()
+            return_unused_memory(self._device)
             raise DeviceMemoryError(f"{work}: {error}") from error
 
     def device_memory(self) -> dict[str, float]:
         """Return the device's memory in MiB: allocated now, and the peak; empty on the CPU."""
         return device_memory(self._device)
-
-    def _drop_caches(self) -> None:
-        self._queries.forget()
-        return_unused_memory(self._device)
 
     def close(self) -> None:
         """Free the device; the predictor cannot be used afterwards."""
@@ -395,5 +393,4 @@ class Predictor:
 
 
 def _pose(T_grid_cam: np.ndarray | None) -> np.ndarray:
-    """Return the (4, 4) camera pose in the grid frame; without one, the grid is the camera's."""
     return np.eye(4) if T_grid_cam is None else np.asarray(T_grid_cam, np.float64)

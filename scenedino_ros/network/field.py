@@ -75,13 +75,16 @@ class PositionalCode(nn.Module):
             (..., 3 + 6 F): u, v and the depth code, then per frequency the sines of the three and
             their cosines, evaluated as shifted sines as the published model does.
         """
-        near, far = self.depth_range
-        inverse = 1 / depth.clamp(min=MIN_DEPTH)
-        depth_code = 2 * (inverse - 1 / far) / (1 / near - 1 / far) - 1
-        position = torch.cat([uv_norm, depth_code.unsqueeze(-1)], dim=-1)  # (..., 3)
+        position = torch.cat([uv_norm, self.depth_coordinate(depth).unsqueeze(-1)], dim=-1)
+        # From (..., 3) to (..., F, 6).
         phases = position.unsqueeze(-2) * self.frequencies.unsqueeze(-1)  # (..., F, 3)
-        waves = torch.sin(torch.cat([phases, phases + math.pi / 2], dim=-1))  # (..., F, 6)
+        waves = torch.sin(torch.cat([phases, phases + math.pi / 2], dim=-1))
         return torch.cat([position, waves.flatten(-2)], dim=-1)
+
+    def depth_coordinate(self, depth: torch.Tensor) -> torch.Tensor:
+        """Return the (...) inverse of depths, metres, scaled to +1 (near) and -1 (far)."""
+        near, far = self.depth_range
+        return 2 * (1 / depth.clamp(min=MIN_DEPTH) - 1 / far) / (1 / near - 1 / far) - 1
 
 
 def sample_map(feature_map: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:

@@ -3,13 +3,15 @@
 
 """The network folded: the same result from less work, by algebra on the trained weights.
 
-Five identities hold exactly, up to rounding:
+Six identities hold exactly, up to rounding:
 
 * a 1x1 convolution commutes with bilinear upsampling, so it runs on the small map;
 * the decoder's last convolution, the bilinear lookup (its weights sum to one) and the first
   layer of the point MLP are all linear, so the map can hold that layer's output directly;
 * a transposed convolution of stride 2 followed by a 3x3 one is four 2x2 convolutions of the
   small map, one for each parity of row and column;
+* the points of a ray from the camera fall on one pixel, so everything but the depth's part of that
+  first layer is computed once per ray;
 * blending along a ray is linear, so hidden activations are blended and the last layer of the MLP
   runs once per ray instead of once per sample;
 * with h the hidden layer of the expansion, the full feature is (W h + b) / |W h + b|, and the norm
@@ -62,7 +64,7 @@ class FoldedSceneDino(nn.Module):
             image: (B, 3, H, W) RGB in [-1, 1].
 
         Returns:
-            (B, H', W', hidden) float32 map, channels last.
+            (B, H', W', hidden) map, channels last, in the precision of its last layer.
         """
         return self.tail(self.plain.decoder.project(_doubled(self.fuse(image))))
 
@@ -125,11 +127,46 @@ class FoldedSceneDino(nn.Module):
         Returns:
             (N, hidden) activations.
         """
+        return self._hidden_sum(rows, index, weight, code).clamp_(min=0)
+
+    def hidden_on_rays(
+        self,
+        rows: torch.Tensor,
+        index: torch.Tensor,
+        weight: torch.Tensor,
+        code: torch.Tensor,
+        depth_code: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the activations of points on rays from the position of the source camera.
+
+        The points of a ray fall on one position in the image, so that only the depth's part of
+        the sum before the activation differs among them.
+
+        Args:
+            rows: (H' * W', hidden) map of one image.
+            index: (R, 4) int32 rows of the four neighbours of each ray.
+            weight: (R, 4) their bilinear weights.
+            code: (R, 3 + 6 F) positional code of a point of each ray.
+            depth_code: (R, S, 1 + 2 F) depth's part of the code of each point.
+
+        Returns:
+            (R, S, hidden) activations.
+        """
+        of_rays = code.clone()
+        of_rays[:, 2::3] = 0
+        base = self._hidden_sum(rows, index, weight, of_rays)
+        to_hidden = self.code_weight[2::3].to(rows.dtype)
+        return (depth_code.to(rows.dtype) @ to_hidden).add_(base.unsqueeze(1)).clamp_(min=0)
+
+    def _hidden_sum(
+        self, rows: torch.Tensor, index: torch.Tensor, weight: torch.Tensor, code: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what `hidden` returns, before the activation."""
         dtype = rows.dtype
         sampled = functional.embedding_bag(
             index, rows, per_sample_weights=weight.to(dtype), mode="sum"
         )
-        return sampled.addmm_(code.to(dtype), self.code_weight.to(dtype)).clamp_(min=0)
+        return sampled.addmm_(code.to(dtype), self.code_weight.to(dtype))
 
     def density(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return (...) densities, 1/m, of (..., hidden) activations."""
@@ -194,7 +231,7 @@ class FoldedTail(nn.Module):
         """Map (B, C', H + 2, W + 2), the first layer's output, to what `forward` returns."""
         if not self.upsamples:
             hidden = functional.conv2d(padded, self.weight, self.bias)
-            return hidden.float().permute(0, 2, 3, 1).contiguous()
+            return hidden.permute(0, 2, 3, 1).contiguous()
         height, width = padded.shape[-2] - 1, padded.shape[-1] - 1
         phases = [
             functional.conv2d(
@@ -205,7 +242,7 @@ class FoldedTail(nn.Module):
             for row in (0, 1)
             for column in (0, 1)
         ]
-        stacked = torch.stack(phases).float().unflatten(0, (2, 2))  # (2, 2, B, hidden, H, W)
+        stacked = torch.stack(phases).unflatten(0, (2, 2))  # (2, 2, B, hidden, H, W)
         return stacked.permute(2, 4, 0, 5, 1, 3).flatten(3, 4).flatten(1, 2)
 
 

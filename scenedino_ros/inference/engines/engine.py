@@ -25,6 +25,20 @@ class Points(NamedTuple):
     code: torch.Tensor
 
 
+def points_on_rays(rays: Points, depth_code: torch.Tensor) -> Points:
+    """Return the R * S points on rays, one after the other.
+
+    Args:
+        rays: R rays, by the point in the map through which they pass; the depth's part of their
+            code does not count.
+        depth_code: (R, S, K / 3) depth's part of the points' code.
+    """
+    n_samples = depth_code.shape[1]
+    index, weight, code = (column.repeat_interleave(n_samples, 0) for column in rays)
+    code[:, 2::3] = depth_code.flatten(0, 1)
+    return Points(index, weight, code)
+
+
 class Engine(Protocol):
     """A network on a device, for one prediction mode. All tensors are on that device.
 
@@ -43,6 +57,16 @@ class Engine(Protocol):
 
     def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (N,) densities and what is linear in the features, (N, P): it may be blended."""
+
+    def ray_density(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the (R, S) densities of points on rays, given as to `points_on_rays`."""
+
+    def ray_samples(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (R, S) densities and (R, S, P) as `samples` does for points on rays."""
 
     def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
         """Return (..., F) features of what `samples` returned, blended or not.

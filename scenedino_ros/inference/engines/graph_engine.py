@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from scenedino_ros.core.config import ModelConfig
-from scenedino_ros.inference.engines.engine import Points
+from scenedino_ros.inference.engines.engine import Points, points_on_rays
 
 # Points that a graph takes at a time.
 MOST_POINTS = 1 << 15
@@ -71,6 +71,20 @@ class GraphEngine:
         feature = torch.empty(len(points.index), self._feature_dim, device=self._device)
         self._run_points(rows, points, {"density": density, "feature": feature})
         return density, feature
+
+    def ray_density(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the (R, S) densities of points on rays, given as to `points_on_rays`."""
+        return self.density(rows, points_on_rays(rays, depth_code)).view(depth_code.shape[:2])
+
+    def ray_samples(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (R, S) densities and (R, S, F) features of points on rays."""
+        density, feature = self.samples(rows, points_on_rays(rays, depth_code))
+        shape = depth_code.shape[:2]
+        return density.view(shape), feature.view(*shape, -1)
 
     def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
         """Return (..., F) features, which is what `samples` returns and what was blended."""

@@ -75,6 +75,19 @@ class TorchEngine:
         hidden = self.network.hidden(rows, *points)
         return self.network.density(hidden), hidden
 
+    def ray_density(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the (R, S) densities of points on rays, given as to `points_on_rays`."""
+        return self.network.density(self.network.hidden_on_rays(rows, *rays, depth_code))
+
+    def ray_samples(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (R, S) densities and (R, S, hidden) activations of points on rays."""
+        hidden = self.network.hidden_on_rays(rows, *rays, depth_code)
+        return self.network.density(hidden), hidden
+
     def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
         """Return (..., F) features of (..., hidden) activations."""
         return self.network.feature(blended, total)
