@@ -3,6 +3,7 @@
 
 """Which network runs and how: the one way to open a checkpoint."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.engines.engine import MakeEngine
 from scenedino_ros.inference.engines.selection import engine_maker, fastest_engine
 from scenedino_ros.inference.predictor import Predictor
 
@@ -160,6 +162,7 @@ class NetworkChoice:
         checkpoint: Checkpoint | None = None,
         report: Report = silent,
         warn: Report | None = None,
+        adapt: Callable[[MakeEngine], MakeEngine] | None = None,
     ) -> Predictor:
         """Build the network on its device.
 
@@ -168,6 +171,7 @@ class NetworkChoice:
                 None: it is loaded.
             report: Receives a few words on each long step.
             warn: Receives why an engine cannot be used; None: ``report`` does.
+            adapt: Receives what makes the engine, and returns what the predictor calls instead.
 
         Raises:
             CheckpointError: As for `find`, or if the weights do not fit their configuration.
@@ -175,6 +179,7 @@ class NetworkChoice:
                 It is not an `InputError`, which evaluations take for the fault of one item.
         """
         try:
+            make = engine_maker(self.engine, report, warn)
             return Predictor(
                 checkpoint or self.load(report),
                 device=self.device,
@@ -183,7 +188,7 @@ class NetworkChoice:
                 fit=self.fit,
                 memory_budget=self.memory_budget,
                 n_cameras=self.n_cameras,
-                make_engine=engine_maker(self.engine, report, warn),
+                make_engine=adapt(make) if adapt else make,
             )
         except InputError as error:
             raise SceneDinoError(str(error)) from error
