@@ -5,14 +5,14 @@
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from scenedino_ros.benchmark.stages import VARIANTS
+from scenedino_ros.benchmark.stages import BFLOAT16, VARIANTS
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.checkpoints.checkpoint import (
     Checkpoint,
@@ -43,7 +43,8 @@ class BenchmarkJob:
         repeats: Frames timed, after one that is not.
         image: Picture as KITTI-360's cameras take it; empty: noise of that size.
         render: Also render what the node shows: depth and classes.
-        variants: Any of ``VARIANTS``.
+        exposed_only: Seek only occupied voxels with a face neighbour that is not occupied.
+        variants: Any of ``VARIANTS``, and ``BFLOAT16``.
         threshold: Density threshold, 1/m, where it is known already; None: found from the share.
     """
 
@@ -55,8 +56,13 @@ class BenchmarkJob:
     repeats: int
     image: str = ""
     render: bool = True
+    exposed_only: bool = False
     variants: tuple[str, ...] = VARIANTS
     threshold: float | None = None
+
+    def network_of(self, variant: str) -> NetworkChoice:
+        """Return the folded network that a variant stands for."""
+        return replace(self.network, precision="bfloat16") if variant == BFLOAT16 else self.network
 
     def record(self) -> dict[str, Any]:
         """Return the job as plain values, those of the network among the others."""

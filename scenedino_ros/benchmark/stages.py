@@ -6,6 +6,8 @@
 from scenedino_ros.core.outputs import MAP, OUTPUTS, VOXELS
 
 VARIANTS = ("plain", "folded")
+# The folded network once more in bfloat16, beside float32.
+BFLOAT16 = "folded, bfloat16"
 STAGES = ("encode", "voxels", "render")
 # Values of --subscribe, and the outputs of the node, which has no map, that each one means.
 SUBSCRIBED = {
@@ -13,3 +15,8 @@ SUBSCRIBED = {
     "grid": tuple(output.name for output in OUTPUTS if output.needs == VOXELS),
     "all": tuple(output.name for output in OUTPUTS if output.needs not in ("", MAP)),
 }
+
+
+def processor(stage: str) -> str:
+    """Return the name of a stage's processor time."""
+    return f"{stage} processor"

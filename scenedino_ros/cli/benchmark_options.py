@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from scenedino_ros.benchmark.stages import BFLOAT16, VARIANTS
+from scenedino_ros.core.config import REPRODUCIBLE_PRECISION
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.terminal.network_arguments import (
@@ -23,6 +25,8 @@ from scenedino_ros.terminal.values import count, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.benchmark.job import BenchmarkJob
+
+BOTH = "both"  # value of --precision: the folded network in float32 and in bfloat16
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +51,7 @@ def add_repeats(parser: argparse.ArgumentParser, default: int) -> None:
     )
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
+def add_network(parser: argparse.ArgumentParser, more_precisions: tuple[str, ...] = ()) -> None:
     """Declare which network is run, and how."""
     group = parser.add_argument_group("network")
     weights = group.add_mutually_exclusive_group()
@@ -59,7 +63,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         help="untrained weights of the published architecture on this backbone instead",
     )
     add_image_size(group)
-    add_runtime(group)
+    add_runtime(group, more_precisions=more_precisions)
 
 
 def add_grid(parser: argparse.ArgumentParser, default: str, voxel_size: float) -> None:
@@ -83,9 +87,15 @@ def add_picture(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--share",
-        type=_share,
+        type=fraction,
         default=0.05,
         help="of the voxels in view that are occupied (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--exposed-only",
+        action="store_true",
+        help="seek only occupied voxels with a face neighbour that is not occupied, as the node "
+        "does by default",
     )
 
 
@@ -94,9 +104,13 @@ def network_job(options: argparse.Namespace, *, render: bool) -> "BenchmarkJob":
     from scenedino_ros.benchmark.job import BenchmarkJob
     from scenedino_ros.inference.network_choice import NetworkChoice
 
-    names = ("backbone", "grid", "voxel_size", "share", "repeats", "image")
+    names = ("backbone", "grid", "voxel_size", "share", "repeats", "image", "exposed_only")
     values = {name: getattr(options, name) for name in names}
-    return BenchmarkJob(NetworkChoice(**network_values(options)), **values, render=render)
+    network = network_values(options)
+    if network["precision"] == BOTH:
+        network["precision"] = REPRODUCIBLE_PRECISION
+        values["variants"] = (*VARIANTS, BFLOAT16)
+    return BenchmarkJob(NetworkChoice(**network), **values, render=render)
 
 
 def save(
@@ -113,13 +127,21 @@ def save(
     console.print(f"saved {output} and {picture}", markup=False, highlight=False, soft_wrap=True)
 
 
+def short(value: float | None) -> str:
+    """Return a figure with three digits, or all of those before the point; empty for None."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:#.3g}"
+
+
 def _json_file(text: str) -> Path:
     if not text.endswith(".json"):
         raise argparse.ArgumentTypeError(f"must be a file *.json, got '{text}'")
     return Path(text)
 
 
-def _share(text: str) -> float:
+def fraction(text: str) -> float:
+    """Return a number over 0 and at most 1."""
     value = positive(text)
     if value > 1:
         raise argparse.ArgumentTypeError(f"must be over 0 and at most 1, got '{text}'")

@@ -49,7 +49,9 @@ def add_mode(group: argparse._ActionsContainer) -> None:
 
 
 def add_runtime(
-    group: argparse._ActionsContainer, precision: str = REPRODUCIBLE_PRECISION
+    group: argparse._ActionsContainer,
+    precision: str = REPRODUCIBLE_PRECISION,
+    more_precisions: tuple[str, ...] = (),
 ) -> None:
     """Declare head, device, arithmetic and engine, as the node's parameters name them.
 
@@ -57,6 +59,7 @@ def add_runtime(
         group: Where.
         precision: The default. The node takes the faster one; commands whose figures others
             reproduce take float32.
+        more_precisions: What a command accepts beside those of the node.
     """
     add_mode(group)
     group.add_argument(
@@ -64,7 +67,7 @@ def add_runtime(
     )
     group.add_argument(
         "--precision",
-        choices=choices(ModelSettings, "precision"),
+        choices=(*choices(ModelSettings, "precision"), *more_precisions),
         default=precision,
         help="of all but positions, densities and scores; auto: the faster one, measured at the "
         "start (default: %(default)s)",
