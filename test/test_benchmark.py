@@ -16,9 +16,11 @@ from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
 from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.job import BenchmarkJob, load, untrained
 from scenedino_ros.benchmark.map import MapJob, T_map_cam, measure_map
+from scenedino_ros.benchmark.memory import peak_memory
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
 from scenedino_ros.benchmark.plain import PlainPredictor
 from scenedino_ros.benchmark.plots import plot_node
+from scenedino_ros.benchmark.stages import BFLOAT16, processor
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image, stamp_ns
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint, untrained_checkpoint
 from scenedino_ros.cli.main import main
@@ -92,14 +94,48 @@ def test_the_share_of_occupied_voxels_is_that_asked_for(tiny) -> None:
     job = a_job(tiny, share=0.25, variants=("folded",))
     bench = Bench(job, load(job, lambda _: None), lambda _: None)
     seconds = bench.frame("folded")
-    assert set(seconds) == {"encode", "voxels", "render", "frame"}
+    stages = ("encode", "voxels", "render", "frame")
+    assert set(seconds) == {*stages, *map(processor, stages)}
     assert seconds["frame"] == seconds["encode"] + seconds["voxels"]
+    assert seconds["frame processor"] == seconds["encode processor"] + seconds["voxels processor"]
     seen = bench.occupied["folded"]
+    bench.occupy(0.5)
+    bench.frame("folded")
+    assert bench.occupied["folded"] == pytest.approx(2 * seen, rel=0.02)
+    bench.occupy(0.25)
     bench.look_at(grid_of("camera", 0.8))
     bench.frame("folded")
     assert bench.grid.shape == (32, 8, 32)
     # Eight voxels for each one before, the same share of them.
     assert bench.occupied["folded"] == pytest.approx(8 * seen, rel=0.25)
+
+
+def test_each_camera_has_a_grid_view_of_its_own(tiny) -> None:
+    job = a_job(tiny, variants=("folded",), render=False)
+    bench = Bench(job, load(job, silent), silent)
+    answers = []
+    for camera in (0, 1):
+        bench.frame("folded", camera)
+        answers.append(bench.answers["folded"])
+    assert (answers[0] != answers[1]).any()
+
+
+def test_exposed_voxels_are_those_of_the_plain_network(tiny) -> None:
+    every, exposed = (
+        a_job(tiny, share=0.5, voxel_size=0.8, render=False, exposed_only=only)
+        for only in (False, True)
+    )
+    counts = []
+    for job in (every, exposed):
+        bench = Bench(job, load(job, silent), silent)
+        for variant in job.variants:
+            bench.frame(variant)
+        assert bench.agreement()["IoU"] > 0.99
+        assert "depth abs rel" not in bench.agreement()
+        counts.append(bench.occupied["folded"])
+        records = bench.profile()
+        assert records["voxels"]["classify"].count == counts[-1]
+    assert 0 < counts[1] < counts[0]
 
 
 def test_percentiles_are_those_of_each_stage() -> None:
@@ -132,42 +168,69 @@ def test_an_unknown_backbone_is_refused() -> None:
         untrained("resnet")
 
 
-def test_network_prints_and_saves_both(tiny, tmp_path: Path, capsys) -> None:
+@pytest.mark.usefixtures("quick_peaks")
+def test_network_prints_and_saves_all(tiny, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    measured = []
+
+    def memory(job: BenchmarkJob) -> dict[str, float]:
+        if job.variants == (BFLOAT16,):  # one process less
+            return {"peak memory [MiB]": 1.0, "of it beyond imports [MiB]": 1.0}
+        measured.append(job.variants)
+        return peak_memory(job)
+
+    monkeypatch.setattr("scenedino_ros.benchmark.network.peak_memory", memory)
     output = tmp_path / "figures" / "network.json"
     arguments = ["--checkpoint", tiny, "--grid", "camera", "--voxel-size", "0.8"]
-    assert main(["benchmark", "network", *arguments, "--repeats", "1", "-o", str(output)]) == 0
+    arguments += ["--repeats", "1", "--precision", "both"]
+    assert main(["benchmark", "network", *arguments, "-o", str(output)]) == 0
     figures = json.loads(output.read_text())
     assert is_picture(output.with_suffix(".png"))
     results = figures["results"]
-    assert set(results) == {"plain", "folded"}
+    variants = ("folded", BFLOAT16)
+    assert measured == [("plain",), ("folded",)]
+    assert set(results) == {"plain", *variants}
     occupied = results["plain"]["occupied voxels"], results["folded"]["occupied voxels"]
     assert abs(occupied[0] - occupied[1]) <= 0.01 * occupied[1]
     for row in (
         "encode p50 [ms]",
+        "encode processor p50 [ms]",
         "voxels p95 [ms]",
         "render p50 [ms]",
         "frame p50 [ms]",
         "first frame [ms]",
         "peak memory [MiB]",
     ):
-        assert results["plain"][row] > 0
-        assert results["folded"][row] > 0
+        assert min(result[row] for result in results.values()) > 0
     printed = capsys.readouterr().out
-    assert "plain / folded" in printed
-    assert "frame p50 [ms]" in printed
+    assert "plain / this" in printed
+    assert "processor / wall" in printed
     assert results["plain"]["peak memory [MiB]"] != results["folded"]["peak memory [MiB]"]
     assert "untrained weights" in printed
     assert 0 < results["folded"]["of it beyond imports [MiB]"] < 1000
     same = figures["folded against plain"]
     assert 0.99 < same["IoU"] <= 1
     assert 0.9 < same["mIoU"] <= 1
-    assert f"IoU {same['IoU']:.4f}" in printed.replace("\n", " ")
+    assert same["depth abs rel"] < 1e-4
+    low = figures[f"{BFLOAT16} against plain"]
+    assert low["IoU"] < same["IoU"]
+    assert same["depth abs rel"] < low["depth abs rel"] < 0.1
+    assert f"{low['IoU']:.4f} │ {low['mIoU']:.4f} │" in printed
+    for variant in variants:
+        rows = figures["roofline"][variant]
+        assert f"roofline of the {variant} network" in printed
+        assert {row["stage"] for row in rows} == {"encode", "voxels", "render"}
+        assert min(row["p50 [ms]"] for row in rows if row["part"] != "rest") > 0
+        assert rows[0]["precision"] == ("bfloat16" if variant == BFLOAT16 else "float32")
+    assert figures["peaks"]["bandwidth"] > 0
 
 
+@pytest.mark.usefixtures("quick_peaks")
 def test_curves_leave_the_plain_network_out_of_large_grids(tiny, tmp_path: Path, capsys) -> None:
     output = tmp_path / "curves.json"
     arguments = ["--checkpoint", tiny, "--voxel-size", "3.2", "--voxel-sizes", "1.6,3.2"]
     arguments += ["--image-sizes", "64x160,32x80", "--plain-up-to", "1000", "--repeats", "1"]
+    arguments += ["--shares", "0.5,0.1", "--cameras", "2,1"]
     assert main(["benchmark", "curves", *arguments, "-o", str(output)]) == 0
     figures = json.loads(output.read_text())
     over_voxels, over_images = figures["over voxels"], figures["over image size"]
@@ -175,11 +238,21 @@ def test_curves_leave_the_plain_network_out_of_large_grids(tiny, tmp_path: Path,
     assert [point["plain"] is None for point in over_voxels] == [False, True]
     assert [point["image size"] for point in over_images] == [[32, 80], [64, 160]]
     assert {point["voxels"] for point in over_images} == {8 * 2 * 8}
-    for point in (*over_voxels, *over_images):
+    shares, cameras = figures["over occupied fraction"], figures["over cameras"]
+    assert [point["share"] for point in shares] == [0.1, 0.5]
+    few, many = (point["occupied voxels"] for point in shares)
+    assert many == pytest.approx(5 * few, abs=5)
+    assert shares[0]["bound"]["voxels [ms]"] < shares[1]["bound"]["voxels [ms]"]
+    assert [point["cameras"] for point in cameras] == [1, 2]
+    assert min(point["memory [MiB]"] for point in cameras) > 0
+    for point in (*over_voxels, *over_images, *shares, *cameras):
+        bound = point["bound"]
+        assert bound["frame [ms]"] == bound["encode [ms]"] + bound["voxels [ms]"]
         for timing in (point["folded"], point["plain"] or point["folded"]):
             assert set(timing) == {
-                f"{stage} {p} [ms]"
+                f"{name(stage)} {p} [ms]"
                 for stage in ("encode", "voxels", "frame")
+                for name in (str, processor)
                 for p in ("p50", "p95")
             }
             assert min(timing.values()) > 0
@@ -187,6 +260,9 @@ def test_curves_leave_the_plain_network_out_of_large_grids(tiny, tmp_path: Path,
     printed = capsys.readouterr().out
     assert "cost over voxels" in printed
     assert "cost over image size" in printed
+    assert "cost over occupied fraction" in printed
+    assert "cost over cameras" in printed
+    assert printed.count("bound") == 8
     assert "1,024" in printed
 
 
@@ -200,6 +276,8 @@ def test_curves_leave_the_plain_network_out_of_large_grids(tiny, tmp_path: Path,
         (["network", "--checkpoint", "a", "--backbone", "b"], "not allowed with"),
         (["curves", "--voxel-sizes", "0.2,0.2"], "must be different values, got '0.2,0.2'"),
         (["curves", "--voxel-sizes", "0"], "must be > 0"),
+        (["curves", "--shares", "0.1,2"], "must be over 0 and at most 1, got '2'"),
+        (["curves", "--precision", "both"], "invalid choice: 'both'"),
         (["node", "--rates", "10,-1"], "must be > 0"),
         (["messages", "--cubes", "many"], "must be a count >= 1"),
         (["everything"], "invalid choice"),

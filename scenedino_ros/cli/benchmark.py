@@ -19,7 +19,9 @@ BENCHMARKS = (
         "scenedino_ros.cli.benchmark_network",
     ),
     Subcommand(
-        "curves", "cost over voxels and over image size", "scenedino_ros.cli.benchmark_curves"
+        "curves",
+        "cost over voxels, image size, occupied voxels and cameras",
+        "scenedino_ros.cli.benchmark_curves",
     ),
     Subcommand("node", "the whole node at given camera rates", "scenedino_ros.cli.benchmark_node"),
     Subcommand(
