@@ -201,10 +201,10 @@ def test_the_work_of_points_is_that_of_what_was_asked() -> None:
     voxels["density"] = asked(3000, 0.004, bytes_in=500, bytes_out=50, map_bytes=7, row_bytes=9)
     voxels["samples"] = asked(10, 0.001, bytes_in=5, bytes_out=3, map_bytes=7, row_bytes=9)
     voxels["feature"] = asked(10, 0.001, bytes_in=1 << 40, bytes_out=1 << 40)  # passed on
-    voxels["classify"] = asked(10, 0.002, "bfloat16", bytes_in=1 << 40, bytes_out=2)
+    voxels["classify"] = asked(10, 0.002, bytes_in=1 << 40, bytes_out=2)
     voxels["stage"] = asked(0, 0.009)
     density, feature, head = density_layers(TINY), feature_layers(TINY), class_layers(TINY, MODE)
-    work = works(TINY, MODE, "float32", {"voxels": voxels})
+    work = works(TINY, MODE, "bfloat16", {"voxels": voxels})  # holds for the head
     assert work["voxels", "density"] == Work(
         3000, {"float32": 3000 * operations(density)}, 557 + 4 * weights(density)
     )
@@ -214,7 +214,7 @@ def test_the_work_of_points_is_that_of_what_was_asked() -> None:
         {"float32": 10 * operations(points), "bfloat16": 10 * operations(head)},
         5 + 3 + 7 + 2 + 4 * weights(points) + 2 * weights(head),
     )
-    rows = roofline(TINY, MODE, "float32", [{"voxels": voxels}] * 3, PEAKS)
+    rows = roofline(TINY, MODE, "bfloat16", [{"voxels": voxels}] * 3, PEAKS)
     assert [(row["stage"], row["part"]) for row in rows] == [
         ("voxels", part) for part in ("density", "classes", "rest", "")
     ]

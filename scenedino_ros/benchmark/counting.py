@@ -28,7 +28,7 @@ class Asked:
             that does it all at once need not write it.
         map_bytes: Bytes of the map that points were looked up in.
         row_bytes: Bytes of one of its rows.
-        precision: Type of the arithmetic, as PyTorch names it.
+        precision: Type of the arithmetic at points, as PyTorch names it.
         seconds: Time that the calls took; on a GPU until their answers were there.
         processor_seconds: Processor time of all threads meanwhile.
     """
@@ -136,7 +136,6 @@ class CountingEngine:
         asked.count += len(feature)
         asked.bytes_in += feature.nbytes
         asked.bytes_out += label.nbytes + confidence.nbytes
-        asked.precision = _name(feature.dtype)
         return label, confidence
 
 

@@ -13,6 +13,7 @@ import torch
 
 from scenedino_ros.core.memory import MIB
 
+TF32 = "tf32"  # float32 rounded for a GPU's matrix units, as its convolutions take it
 _SECONDS = 0.4  # of each measurement, after one run that is not counted
 _SIZES = (512, 1024, 2048)  # rows of square matrices on a CPU
 _GPU_SIZES = (2048, 4096, 8192)
@@ -47,7 +48,7 @@ def measure_peaks(device: torch.device) -> Peaks:
     if device.type == "cuda":
         matmul = torch.backends.cuda.matmul
         before, matmul.allow_tf32 = matmul.allow_tf32, True
-        rates["tf32"] = _product_rate(device, torch.float32)
+        rates[TF32] = _product_rate(device, torch.float32)
         matmul.allow_tf32 = before
     cache = _cache_bytes(device)
     total = min(max(_LEAST, 2 * cache), _MOST)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from scenedino_ros.benchmark.counting import Asked, Record
-from scenedino_ros.benchmark.peaks import Peaks
+from scenedino_ros.benchmark.peaks import TF32, Peaks
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.config import ModelConfig
 
@@ -148,7 +148,7 @@ def works(
     Args:
         config: Architecture of the network.
         mode: Which head names the classes.
-        precision: Of the image part.
+        precision: Of the image part and of the head; points may have another one.
         records: What the engine was asked for, by stage.
     """
     found = {}
@@ -156,23 +156,27 @@ def works(
         found.update(_image_works(config, precision, records["encode"]["hidden_map"]))
     density, feature = density_layers(config), feature_layers(config)
     head = class_layers(config, mode)
+    of_head = "float32" if precision == TF32 else precision
     if "voxels" in records:
         asked = records["voxels"]
         sampled, classified = asked["samples"], asked["classify"]
-        found["voxels", "density"] = _point_work([(density, asked["density"])])
-        found["voxels", "classes"] = _point_work(
-            [(density, sampled), (feature, asked["feature"]), (head, classified)],
-            sampled.bytes_in + sampled.bytes_out + classified.bytes_out,
+        found["voxels", "density"] = _alone(density, asked["density"])
+        found["voxels", "classes"] = _work(
+            [_of_points(density, sampled), _of_points(feature, asked["feature"])]
+            + [(head, classified.count, of_head)],
+            sampled.map_bytes_read + sampled.bytes_in + sampled.bytes_out + classified.bytes_out,
         )
     if "render" in records:
         asked = records["render"]
         sampled, features = asked["samples"], asked["feature"]
-        found["render", "densities"] = _point_work([(density, asked["density"])])
-        found["render", "features"] = _point_work(
-            [(density, sampled), (feature, features)],
-            sampled.bytes_in + sampled.bytes_out + features.bytes_out,
+        classified = asked["classify"]
+        found["render", "densities"] = _alone(density, asked["density"])
+        found["render", "features"] = _work(
+            [_of_points(density, sampled), _of_points(feature, features)],
+            sampled.map_bytes_read + sampled.bytes_in + sampled.bytes_out + features.bytes_out,
         )
-        found["render", "classes"] = _point_work([(head, asked["classify"])])
+        moved = classified.bytes_in + classified.bytes_out
+        found["render", "classes"] = _work([(head, classified.count, of_head)], moved)
     return found
 
 
@@ -184,32 +188,32 @@ def _image_works(config: ModelConfig, precision: str, asked: Asked) -> dict[tupl
     moved = (asked.bytes_in + taps, taps + small, small + asked.bytes_out)
     layers = (transformer_layers(config), decoder_layers(config), tail_layers(config))
     return {
-        ("encode", part): _work(asked.count, [(part_layers, asked.count, precision)], nbytes)
+        ("encode", part): _work([(part_layers, asked.count, precision)], nbytes)
         for part, part_layers, nbytes in zip(PARTS["encode"], layers, moved, strict=True)
     }
 
 
-def _point_work(asked: Sequence[tuple[Layers, Asked]], moved: int | None = None) -> Work:
+def _of_points(layers: Layers, asked: Asked) -> tuple[Layers, int, str]:
+    return layers, asked.count, asked.precision
+
+
+def _alone(layers: Layers, asked: Asked) -> Work:
+    moved = asked.map_bytes_read + asked.bytes_in + asked.bytes_out
+    return _work([_of_points(layers, asked)], moved)
+
+
+def _work(layers: Sequence[tuple[Layers, int, str]], moved: int) -> Work:
     """Return the work of layers one after the other.
 
     Args:
-        asked: The layers, and what was asked of each; the first may look points up in a map.
-        moved: Bytes in and out; None: those of the only layers.
+        layers: Each with how often it runs, and its precision.
+        moved: Bytes that move beside the weights.
     """
-    first = asked[0][1]
-    if moved is None:
-        moved = first.bytes_in + first.bytes_out
-    layers = [(these, one.count, one.precision) for these, one in asked]
-    return _work(first.count, layers, moved + first.map_bytes_read)
-
-
-def _work(count: int, layers: Sequence[tuple[Layers, int, str]], moved: int) -> Work:
-    """Return the work of layers, each with how often it runs, and its precision."""
     operations: Counter[str] = Counter()
     for these, times, precision in layers:
         operations[precision] += sum(2 * products * times for _, products in these)
         moved += sum(weights for weights, _ in these if times) * _BYTES.get(precision, 4)
-    return Work(count, dict(operations), moved)
+    return Work(layers[0][1], dict(operations), moved)
 
 
 def _patches(config: ModelConfig) -> tuple[int, int]:
@@ -223,8 +227,8 @@ def image_precision(engine: str, peaks: Peaks) -> str:
     named = [name for name in ("int8", "bfloat16") if name in engine]
     if named:
         return named[0]
-    low = "tf32" in peaks.rates and torch.backends.cudnn.allow_tf32
-    return "tf32" if low else "float32"
+    low = TF32 in peaks.rates and torch.backends.cudnn.allow_tf32
+    return TF32 if low else "float32"
 
 
 def roofline(
@@ -239,7 +243,7 @@ def roofline(
     Args:
         config: Architecture of the network.
         mode: Which head names the classes.
-        precision: Of the image part.
+        precision: Of the image part and of the head.
         frames: What the engine was asked for in each frame, by stage.
         peaks: What the machine can do.
 
