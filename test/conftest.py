@@ -76,7 +76,7 @@ def _golden_files(folder: Path) -> dict[str, list[Path]]:
 
 @pytest.fixture
 def quick_peaks(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Let benchmarks measure the machine's peaks hastily; return the bytes they move."""
+    """Shorten the measurement of the machine's peaks; return the bytes that it moves."""
     nbytes = 1 << 20
     names = ("_SECONDS", "_SIZES", "_LEAST", "_MOST")
     for name, value in zip(names, (0.0, (64,), nbytes, nbytes), strict=True):

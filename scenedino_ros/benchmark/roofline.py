@@ -4,8 +4,8 @@
 """The shortest time in which this machine could do each part of a frame: its roofline.
 
 The operations of a part are those of its matrix products and convolutions, computed directly; its
-bytes are weights, inputs and answers, each once. What a part needs beside that, and what it moves
-between its layers, is not counted, so that the bound is one from below.
+bytes are weights, inputs and answers, each once. All other operations, and what moves between its
+layers, are not counted: the time is a lower bound.
 
 Source: Williams, Waterman, Patterson, Roofline: An Insightful Visual Performance Model for
 Multicore Architectures, 2009.
@@ -26,7 +26,7 @@ from scenedino_ros.core.config import ModelConfig
 
 # Weights of a layer or of several, and how many multiplications they take part in.
 Layers = list[tuple[int, int]]
-# By stage, the parts whose time does not depend on what else is in the stage.
+# The parts of each stage that the engine computes.
 PARTS = {
     "encode": ("transformer", "decoder", "tail"),
     "voxels": ("density", "classes"),
