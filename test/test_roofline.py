@@ -23,6 +23,8 @@ from scenedino_ros.benchmark.roofline import (
     density_layers,
     feature_layers,
     image_precision,
+    on_ray_layers,
+    ray_layers,
     roofline,
     tail_layers,
     transformer_layers,
@@ -122,6 +124,11 @@ def check_points(config: ModelConfig, network: FoldedSceneDino) -> None:
     density = counted(network.hidden, *where) + counted(network.density, hidden)
     assert operations(density_layers(config)) * count == density
     assert operations(feature_layers(config)) * count == counted(network.feature, hidden)
+    depth_code = torch.zeros(count, 4, channels // 3)
+    on_rays = counted(network.hidden_on_rays, *where, depth_code)
+    on_rays += counted(network.density, torch.zeros(count, 4, config.hidden_dim))
+    asked = 4 * operations(on_ray_layers(config)) + operations(ray_layers(config))
+    assert asked * count == on_rays
 
 
 # --- what is asked ----------------------------------------------------------------------------
@@ -170,13 +177,15 @@ def test_the_engine_counts_what_it_is_asked_and_changes_nothing() -> None:
     assert asked["density"].bytes_out == in_view * 4
     assert {asked[name].count for name in ("samples", "feature", "classify")} == {len(voxels)}
     asked = records["render"]
-    assert asked["samples"].count + asked["density"].count >= view.label.size
+    dense, sampled = asked["ray_density"], asked["ray_samples"]
+    assert dense.count + sampled.count >= 16 * view.label.size
+    assert dense.lookups + sampled.lookups >= view.label.size
     assert asked["classify"].count == view.label.size == (height // 4) * (width // 4)
 
 
 def test_a_map_is_read_once_or_four_rows_for_each_point() -> None:
-    assert Asked(count=3, map_bytes=10_000, row_bytes=128).map_bytes_read == 3 * 4 * 128
-    assert Asked(count=300, map_bytes=10_000, row_bytes=128).map_bytes_read == 10_000
+    assert Asked(lookups=3, map_bytes=10_000, row_bytes=128).map_bytes_read == 3 * 4 * 128
+    assert Asked(lookups=300, map_bytes=10_000, row_bytes=128).map_bytes_read == 10_000
 
 
 # --- bounds -----------------------------------------------------------------------------------
@@ -192,7 +201,7 @@ def test_the_bound_is_the_larger_of_operations_and_bytes() -> None:
 
 def asked(count: int, seconds: float, precision: str = "float32", **values: int) -> Asked:
     return Asked(
-        count, precision=precision, seconds=seconds, processor_seconds=2 * seconds, **values
+        count, count, precision=precision, seconds=seconds, processor_seconds=2 * seconds, **values
     )
 
 

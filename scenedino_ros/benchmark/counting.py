@@ -22,7 +22,8 @@ class Asked:
     """What one method of an engine was asked for.
 
     Attributes:
-        count: Points, rays or images.
+        count: Points, pixels or images.
+        lookups: Positions in the map that were looked up: points, or rays for all points on them.
         bytes_in: Bytes of the tensors that went in, without the map.
         bytes_out: Bytes of the answers, without what `samples` returns to be blended: an engine
             that does it all at once need not write it.
@@ -34,6 +35,7 @@ class Asked:
     """
 
     count: int = 0
+    lookups: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     map_bytes: int = 0
@@ -44,8 +46,8 @@ class Asked:
 
     @property
     def map_bytes_read(self) -> int:
-        """Bytes of the map that must be read: all of it, or four rows of each point if fewer."""
-        return min(self.map_bytes, 4 * self.count * self.row_bytes)
+        """Bytes of the map that must be read: all of it, or four rows a lookup if fewer."""
+        return min(self.map_bytes, 4 * self.lookups * self.row_bytes)
 
 
 class Record(defaultdict[str, Asked]):
@@ -119,6 +121,27 @@ class CountingEngine:
         asked.precision = _name(linear.dtype)
         return density, linear
 
+    def ray_density(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the densities of points on rays."""
+        with self._call("ray_density") as asked:
+            density = self.engine.ray_density(rows, rays, depth_code)
+        _add_points(asked, rows, rays, density)
+        asked.bytes_in += depth_code.nbytes
+        return density
+
+    def ray_samples(
+        self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the densities of points on rays, and what may be blended."""
+        with self._call("ray_samples") as asked:
+            density, linear = self.engine.ray_samples(rows, rays, depth_code)
+        _add_points(asked, rows, rays, density)
+        asked.bytes_in += depth_code.nbytes
+        asked.precision = _name(linear.dtype)
+        return density, linear
+
     def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
         """Return the features of what `samples` returned."""
         with self._call("feature") as asked:
@@ -186,7 +209,8 @@ def wait() -> None:
 
 
 def _add_points(asked: Asked, rows: torch.Tensor, points: Points, answer: torch.Tensor) -> None:
-    asked.count += len(answer)
+    asked.count += answer.numel()
+    asked.lookups += len(answer)
     asked.bytes_in += sum(column.nbytes for column in points)
     asked.bytes_out += answer.nbytes
     asked.map_bytes, asked.row_bytes = rows.nbytes, rows[:1].nbytes

@@ -33,7 +33,7 @@ PARTS = {
     "render": ("densities", "features", "classes"),
 }
 _BLOCKS = 12  # of all vision transformers here
-_ONES = 16  # channels that the folded tail adds
+_ONES = 16  # channels that the folded tail and the folded head add
 _BYTES = {"int8": 1, "bfloat16": 2, "float16": 2}  # of a number; four for all others
 
 
@@ -115,6 +115,19 @@ def density_layers(config: ModelConfig) -> Layers:
     return [(weights, weights)]
 
 
+def ray_layers(config: ModelConfig) -> Layers:
+    """Return the layers that all points of a ray share, for one ray."""
+    weights = config.hidden_dim * (3 + 6 * config.n_frequencies)
+    return [(weights, weights)]
+
+
+def on_ray_layers(config: ModelConfig) -> Layers:
+    """Return the layers from the depth's part of the code to the density, for one point."""
+    weights = config.hidden_dim * (1 + 2 * config.n_frequencies)
+    # The depth's part of the first layer is counted with its ray's.
+    return [(0, weights), (config.hidden_dim, config.hidden_dim)]
+
+
 def feature_layers(config: ModelConfig) -> Layers:
     """Return the layer from hidden activations to the feature, for one point or ray."""
     weights = config.hidden_dim * config.feature_dim
@@ -123,7 +136,8 @@ def feature_layers(config: ModelConfig) -> Layers:
 
 def class_layers(config: ModelConfig, mode: str) -> Layers:
     """Return the layers of the folded head, from a feature to its class."""
-    hidden, token = config.expansion_dim, backbone_spec(config.backbone).width
+    token = backbone_spec(config.backbone).width
+    hidden = config.expansion_dim + _ONES
     source, kind = mode.split("_")
     width = config.code_dim if source == "stego" else token
     weights = config.feature_dim * hidden + hidden**2
@@ -168,11 +182,12 @@ def works(
         )
     if "render" in records:
         asked = records["render"]
-        sampled, features = asked["samples"], asked["feature"]
-        classified = asked["classify"]
-        found["render", "densities"] = _alone(density, asked["density"])
+        sampled, features = asked["ray_samples"], asked["feature"]
+        classified, dense = asked["classify"], asked["ray_density"]
+        moved = dense.map_bytes_read + dense.bytes_in + dense.bytes_out
+        found["render", "densities"] = _work(_of_rays(config, dense), moved)
         found["render", "features"] = _work(
-            [_of_points(density, sampled), _of_points(feature, features)],
+            [*_of_rays(config, sampled), _of_points(feature, features)],
             sampled.map_bytes_read + sampled.bytes_in + sampled.bytes_out + features.bytes_out,
         )
         moved = classified.bytes_in + classified.bytes_out
@@ -195,6 +210,11 @@ def _image_works(config: ModelConfig, precision: str, asked: Asked) -> dict[tupl
 
 def _of_points(layers: Layers, asked: Asked) -> tuple[Layers, int, str]:
     return layers, asked.count, asked.precision
+
+
+def _of_rays(config: ModelConfig, asked: Asked) -> list[tuple[Layers, int, str]]:
+    points = on_ray_layers(config), asked.count, asked.precision
+    return [points, (ray_layers(config), asked.lookups, asked.precision)]
 
 
 def _alone(layers: Layers, asked: Asked) -> Work:
@@ -283,8 +303,8 @@ def _part_times(stage: str, record: Record) -> dict[str, Times]:
         classes = times("samples", "feature", "classify")
         return {"density": times("density"), "classes": classes, **whole}
     if stage == "render":
-        features = times("samples", "feature")
-        density, classes = times("density"), times("classify")
+        features = times("ray_samples", "feature")
+        density, classes = times("ray_density"), times("classify")
         return {"densities": density, "features": features, "classes": classes, **whole}
     ends = [times(name) for name in ("encoder", "fuse", "hidden_map")]
     if not ends[0][0]:

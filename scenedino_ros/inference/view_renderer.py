@@ -104,6 +104,7 @@ class ViewRenderer:
         """
         shape = camera.height, camera.width
         key = (encoded.camera.K.tobytes(), shape, sampling, encoded.map_size)
+        cast: Callable[[slice], Rays]
         if key in self._rays:
             self._rays.move_to_end(key)
             cast = self._rays[key].part
