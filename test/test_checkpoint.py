@@ -184,8 +184,7 @@ def test_every_backbone_can_be_built(backbone: str) -> None:
     assert state["encoder.vit.pos_embed"].shape == (1, patches + has_own_entry, spec.width)
     assert ("encoder.vit.blocks.0.ls1.gamma" in state) == spec.layer_scale
     assert ("encoder.vit.reg_token" in state) == (spec.register_tokens > 0)
-    assert model.encoder.vit.blocks[0].attn.num_heads == spec.heads
-    assert model.encoder.vit.num_prefix_tokens == spec.prefix_tokens
+    assert model.encoder.vit.blocks[0].attn.heads == spec.heads
 
 
 def test_the_decoder_reads_the_blocks_of_the_backbones_row(

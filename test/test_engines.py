@@ -20,7 +20,7 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.result import read_result
-from scenedino_ros.inference.engines import graph_folder, packages, parity, selection, torch_engine
+from scenedino_ros.inference.engines import graph_folder, packages, parity, selection
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.inference.engines.graph_engine import MOST_POINTS
@@ -35,6 +35,7 @@ from scenedino_ros.inference.engines.selection import engine_maker, fastest_engi
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
+from scenedino_ros.network import transformer
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.viewing.pictures import write_png
 
@@ -315,8 +316,7 @@ def test_a_network_deviates_from_another_one_and_not_from_itself() -> None:
         Deviation(0.0, 0.0, float("nan"), 0, 10).check(1e-4)
 
 
-def test_weights_rounded_in_advance_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_engine, "_SCORE_BYTES", 0)  # the same attention for both
+def test_weights_rounded_in_advance_change_nothing() -> None:
     image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
     full = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE)
     low = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
@@ -334,15 +334,11 @@ def test_attention_of_few_tokens_is_close_to_the_fused_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = torch.rand(1, 3, *CONFIG.image_size, generator=torch.Generator().manual_seed(5))
-    maps = {}
-    for limit in (0, torch_engine._SCORE_BYTES):
-        monkeypatch.setattr(torch_engine, "_SCORE_BYTES", limit)
-        opened = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
-        blocks = opened.network.plain.encoder.vit.blocks
-        assert all(block.attn.fused_attn == (limit == 0) for block in blocks)
-        with torch.inference_mode():
-            maps[limit] = opened.hidden_map(image).float()
-    fused, products = maps.values()
+    opened = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
+    with torch.inference_mode():
+        products = opened.hidden_map(image).float()
+        monkeypatch.setattr(transformer, "_FEW_SCORES", 0)
+        fused = opened.hidden_map(image).float()
     worst = (fused - products).abs().max() / fused.abs().max()
     assert 0 < worst < 0.02
 

@@ -98,7 +98,8 @@ ONLY = {
         *("numpy", "cv2", "cameras.camera", "cameras.image_file", "cameras.plausibility"),
         "cameras.encodings",
     ),
-    "scenedino_ros.network.encoder": ("torch", "timm", "core.backbones"),
+    "scenedino_ros.network.encoder": ("torch", "core.backbones", "network.transformer"),
+    "scenedino_ros.network.transformer": ("torch", "core.backbones"),
     "scenedino_ros.network.decoder": ("torch",),
     "scenedino_ros.network.semantics": ("torch",),
     "scenedino_ros.network.field": ("torch", "numpy"),
@@ -113,6 +114,8 @@ LATE_IMPORTS = (
     # Finding a checkpoint or showing its card needs neither torch nor huggingface_hub.
     ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints"),
     ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints.checkpoint"),
+    # timm imports torchvision and PyTorch's compiler: seconds and 190 MiB, only to fetch weights.
+    ("scenedino_ros.checkpoints.pretrained", "timm"),
     # Help, and a sentence on what is missing, where ROS is absent; Ctrl-C holds from the start.
     ("scenedino_ros.node.main", "rclpy"),
     ("scenedino_ros.node.main", "scenedino_ros.node.managed_node"),

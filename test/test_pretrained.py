@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
@@ -151,7 +152,7 @@ def test_failed_download_is_one_sentence(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     encoder = Encoder("dinov2_vits14", SIZE)
-    monkeypatch.setattr(pretrained.timm, "create_model", fail)
+    monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(CheckpointError, match=r"by timm: no route to host; without the network"):
         load_backbone(encoder, "timm")
     monkeypatch.setattr(pretrained, "hf_hub_download", fail)
@@ -263,7 +264,7 @@ def test_real_weights_give_the_reference_features():
         cosines = []
         for positions in (resampled[:, 1:], plain.flatten(2).transpose(1, 2)):
             encoder.vit.pos_embed[:, 1:] = positions
-            tokens = encoder.vit.forward_features(encoder.normalise(image_tensor(rgb)))
+            tokens, _ = encoder.vit(encoder.normalise(image_tensor(rgb)))
             tokens = tokens[0, 1:].unflatten(0, (13, 45))
             cosines.append(torch.cosine_similarity(tokens, expected, dim=-1))
     assert cosines[1].min() > 0.9999

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch.nn import functional
 
 from scenedino_ros.checkpoints.card import (
     DENSITY_THRESHOLD,
@@ -28,6 +27,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
 from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.transformer import resample_positions
 
 # Small enough for a processor without GPU; the architecture of the default model.
 SMALL_CONFIG = ModelConfig(
@@ -165,7 +165,7 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
     """Return the same network for images of another size.
 
     Everything but the position embedding is independent of the size; the embedding is resampled
-    as timm does when it loads weights (bicubic with antialias, class entry kept).
+    as timm does when it loads weights, see `resample_positions`.
 
     Args:
         checkpoint: The network as it was trained.
@@ -181,7 +181,7 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
     if old_grid == new_grid:
         return checkpoint
     key = "encoder.vit.pos_embed"
-    embedding = checkpoint.state[key].float()
+    embedding = checkpoint.state[key]
     prefix = backbone_spec(config.backbone).prefix_positions
     expected = prefix + old_grid[0] * old_grid[1]
     if embedding.shape[1] != expected:
@@ -189,14 +189,11 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
             f"{key} must have {expected} entries for {config.image_size[0]} x "
             f"{config.image_size[1]} px, got {embedding.shape[1]}"
         )
-    patches = embedding[:, prefix:].unflatten(1, old_grid).permute(0, 3, 1, 2)
-    resampled = functional.interpolate(
-        patches, new_grid, mode="bicubic", antialias=True, align_corners=False
-    )
-    state = dict(checkpoint.state)
-    state[key] = torch.cat([embedding[:, :prefix], resampled.flatten(2).transpose(1, 2)], dim=1)
+    resampled = resample_positions(embedding, prefix, old_grid, new_grid)
     return replace(
-        checkpoint, config=replace(config, image_size=(image_size[0], image_size[1])), state=state
+        checkpoint,
+        config=replace(config, image_size=(image_size[0], image_size[1])),
+        state={**checkpoint.state, key: resampled},
     )
 
 

@@ -7,13 +7,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import timm
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from timm.layers import resample_abs_pos_embed
 from torch import nn
 from torch.nn import functional
 
@@ -23,6 +21,7 @@ from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
 from scenedino_ros.core.backbones import BACKBONES, BackboneSpec, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.network.encoder import Encoder
+from scenedino_ros.network.transformer import resample_positions
 
 # Sources of weights that are named by one word instead of a file.
 TIMM, FIT3D = "timm", "fit3d"
@@ -40,7 +39,7 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
     """Fill an encoder with pretrained weights.
 
     Position embeddings are resampled to the encoder's patch grid as timm does when it loads
-    weights: bicubic with antialias, in float32, the class entry kept.
+    weights, see `resample_positions`.
 
     Args:
         encoder: Any encoder; its weights are replaced in place, as float32.
@@ -67,8 +66,7 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
     else:
         weights = read_weights(Path(source))
     weights = _with_timm_names(weights)
-    rows, columns = (edge // encoder.spec.patch for edge in encoder.vit_size)
-    _resample_positions(weights, encoder.spec, (rows, columns))
+    _resample_positions(weights, encoder.spec, encoder.grid)
     _check_fit(encoder.vit, weights, source)
     encoder.vit.load_state_dict({key: value.float() for key, value in weights.items()})
 
@@ -179,6 +177,8 @@ class TargetEncoder(nn.Module):
 
 
 def _from_timm(name: str) -> Weights:
+    import timm
+
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
     except _DOWNLOAD_ERRORS as error:
@@ -224,9 +224,7 @@ def _resample_positions(weights: Weights, spec: BackboneSpec, grid: tuple[int, i
     count = positions.shape[1] - prefix
     edge = math.isqrt(max(count, 0))
     if edge * edge == count and grid != (edge, edge):
-        weights["pos_embed"] = resample_abs_pos_embed(
-            positions.float(), grid, (edge, edge), num_prefix_tokens=prefix
-        )
+        weights["pos_embed"] = resample_positions(positions, prefix, (edge, edge), grid)
 
 
 def _check_fit(vit: nn.Module, weights: Weights, source: str | Path) -> None:

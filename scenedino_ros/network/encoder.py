@@ -3,13 +3,13 @@
 
 """The image encoder: a DINO vision transformer tapped at four depths."""
 
-import timm
 import torch
 from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.network.transformer import VisionTransformer
 
 # Mean and standard deviation of ImageNet, with which DINO was trained.
 _MEAN = (0.485, 0.456, 0.406)
@@ -29,11 +29,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec = backbone_spec(backbone)
         self.image_size = image_size
-        rows, columns = patch_grid(backbone, image_size)
+        self.grid = patch_grid(backbone, image_size)
+        rows, columns = self.grid
         self.vit_size = (rows * self.spec.patch, columns * self.spec.patch)
-        self.vit = timm.create_model(
-            self.spec.timm_name, pretrained=False, num_classes=0, img_size=self.vit_size
-        )
+        self.vit = VisionTransformer(self.spec, self.grid)
         # Created on the CPU even where the module is built without storage (meta device).
         for name, values in (("mean", _MEAN), ("std", _STD)):
             constant = torch.tensor(values, device="cpu").view(1, 3, 1, 1)
@@ -73,12 +72,11 @@ class Encoder(nn.Module):
                 f"the encoder is built for {self.image_size[0]} x {self.image_size[1]} px, "
                 f"got {image.shape[-2]} x {image.shape[-1]}"
             )
-        final, taps = self.vit.forward_intermediates(
-            self.normalise(image),
-            indices=list(self.spec.tapped_blocks),
-            norm=False,
-            output_fmt="NCHW",
-        )
-        tokens = final[:, self.spec.prefix_tokens :].transpose(1, 2)  # (B, C, N)
-        last = functional.normalize(tokens, dim=1, eps=1e-12).unflatten(2, taps[0].shape[-2:])
-        return [*taps, last]
+        final, taps = self.vit(self.normalise(image), self.spec.tapped_blocks)
+        last = functional.normalize(self._map(final), dim=1, eps=1e-12)
+        return [*(self._map(tokens).contiguous() for tokens in taps), last]
+
+    def _map(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return (B, T, C) tokens as a (B, C, rows, columns) map of the patches."""
+        patches = tokens[:, self.spec.prefix_tokens :].transpose(1, 2)
+        return patches.unflatten(2, self.grid)

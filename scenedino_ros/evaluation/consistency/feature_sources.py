@@ -157,8 +157,8 @@ class TokenSource:
         image = image_tensor(rgb, self._device)
         tokens = []
         for encoder in self._encoders:
-            final = encoder.vit.forward_features(encoder.normalise(image))[0]
-            patches = final[encoder.spec.prefix_tokens :].T  # (C, N)
+            final, _ = encoder.vit(encoder.normalise(image))
+            patches = final[0, encoder.spec.prefix_tokens :].T  # (C, N)
             rows = self._size[0] // encoder.spec.external_patch
             tokens.append(patches.unflatten(1, (rows, -1)))
         return tokens

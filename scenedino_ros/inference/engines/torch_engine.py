@@ -4,17 +4,13 @@
 """The folded network run by PyTorch."""
 
 import torch
-from timm.layers import Attention
 from torch import nn
 
-from scenedino_ros.core.backbones import patch_grid
 from scenedino_ros.core.config import PRECISIONS
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
-
-_SCORE_BYTES = 1 << 24  # float32 scores of all heads that are few, at most
 
 
 class TorchEngine:
@@ -43,8 +39,6 @@ class TorchEngine:
                 _round_weights(part)
             # Copies of the rest release the checkpoint's file and its float32 weights.
             self.network.apply(_own_tensors)
-            if device.type == "cpu":
-                _use_small_attention(model)
         self.network.to(device)
         self._device, self._precision = device, precision
         low = torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -108,21 +102,6 @@ def _own_tensors(layer: nn.Module) -> None:
         parameter.data = parameter.data.clone()
     for name, buffer in layer.named_buffers(recurse=False):
         setattr(layer, name, buffer.clone())
-
-
-def _use_small_attention(model: SceneDino) -> None:
-    """Compute attention as two matrix products where the scores are few.
-
-    PyTorch's fused attention multiplies bfloat16 on a CPU at the speed of float32.
-    """
-    spec = model.encoder.spec
-    rows, columns = patch_grid(model.config.backbone, model.config.image_size)
-    tokens = spec.prefix_tokens + rows * columns
-    if 4 * spec.heads * tokens**2 > _SCORE_BYTES:
-        return
-    for layer in model.encoder.modules():
-        if isinstance(layer, Attention):
-            layer.fused_attn = False
 
 
 def _round_weights(part: nn.Module) -> None:
