@@ -42,8 +42,10 @@ class ClusterHead(nn.Module):
     def __init__(self, width: int, n_clusters: int, n_classes: int) -> None:
         """Draw random centres; assign pseudo class k to class k modulo the number of classes."""
         super().__init__()
-        self.cluster_centers = nn.Parameter(torch.randn(n_clusters, width))
-        assignment = torch.arange(n_clusters) % n_classes
+        # On the CPU even where the module is built without storage: on the meta device these two
+        # lines would import PyTorch's compiler, which takes seconds.
+        self.cluster_centers = nn.Parameter(torch.randn(n_clusters, width, device="cpu"))
+        assignment = torch.arange(n_clusters, device="cpu") % n_classes
         self.register_buffer("pseudo_assignment", assignment)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

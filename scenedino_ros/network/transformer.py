@@ -51,7 +51,8 @@ class VisionTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=_EPS)
         self._positions_of_prefix = spec.prefix_positions
-        self._draw_weights()
+        if not self.pos_embed.is_meta:  # drawing on the meta device imports PyTorch's compiler
+            self._draw_weights()
 
     @torch.no_grad()
     def _draw_weights(self) -> None:
