@@ -114,6 +114,8 @@ LATE_IMPORTS = (
     # Finding a checkpoint or showing its card needs neither torch nor huggingface_hub.
     ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints"),
     ("scenedino_ros.checkpoints.hub", "scenedino_ros.checkpoints.checkpoint"),
+    # A node without a map, or with one that nobody asks for its ground, has no need of scipy.
+    ("scenedino_ros.mapping.ground", "scipy"),
     # timm imports torchvision and PyTorch's compiler: seconds and 190 MiB, only to fetch weights.
     ("scenedino_ros.checkpoints.pretrained", "timm"),
     # Help, and a sentence on what is missing, where ROS is absent; Ctrl-C holds from the start.
@@ -503,3 +505,45 @@ def test_images_are_read_where_both_are_absent(tmp_path):
 def test_a_blocked_package_is_really_absent(tmp_path):
     with pytest.raises(AssertionError, match="blocked: numpy"):
         import_afresh(["scenedino_ros.core.voxels"], "numpy", tmp_path)
+
+
+# Packages that cost seconds or a hundred MiB, and serve training, files, plots or other engines.
+HEAVY = (
+    *("torchvision", "timm", "torch._dynamo", "torch.onnx", "sympy", "onnx", "onnxruntime"),
+    *("matplotlib", "scipy", "open3d", "tensorboard", "lightning", "huggingface_hub"),
+)
+# Answers an image as the node does, from the start of the process on.
+FIRST_ANSWER = """
+import sys
+from dataclasses import replace
+import numpy as np
+import scenedino_ros.cli.prediction, scenedino_ros.demo.run, scenedino_ros.node.managed_node
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.core.config import NodeSettings
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.node.processor import load_predictor
+settings = NodeSettings()
+settings = replace(settings, model=replace(settings.model, engine="torch"))
+predictor = load_predictor(settings, lambda _: None)
+camera = CalibratedCamera(PinholeCamera.from_focal(300, 300, 320, 96, 640, 192))
+encoded = predictor.encode(np.zeros((192, 640, 3), np.uint8), camera)
+predictor.voxels(encoded, VoxelGrid((-1.0, -1.0, 4.0), (10, 10, 10), 0.2))
+predictor.render(encoded, downscale=8, semantic=True, features=True)
+print(*sys.modules)
+"""
+
+
+def test_the_first_answer_of_a_node_waits_for_no_heavy_package(tmp_path):
+    pytest.importorskip("rclpy", reason="no ROS 2 client library")
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})" + FIRST_ANSWER,
+    ]
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stdout.split())
+    assert "torch" in loaded
+    assert loaded.isdisjoint(HEAVY), sorted(loaded.intersection(HEAVY))

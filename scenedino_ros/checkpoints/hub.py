@@ -17,7 +17,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from scenedino_ros.checkpoints.download import fetch_files
 from scenedino_ros.checkpoints.names import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -117,8 +116,9 @@ def fetch_published(name: str, report: Report = silent, *, endpoint: str | None 
 
 def _fetch_and_convert(name: str, target: Path, report: Report, endpoint: str | None) -> None:
     """Download the official files, convert them, and delete them once that is complete."""
-    # Imported here: finding a file or showing its card does not wait for torch.
+    # Imported here: finding a file or showing its card waits for neither torch nor the hub.
     from scenedino_ros.checkpoints.checkpoint import save_checkpoint
+    from scenedino_ros.checkpoints.download import fetch_files
     from scenedino_ros.checkpoints.official.conversion import convert_official
 
     published = PUBLISHED[name]

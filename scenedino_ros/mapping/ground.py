@@ -6,7 +6,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from scenedino_ros.core.costs import ClassCosts
 from scenedino_ros.mapping.map_voxels import MapVolume, MapVoxels
@@ -46,6 +45,8 @@ def find_ground(volume: MapVolume, costs: ClassCosts, robot: np.ndarray) -> Grou
     Returns:
         The ground; a plane at the robot's height where the map shows no drivable surface at all.
     """
+    from scipy import ndimage
+
     grid, occupied = volume.grid, volume.occupied
     surface = occupied & costs.drivable[volume.label]
     surface[:, :, :-1] &= ~occupied[:, :, 1:]
