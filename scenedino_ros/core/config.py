@@ -13,7 +13,7 @@ from scenedino_ros.core.setting import setting
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
-ENGINES = ("torch", "compiled", "onnx", "tensorrt", "auto")
+ENGINES = ("torch", "compiled", "onnx", "openvino", "tensorrt", "auto")
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
 # What commands and Python take unless told otherwise: others can reproduce the numbers. The node
 # measures which precision is faster.
@@ -143,8 +143,9 @@ class ModelSettings:
     )
     engine: str = setting(
         "torch",
-        "What runs the network: PyTorch, as it is or compiled at the start, exported graphs in "
-        "ONNX Runtime or TensorRT, or (auto) the faster of torch and onnx here",
+        "What runs the network: PyTorch, as it is or compiled at the start, PyTorch with the "
+        "image part in OpenVINO, exported graphs in ONNX Runtime or TensorRT, or (auto) the "
+        "fastest of torch, openvino and onnx here",
         choices=ENGINES,
     )
     mode: str = setting("stego_kmeans", "Which head names the classes", choices=PREDICTION_MODES)

@@ -69,15 +69,15 @@ def add_runtime(
         "--precision",
         choices=(*choices(ModelSettings, "precision"), *more_precisions),
         default=precision,
-        help="of all but positions, densities and scores; auto: the faster one, measured at the "
-        "start (default: %(default)s)",
+        help="of all but positions, densities and scores; auto: the faster one, measured once and "
+        "remembered (default: %(default)s)",
     )
     group.add_argument(
         "--engine",
         choices=choices(ModelSettings, "engine"),
         default=ModelSettings.engine,
-        help="what runs the network; auto: the faster of torch and onnx, measured at the start "
-        "(default: %(default)s)",
+        help="what runs the network; auto: the fastest of torch, openvino and onnx, measured once "
+        "and remembered (default: %(default)s)",
     )
 
 

@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 CARD = "card.json"
-LIMIT = 1e-4  # largest relative deviation of ONNX Runtime from PyTorch
+LIMIT = 1e-4  # largest relative deviation of ONNX Runtime and OpenVINO from PyTorch
 
 _FORMAT = "scenedino_ros graphs/1"
 _CPU = torch.device("cpu")
@@ -54,9 +56,44 @@ def fingerprint(model: SceneDino, mode: str) -> str:
     return digest.hexdigest()
 
 
-def cached_folder(identity: str) -> Path:
-    """Return where the node keeps the graphs of a fingerprint."""
-    return cache_folder() / "graphs" / identity[:16]
+def cached_folder(identity: str, kind: str = "") -> Path:
+    """Return where the node keeps the graphs of a fingerprint.
+
+    Args:
+        identity: The fingerprint.
+        kind: What follows the fingerprint in the name, for other graphs than the ONNX ones.
+    """
+    return cache_folder() / "graphs" / f"{identity[:16]}{kind}"
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside a folder, which it replaces when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        _put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_card(folder: Path, identity: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Write the card of a folder of graphs: what they were made from, and their checksums.
+
+    Args:
+        folder: Holds the graphs.
+        identity: The fingerprint of their network.
+        values: Everything else.
+
+    Returns:
+        The whole card.
+    """
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
+    card = {"format": _FORMAT, "fingerprint": identity, **values, "files": files}
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return card
 
 
 def export_graphs(model: SceneDino, mode: str, folder: Path, report: Report) -> dict[str, Any]:
@@ -78,31 +115,22 @@ def export_graphs(model: SceneDino, mode: str, folder: Path, report: Report) -> 
     version = onnxruntime_version()  # refuses early if it is not installed
     identity = fingerprint(model, mode)
     reference = TorchEngine(model, _CPU, "float32", mode)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with new_folder(folder) as partial:
         report("writing the ONNX graphs")
         write_graphs(reference.network, partial)
         report("verifying the ONNX graphs against PyTorch")
         engine = onnx_engine(partial, model.config, _CPU)
         deviation = compare(reference, engine, model.config, model.code)
         deviation.check(LIMIT)
-        card = {
-            "format": _FORMAT,
-            "fingerprint": identity,
+        values = {
             "mode": mode,
             "config": model.config.to_dict(),
             "map_size": list(map_size(model.config)),
             "torch": str(torch.__version__),
             "onnxruntime": version,
             "deviation": deviation.to_dict(),
-            "files": {path.name: file_sha256(path) for path in sorted(partial.iterdir())},
         }
-        partial.chmod(0o755)
-        (partial / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        _put_in_place(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        card = write_card(partial, identity, values)
     report(f"{folder}: {deviation.describe()}")
     return card
 

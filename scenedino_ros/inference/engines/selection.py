@@ -3,8 +3,10 @@
 
 """Opens an engine by its name, or the fastest by measurement."""
 
-import copy
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,37 +27,80 @@ from scenedino_ros.inference.engines.graph_folder import (
     onnx_engine,
     tensorrt_engine,
 )
+from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
+from scenedino_ros.inference.engines.openvino_folder import FLOAT, export_openvino
+from scenedino_ros.inference.engines.openvino_graph import has_bfloat16
+from scenedino_ros.inference.engines.packages import installed_version
+from scenedino_ros.inference.engines.remembered import (
+    Candidate,
+    Timings,
+    in_words,
+    recall,
+    remember,
+    situation,
+)
+from scenedino_ros.inference.engines.shared_weights import shared_copy
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
 # Images timed with each engine, after one that is not; no more of them after so many seconds.
 _ROUNDS = 3
 _ENOUGH = 1.0
-# Engines with the precisions in which they run.
-_PAIRS = (
-    ("torch", "float32"),
+# An engine that takes so many times as long as the fastest so far is timed no longer.
+_SLOWER = 1.2
+# Engines with the precisions in which they run; those that are probably faster first.
+_PAIRS: tuple[Candidate, ...] = (
+    ("openvino", "bfloat16"),
+    ("openvino", "float32"),
     ("torch", "bfloat16"),
-    ("compiled", "float32"),
+    ("torch", "float32"),
     ("compiled", "bfloat16"),
+    ("compiled", "float32"),
     ("onnx", "float32"),
     ("tensorrt", "float32"),
 )
 # The candidates of auto; compiling takes a minute, TensorRT longer.
-_AUTO = ("torch", "onnx")
+_AUTO = ("torch", "onnx", "openvino")
 
 
 class Opened(NamedTuple):
     """An engine that runs.
 
     Attributes:
-        name: ``torch``, ``compiled``, ``onnx`` or ``tensorrt``.
-        precision: ``float32`` or ``bfloat16``.
+        name: One of ``config.ENGINES`` but ``auto``.
+        precision: One in which that engine runs.
         engine: The engine.
     """
 
     name: str
     precision: str
     engine: Engine
+
+
+@dataclass
+class _Network:
+    """A network that an engine is made of.
+
+    Attributes:
+        model: The plain network, on the CPU.
+        device: Where it is to run.
+        mode: Which head names the classes.
+    """
+
+    model: SceneDino
+    device: torch.device
+    mode: str
+
+    @cached_property
+    def identity(self) -> str:
+        """Its fingerprint, which is taken before an engine changes the weights."""
+        return fingerprint(self.model, self.mode)
+
+    def copy(self) -> "_Network":
+        """Return the same network for one more engine."""
+        other = _Network(shared_copy(self.model), self.device, self.mode)
+        other.identity = self.identity
+        return other
 
 
 def engine_maker(name: str, report: Report = silent, warn: Report | None = None) -> MakeEngine:
@@ -89,8 +134,11 @@ def fastest_engine(
 ) -> Opened:
     """Open the engine that encodes an image fastest here, of those that fit the settings.
 
+    It is measured once: the cache remembers the result for this machine and this network.
+
     Args:
-        name: One of ``config.ENGINES``; ``auto`` stands for ``torch`` or ``onnx``.
+        name: One of ``config.ENGINES``; ``auto`` stands for ``torch``, ``openvino`` where it is
+            installed, and ``onnx`` where the graphs have been exported.
         model: The network, on the CPU; it must not be used afterwards.
         device: Where it is to run.
         precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
@@ -101,74 +149,159 @@ def fastest_engine(
     Raises:
         InputError: If engine and precision are named and do not fit each other or the device.
     """
-    candidates = _candidates(name, precision)
+    warn = warn or report
+    network = _Network(model, device, mode)
+    candidates = _candidates(name, precision, network)
     if len(candidates) == 1:
-        return _open(candidates[0], model, device, mode, report)
-    timed: list[tuple[float, Opened]] = []
-    for candidate in candidates:
-        # An engine may change the weights it is made of.
-        own = model if candidate == candidates[-1] else copy.deepcopy(model)
-        words = "engine {} in {}".format(*candidate)
+        return _open(candidates[0], network, report)
+    now = situation(network.identity, candidates, device)
+    known = recall(now, report)
+    if known is not None:
         try:
-            opened = _open(candidate, own, device, mode, report)
-            seconds = _encoding_time(opened.engine, model, device)
+            opened = _open(known.fastest, network.copy(), report)
+        except Exception as error:  # an optional library may raise anything
+            warn(f"engine {in_words(known.fastest)} was the fastest, but cannot be used: {error}")
+        else:
+            taken = _milliseconds(known.seconds[known.fastest])
+            report(f"remembered: engine {in_words(known.fastest)} takes {taken} for an image")
+            return opened
+    opened, timings = _measure(candidates, network, report, warn)
+    try:
+        remember(now, timings)
+    except InputError as error:
+        warn(f"{error}; the engines are measured at each start")
+    return opened
+
+
+def _measure(
+    candidates: list[Candidate], network: _Network, report: Report, warn: Report
+) -> tuple[Opened, Timings]:
+    """Open each engine, keep the fastest, and return what each took."""
+    seconds: dict[Candidate, float] = {}
+    best: Opened | None = None
+    for candidate in candidates:
+        try:
+            if candidate == ("openvino", "bfloat16") and not has_bfloat16():
+                continue
+            opened = _open(candidate, network.copy(), report)
+            least = min(seconds.values(), default=float("inf"))
+            taken = _encoding_time(opened.engine, network, _SLOWER * least)
         except Exception as error:
             # An optional library may raise anything; PyTorch remains.
             if candidate[0] == "torch" and not isinstance(error, InputError):
                 raise
-            (warn or report)(f"{words} is left out: {error}")
+            warn(f"engine {in_words(candidate)} is left out: {error}")
+            failure = error
             continue
-        report(f"{words} takes {1000 * seconds:.0f} ms for an image")
-        timed = [min([*timed, (seconds, opened)], key=lambda entry: entry[0])]  # frees the slower
-    return timed[0][1]
+        report(f"engine {in_words(candidate)} takes {_milliseconds(taken)} for an image")
+        seconds[candidate] = taken
+        if taken < least:
+            best = opened
+        del opened  # the slower one, before the next is opened
+    if best is None:
+        raise failure
+    return best, Timings(seconds, (best.name, best.precision))
 
 
-def _candidates(name: str, precision: str) -> list[tuple[str, str]]:
-    """Return the engines and precisions that fit the settings, as pairs."""
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms"
+
+
+def _candidates(name: str, precision: str, network: _Network) -> list[Candidate]:
+    """Return the engines and precisions that fit the settings."""
     if "auto" not in (name, precision):
         return [(name, precision)]
-    names = _AUTO if name == "auto" else (name,)
+    names = [name] if name != "auto" else [known for known in _AUTO if _is_ready(known, network)]
     fitting = [pair for pair in _PAIRS if pair[0] in names and precision in ("auto", pair[1])]
     if not fitting:
         raise InputError(f"precision must be float32, bfloat16 or auto, got '{precision}'")
     return fitting
 
 
-def _open(
-    candidate: tuple[str, str], model: SceneDino, device: torch.device, mode: str, report: Report
-) -> Opened:
+def _is_ready(name: str, network: _Network) -> bool:
+    """Return whether auto may take an engine: it is installed, and its graphs cost seconds."""
+    if name == "onnx":
+        return _has_folder(network)
+    if name == "openvino":
+        if network.device.type != "cpu" or installed_version("openvino") is None:
+            return False
+        return _has_folder(network, FLOAT) or _cache_is_writable()
+    return True
+
+
+def _has_folder(network: _Network, kind: str = "") -> bool:
+    try:
+        return cached_folder(network.identity, kind).exists()
+    except InputError:  # there is no folder for the cache
+        return False
+
+
+def _cache_is_writable() -> bool:
+    try:
+        make_cache_folder()
+    except InputError:
+        return False
+    return True
+
+
+def _open(candidate: Candidate, network: _Network, report: Report) -> Opened:
     name, precision = candidate
-    if name == "torch":
-        engine: Engine = TorchEngine(model, device, precision, mode)
-    elif name == "compiled":
-        engine = CompiledEngine(model, device, precision, mode)
-    elif precision != "float32":
-        raise InputError(f"engine {name} runs in precision float32, got '{precision}'")
+    model, device, mode = network.model, network.device, network.mode
+    if name in ("torch", "compiled"):
+        make = TorchEngine if name == "torch" else CompiledEngine
+        engine: Engine = make(model, device, precision, mode)
+    elif candidate not in _PAIRS:
+        raise InputError(f"engine {name} runs in precision {_precisions(name)}, got '{precision}'")
+    elif name == "openvino":
+        folder = _openvino_graphs(network, report)
+        engine = OpenVinoEngine(model, device, precision, mode, folder)
     elif name == "onnx":
-        engine = onnx_engine(_exported(model, mode, report), model.config, device)
+        engine = onnx_engine(_onnx_graphs(network, report), model.config, device)
     elif device.type != "cuda":
         raise InputError(f"engine tensorrt needs a GPU, but the device is {device.type}")
     else:
-        engine = tensorrt_engine(_exported(model, mode, report), model.config, device, report)
+        engine = tensorrt_engine(_onnx_graphs(network, report), model.config, device, report)
     return Opened(name, precision, engine)
 
 
-def _exported(model: SceneDino, mode: str, report: Report) -> Path:
-    """Return the folder of a network's graphs in the cache, written now if it is missing."""
-    identity = fingerprint(model, mode)
-    folder = cached_folder(identity)
+def _precisions(name: str) -> str:
+    return " or ".join(sorted((pair[1] for pair in _PAIRS if pair[0] == name), reverse=True))
+
+
+def _onnx_graphs(network: _Network, report: Report) -> Path:
+    """Return the folder of a network's ONNX graphs in the cache."""
+
+    def export(folder: Path) -> None:
+        export_graphs(shared_copy(network.model), network.mode, folder, report)
+
+    return _in_cache(network, "", export)
+
+
+def _openvino_graphs(network: _Network, report: Report) -> Path:
+    """Return the folder of a network's graph for OpenVINO in the cache."""
+
+    def export(folder: Path) -> None:
+        export_openvino(network.model, network.mode, network.identity, folder, report)
+
+    return _in_cache(network, FLOAT, export)
+
+
+def _in_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> Path:
+    """Return a folder in the cache, verified, and written now if it is missing."""
+    folder = cached_folder(network.identity, kind)
     if not folder.exists():
         with FileLock(make_cache_folder() / "graphs.lock"):  # of many workers one exports
             if not folder.exists():
-                export_graphs(model, mode, folder, report)
-    check_exported(folder, identity)
+                export(folder)
+    check_exported(folder, network.identity)
     return folder
 
 
 @torch.inference_mode()
-def _encoding_time(engine: Engine, model: SceneDino, device: torch.device) -> float:
-    """Return the shortest time of a few images, seconds."""
-    image = torch.zeros(1, 3, *model.config.image_size, device=device)
+def _encoding_time(engine: Engine, network: _Network, limit: float) -> float:
+    """Return the shortest time of a few images, seconds; of fewer if it is above a limit."""
+    device = network.device
+    image = torch.zeros(1, 3, *network.model.config.image_size, device=device)
     times: list[float] = []
     while len(times) <= _ROUNDS and sum(times[1:]) < _ENOUGH:
         start = time.perf_counter()
@@ -176,4 +309,6 @@ def _encoding_time(engine: Engine, model: SceneDino, device: torch.device) -> fl
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
+        if times[1:] and times[-1] > limit:
+            break
     return min(times[1:])

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""The image part as a graph of OpenVINO, run on the processor."""
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.inference.engines.graph_export import ImagePart
+from scenedino_ros.inference.engines.packages import require_openvino
+from scenedino_ros.network.folded import FoldedSceneDino
+
+# File of the graph; its weights lie beside it in a file that ends with .bin.
+OPENVINO_IMAGE = "image.xml"
+
+_PURPOSE = "engine openvino"
+
+
+def openvino_version() -> str:
+    """Return the version of OpenVINO.
+
+    Raises:
+        InputError: If it is not installed.
+    """
+    version: str = require_openvino(_PURPOSE).__version__
+    return version.split("-")[0]
+
+
+def has_bfloat16() -> bool:
+    """Return whether OpenVINO can compute in bfloat16 on this processor.
+
+    Raises:
+        InputError: If OpenVINO is not installed.
+    """
+    core = require_openvino(_PURPOSE).Core()
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def write_openvino(network: FoldedSceneDino, folder: Path) -> None:
+    """Write the image part of a folded network in OpenVINO's format, with float32 weights.
+
+    Args:
+        network: The network, on the CPU.
+        folder: Existing folder.
+
+    Raises:
+        InputError: If OpenVINO is not installed.
+    """
+    ov = require_openvino(_PURPOSE)
+    image = torch.zeros(1, 3, *network.plain.config.image_size)
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch warns that its tracer is superseded; the successor takes ten times as long.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(ImagePart(network).eval(), image, strict=False, check_trace=False)
+        graph = ov.convert_model(torch.jit.freeze(traced), example_input=image)
+    graph.reshape(list(image.shape))
+    graph.input(0).set_names({"image"})
+    graph.output(0).set_names({"map"})
+    ov.save_model(graph, folder / OPENVINO_IMAGE, compress_to_fp16=False)
+
+
+class OpenVinoGraph:
+    """A graph in OpenVINO's format, run on the processor by as many threads as PyTorch uses."""
+
+    def __init__(self, path: Path, precision: str) -> None:
+        """Load a graph.
+
+        Args:
+            path: The .xml file.
+            precision: ``float32`` or ``bfloat16``, of all operations that the graph does not
+                compute in integers.
+
+        Raises:
+            InputError: If OpenVINO is not installed, or the processor has no bfloat16.
+            SceneDinoError: If OpenVINO cannot read or compile the graph.
+        """
+        self._ov = require_openvino(_PURPOSE)
+        if precision == "bfloat16" and not has_bfloat16():
+            raise InputError(f"{_PURPOSE} in bfloat16 needs a processor with bfloat16 arithmetic")
+        settings = {
+            # OpenVINO takes bfloat16 where the processor has it, unless a precision is named.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+            # Threads of several processes must not be bound to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            compiled = self._ov.Core().compile_model(path, "CPU", settings)
+        except RuntimeError as error:
+            raise SceneDinoError(f"OpenVINO cannot load {path}: {error}") from error
+        self._request = compiled.create_infer_request()
+
+    def run(self, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> None:
+        """Fill outputs; see `graph_engine.Graph`."""
+        for name, tensor in {**inputs, **outputs}.items():
+            shared = self._ov.Tensor(tensor.numpy(), shared_memory=True)
+            self._request.set_tensor(name, shared)
+        self._request.infer()

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""OpenVINO gives PyTorch's answers; the fastest engine is measured once and remembered."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from models import TINY, lively_checkpoint
+from torch import nn
+
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
+from scenedino_ros.core import processor
+from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.processor import describe_processor
+from scenedino_ros.core.reporting import Report
+from scenedino_ros.inference.engines import openvino_folder, packages, selection
+from scenedino_ros.inference.engines.graph_folder import CARD
+from scenedino_ros.inference.engines.openvino_graph import OpenVinoGraph, has_bfloat16
+from scenedino_ros.inference.engines.parity import compare
+from scenedino_ros.inference.engines.remembered import Candidate
+from scenedino_ros.inference.engines.selection import Opened, engine_maker, fastest_engine
+from scenedino_ros.inference.engines.shared_weights import shared_copy
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
+
+pytest.importorskip("openvino", reason="needs OpenVINO")
+
+MODE = "stego_kmeans"
+CPU = torch.device("cpu")
+
+
+def checkpoint() -> Checkpoint:
+    return lively_checkpoint(TINY)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache in which the network's graph lies, as the node puts it there."""
+    folder = tmp_path_factory.mktemp("cache")
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCENEDINO_CACHE", str(folder))
+        engine_maker("openvino", told.append)(build_model(checkpoint()), CPU, "float32", MODE)
+    assert told == ["converting the image part for OpenVINO, once"]
+    return folder
+
+
+@pytest.fixture
+def cache(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SCENEDINO_CACHE", str(filled))
+    return filled
+
+
+def opened(name: str, precision: str, told: list[str] | None = None) -> Opened:
+    said = [] if told is None else told
+    return fastest_engine(name, build_model(checkpoint()), CPU, precision, MODE, said.append)
+
+
+def test_float32_is_that_of_pytorch(cache: Path) -> None:
+    told: list[str] = []
+    found = opened("openvino", "float32", told)
+    assert told == []  # the graph was there
+    assert found.engine.describe().startswith("OpenVINO ")
+    assert found.engine.describe().endswith(", float32")
+    ours = TorchEngine(build_model(checkpoint()), CPU, "float32", MODE)
+    deviation = compare(ours, found.engine, TINY, build_model(checkpoint()).code)
+    deviation.check(1e-4)
+    assert deviation.map > 0  # another library computed it
+    (folder,) = (cache / "graphs").iterdir()
+    card = json.loads((folder / CARD).read_text())
+    assert 0 < card["deviation"]["map"] < 1e-4
+    assert set(card["files"]) == {"image.xml", "image.bin"}
+
+
+def test_its_image_part_exists_once(cache: Path) -> None:
+    engine = opened("openvino", "float32").engine
+    assert isinstance(engine, TorchEngine)
+    left = {name for name, _ in engine.network.named_parameters()}
+    assert not [name for name in left if "encoder" in name or "decoder" in name]
+    assert "plain.field.lin_out.weight" in left
+
+
+def test_bfloat16_is_close_and_not_the_default(cache: Path) -> None:
+    if not has_bfloat16():
+        pytest.skip("needs a processor with bfloat16")
+    image = torch.rand(1, 3, *TINY.image_size, generator=torch.Generator().manual_seed(5))
+    low, full = (opened("openvino", name).engine for name in ("bfloat16", "float32"))
+    ours = TorchEngine(build_model(checkpoint()), CPU, "bfloat16", MODE)
+    with torch.inference_mode():
+        exact = full.hidden_map(image)
+        rounded = low.hidden_map(image)
+        assert rounded.dtype == ours.hidden_map(image).dtype
+    worst = (rounded.float() - exact).abs().max() / exact.abs().max()
+    assert 1e-4 < worst < 0.05
+
+
+def test_what_it_cannot_do(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = engine_maker("openvino")
+    model = build_model(checkpoint())
+    with pytest.raises(InputError, match="runs in precision float32 or bfloat16, got 'int4'"):
+        make(model, CPU, "int4", MODE)
+    with pytest.raises(InputError, match="runs on a processor, but the device is cuda"):
+        make(shared_copy(model), torch.device("cuda"), "float32", MODE)
+    with pytest.raises(SceneDinoError, match=r"OpenVINO cannot load .*absent\.xml"):
+        OpenVinoGraph(tmp_path / "absent.xml", "float32")
+    monkeypatch.setattr(
+        "scenedino_ros.inference.engines.openvino_graph.has_bfloat16", lambda: False
+    )
+    with pytest.raises(InputError, match="needs a processor with bfloat16 arithmetic"):
+        make(shared_copy(model), CPU, "bfloat16", MODE)
+
+    def absent(name: str) -> None:
+        raise ImportError(f"No module named '{name}'")
+
+    monkeypatch.setattr(packages.importlib, "import_module", absent)
+    with pytest.raises(InputError, match="engine openvino needs the Python package openvino"):
+        make(shared_copy(model), CPU, "float32", MODE)
+
+
+def test_a_graph_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = TorchEngine(build_model(lively_checkpoint(TINY, seed=1)), CPU, "float32", MODE)
+    monkeypatch.setattr(openvino_folder, "OpenVinoEngine", lambda *_: other)
+    monkeypatch.setattr(openvino_folder, "write_openvino", lambda network, folder: None)
+    with pytest.raises(SceneDinoError, match=r"the map must be within 1e-04 of PyTorch's, got"):
+        openvino_folder.export_openvino(
+            build_model(checkpoint()), MODE, "0" * 64, tmp_path / "graph", lambda _: None
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_network_shares_the_weights_until_one_is_changed() -> None:
+    model = build_model(checkpoint())
+    other = shared_copy(model)
+    ours, theirs = model.field.lin_out.weight, other.field.lin_out.weight
+    assert theirs is not ours
+    assert theirs.data_ptr() == ours.data_ptr()
+    other.to(torch.bfloat16)
+    assert model.field.lin_out.weight.dtype == torch.float32
+    assert all(
+        t.dtype == torch.float32 for t in model.state_dict().values() if t.is_floating_point()
+    )
+
+
+def test_the_package_that_reports_usage_is_not_imported() -> None:
+    """OpenVINO would send statistics on import, and print nothing about it."""
+    code = """
+import sys
+from scenedino_ros.inference.engines.packages import require_openvino
+openvino = require_openvino("a test")
+assert openvino.convert_model
+assert sys.modules["openvino_telemetry"] is None
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+"""
+    environment = {**os.environ, "CI": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Return the seconds that each engine takes; engines only have names, the cache is empty."""
+    seconds = {"openvino": 0.002, "torch": 0.001}
+
+    def open_(candidate: Candidate, network: object, report: Report) -> Opened:
+        return Opened(*candidate, candidate[0])
+
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path))
+    monkeypatch.setattr(selection, "_open", open_)
+    monkeypatch.setattr(selection, "_encoding_time", lambda engine, *_: seconds[engine])
+    monkeypatch.setattr(selection, "fingerprint", lambda *_: "0" * 64)
+    return seconds
+
+
+def _lines() -> list[str]:
+    """Return what is reported when the fastest engine in float32 is opened."""
+    told: list[str] = []
+    fastest_engine("auto", nn.Linear(1, 1), CPU, "float32", MODE, told.append)
+    return told
+
+
+MEASURED = [
+    "engine openvino in float32 takes 2 ms for an image",
+    "engine torch in float32 takes 1 ms for an image",
+]
+REMEMBERED = ["remembered: engine torch in float32 takes 1 ms for an image"]
+
+
+def test_the_fastest_engine_is_remembered(
+    made_up: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _lines() == MEASURED
+    monkeypatch.setattr(selection, "_encoding_time", None)  # nothing is measured again
+    assert _lines() == REMEMBERED
+    found = fastest_engine("auto", nn.Linear(1, 1), CPU, "float32", MODE, lambda _: None)
+    assert found == Opened("torch", "float32", "torch")
+
+
+@pytest.mark.parametrize("change", ["threads", "processor", "version", "network", "candidates"])
+def test_another_machine_or_network_is_measured_again(
+    made_up: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    assert _lines() == MEASURED
+    measured = MEASURED
+    module = "scenedino_ros.inference.engines.remembered"
+    if change == "threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    elif change == "processor":
+        monkeypatch.setattr(f"{module}.describe_processor", lambda: {"name": "another"})
+    elif change == "version":
+        monkeypatch.setattr(f"{module}.installed_version", lambda name: "0")
+    elif change == "network":
+        monkeypatch.setattr(selection, "fingerprint", lambda *_: "1" * 64)
+    else:
+        made_up["onnx"] = 0.003
+        (tmp_path / "graphs" / "0000000000000000").mkdir(parents=True)  # exported since then
+        measured = [*MEASURED, "engine onnx in float32 takes 3 ms for an image"]
+    assert _lines() == measured
+    assert len(list((tmp_path / "engines").iterdir())) == 2
+    assert _lines() == REMEMBERED
+
+
+@pytest.mark.parametrize("damage", ["no json", "[]", '{"ms": {"a": 1}}', "foreign", "unreadable"])
+def test_what_cannot_be_used_is_measured_again(
+    made_up: dict[str, float], tmp_path: Path, damage: str
+) -> None:
+    _lines()
+    (path,) = (tmp_path / "engines").iterdir()
+    good = path.read_text()
+    if damage == "foreign":
+        path.write_text(good.replace('"fastest": "torch', '"fastest": "compiled'))
+    elif damage == "unreadable":
+        path.write_bytes(b"\xff")
+    else:
+        path.write_text(damage)
+    first, *others = _lines()
+    assert first.startswith(f"{path} ")
+    assert first.endswith("engines are measured again")
+    assert others == MEASURED
+    assert path.read_text() == good
+
+
+def test_an_engine_that_cannot_be_opened_any_more_is_replaced(
+    made_up: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up["openvino"] = 0.0001
+    _lines()
+    open_ = selection._open
+
+    def fail(candidate: Candidate, network: object, report: Report) -> Opened:
+        if candidate[0] == "openvino":
+            raise RuntimeError("out of order")
+        return open_(candidate, network, report)
+
+    monkeypatch.setattr(selection, "_open", fail)
+    assert _lines() == [
+        "engine openvino in float32 was the fastest, but cannot be used: out of order",
+        "engine openvino in float32 is left out: out of order",
+        MEASURED[1],
+    ]
+    assert _lines() == REMEMBERED
+
+
+def test_the_reason_is_given_where_no_engine_can_be_used(
+    made_up: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise InputError("engine openvino is out of order")
+
+    monkeypatch.setattr(selection, "_open", fail)
+    with pytest.raises(InputError, match="engine openvino is out of order"):
+        fastest_engine("openvino", nn.Linear(1, 1), CPU, "auto", MODE, lambda _: None)
+
+
+def test_a_cache_that_cannot_be_written_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path / "file" / "cache"))
+    told: list[str] = []
+    warned: list[str] = []
+    model = build_model(checkpoint())
+    found = fastest_engine("auto", model, CPU, "auto", MODE, told.append, warned.append)
+    assert found.name == "torch"
+    (line,) = warned
+    assert "set SCENEDINO_CACHE to a folder that is writable; the engines are" in line
+    with pytest.raises(InputError, match="set SCENEDINO_CACHE to a folder that is writable"):
+        opened("onnx", "float32")
+    with pytest.raises(InputError, match="set SCENEDINO_CACHE to a folder that is writable"):
+        opened("openvino", "float32")
+
+
+def test_a_slower_engine_is_timed_no_longer() -> None:
+    class Counted(TorchEngine):
+        images = 0
+
+        def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
+            self.images += 1
+            return image
+
+    network = selection._Network(build_model(checkpoint()), CPU, MODE)
+    engine = Counted(network.model, CPU, "float32", MODE)
+    selection._encoding_time(engine, network, limit=0.0)
+    assert engine.images == 2
+    selection._encoding_time(engine, network, limit=float("inf"))
+    assert engine.images == 2 + 4
+
+
+def test_auto_asks_nobody_where_one_engine_fits(cache: Path) -> None:
+    told: list[str] = []
+    found = opened("torch", "bfloat16", told)
+    assert (found.name, found.precision, told) == ("torch", "bfloat16", [])
+    with pytest.raises(
+        InputError, match="precision must be float32, bfloat16 or auto, got 'int4'"
+    ):
+        opened("auto", "int4")
+
+
+def test_processors_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = describe_processor()
+    assert found["name"]
+    x86 = tmp_path / "x86"
+    core = "vendor_id\t: Maker\nmodel name\t: Fast 9\nflags\t\t: fpu avx2 amx_bf16 hle\n\n"
+    x86.write_text("processor\t: 0\n" + core + "processor\t: 1\n" + core)
+    monkeypatch.setattr(processor, "_CPUINFO", x86)
+    assert describe_processor() == {"name": "Maker Fast 9", "instructions": "amx_bf16 avx2"}
+    arm = tmp_path / "arm"
+    arm.write_text("Features\t: fp asimd bf16 i8mm\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n")
+    monkeypatch.setattr(processor, "_CPUINFO", arm)
+    assert describe_processor() == {"name": "0x41 0xd0c", "instructions": "asimd bf16 i8mm"}
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "absent")
+    assert describe_processor()["instructions"] == ""
