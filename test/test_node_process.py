@@ -77,6 +77,7 @@ def processes(checkpoint, tmp_path_factory):
     common = {
         "model.checkpoint": checkpoint,
         "model.device": "cpu",
+        "model.engine": "torch",
         "model.precision": "float32",  # what its voxels are held to
         "diagnostics.period": 0.1,
         "diagnostics.stale_after": 0.7,

@@ -130,6 +130,7 @@ def node(tmp_path_factory):
         {
             "model.checkpoint": folder / "tiny.safetensors",
             "model.device": "cpu",
+            "model.engine": "torch",
             "model.precision": "float32",
             "voxels.exposed_only": False,
             "diagnostics.period": 0.1,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 MIB = 1 << 20  # bytes
 
+_DONTNEED = 4  # MADV_DONTNEED of Linux
+
 
 def peak_resident_memory() -> float:
     """Return the peak resident memory of this process, MiB; NaN on systems other than Linux.
@@ -40,3 +42,21 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
+
+
+def release_pages(file: Path) -> None:
+    """Stop counting the pages of a file that this process only reads through a memory map.
+
+    Whoever reads them again gets them from the file. It does nothing on systems other than Linux.
+    """
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    library = ctypes.CDLL(None)
+    for line in maps.splitlines():
+        fields = line.split(maxsplit=5)
+        # Private or writable pages may differ from the file.
+        if fields[5:] == [str(file.resolve())] and fields[1] == "r--s":
+            start, end = (int(address, 16) for address in fields[0].split("-"))
+            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _DONTNEED)

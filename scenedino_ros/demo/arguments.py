@@ -121,7 +121,7 @@ def _add_play(group: argparse._ArgumentGroup) -> None:
 
 def _add_node(group: argparse._ArgumentGroup) -> None:
     add_checkpoint(group)
-    add_runtime(group, ModelSettings.precision)
+    add_runtime(group, ModelSettings.precision, ModelSettings.engine)
     group.add_argument(
         "--grid",
         choices=tuple(GRID_PRESETS),

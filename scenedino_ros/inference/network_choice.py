@@ -21,6 +21,7 @@ from scenedino_ros.checkpoints.checkpoint import (
 from scenedino_ros.checkpoints.hub import locate
 from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.core.config import (
+    REPRODUCIBLE_ENGINE,
     REPRODUCIBLE_PRECISION,
     InputSettings,
     ModelConfig,
@@ -60,7 +61,7 @@ class NetworkChoice:
     mode: str = ModelSettings.mode
     image_size: tuple[int, ...] | None = None
     precision: str = REPRODUCIBLE_PRECISION
-    engine: str = ModelSettings.engine
+    engine: str = REPRODUCIBLE_ENGINE
     device: str = ModelSettings.device
     fit: str = InputSettings.fit
     memory_budget: int = ModelSettings.memory_budget

@@ -7,7 +7,12 @@ import argparse
 from dataclasses import fields
 from typing import Any
 
-from scenedino_ros.core.config import REPRODUCIBLE_PRECISION, InputSettings, ModelSettings
+from scenedino_ros.core.config import (
+    REPRODUCIBLE_ENGINE,
+    REPRODUCIBLE_PRECISION,
+    InputSettings,
+    ModelSettings,
+)
 from scenedino_ros.terminal.values import image_size
 
 
@@ -51,6 +56,7 @@ def add_mode(group: argparse._ActionsContainer) -> None:
 def add_runtime(
     group: argparse._ActionsContainer,
     precision: str = REPRODUCIBLE_PRECISION,
+    engine: str = REPRODUCIBLE_ENGINE,
     more_precisions: tuple[str, ...] = (),
 ) -> None:
     """Declare head, device, arithmetic and engine, as the node's parameters name them.
@@ -59,6 +65,7 @@ def add_runtime(
         group: Where.
         precision: The default. The node takes the faster one; commands whose figures others
             reproduce take float32.
+        engine: The default, likewise: the fastest one in the node, PyTorch in those commands.
         more_precisions: What a command accepts beside those of the node.
     """
     add_mode(group)
@@ -75,7 +82,7 @@ def add_runtime(
     group.add_argument(
         "--engine",
         choices=choices(ModelSettings, "engine"),
-        default=ModelSettings.engine,
+        default=engine,
         help="what runs the network; auto: the fastest of torch, openvino and onnx, measured once "
         "and remembered (default: %(default)s)",
     )

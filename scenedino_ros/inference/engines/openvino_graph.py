@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.memory import release_pages
 from scenedino_ros.inference.engines.graph_export import ImagePart
 from scenedino_ros.inference.engines.packages import require_openvino
 from scenedino_ros.network.folded import FoldedSceneDino
@@ -93,6 +94,7 @@ class OpenVinoGraph:
         except RuntimeError as error:
             raise SceneDinoError(f"OpenVINO cannot load {path}: {error}") from error
         self._request = compiled.create_infer_request()
+        self._weights: Path | None = path.with_suffix(".bin")
 
     def run(self, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> None:
         """Fill outputs; see `graph_engine.Graph`."""
@@ -100,3 +102,6 @@ class OpenVinoGraph:
             shared = self._ov.Tensor(tensor.numpy(), shared_memory=True)
             self._request.set_tensor(name, shared)
         self._request.infer()
+        if self._weights:
+            release_pages(self._weights)  # OpenVINO keeps them mapped, and has its own copy now
+            self._weights = None
