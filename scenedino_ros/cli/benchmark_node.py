@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="raw",
         help="how the images travel (default: %(default)s)",
     )
-    add_network(parser)
+    add_network(parser, as_node=True)
     add_grid(parser, GridSettings.preset, 0.2)
     add_node_voxels(parser)
     add_drive(parser, "synthetic images of KITTI-360's size")

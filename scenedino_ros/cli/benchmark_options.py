@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from scenedino_ros.benchmark.stages import BFLOAT16, VARIANTS
-from scenedino_ros.core.config import REPRODUCIBLE_PRECISION
+from scenedino_ros.core.config import (
+    REPRODUCIBLE_ENGINE,
+    REPRODUCIBLE_PRECISION,
+    ModelSettings,
+)
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.terminal.network_arguments import (
@@ -51,8 +55,19 @@ def add_repeats(parser: argparse.ArgumentParser, default: int) -> None:
     )
 
 
-def add_network(parser: argparse.ArgumentParser, more_precisions: tuple[str, ...] = ()) -> None:
-    """Declare which network is run, and how."""
+def add_network(
+    parser: argparse.ArgumentParser,
+    more_precisions: tuple[str, ...] = (),
+    *,
+    as_node: bool = False,
+) -> None:
+    """Declare which network is run, and how.
+
+    Args:
+        parser: Where.
+        more_precisions: What a command accepts beside the precisions of the node.
+        as_node: Whether engine and precision are the fastest unless named, as in the node.
+    """
     group = parser.add_argument_group("network")
     weights = group.add_mutually_exclusive_group()
     add_checkpoint(weights)
@@ -63,7 +78,12 @@ def add_network(parser: argparse.ArgumentParser, more_precisions: tuple[str, ...
         help="untrained weights of the published architecture on this backbone instead",
     )
     add_image_size(group)
-    add_runtime(group, more_precisions=more_precisions)
+    precision, engine = (
+        (ModelSettings.precision, ModelSettings.engine)
+        if as_node
+        else (REPRODUCIBLE_PRECISION, REPRODUCIBLE_ENGINE)
+    )
+    add_runtime(group, precision, engine, more_precisions)
 
 
 def add_grid(parser: argparse.ArgumentParser, default: str, voxel_size: float) -> None:
