@@ -3,6 +3,7 @@
 
 """Arrays in, semantic voxels and rendered views out; computes only what is asked for."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -80,7 +81,8 @@ class Predictor:
             if not torch.isfinite(value).all():
                 raise CheckpointError(f"the weights of {name} are not all finite numbers")
         self._engine = make_engine(model, self._device, precision, mode)
-        self.expansion = model.expansion.to(self._device)  # from rendered to full features
+        # From rendered to full features; a copy, since the original holds the checkpoint's file.
+        self.expansion = copy.deepcopy(model.expansion).to(self._device)
         self.config = checkpoint.config
         self.classes = checkpoint.classes
         self.density_threshold = checkpoint.density_threshold

@@ -3,6 +3,7 @@
 
 """Processes one frame, from messages to published results; computes only what is subscribed to."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -69,6 +70,7 @@ def load_predictor(
     report(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
     predictor.warm_up()
     mark("first pass")
+    gc.collect()  # networks hold themselves, and the mapped file of their checkpoint, in cycles
     return_freed_memory()  # of the checkpoint, and of engines that were slower
     return predictor
 
