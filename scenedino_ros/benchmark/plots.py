@@ -204,6 +204,14 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _rounded(value: float) -> str:
+    """Return a number with three digits, such as 524k."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.3g}"
+
+
 def _curve(axes: Axes, points: Sequence[Mapping[str, Any]], x: Sequence[float]) -> None:
     """Draw the p50 of both stages for the networks that were run, and the bounds."""
     styles = {"encode": "--", "voxels": "-"}
@@ -221,7 +229,7 @@ def _curve(axes: Axes, points: Sequence[Mapping[str, Any]], x: Sequence[float]) 
         axes.plot(x, y, style, color=_BOUND_COLOR, lw=1.2, label=f"bound: {stage}")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xticks(x, [f"{value:,.12g}" for value in x])
+    axes.set_xticks(x, [_rounded(value) for value in x])
     axes.minorticks_off()
     axes.margins(x=0.1)
     axes.grid(alpha=0.3)
