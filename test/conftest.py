@@ -31,6 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder of golden vectors to hold the package to (default: test/golden)",
     )
     parser.addoption(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="device on which test_golden_model.py runs the network (default: cpu)",
+    )
+    parser.addoption(
         "--parity-report",
         type=Path,
         metavar="FILE",

@@ -69,26 +69,31 @@ class PointCase:
 
 
 @torch.inference_mode()
-def run_case(arrays: dict[str, np.ndarray], model: SceneDino) -> PointCase:
-    """Run a network on the inputs of a golden case."""
+def run_case(arrays: dict[str, np.ndarray], model: SceneDino, device: str = "cpu") -> PointCase:
+    """Run a network on the inputs of a golden case; what it returns is on the CPU."""
     image = torch.from_numpy(arrays["image_u8"]).float() / 255 * 2 - 1
     K = torch.from_numpy(arrays["K"][:, 0])
     T_world_cam = torch.from_numpy(arrays["pose_c2w"][:, 0])
     T_cam_world = torch.linalg.inv(T_world_cam)
     points = torch.from_numpy(arrays["points"])
     points_cam = points @ T_cam_world[:, :3, :3].transpose(1, 2) + T_cam_world[:, None, :3, 3]
-    taps = model.encoder(image)
-    feature_map = model.decoder(taps)
-    seen = project(points_cam, K)
-    density, feature, _ = model.query(feature_map, points_cam, K)
-    field = {
-        "sampled": sample_map(feature_map, seen.uv_norm),
-        "code": model.code(seen.uv_norm, seen.depth),
-        "density": density,
-        "feature": feature,
-    }
-    ours = described(model, field)
-    return PointCase(arrays, model, taps, feature_map, K, T_world_cam, seen, ours)
+    run, there, K_there = copy.deepcopy(model).to(device), points_cam.to(device), K.to(device)
+    # Else a GPU rounds the factors of convolutions to ten bits.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        taps = run.encoder(image.to(device))
+        feature_map = run.decoder(taps)
+        seen = project(there, K_there)
+        density, feature, _ = run.query(feature_map, there, K_there)
+        field = {
+            "sampled": sample_map(feature_map, seen.uv_norm),
+            "code": run.code(seen.uv_norm, seen.depth),
+            "density": density,
+            "feature": feature,
+        }
+        ours = {name: value.cpu() for name, value in described(run, field).items()}
+    seen = Projection(seen.uv_norm.cpu(), seen.depth.cpu(), seen.visible.cpu())
+    taps = [tap.cpu() for tap in taps]
+    return PointCase(arrays, model, taps, feature_map.cpu(), K, T_world_cam, seen, ours)
 
 
 def described(model: SceneDino, field: Values) -> Values:
@@ -116,7 +121,7 @@ def described(model: SceneDino, field: Values) -> Values:
 def point_case(request: pytest.FixtureRequest) -> PointCase:
     """Run the network on one golden case."""
     arrays = load_case(request.param)
-    return run_case(arrays, model_of(arrays))
+    return run_case(arrays, model_of(arrays), request.config.getoption("--device"))
 
 
 def check_encoder_taps(case: PointCase) -> None:

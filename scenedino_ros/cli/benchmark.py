@@ -32,6 +32,9 @@ BENCHMARKS = (
         "messages of 100,000 voxels, images, transport",
         "scenedino_ros.cli.benchmark_messages",
     ),
+    Subcommand(
+        "gpu", "a GPU: answers, time and memory on one page", "scenedino_ros.cli.benchmark_gpu"
+    ),
 )
 _EPILOG = """\
 'scenedino benchmark WHAT --help' says more.
@@ -42,6 +45,7 @@ examples:
   scenedino benchmark node --rates 10,30 -o node.json
   scenedino benchmark map --image street.png -o map.json
   scenedino benchmark messages -o messages.json
+  scenedino benchmark gpu
 """
 
 

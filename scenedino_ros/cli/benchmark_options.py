@@ -38,7 +38,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=_json_file,
+        type=json_file,
         metavar="JSON",
         help="save the figures, and a plot beside them: figures.json, figures.png",
     )
@@ -154,7 +154,8 @@ def short(value: float | None) -> str:
     return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:#.3g}"
 
 
-def _json_file(text: str) -> Path:
+def json_file(text: str) -> Path:
+    """Return the path of a JSON file that is written."""
     if not text.endswith(".json"):
         raise argparse.ArgumentTypeError(f"must be a file *.json, got '{text}'")
     return Path(text)
