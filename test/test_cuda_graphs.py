@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""CUDA graphs, recorded on the CPU: captured once, replayed on new values, or done without."""
+
+import numpy as np
+import pytest
+import torch
+from models import TINY, lively_checkpoint, noise_image, street_camera
+from recorded_graph import RecordedGraph, use_recorded_graphs
+
+from scenedino_ros.cameras.image import image_tensor
+from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
+from scenedino_ros.inference.engines.engine import Points
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
+from scenedino_ros.inference.grid_view import points_at
+from scenedino_ros.inference.predictor import Predictor
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_recorded_graphs(monkeypatch)
+
+
+def test_a_function_is_captured_once_and_replayed() -> None:
+    calls = []
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        calls.append(x)
+        return (x * 2).add_(1).relu()
+
+    graph = CudaGraph(function, CPU)
+    answers = [graph(torch.tensor([value, -1.0])) for value in (1.0, 2.0, 3.0)]
+    assert [answer.tolist() for answer in answers] == [[3, 0], [5, 0], [7, 0]]
+    assert len(calls) == 4  # three to warm up, one captured
+    assert RecordedGraph.replays == 3
+
+
+def test_what_depends_on_values_runs_as_it_is() -> None:
+    warnings: list[str] = []
+    graph = CudaGraph(lambda x: x[x > 0], CPU, warnings.append)
+    assert graph(torch.tensor([1.0, -1.0])).tolist() == [1]
+    assert graph(torch.tensor([2.0, 3.0])).tolist() == [2, 3]
+    assert warnings == [
+        "the network runs without CUDA graph, it cannot be captured: operation not permitted when "
+        "stream is capturing"
+    ]
+
+
+@torch.inference_mode()
+def test_the_image_part_can_be_captured() -> None:
+    network = TorchEngine(build_model(lively_checkpoint()), CPU, "float32", "stego_kmeans").network
+    graph = CudaGraph(network.hidden_map, CPU)
+    for seed in (0, 1):
+        image = image_tensor(noise_image(160, 64, seed))
+        torch.testing.assert_close(graph(image), network.hidden_map(image))
+    assert RecordedGraph.replays == 2
+
+
+@torch.inference_mode()
+def test_the_density_of_fixed_points_can_be_captured() -> None:
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    encoded = [predictor.encode(noise_image(seed=seed), street_camera()) for seed in (0, 1)]
+    model = build_model(lively_checkpoint())
+    engine = TorchEngine(model, CPU, "float32", "stego_kmeans")
+    draws = torch.Generator().manual_seed(0)
+    uv_norm = torch.rand(500, 2, generator=draws) * 2 - 1
+    depth = 3 + 40 * torch.rand(500, generator=draws)
+    points: Points = points_at(uv_norm, depth, encoded[0].map_size, model.code)
+    graph = CudaGraph(lambda rows: engine.density(rows, points), CPU)
+    found = [graph(image.rows) for image in encoded]
+    for image, density in zip(encoded, found, strict=True):
+        torch.testing.assert_close(density, engine.density(image.rows, points))
+    assert not np.allclose(found[0], found[1])
+    assert TINY.hidden_dim == encoded[0].rows.shape[1]
