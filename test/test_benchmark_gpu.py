@@ -14,10 +14,12 @@ from types import SimpleNamespace
 import fake_checks
 import numpy as np
 import pytest
+import torch
 from fake_checks import check
 from models import TINY, lively_checkpoint
+from recorded_graph import RecordedGraph, use_recorded_graphs
 
-from scenedino_ros.benchmark import gpu_checks, gpu_run
+from scenedino_ros.benchmark import gpu_checks, gpu_repository, gpu_run
 from scenedino_ros.benchmark.gpu_checks import CHECKS, check_engine, check_memory
 from scenedino_ros.benchmark.gpu_page import page, save_page
 from scenedino_ros.benchmark.gpu_run import (
@@ -199,13 +201,30 @@ def test_the_plain_network_is_compared(plan: GpuPlan, monkeypatch: pytest.Monkey
     assert "off by more than" in found.problem
 
 
+def test_cuda_graphs_are_compared(plan: GpuPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SkippedError, match="needs a GPU"):
+        list(gpu_checks.check_cuda_graphs(plan))
+    use_recorded_graphs(monkeypatch)
+    monkeypatch.setattr(gpu_checks, "_GRAPH_POINTS", 1000)
+    scene, _ = gpu_checks.reference(plan.job)
+    found = gpu_checks.compare_graphs(scene, torch.device("cpu"), 1)
+    assert found.problem == ""
+    assert {part["difference"] for part in found.figures.values()} == {0}
+    assert RecordedGraph.replays == 6
+    monkeypatch.setattr(RecordedGraph, "replay", lambda graph: None)  # the first answer remains
+    found = gpu_checks.compare_graphs(scene, torch.device("cpu"), 1)
+    assert "the graph of the densities answers something else" in found.problem
+
+
 def test_what_needs_the_repository_is_skipped_without_it(
     plan: GpuPlan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gpu_checks.scenedino_ros, "__file__", str(tmp_path / "a/__init__.py"))
-    for run in (gpu_checks.check_golden_vectors, gpu_checks.check_semantics_step):
-        with pytest.raises(SkippedError, match="needs the repository, whose folder"):
-            list(run(plan) if run is gpu_checks.check_golden_vectors else run(plan, 1))
+    package = gpu_repository.scenedino_ros
+    monkeypatch.setattr(package, "__file__", str(tmp_path / "a" / "__init__.py"))
+    with pytest.raises(SkippedError, match="needs the repository, whose folder test/golden is"):
+        list(gpu_repository.check_golden_vectors(plan))
+    with pytest.raises(SkippedError, match="needs the repository, whose folder train is"):
+        list(gpu_repository.check_semantics_step(plan, 1))
 
 
 def test_tensorrt_is_skipped_on_a_processor(plan: GpuPlan) -> None:

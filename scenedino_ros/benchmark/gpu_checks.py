@@ -7,16 +7,11 @@ To add one, write a function that takes a `GpuPlan` and yields what it has found
 it in `CHECKS`.
 """
 
-import importlib.util
-import json
-import os
 import platform
-import signal
-import subprocess
-import sys
+import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,18 +19,25 @@ from typing import Any
 import numpy as np
 import torch
 
-import scenedino_ros
+from scenedino_ros.benchmark.bench import timed
 from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
+from scenedino_ros.benchmark.gpu_repository import (
+    check_field_step,
+    check_golden_vectors,
+    check_semantics_step,
+)
 from scenedino_ros.benchmark.gpu_run import Check, Found, SkippedError
-from scenedino_ros.benchmark.gpu_scene import GpuPlan, agreement, reference, stage_words
+from scenedino_ros.benchmark.gpu_scene import GpuPlan, Scene, agreement, reference, stage_words
 from scenedino_ros.benchmark.job import machine_facts
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
 from scenedino_ros.checkpoints.checkpoint import build_model
-from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import MIB, resident_memory
 from scenedino_ros.core.reporting import silent
 from scenedino_ros.demo.sources import checkpoint_argument, grid_frame
 from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
+from scenedino_ros.inference.grid_view import points_at
+from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
 
 # Least IoU and mIoU, and most relative difference of depths, from which an engine passes. What
@@ -43,11 +45,10 @@ from scenedino_ros.network.model import SceneDino
 _FLOORS = {"float32": (0.99, 0.97, 0.01), "bfloat16": (0.9, 0.7, 0.05)}
 _POINTS = 4096
 _EXACT = 1e-3  # largest difference of the plain network in float32, relative to the largest value
-# Cases that cost little: tolerances are computed on the processor, in float64.
-_GOLDEN = "s8_64x160 or s14_64x160 or b14_96x320"
+_GRAPH_POINTS = 1 << 17
+_GRAPH_OFF = 1e-4  # largest difference that a CUDA graph makes, relative to the largest value
 # Growth over the frames after the first tenth that is none, MiB.
 _GROWTH = {"allocated": 1.0, "reserved": 64.0, "resident": 32.0}
-_LOSSES = {"training float32": 1e-2, "training bfloat16": 1e-1}  # largest differences of losses
 
 
 def check_machine(plan: GpuPlan) -> Iterator[Found]:
@@ -120,24 +121,6 @@ def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.cpu().double() - expected).abs().max() / expected.abs().max())
 
 
-def check_golden_vectors(plan: GpuPlan) -> Iterator[Found]:
-    """Run the parity tests of the repository on the device."""
-    root = _repository("test/golden")
-    command = ["-m", "pytest", "test/test_golden_model.py", "-q", "-k", _GOLDEN]
-    command += ["--device", plan.device]
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        status, last = _run_python([*command, "--parity-report", str(report)], root)
-        if not report.is_file():
-            raise SceneDinoError(f"the tests did not run: {last}")
-        counts = json.loads(report.read_text())
-    words = (
-        f"{counts['passed']} tests passed, {counts['failed']} failed; largest deviation "
-        f"{100 * counts['deviation']:.0f} % of what is allowed"
-    )
-    yield Found(words, counts, "some golden vectors are missed" if status else "")
-
-
 def check_engine(plan: GpuPlan, engine: str, precision: str) -> Iterator[Found]:
     """Compare an engine with PyTorch in float32 on the processor, and time its stages."""
     if engine == "tensorrt" and plan.device != "cuda":
@@ -155,6 +138,53 @@ def check_engine(plan: GpuPlan, engine: str, precision: str) -> Iterator[Found]:
             {**same._asdict(), **figures, "opened [s]": opened, "engine": predictor.engine},
             "" if is_right else f"beyond IoU {iou}, mIoU {miou} or depth {100 * depth:.0f} %",
         )
+
+
+def check_cuda_graphs(plan: GpuPlan) -> Iterator[Found]:
+    """Compare image part and densities as CUDA graphs with the same without, and time both."""
+    if plan.device != "cuda":
+        raise SkippedError("needs a GPU")
+    yield compare_graphs(reference(plan.job)[0], choose_device(plan.device), plan.job.repeats)
+
+
+@torch.inference_mode()
+def compare_graphs(scene: Scene, device: torch.device, repeats: int) -> Found:
+    """Run image part and densities with and without CUDA graph on two images each."""
+    network = FoldedSceneDino(build_model(scene.checkpoint), scene.mode).to(device)
+    draws = torch.Generator().manual_seed(0)
+    size = scene.checkpoint.config.image_size
+    images = torch.rand(2, 1, 3, *size, generator=draws).to(device) * 2 - 1
+    maps = [network.hidden_map(image)[0] for image in images]
+    uv_norm = (torch.rand(_GRAPH_POINTS, 2, generator=draws) * 2 - 1).to(device)
+    depth = 3 + 40 * torch.rand(_GRAPH_POINTS, generator=draws).to(device)
+    points = points_at(uv_norm, depth, tuple(maps[0].shape[:2]), network.plain.code)
+    parts: dict[str, tuple[Callable[..., torch.Tensor], list[torch.Tensor]]] = {
+        "image part": (network.hidden_map, list(images)),
+        "densities": (
+            lambda rows: network.density(network.hidden(rows, *points)),
+            [found.flatten(0, 1) for found in maps],
+        ),
+    }
+    figures, words = {}, []
+    problems: list[str] = []
+    for name, (function, arguments) in parts.items():
+        graph = CudaGraph(function, device, problems.append)
+        off = max(_relative(graph(one), function(one).cpu().double()) for one in arguments)
+        without, with_graph = (_median_ms(run, arguments[0], repeats) for run in (function, graph))
+        figures[name] = {"without [ms]": without, "graph [ms]": with_graph, "difference": off}
+        words.append(f"{name} {without:.2f} ms, as a graph {with_graph:.2f} ms, off {off:.0e}")
+        if not off <= _GRAPH_OFF:
+            problems.append(f"the graph of the {name} answers something else")
+    return Found("; ".join(words), figures, "; ".join(problems))
+
+
+def _median_ms(run: Callable[..., torch.Tensor], argument: torch.Tensor, repeats: int) -> float:
+    """Return the median time of a call, milliseconds, with all that it starts on a GPU."""
+    seconds: list[dict[str, float]] = [{} for _ in range(repeats)]
+    for one in seconds:
+        with timed(one, "call"):
+            run(argument)
+    return 1000 * statistics.median(one["call"] for one in seconds)
 
 
 def check_memory(plan: GpuPlan) -> Iterator[Found]:
@@ -233,82 +263,6 @@ def check_node(plan: GpuPlan, rate_hz: float) -> Iterator[Found]:
     )
 
 
-def check_field_step(plan: GpuPlan, repeats: int) -> Iterator[Found]:
-    """Time the training step of stage 1 beside the reference step."""
-    figures = _training("benchmark_field", "field_default", plan, repeats)
-    results = figures["results"]
-    words, problems = [], []
-    for name, values in results.items():
-        words.append(f"{name} {values['p50 [ms]']:,.0f} ms")
-        worst = max(values.get("differences", {"": 0.0}).values())
-        if worst > _LOSSES.get(name, 0.0):
-            problems.append(f"a loss of {name} differs by {worst:.1e}")
-    yield Found(f"a step: {', '.join(words)}", figures, "; ".join(problems))
-
-
-def check_semantics_step(plan: GpuPlan, repeats: int) -> Iterator[Found]:
-    """Time the training step of stage 2 beside the reference step."""
-    figures = _training("benchmark_semantics", "semantics_default", plan, repeats)
-    results = figures["results"].items()
-    words = ", ".join(f"{name} {values['step [ms]']:,.0f} ms" for name, values in results)
-    yield Found(f"a step: {words}", figures)
-
-
-def _training(module: str, config: str, plan: GpuPlan, repeats: int) -> dict[str, Any]:
-    """Return the figures of a training benchmark of the repository, with random weights."""
-    root = _repository("train")
-    if importlib.util.find_spec("lightning_fabric") is None:
-        raise SkippedError("needs the Python package lightning-fabric, which is not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "figures.json"
-        arguments = ["--config", f"train/configs/{config}.yaml", "--run.device", plan.device]
-        if module == "benchmark_field":
-            arguments += ["--encoder.weights", "random"]
-        arguments += ["--repeats", str(repeats), "-o", str(output)]
-        status, last = _run_python(["-m", f"train.{module}", *arguments], root)
-        if status:
-            raise SceneDinoError(f"python -m train.{module} failed: {last}")
-        figures: dict[str, Any] = json.loads(output.read_text())
-    return figures
-
-
-def _repository(part: str) -> Path:
-    """Return the root of the repository that the package runs from.
-
-    Raises:
-        SkippedError: If it has not this part, as where only the package is installed.
-    """
-    root = Path(scenedino_ros.__file__).resolve().parents[1]
-    if not (root / part).is_dir():
-        raise SkippedError(f"needs the repository, whose folder {part} is not installed")
-    return root
-
-
-def _run_python(arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Run Python in a folder; return its exit code and its last line.
-
-    If this process is ended meanwhile, so are the other one and its children.
-    """
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        text, _ = process.communicate()
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    os.write(2, text.encode())
-    return process.returncode, (text.strip().splitlines() or ["no output"])[-1]
-
-
 def _engine(engine: str, precision: str, seconds: float, *packages: str) -> Check:
     run = partial(check_engine, engine=engine, precision=precision)
     return Check(f"engine {engine}, {precision}", seconds, run, packages)
@@ -318,13 +272,14 @@ def _engine(engine: str, precision: str, seconds: float, *packages: str) -> Chec
 CHECKS = (
     Check("machine", 30, check_machine),
     Check("plain network, float32", 15, check_plain_network),
-    Check("golden vectors", 45, check_golden_vectors, ("pytest",)),
+    Check("golden vectors", 40, check_golden_vectors, ("pytest",)),
     _engine("torch", "float32", 30),
     _engine("torch", "bfloat16", 15),
     _engine("onnx", "float32", 45, "onnxruntime", "onnxscript"),
     _engine("compiled", "float32", 45),
-    _engine("compiled", "bfloat16", 40),
+    _engine("compiled", "bfloat16", 35),
     *(Check(f"node at {rate} Hz", 25, partial(check_node, rate_hz=rate)) for rate in (10, 30, 60)),
+    Check("CUDA graphs", 15, check_cuda_graphs),
     Check("memory", 25, check_memory),
     Check("training step, stage 1", 30, partial(check_field_step, repeats=3)),
     Check("training step, stage 2", 25, partial(check_semantics_step, repeats=2)),

@@ -93,6 +93,7 @@ class Scene:
     """One picture and grid, and the stages of a frame.
 
     Attributes:
+        mode: Which head names the classes.
         checkpoint: The network's weights.
         rgb: (h, w, 3) uint8 picture.
         camera: Its camera.
@@ -102,7 +103,7 @@ class Scene:
 
     def __init__(self, job: BenchmarkJob) -> None:
         """Load the checkpoint and make the picture."""
-        self._network = job.network
+        self._network, self.mode = job.network, job.network.mode
         self.checkpoint: Checkpoint = load(job, silent)
         self.rgb = picture_of(job)
         height, width = self.rgb.shape[:2]
