@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""CUDA graphs, recorded on the CPU: captured once, replayed on new values, or done without."""
+"""CUDA graphs, recorded on the CPU: captured once, replayed on new values, or done without.
+
+Also the streams of the TensorRT engine, with a stand-in for its library.
+"""
+
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +18,7 @@ from recorded_graph import RecordedGraph, use_recorded_graphs
 
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.inference.engines import tensorrt_graph
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
@@ -76,3 +84,49 @@ def test_the_density_of_fixed_points_can_be_captured() -> None:
         torch.testing.assert_close(density, engine.density(image.rows, points))
     assert not np.allclose(found[0], found[1])
     assert TINY.hidden_dim == encoded[0].rows.shape[1]
+
+
+class Stream:
+    """A CUDA stream that notes what waits for what."""
+
+    def __init__(self, name: str, happened: list[tuple[str, ...]]) -> None:
+        self.cuda_stream, self._happened = name, happened
+
+    def wait_stream(self, other: "Stream") -> None:
+        self._happened.append((self.cuda_stream, "waits for", other.cuda_stream))
+
+
+def test_tensorrt_runs_in_a_stream_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[tuple[str, ...]] = []
+    context = SimpleNamespace(
+        set_input_shape=lambda name, shape: True,
+        set_tensor_address=lambda name, address: True,
+        execute_async_v3=lambda stream: happened.append((stream, "runs")) or True,
+    )
+    engine = SimpleNamespace(
+        create_execution_context=lambda: context,
+        num_io_tensors=1,
+        get_tensor_name=lambda number: "image",
+        get_tensor_dtype=lambda name: SimpleNamespace(name="FLOAT"),
+        get_tensor_mode=lambda name: "input",
+    )
+    library = SimpleNamespace(
+        __version__="10",
+        Logger=Mock(),
+        Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine),
+        TensorIOMode=SimpleNamespace(OUTPUT="output"),
+    )
+    monkeypatch.setattr(tensorrt_graph, "require", lambda package, purpose: library)
+    monkeypatch.setattr(tensorrt_graph, "engine_path", lambda onnx: onnx)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("own", happened))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("current", happened))
+    (tmp_path / "image.onnx").touch()
+    graph = tensorrt_graph.TensorRtGraph(tmp_path / "image.onnx", CPU)
+    graph.run({"image": torch.zeros(1)}, {})
+    assert happened == [
+        ("own", "waits for", "current"),
+        ("own", "runs"),
+        ("current", "waits for", "own"),
+    ]

@@ -298,6 +298,8 @@ def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.T
     """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 image."""
     pixels = torch.from_numpy(np.ascontiguousarray(rgb))
     if torch.device(device).type == "cuda":
-        pixels = pixels.pin_memory()  # the copy runs in the background
+        # The copy runs in the background. PyTorch keeps pinned memory, and gives it to another
+        # image only after the copy.
+        pixels = pixels.pin_memory()
     pixels = pixels.to(device, non_blocking=True)
     return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255 * 2 - 1

@@ -95,7 +95,7 @@ def build_where_possible(folder: Path, report: Report) -> str:
 
 
 class TensorRtGraph:
-    """A TensorRT engine, run in the current CUDA stream without waiting for it."""
+    """A TensorRT engine. The host does not wait for it; the current CUDA stream does."""
 
     def __init__(self, onnx: Path, device: torch.device) -> None:
         """Load the engine of an ONNX file, see `build`.
@@ -116,6 +116,8 @@ class TensorRtGraph:
         if self._engine is None:
             raise SceneDinoError(f"TensorRT cannot load {path}; delete it")
         self._context = self._engine.create_execution_context()
+        # In the default stream TensorRT makes the host wait.
+        self._stream = torch.cuda.Stream(device)
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._outputs = {
             name: _TORCH_TYPES[self._engine.get_tensor_dtype(name).name]
@@ -134,9 +136,12 @@ class TensorRtGraph:
             everything[name] = torch.empty(shape, dtype=self._outputs[name], device=self._device)
         for name, tensor in everything.items():
             self._context.set_tensor_address(name, tensor.data_ptr())
-        stream = torch.cuda.current_stream(self._device).cuda_stream
-        if not self._context.execute_async_v3(stream):
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        if not self._context.execute_async_v3(self._stream.cuda_stream):
             raise SceneDinoError("TensorRT could not run the network; see its messages above")
+        # So that it reads the outputs, and uses the memory of tensors again, only afterwards.
+        current.wait_stream(self._stream)
 
 
 _TORCH_TYPES = {"FLOAT": torch.float32, "INT32": torch.int32, "INT64": torch.int64}
