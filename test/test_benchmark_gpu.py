@@ -273,5 +273,5 @@ def test_without_a_gpu_the_command_says_so(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_an_unknown_check_is_refused(capsys) -> None:
-    assert main(["benchmark", "gpu", "--device", "cpu", "--only", "enginee"]) == 2
-    assert "unknown check 'enginee'" in capsys.readouterr().err
+    assert main(["benchmark", "gpu", "--device", "cpu", "--only", "tensorflow"]) == 2
+    assert "unknown check 'tensorflow'" in capsys.readouterr().err
