@@ -45,6 +45,7 @@ def test_a_function_is_captured_once_and_replayed() -> None:
     assert [answer.tolist() for answer in answers] == [[3, 0], [5, 0], [7, 0]]
     assert len(calls) == 4  # three to warm up, one captured
     assert RecordedGraph.replays == 3
+    assert graph.is_captured
 
 
 def test_what_depends_on_values_runs_as_it_is() -> None:
@@ -52,6 +53,7 @@ def test_what_depends_on_values_runs_as_it_is() -> None:
     graph = CudaGraph(lambda x: x[x > 0], CPU, warnings.append)
     assert graph(torch.tensor([1.0, -1.0])).tolist() == [1]
     assert graph(torch.tensor([2.0, 3.0])).tolist() == [2, 3]
+    assert not graph.is_captured
     assert warnings == [
         "the network runs without CUDA graph, it cannot be captured: operation not permitted when "
         "stream is capturing"

@@ -38,6 +38,11 @@ class CudaGraph:
         self._inputs: tuple[torch.Tensor, ...] = ()
         self._output: torch.Tensor | None = None
 
+    @property
+    def is_captured(self) -> bool:
+        """Whether calls replay a graph."""
+        return self._graph is not None
+
     def __call__(self, *arguments: torch.Tensor) -> torch.Tensor:
         """Return what the function returns, in memory of its own. The host does not wait.
 
