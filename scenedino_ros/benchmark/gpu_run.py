@@ -22,6 +22,7 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.spawning import WorkerContext
 
 PASSED, FAILED, SKIPPED = "PASSED", "FAILED", "SKIPPED"
+_LOADING = 120.0  # seconds that a process gets to load PyTorch
 _PATIENCE = 10.0  # seconds that a process gets to end its own children
 
 
@@ -98,7 +99,8 @@ def run_checks(
     Args:
         checks: The checks.
         plan: What each gets.
-        seconds: Time of all of them; each may use its part of it, and what was left before.
+        seconds: Time of all of them; each may use its part of it, and what was left before. A
+            process that is started anew after a failure loads its modules in addition.
         log: Gets what they print, and tracebacks.
         done: Called with the outcome of each.
 
@@ -110,11 +112,12 @@ def run_checks(
     worker = _Worker(log)
     try:
         for check in checks:
-            deadline += scale * check.seconds
+            part = scale * check.seconds
+            deadline += part
             if reason := check.missing():
                 done(Outcome(check.name, SKIPPED, reason, 0.0))
                 continue
-            outcome = worker.run(check, plan, deadline)
+            outcome = worker.run(check, plan, deadline, part)
             done(outcome)
             if worker.interrupted:
                 raise KeyboardInterrupt
@@ -131,14 +134,25 @@ class _Worker:
         self._connection: Connection | None = None
         self.interrupted = False
 
-    def run(self, check: Check, plan: Any, deadline: float) -> Outcome:
-        """Run a check until a moment of the monotonic clock."""
+    def run(self, check: Check, plan: Any, deadline: float, least: float) -> Outcome:
+        """Run a check.
+
+        Args:
+            check: The check.
+            plan: What it gets.
+            deadline: When it is cut, by the monotonic clock.
+            least: Seconds that it has in any case, once its process has loaded its modules.
+        """
         start, found, cut = time.monotonic(), None, ""
+        until = start + _LOADING
         try:
             connection = self._started()
             connection.send((check, plan))
-            while connection.poll(max(0.0, deadline - time.monotonic())):
+            while connection.poll(max(0.0, until - time.monotonic())):
                 kind, answer = connection.recv()
+                if kind == "loaded":
+                    until = max(deadline, time.monotonic() + least)
+                    continue
                 if kind == "found":
                     found = answer
                     continue
@@ -205,6 +219,7 @@ def _work(connection: Connection, log: Path) -> None:
             check, plan = connection.recv()
         except EOFError:
             return
+        connection.send(("loaded", ""))
         os.write(2, f"--- {check.name}\n".encode())
         connection.send(_run_one(check, plan, connection))
 
