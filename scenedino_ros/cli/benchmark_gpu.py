@@ -23,7 +23,7 @@ from scenedino_ros.cli.benchmark_options import (
     json_file,
     network_job,
 )
-from scenedino_ros.core.config import GridSettings
+from scenedino_ros.core.config import REPRODUCIBLE_PRECISION, GridSettings
 from scenedino_ros.core.errors import unknown_name
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_image_size, add_mode
 from scenedino_ros.terminal.progress import reporting
@@ -86,8 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_mode(group)
     add_grid(parser, GridSettings.preset, 0.2)
     add_picture(parser)
-    # The checks choose engine and precision; the weights are those of a checkpoint.
-    parser.set_defaults(backbone="")
+    # The checks choose engine and precision themselves, and the weights are those of a checkpoint.
+    parser.set_defaults(
+        backbone="", exposed_only=False, engine="torch", precision=REPRODUCIBLE_PRECISION
+    )
 
 
 def run(options: argparse.Namespace) -> int:
