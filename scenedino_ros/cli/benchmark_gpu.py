@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from scenedino_ros.cli.benchmark_options import (
     add_grid,
+    add_output,
     add_picture,
     add_repeats,
-    json_file,
     network_job,
 )
 from scenedino_ros.core.config import REPRODUCIBLE_PRECISION, GridSettings
@@ -44,15 +44,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=json_file,
-        default="gpu.json",
-        metavar="JSON",
-        help="the figures; beside them the page (gpu.txt) and the log (gpu.log) "
-        "(default: %(default)s)",
-    )
+    add_output(parser, "gpu.json", "the page and the log beside them: gpu.txt, gpu.log")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument(
         "--only",

@@ -33,14 +33,25 @@ if TYPE_CHECKING:
 BOTH = "both"  # value of --precision: the folded network in float32 and in bfloat16
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Declare where the figures go."""
+def add_output(
+    parser: argparse.ArgumentParser,
+    default: str | None = None,
+    beside: str = "a plot beside them: figures.json, figures.png",
+) -> None:
+    """Declare where the figures go.
+
+    Args:
+        parser: Where.
+        default: The file; None: they are not saved.
+        beside: What is saved beside them.
+    """
     parser.add_argument(
         "-o",
         "--output",
-        type=json_file,
+        type=_json_file,
+        default=default,
         metavar="JSON",
-        help="save the figures, and a plot beside them: figures.json, figures.png",
+        help=f"save the figures, and {beside}" + (" (default: %(default)s)" if default else ""),
     )
 
 
@@ -154,8 +165,7 @@ def short(value: float | None) -> str:
     return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:#.3g}"
 
 
-def json_file(text: str) -> Path:
-    """Return the path of a JSON file that is written."""
+def _json_file(text: str) -> Path:
     if not text.endswith(".json"):
         raise argparse.ArgumentTypeError(f"must be a file *.json, got '{text}'")
     return Path(text)
