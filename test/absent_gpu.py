@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import scenedino_ros.inference.predictor
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
+from scenedino_ros.inference import point_queries
+from scenedino_ros.inference.engines import torch_engine
 
 DEVICE = torch.device("cuda", 0)
 _NONZERO = torch.ops.aten.nonzero.default
@@ -47,6 +49,20 @@ class AbsentGpu(FakeTensorMode):
         return replace(checkpoint, state=state)
 
 
+class NoGraph:
+    """Stands in for a `CudaGraph`: tensors without values cannot be captured."""
+
+    is_captured = False
+
+    def __init__(self, function: Callable[..., torch.Tensor], device: torch.device) -> None:
+        assert device == DEVICE
+        self._function = function
+
+    def __call__(self, *arguments: torch.Tensor) -> torch.Tensor:
+        assert all(argument.device == DEVICE for argument in arguments)
+        return self._function(*arguments)
+
+
 @contextmanager
 def absent_gpu() -> Iterator[AbsentGpu]:
     """Pretend that there is a GPU, and that no tensor made or used inside has values."""
@@ -54,6 +70,9 @@ def absent_gpu() -> Iterator[AbsentGpu]:
         (scenedino_ros.inference.predictor, "choose_device", lambda _: DEVICE),
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         (torch.cuda, "is_bf16_supported", lambda *_: True),
+        (torch.cuda, "current_stream", lambda _: Mock()),
+        (torch_engine, "CudaGraph", NoGraph),
+        (point_queries, "CudaGraph", NoGraph),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
         (torch.Tensor, "numpy", _numpy),
         (nn.Module, "_apply", _apply),

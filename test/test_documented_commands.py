@@ -125,7 +125,7 @@ NOT_RUN = (
         "data sets",
     ),
     (r"scenedino .*(RealEstate10K|re10k).*", "data sets"),
-    (r"scenedino (convert|view|export|benchmark)\b.*", "test_cli, test_engines, test_benchmark, _gpu"),
+    (r"scenedino (convert|view|export|benchmark)\b.*", "test_cli, test_engines, test_benchmark*"),
     (r"scenedino (kitti|folder)-to-bag .*", "test_kitti.py, test_folder_to_bag.py"),
     (r"scenedino poses .*", "test_stereo_poses.py"),
     (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),

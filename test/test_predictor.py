@@ -200,6 +200,38 @@ def test_cameras_that_take_turns_keep_their_grid_views(
     assert found[:3] == alone
 
 
+def test_a_view_that_is_used_again_is_answered_by_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, replayed = [], []
+
+    class Graph:
+        def __init__(self, function, device):
+            captured.append(device)
+            self._function = function
+
+        def __call__(self, rows):
+            replayed.append(rows)
+            return self._function(rows)
+
+    monkeypatch.setattr(point_queries, "CudaGraph", Graph)
+    predictor = Predictor(lively_checkpoint(), device="cpu")
+    monkeypatch.setattr(predictor._queries, "_captures", True)
+    images = [predictor.encode(noise_image(seed=seed), street_camera()) for seed in range(3)]
+    found = [predictor.voxels(image, GRID, T_GRID_CAM) for image in images]
+    assert len(captured) == 1
+    assert all(rows is image.rows for rows, image in zip(replayed, images[1:], strict=True))
+    for image, voxels in zip(images, found, strict=True):
+        alone = Predictor(lively_checkpoint(), device="cpu").voxels(image, GRID, T_GRID_CAM)
+        np.testing.assert_array_equal(voxels.index, alone.index)
+        np.testing.assert_array_equal(voxels.label, alone.label)
+    # A grid that moves has a new view for each image, and none of them is worth a graph.
+    for step in range(1, 4):
+        pose = T_GRID_CAM.copy()
+        pose[0, 3] += step
+        predictor.voxels(images[0], GRID, pose)
+    assert len(captured) == 1
+    assert not predictor._queries._graphs
+
+
 def test_a_moving_camera_does_not_push_out_the_views_of_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

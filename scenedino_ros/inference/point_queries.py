@@ -13,7 +13,9 @@ from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import Chunks, to_numpy
+from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Engine, Points
+from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.exposed import exposed
 from scenedino_ros.inference.grid_view import (
     GridView,
@@ -51,8 +53,12 @@ class PointQueries:
         """
         self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
         self._n_views = n_views
+        # Graphs of ONNX Runtime and TensorRT run in streams of their own.
+        self._captures = chunks.device.type == "cuda" and isinstance(engine, TorchEngine)
         # By what they depend on; the one that was used last comes last.
         self._views: OrderedDict[tuple[object, ...], GridView] = OrderedDict()
+        # On a GPU, the densities of views that were used before, as a function of the map.
+        self._graphs: dict[GridView, CudaGraph] = {}
 
     def voxels(
         self,
@@ -179,12 +185,22 @@ class PointQueries:
     def forget(self) -> None:
         """Free what is remembered of the last grids."""
         self._views.clear()
+        self._graphs.clear()
 
     def _densities(self, encoded: EncodedImage, view: GridView) -> torch.Tensor:
+        graph = self._graphs.get(view)
+        return (
+            graph(encoded.rows) if graph else self._answers(encoded.rows, encoded.map_size, view)
+        )
+
+    def _answers(
+        self, rows: torch.Tensor, map_size: tuple[int, int], view: GridView
+    ) -> torch.Tensor:
+        """Return the (N,) densities of a view in a (H' * W', hidden) map of size (H', W')."""
         return self._chunks.fill(
             len(view),
             bytes_per_point(self._config),
-            lambda part: self._engine.density(encoded.rows, self._points(encoded, view, part)),
+            lambda part: self._engine.density(rows, self._points(map_size, view, part)),
         )
 
     def _grow(
@@ -217,9 +233,18 @@ class PointQueries:
             query.grow,
             encoded.map_size,
         )
-        if key not in self._views:
+        view = self._views.get(key)
+        if view is not None:
+            # Not at the first use: a grid that moves has a view of its own for each image.
+            if self._captures and view.points is not None and view not in self._graphs:
+                size = encoded.map_size
+                self._graphs[view] = CudaGraph(
+                    lambda rows: self._answers(rows, size, view), self._chunks.device
+                )
+        else:
             while len(self._views) >= self._n_views:
-                self._views.popitem(last=False)  # frees an old one before the new one is made
+                # Frees an old one before the new one is made.
+                self._graphs.pop(self._views.popitem(last=False)[1], None)
             self._views[key] = view_grid(
                 grid,
                 T_grid_cam,
@@ -234,10 +259,12 @@ class PointQueries:
         self._views.move_to_end(key)
         return self._views[key]
 
-    def _points(self, encoded: EncodedImage, view: GridView, part: slice | torch.Tensor) -> Points:
+    def _points(
+        self, map_size: tuple[int, int], view: GridView, part: slice | torch.Tensor
+    ) -> Points:
         if view.points is not None:
             return Points(*(column[part] for column in view.points))
-        return points_at(view.uv_norm[part], view.depth[part], encoded.map_size, self._code)
+        return points_at(view.uv_norm[part], view.depth[part], map_size, self._code)
 
     def _classify(
         self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
@@ -248,7 +275,7 @@ class PointQueries:
 
         def classify(part: slice) -> torch.Tensor:
             _, blended = self._engine.samples(
-                encoded.rows, self._points(encoded, view, chosen[part])
+                encoded.rows, self._points(encoded.map_size, view, chosen[part])
             )
             label, confidence = self._engine.classify(self._engine.feature(blended))
             return torch.stack([label.float(), confidence], dim=-1)

@@ -8,6 +8,7 @@ from torch import nn
 
 from scenedino_ros.core.config import PRECISIONS
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
@@ -44,16 +45,23 @@ class TorchEngine:
         low = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._map_type = torch.float32 if device.type == "cpu" else low
         self._head_type = low
+        self._image_graph = CudaGraph(self._whole_map, device) if device.type == "cuda" else None
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""
-        return f"PyTorch {torch.__version__}, {self._precision}"
+        graph = self._image_graph
+        how = ", CUDA graph" if graph is not None and graph.is_captured else ""
+        return f"PyTorch {torch.__version__}, {self._precision}{how}"
 
     def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
+        if self._image_graph is not None:
+            return self._image_graph(image)
         with self._arithmetic():
-            if self._device.type == "cpu":
-                return self.network.hidden_map_in_strips(image, self._map_type)[0]
+            return self.network.hidden_map_in_strips(image, self._map_type)[0]
+
+    def _whole_map(self, image: torch.Tensor) -> torch.Tensor:
+        with self._arithmetic():
             return self.network.hidden_map(image)[0].to(self._map_type)
 
     def _arithmetic(self) -> torch.autocast:
