@@ -1,32 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""OpenVINO gives PyTorch's answers; the fastest engine is measured once and remembered."""
+"""OpenVINO gives PyTorch's answers, and int8 those it promises; the fastest is remembered."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from models import TINY, lively_checkpoint
+from models import TINY, lively_checkpoint, noise_image
 from torch import nn
 
-from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
+from scenedino_ros.cli import exporting
+from scenedino_ros.cli.main import main
 from scenedino_ros.core import processor
-from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
 from scenedino_ros.core.processor import describe_processor
 from scenedino_ros.core.reporting import Report
+from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.inference import calibration
 from scenedino_ros.inference.engines import openvino_folder, packages, selection
-from scenedino_ros.inference.engines.graph_folder import CARD
+from scenedino_ros.inference.engines.graph_folder import CARD, cached_folder, fingerprint
+from scenedino_ros.inference.engines.int8_graph import (
+    INT8,
+    LEAST_IOU,
+    LEAST_MIOU,
+    Agreement,
+    kept_float32,
+    read_agreement,
+)
+from scenedino_ros.inference.engines.openvino_folder import FLOAT
 from scenedino_ros.inference.engines.openvino_graph import OpenVinoGraph, has_bfloat16
 from scenedino_ros.inference.engines.parity import compare
 from scenedino_ros.inference.engines.remembered import Candidate
 from scenedino_ros.inference.engines.selection import Opened, engine_maker, fastest_engine
 from scenedino_ros.inference.engines.shared_weights import shared_copy
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
+from scenedino_ros.viewing.pictures import write_png
 
 pytest.importorskip("openvino", reason="needs OpenVINO")
 
@@ -123,7 +140,7 @@ def test_bfloat16_is_close_and_not_the_default(cache: Path) -> None:
 def test_what_it_cannot_do(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = engine_maker("openvino")
     model = build_model(checkpoint())
-    with pytest.raises(InputError, match="runs in precision float32 or bfloat16, got 'int4'"):
+    with pytest.raises(InputError, match="in precision bfloat16, float32 or int8, got 'int4'"):
         make(model, CPU, "int4", MODE)
     with pytest.raises(InputError, match="runs on a processor, but the device is cuda"):
         make(shared_copy(model), torch.device("cuda"), "float32", MODE)
@@ -188,6 +205,7 @@ assert not [name for name in sys.modules if name.startswith("openvino_telemetry.
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Return the seconds that each engine takes; engines only have names, the cache is empty."""
     seconds = {"openvino": 0.002, "torch": 0.001}
+    monkeypatch.setattr(selection, "has_bfloat16", lambda: True)
 
     def open_(candidate: Candidate, network: object, report: Report) -> Opened:
         return Opened(*candidate, candidate[0])
@@ -338,7 +356,7 @@ def test_auto_asks_nobody_where_one_engine_fits(cache: Path) -> None:
     found = opened("torch", "bfloat16", told)
     assert (found.name, found.precision, told) == ("torch", "bfloat16", [])
     with pytest.raises(
-        InputError, match="precision must be float32, bfloat16 or auto, got 'int4'"
+        InputError, match="precision must be float32, bfloat16, int8 or auto, got 'int4'"
     ):
         opened("auto", "int4")
 
@@ -357,3 +375,169 @@ def test_processors_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert describe_processor() == {"name": "0x41 0xd0c", "instructions": "asimd bf16 i8mm"}
     monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "absent")
     assert describe_processor()["instructions"] == ""
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Return a folder with eight images of a camera."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(8):
+        write_png(folder / f"{number}.png", noise_image(seed=number))
+    return folder
+
+
+@pytest.fixture
+def rounding(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Copy the float32 graph instead of calibrating it; return the images it would take."""
+    taken: list[np.ndarray] = []
+
+    def copy(source: Path, images: list[np.ndarray], folder: Path) -> None:
+        taken.extend(images)
+        for name in ("image.xml", "image.bin"):
+            shutil.copy(source / name, folder)
+
+    class Nncf:
+        __version__ = "1.2.3"
+
+    monkeypatch.setattr(calibration, "quantize", copy)
+    monkeypatch.setattr(calibration, "require_nncf", lambda: Nncf)
+    monkeypatch.setattr(exporting, "require_nncf", lambda: Nncf)
+    monkeypatch.setattr(calibration, "_GRID", VoxelGrid((-3.0, -2.0, 1.0), (20, 14, 24), 0.3))
+    return taken
+
+
+def test_int8_is_calibrated_scored_and_run(
+    filled: Path,
+    tmp_path: Path,
+    pictures: Path,
+    rounding: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def measured(*arguments: Any, again: bool) -> Opened:
+        assert again  # whatever is remembered
+        arguments[-1]("engine openvino in int8 takes 1 ms for an image")
+        return Opened("openvino", "int8", arguments[1])
+
+    shutil.copytree(filled, tmp_path / "cache")
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(exporting, "fastest_engine", measured)
+    file = tmp_path / "tiny.safetensors"
+    save_checkpoint(file, checkpoint())
+    with pytest.raises(InputError, match=r"scenedino export CHECKPOINT --calibrate FOLDER$"):
+        opened("openvino", "int8")
+    command = ["export", str(file), "--calibrate", str(pictures)]
+    assert main([*command, "-o", str(tmp_path / "graphs")]) == 2
+    assert "--calibrate writes to the cache" in capsys.readouterr().err
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "calibrated on 6 images" in " ".join(out.split())
+    assert "auto may take it" in out
+    assert "engine openvino in int8 takes 1 ms for an image" in out
+    assert [image.shape for image in rounding] == [(1, 3, *TINY.image_size)] * 6
+    assert all(-1 <= image.min() < image.max() <= 1 for image in rounding)
+    folder = cached_folder(fingerprint(build_model(checkpoint()), MODE), INT8)
+    card = json.loads((folder / CARD).read_text())
+    assert card["calibration"]["images"] == 6
+    assert card["agreement"]["images"] == 2
+    agreement = read_agreement(folder)
+    assert agreement is not None
+    assert 0.999 < agreement.iou <= 1
+    assert 0.99 < agreement.miou <= 1
+    assert 0 < agreement.depth_abs_rel < 1e-3
+    assert opened("openvino", "int8").engine.describe().endswith(", int8")
+    assert main(command) == 2
+    assert "exists; --force replaces it" in capsys.readouterr().err
+    (folder / "image.bin").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="are not those that were written for this network"):
+        opened("openvino", "int8")
+
+
+def test_another_network_does_not_agree(
+    cache: Path, pictures: Path, rounding: list[np.ndarray], tmp_path: Path
+) -> None:
+    source = cached_folder(fingerprint(build_model(checkpoint()), MODE), FLOAT)
+    other = lively_checkpoint(TINY, seed=1)
+    card = calibration.export_int8(
+        other, MODE, pictures, source, tmp_path / "int8", "0" * 64, lambda _: None
+    )
+    agreement = read_agreement(tmp_path / "int8")
+    assert agreement is not None
+    assert not agreement.is_enough
+    assert agreement.iou == card["agreement"]["iou"] < 0.99
+    assert agreement.miou == card["agreement"]["miou"] < 0.8
+    assert agreement.depth_abs_rel > 0.01
+
+
+@pytest.mark.parametrize(
+    ("iou", "miou", "taken"),
+    [
+        (LEAST_IOU, LEAST_MIOU, True),
+        (LEAST_IOU - 0.001, 1.0, False),
+        (1.0, LEAST_MIOU - 0.001, False),
+        (1.0, float("nan"), False),
+        (None, None, False),
+    ],
+)
+def test_auto_takes_int8_only_above_the_floor(
+    made_up: dict[str, float], tmp_path: Path, iou: float, miou: float, taken: bool
+) -> None:
+    folder = tmp_path / "graphs" / f"{'0' * 16}{INT8}"
+    folder.mkdir(parents=True)
+    agreement = {"iou": iou, "miou": miou, "depth_abs_rel": 0.01}
+    (folder / CARD).write_text(json.dumps({"agreement": agreement}))
+    for engine in ("auto", "openvino"):
+        told: list[str] = []
+        fastest_engine(engine, nn.Linear(1, 1), CPU, "auto", MODE, told.append)
+        assert any(" in int8 takes " in line for line in told) == taken
+    found = fastest_engine("auto", nn.Linear(1, 1), CPU, "int8", MODE, lambda _: None)
+    assert (found.name, found.precision) == ("openvino", "int8")  # asked for by name
+
+
+def test_scores_leave_out_rare_classes() -> None:
+    # Free voxels, a class that is found, one that is found half, and one of a single voxel.
+    confusion = np.array([[9, 0, 0, 0], [0, 5000, 0, 0], [0, 0, 1000, 1000], [0, 1, 0, 0]])
+    assert calibration.miou(confusion) == pytest.approx((5000 / 5001 + 0.5) / 2)
+    assert not Agreement(1.0, calibration.miou(np.zeros((3, 3), np.int64)), 0.0).is_enough
+
+
+def test_images_are_split_in_order(tmp_path: Path, pictures: Path) -> None:
+    calibrating, held_out = calibration.split(pictures)
+    assert [path.stem for path in calibrating] == list("012345")
+    assert [path.stem for path in held_out] == list("67")
+    (pictures / "7.png").unlink()
+    with pytest.raises(InputError, match="calibration needs at least 8 images, got 7 in "):
+        calibration.split(pictures)
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(2000):
+        (many / f"{number}.png").touch()
+    calibrating, held_out = calibration.split(many)
+    assert (len(calibrating), len(held_out)) == (256, 32)
+    numbers = [int(path.stem) for path in (*calibrating, *held_out)]
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[255], numbers[256], numbers[-1]) == (0, 1499, 1500, 1999)
+
+
+def test_what_stays_float32_is_found_in_the_graph(cache: Path) -> None:
+    ov = packages.require_openvino("a test")
+    folder = cached_folder(fingerprint(build_model(checkpoint()), MODE), FLOAT)
+    graph = ov.Core().read_model(folder / "image.xml")
+    kept = kept_float32(graph)
+    assert len([name for name in kept if ".mlp.fc2" in name]) == 12
+    assert not [name for name in kept if ".qkv" in name]
+
+
+def test_calibrating_needs_nncf(
+    cache: Path,
+    tmp_path: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "tiny.safetensors"
+    save_checkpoint(file, checkpoint())
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert main(["export", str(file), "--calibrate", str(pictures)]) == 2
+    assert "calibrating int8 needs the Python package nncf, which cann" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from scenedino_ros.inference.engines.graph_folder import (
     onnx_engine,
     tensorrt_engine,
 )
+from scenedino_ros.inference.engines.int8_graph import INT8, read_agreement
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
 from scenedino_ros.inference.engines.openvino_folder import FLOAT, export_openvino
 from scenedino_ros.inference.engines.openvino_graph import has_bfloat16
@@ -51,6 +52,7 @@ _SLOWER = 1.2
 # Engines with the precisions in which they run; those that are probably faster first.
 _PAIRS: tuple[Candidate, ...] = (
     ("openvino", "bfloat16"),
+    ("openvino", "int8"),
     ("openvino", "float32"),
     ("torch", "bfloat16"),
     ("torch", "float32"),
@@ -131,6 +133,8 @@ def fastest_engine(
     mode: str,
     report: Report,
     warn: Report | None = None,
+    *,
+    again: bool = False,
 ) -> Opened:
     """Open the engine that encodes an image fastest here, of those that fit the settings.
 
@@ -141,10 +145,12 @@ def fastest_engine(
             installed, and ``onnx`` where the graphs have been exported.
         model: The network, on the CPU; it must not be used afterwards.
         device: Where it is to run.
-        precision: ``float32``, ``bfloat16``, or ``auto`` for any that the engine runs in.
+        precision: ``float32``, ``bfloat16``, ``int8``, or ``auto`` for any that the engine runs in;
+            for int8 only if its agreement with float32 was found to be enough.
         mode: Which head names the classes.
         report: Receives a few words on each long step, and what was measured.
         warn: Receives why an engine cannot be used; None: ``report`` does.
+        again: Measure, whatever is remembered.
 
     Raises:
         InputError: If engine and precision are named and do not fit each other or the device.
@@ -155,7 +161,7 @@ def fastest_engine(
     if len(candidates) == 1:
         return _open(candidates[0], network, report)
     now = situation(network.identity, candidates, device)
-    known = recall(now, report)
+    known = None if again else recall(now, report)
     if known is not None:
         try:
             opened = _open(known.fastest, network.copy(), report)
@@ -214,8 +220,19 @@ def _candidates(name: str, precision: str, network: _Network) -> list[Candidate]
     names = [name] if name != "auto" else [known for known in _AUTO if _is_ready(known, network)]
     fitting = [pair for pair in _PAIRS if pair[0] in names and precision in ("auto", pair[1])]
     if not fitting:
-        raise InputError(f"precision must be float32, bfloat16 or auto, got '{precision}'")
+        allowed = "float32, bfloat16, int8 or auto"
+        raise InputError(f"precision must be {allowed}, got '{precision}'")
+    if precision == "auto" and not _int8_is_enough(network):
+        fitting = [pair for pair in fitting if pair[1] != "int8"]
     return fitting
+
+
+def _int8_is_enough(network: _Network) -> bool:
+    """Return whether int8 has been calibrated, and agrees well enough with float32."""
+    if not _has_folder(network, INT8):
+        return False
+    agreement = read_agreement(cached_folder(network.identity, INT8))
+    return agreement is not None and agreement.is_enough
 
 
 def _is_ready(name: str, network: _Network) -> bool:
@@ -253,7 +270,7 @@ def _open(candidate: Candidate, network: _Network, report: Report) -> Opened:
     elif candidate not in _PAIRS:
         raise InputError(f"engine {name} runs in precision {_precisions(name)}, got '{precision}'")
     elif name == "openvino":
-        folder = _openvino_graphs(network, report)
+        folder = (_int8_graphs if precision == "int8" else _openvino_graphs)(network, report)
         engine = OpenVinoEngine(model, device, precision, mode, folder)
     elif name == "onnx":
         engine = onnx_engine(_onnx_graphs(network, report), model.config, device)
@@ -265,7 +282,8 @@ def _open(candidate: Candidate, network: _Network, report: Report) -> Opened:
 
 
 def _precisions(name: str) -> str:
-    return " or ".join(sorted((pair[1] for pair in _PAIRS if pair[0] == name), reverse=True))
+    *others, last = sorted(pair[1] for pair in _PAIRS if pair[0] == name)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _onnx_graphs(network: _Network, report: Report) -> Path:
@@ -284,6 +302,18 @@ def _openvino_graphs(network: _Network, report: Report) -> Path:
         export_openvino(network.model, network.mode, network.identity, folder, report)
 
     return _in_cache(network, FLOAT, export)
+
+
+def _int8_graphs(network: _Network, report: Report) -> Path:
+    """Return the folder of a network's graph in int8, which nothing but the user's images makes."""
+    folder = cached_folder(network.identity, INT8)
+    if not folder.exists():
+        raise InputError(
+            "precision int8 needs a network that is calibrated on images of your camera: "
+            "scenedino export CHECKPOINT --calibrate FOLDER"
+        )
+    check_exported(folder, network.identity)
+    return folder
 
 
 def _in_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> Path:
