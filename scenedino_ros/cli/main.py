@@ -34,7 +34,7 @@ SUBCOMMANDS = (
     Subcommand("dataset-to-bag", "record DGP or Argoverse", "scenedino_ros.cli.dataset_to_bag"),
     Subcommand("poses", "estimate poses from stereo images", "scenedino_ros.cli.poses"),
     Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
-    Subcommand("export", "write ONNX graphs and TensorRT engines", "scenedino_ros.cli.export"),
+    Subcommand("export", "prepare and time the engines", "scenedino_ros.cli.export"),
     Subcommand("info", "show what a checkpoint contains", "scenedino_ros.cli.info"),
     Subcommand("benchmark", "measure network, node and messages", "scenedino_ros.cli.benchmark"),
     Subcommand("evaluate", "score a model on data sets", "scenedino_ros.cli.evaluate"),
