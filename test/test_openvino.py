@@ -265,7 +265,9 @@ def test_another_machine_or_network_is_measured_again(
     assert _lines() == REMEMBERED
 
 
-@pytest.mark.parametrize("damage", ["no json", "[]", '{"ms": {"a": 1}}', "foreign", "unreadable"])
+@pytest.mark.parametrize(
+    "damage", ["no json", "[]", '{"ms": {"a": 1}}', "foreign", "other engine", "bytes"]
+)
 def test_what_cannot_be_used_is_measured_again(
     made_up: dict[str, float], tmp_path: Path, damage: str
 ) -> None:
@@ -273,8 +275,10 @@ def test_what_cannot_be_used_is_measured_again(
     (path,) = (tmp_path / "engines").iterdir()
     good = path.read_text()
     if damage == "foreign":
+        path.write_text(good.replace('"threads": ', '"threads": 9'))
+    elif damage == "other engine":
         path.write_text(good.replace('"fastest": "torch', '"fastest": "compiled'))
-    elif damage == "unreadable":
+    elif damage == "bytes":
         path.write_bytes(b"\xff")
     else:
         path.write_text(damage)
