@@ -15,6 +15,7 @@ from scenedino_ros.inference.engines.openvino_graph import (
     OpenVinoGraph,
     openvino_version,
 )
+from scenedino_ros.inference.engines.shared_weights import release_image_part
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
@@ -52,10 +53,8 @@ class OpenVinoEngine(TorchEngine):
         self._graph = OpenVinoGraph(folder / OPENVINO_IMAGE, arithmetic)
         self._map_shape = (*map_size(model.config), model.config.hidden_dim)
         self._description = f"OpenVINO {openvino_version()}, {precision}"
-        model.encoder = model.decoder = self.network.tail = nn.Identity()
-        # Copies of what is left release the checkpoint's file.
-        for tensor in (*self.network.parameters(), *self.network.buffers()):
-            tensor.data = tensor.data.clone()
+        self.network.tail = nn.Identity()
+        release_image_part(model)
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""

@@ -40,7 +40,7 @@ from scenedino_ros.inference.engines.remembered import (
     remember,
     situation,
 )
-from scenedino_ros.inference.engines.shared_weights import shared_copy
+from scenedino_ros.inference.engines.shared_weights import release_image_part, shared_copy
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 
@@ -170,12 +170,14 @@ def fastest_engine(
         else:
             taken = _milliseconds(known.seconds[known.fastest])
             report(f"remembered: engine {in_words(known.fastest)} takes {taken} for an image")
+            release_image_part(model)  # the engine has a copy
             return opened
     opened, timings = _measure(candidates, network, report, warn)
     try:
         remember(now, timings)
     except InputError as error:
         warn(f"{error}; the engines are measured at each start")
+    release_image_part(model)  # the engine has a copy
     return opened
 
 

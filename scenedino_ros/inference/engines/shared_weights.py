@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""A second network on the same weights."""
+"""Several networks on the same weights, and the release of weights that nobody needs."""
 
 import copy
 
@@ -21,3 +21,13 @@ def shared_copy(model: SceneDino) -> SceneDino:
     }
     memo.update((id(tensor), tensor.detach()) for tensor in model.buffers())
     return copy.deepcopy(model, memo)
+
+
+def release_image_part(model: SceneDino) -> None:
+    """Drop encoder and decoder; copies of what is left release the checkpoint's file.
+
+    Positional code and expansion of the network stay usable.
+    """
+    model.encoder = model.decoder = nn.Identity()
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
