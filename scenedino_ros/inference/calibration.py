@@ -16,7 +16,7 @@ from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image import ImagePreprocessor, image_tensor
 from scenedino_ros.cameras.image_folder import image_files, read_rgb
 from scenedino_ros.cameras.plausibility import KITTI_360, TrainingRig, training_rig
-from scenedino_ros.checkpoints.checkpoint import Checkpoint
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import IGNORE
@@ -95,14 +95,16 @@ def export_int8(
     calibrating, held_out = split(images)
     rig = training_rig(checkpoint.provenance) or KITTI_360
     prepare = ImagePreprocessor(checkpoint.config.image_size)
+    encoder = build_model(checkpoint).encoder
 
-    def prepared(path: Path) -> torch.Tensor:
+    def normalised(path: Path) -> np.ndarray:
         rgb = read_rgb(path)
-        return image_tensor(prepare(rgb, _stand_in(rig, rgb)).rgb, "cpu").contiguous()
+        image = image_tensor(prepare(rgb, _stand_in(rig, rgb)).rgb, "cpu")
+        return encoder.normalise(image).numpy()
 
     with new_folder(folder) as partial:
         report(f"calibrating int8 on {len(calibrating)} images")
-        quantize(source, [prepared(path).numpy() for path in calibrating], partial)
+        quantize(source, [normalised(path) for path in calibrating], partial)
         report(f"comparing int8 with float32 on {len(held_out)} held-out images")
         agreement = _agreement(checkpoint, mode, partial, held_out, rig)
         digest = hashlib.sha256("".join(file_sha256(p) for p in calibrating).encode())

@@ -72,7 +72,11 @@ class Encoder(nn.Module):
                 f"the encoder is built for {self.image_size[0]} x {self.image_size[1]} px, "
                 f"got {image.shape[-2]} x {image.shape[-1]}"
             )
-        final, taps = self.vit(self.normalise(image), self.spec.tapped_blocks)
+        return self.taps(self.normalise(image))
+
+    def taps(self, normalised: torch.Tensor) -> list[torch.Tensor]:
+        """Return what `forward` returns, of images after `normalise`."""
+        final, taps = self.vit(normalised, self.spec.tapped_blocks)
         last = functional.normalize(self._map(final), dim=1, eps=1e-12)
         return [*(self._map(tokens).contiguous() for tokens in taps), last]
 

@@ -66,7 +66,11 @@ class FoldedSceneDino(nn.Module):
         Returns:
             (B, H', W', hidden) map, channels last, in the precision of its last layer.
         """
-        return self.tail(self.plain.decoder.project(_doubled(self.fuse(image))))
+        return self.upsampled(self.fuse(image))
+
+    def upsampled(self, small: torch.Tensor) -> torch.Tensor:
+        """Return what `hidden_map` returns, of what `fuse` returns."""
+        return self.tail(self.plain.decoder.project(_doubled(small)))
 
     def hidden_map_in_strips(
         self, image: torch.Tensor, dtype: torch.dtype = torch.float32
@@ -100,8 +104,12 @@ class FoldedSceneDino(nn.Module):
 
     def fuse(self, image: torch.Tensor) -> torch.Tensor:
         """Encode (B, 3, H, W) images up to the last map of the decoder that is still small."""
+        return self.fuse_taps(self.plain.encoder(image))
+
+    def fuse_taps(self, taps: list[torch.Tensor]) -> torch.Tensor:
+        """Return what `fuse` returns, of what the encoder returns."""
         decoder = self.plain.decoder
-        maps = decoder.reassemble_blocks(self.plain.encoder(image))
+        maps = decoder.reassemble_blocks(taps)
         running = None
         for block, conv in zip(decoder.fusion_blocks, reversed(decoder.convs), strict=True):
             merged = conv(maps.pop().contiguous(memory_format=torch.channels_last))

@@ -37,7 +37,7 @@ from scenedino_ros.network.model import SceneDino
 CARD = "card.json"
 LIMIT = 1e-4  # largest relative deviation of ONNX Runtime and OpenVINO from PyTorch
 
-_FORMAT = "scenedino_ros graphs/1"
+_FORMAT = "scenedino_ros graphs/2"
 _CPU = torch.device("cpu")
 
 

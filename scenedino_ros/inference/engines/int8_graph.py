@@ -82,7 +82,7 @@ def quantize(source: Path, images: Sequence[np.ndarray], folder: Path) -> None:
 
     Args:
         source: Folder with the float32 graph for OpenVINO.
-        images: (1, 3, H, W) float32 network input images, RGB in [-1, 1].
+        images: (1, 3, h, w) float32 images after `Encoder.normalise`.
         folder: Existing folder for the result.
 
     Raises:

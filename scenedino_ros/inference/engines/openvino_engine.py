@@ -63,5 +63,6 @@ class OpenVinoEngine(TorchEngine):
     def hidden_map(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (H', W', hidden) map of a (1, 3, H, W) image in [-1, 1]."""
         result = torch.empty(self._map_shape)
-        self._graph.run({"image": image.contiguous()}, {"map": result})
+        normalised = self.network.plain.encoder.normalise(image).contiguous()
+        self._graph.run({"normalised": normalised}, {"map": result})
         return result.to(self._map_type)

@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.memory import release_pages
-from scenedino_ros.inference.engines.graph_export import ImagePart
 from scenedino_ros.inference.engines.packages import require_openvino
 from scenedino_ros.network.folded import FoldedSceneDino
 
@@ -40,6 +40,23 @@ def has_bfloat16() -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+class NormalisedImagePart(nn.Module):
+    """``normalised`` (1, 3, h, w), see `Encoder.normalise`, to ``map`` (H', W', hidden).
+
+    OpenVINO resizes with antialiasing twenty times as slowly as PyTorch: a quarter of the time.
+    """
+
+    def __init__(self, network: FoldedSceneDino) -> None:
+        """Take the part of a folded network."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, normalised: torch.Tensor) -> torch.Tensor:
+        """Return the map."""
+        taps = self.network.plain.encoder.taps(normalised)
+        return self.network.upsampled(self.network.fuse_taps(taps))[0]
+
+
 def write_openvino(network: FoldedSceneDino, folder: Path) -> None:
     """Write the image part of a folded network in OpenVINO's format, with float32 weights.
 
@@ -51,14 +68,15 @@ def write_openvino(network: FoldedSceneDino, folder: Path) -> None:
         InputError: If OpenVINO is not installed.
     """
     ov = require_openvino(_PURPOSE)
-    image = torch.zeros(1, 3, *network.plain.config.image_size)
+    image = torch.zeros(1, 3, *network.plain.encoder.vit_size)
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch warns that its tracer is superseded; the successor takes ten times as long.
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(ImagePart(network).eval(), image, strict=False, check_trace=False)
+        part = NormalisedImagePart(network).eval()
+        traced = torch.jit.trace(part, image, strict=False, check_trace=False)
         graph = ov.convert_model(torch.jit.freeze(traced), example_input=image)
     graph.reshape(list(image.shape))
-    graph.input(0).set_names({"image"})
+    graph.input(0).set_names({"normalised"})
     graph.output(0).set_names({"map"})
     ov.save_model(graph, folder / OPENVINO_IMAGE, compress_to_fp16=False)
 

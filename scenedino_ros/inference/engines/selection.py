@@ -145,7 +145,7 @@ def fastest_engine(
             installed, and ``onnx`` where the graphs have been exported.
         model: The network, on the CPU; it must not be used afterwards.
         device: Where it is to run.
-        precision: ``float32``, ``bfloat16``, ``int8``, or ``auto`` for any that the engine runs in;
+        precision: ``float32``, ``bfloat16``, ``int8``; or ``auto`` for any of the engine's;
             for int8 only if its agreement with float32 was found to be enough.
         mode: Which head names the classes.
         report: Receives a few words on each long step, and what was measured.
@@ -307,7 +307,7 @@ def _openvino_graphs(network: _Network, report: Report) -> Path:
 
 
 def _int8_graphs(network: _Network, report: Report) -> Path:
-    """Return the folder of a network's graph in int8, which nothing but the user's images makes."""
+    """Return the folder of a network's graph in int8, which only the user's images make."""
     folder = cached_folder(network.identity, INT8)
     if not folder.exists():
         raise InputError(

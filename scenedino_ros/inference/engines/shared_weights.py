@@ -24,10 +24,10 @@ def shared_copy(model: SceneDino) -> SceneDino:
 
 
 def release_image_part(model: SceneDino) -> None:
-    """Drop encoder and decoder; copies of what is left release the checkpoint's file.
+    """Drop transformer and decoder; copies of what is left release the checkpoint's file.
 
-    Positional code and expansion of the network stay usable.
+    Normalisation of images, positional code and expansion of the network stay usable.
     """
-    model.encoder = model.decoder = nn.Identity()
+    model.encoder.vit = model.decoder = nn.Identity()
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
