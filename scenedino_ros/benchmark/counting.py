@@ -65,6 +65,8 @@ class Record(defaultdict[str, Asked]):
 class CountingEngine:
     """An `Engine` that another engine runs; it counts and times the calls while it is asked to."""
 
+    concurrent = False  # calls are timed one after the other
+
     def __init__(self, engine: Engine) -> None:
         """Pass everything on to an engine."""
         self.engine = engine

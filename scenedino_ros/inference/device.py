@@ -3,7 +3,9 @@
 
 """The device of a network, and computation in chunks that fit its memory."""
 
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from scenedino_ros.core.errors import DeviceMemoryError, InputError
 from scenedino_ros.core.memory import MIB
 
 _MIN_CHUNK = 1024
-_CACHE_SHARE = 4  # of the memory budget, what a processor's chunk takes to stay in its caches
+_PARTS = 4  # of the memory budget, at least; on a processor each thread has one for its chunk
 
 
 def choose_device(name: str) -> torch.device:
@@ -62,15 +64,17 @@ class Chunks:
         budget: Working memory, bytes.
     """
 
-    def __init__(self, device: torch.device, budget: int) -> None:
+    def __init__(self, device: torch.device, budget: int, *, concurrent: bool = False) -> None:
         """Set the budget.
 
         Args:
             device: Where results live.
             budget: Working memory, bytes.
+            concurrent: Whether a processor's threads may each compute a chunk.
         """
         self.device = device
         self.budget = budget
+        self._concurrent = concurrent
 
     def fill(
         self,
@@ -94,15 +98,52 @@ class Chunks:
         """
         shape = (count, columns) if columns else (count,)
         result = torch.empty(shape, device=self.device)
-        share = 1 if self.device.type == "cuda" else _CACHE_SHARE
-        chunk = max(_MIN_CHUNK, self.budget // (share * bytes_each))
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        # A processor's chunks should not push each other out of its caches.
+        parts = 1 if self.device.type == "cuda" else max(_PARTS, threads)
+        chunk = max(_MIN_CHUNK, self.budget // (parts * bytes_each))
+        if not self._concurrent or threads == 1 or count < threads * chunk:
+            self._fill_in_turn(result, chunk, compute)
+            return result
+        try:
+            self._fill_in_threads(result, chunk, compute, threads)
+        except torch.OutOfMemoryError:
+            self._fill_in_turn(result, max(_MIN_CHUNK, chunk // 2), compute)
+        return result
+
+    def _fill_in_threads(
+        self,
+        result: torch.Tensor,
+        chunk: int,
+        compute: Callable[[slice], torch.Tensor],
+        threads: int,
+    ) -> None:
+        """Fill a tensor by threads that take the next chunk as soon as they are done with one.
+
+        If other processes hold up one of them, the others take over its chunks. PyTorch's own
+        threads share each operation instead, and all of them wait for the last.
+        """
+        inference = torch.is_inference_mode_enabled()  # of this thread
+
+        def fill(part: slice) -> None:
+            with torch.inference_mode(inference):
+                result[part] = compute(part)
+
+        parts = [slice(start, start + chunk) for start in range(0, len(result), chunk)]
+        for _ in _threads(threads).map(fill, parts):
+            pass  # raises what a thread raised
+
+    def _fill_in_turn(
+        self, result: torch.Tensor, chunk: int, compute: Callable[[slice], torch.Tensor]
+    ) -> None:
         start = 0
-        while start < count:
-            part = slice(start, min(start + chunk, count))
+        while start < len(result):
+            part = slice(start, min(start + chunk, len(result)))
             try:
                 result[part] = compute(part)
             except torch.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
                 if chunk <= _MIN_CHUNK:
                     raise DeviceMemoryError(
                         f"{chunk} points need more memory than the device has left: {error}"
@@ -110,4 +151,9 @@ class Chunks:
                 chunk = max(_MIN_CHUNK, chunk // 2)
                 continue
             start = part.stop
-        return result
+
+
+@functools.cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Return threads in which PyTorch starts none of its own."""
+    return ThreadPoolExecutor(count, "points", initializer=torch.set_num_threads, initargs=(1,))

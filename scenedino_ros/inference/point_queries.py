@@ -263,7 +263,10 @@ class PointQueries:
         self, map_size: tuple[int, int], view: GridView, part: slice | torch.Tensor
     ) -> Points:
         if view.points is not None:
-            return Points(*(column[part] for column in view.points))
+            if isinstance(part, slice):
+                return Points(*(column[part] for column in view.points))
+            # Three times as fast as indexing by the tensor.
+            return Points(*(column.index_select(0, part) for column in view.points))
         return points_at(view.uv_norm[part], view.depth[part], map_size, self._code)
 
     def _classify(

@@ -91,7 +91,9 @@ class Predictor:
         self.mode = mode
         self.training_rig = training_rig(checkpoint.provenance)
         self._preprocess = ImagePreprocessor(self.image_size, fit)
-        self._chunks = Chunks(self._device, memory_budget * MIB)
+        self._chunks = Chunks(
+            self._device, memory_budget * MIB, concurrent=self._engine.concurrent
+        )
         field = self._engine, model.code.to(self._device), self.config, self._chunks
         self._queries = PointQueries(*field, n_cameras)
         self._renderer = ViewRenderer(*field, n_cameras)

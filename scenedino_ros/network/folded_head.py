@@ -76,17 +76,24 @@ class FoldedHead(nn.Module):
         square = linear_as(h, self.gram).mul_(h).sum(-1, True, dtype=torch.float32)
         # The norm divides the few inputs of the first layers, not their many outputs.
         unit = h.mul_(square.clamp_(min=1e-24).rsqrt_().to(h.dtype))
-        first = linear_as(unit, self.first, self.first_bias)
-        head = self.semantics
+        if self.mode.startswith("stego"):
+            return self._stego_scores(unit)
+        first = linear_as(unit, self.first, self.first_bias).float()
         if self.mode == "direct_kmeans":
-            return first.float()
-        if self.mode == "direct_linear":
-            probe = head.direct_linear_head.linear
-            return probe[1:](first.float()) if isinstance(probe, nn.Sequential) else first.float()
+            return first
+        probe = self.semantics.direct_linear_head.linear
+        return probe[1:](first) if isinstance(probe, nn.Sequential) else first
+
+    def _stego_scores(self, unit: torch.Tensor) -> torch.Tensor:
+        """Return the scores of (N, hidden + 16) hidden layers of unit features."""
+        head = self.semantics
         second = head.stego_head.nonlinear_path[2]
         code_dim = len(second.bias)
-        activation = first[:, code_dim:].clamp_(min=0)
-        code = first[:, :code_dim] + linear_as(activation, second.weight.flatten(1), second.bias)
+        # Apart, so that what the second layer reads is contiguous.
+        linear, nonlinear = self.first[:code_dim], self.first[code_dim:]
+        active = linear_as(unit, nonlinear, self.first_bias[code_dim:]).clamp_(min=0)
+        code = linear_as(unit, linear, self.first_bias[:code_dim] + second.bias)
+        code = code.addmm_(active, second.weight.flatten(1).T.to(code.dtype))
         code = functional.normalize(code.float(), dim=-1, eps=1e-10)
         cluster = self.mode.endswith("kmeans")
         return (head.stego_cluster_head if cluster else head.stego_linear_head)(code)

@@ -18,6 +18,8 @@ _POINTS = 64  # classified once while compiling; other counts may follow
 class CompiledEngine(TorchEngine):
     """`TorchEngine` with image part and head compiled; the rest gains nothing by it."""
 
+    concurrent = False  # what is compiled shares its loops among PyTorch's threads
+
     def __init__(self, model: SceneDino, device: torch.device, precision: str, mode: str) -> None:
         """Fold a network, move it to a device and compile it; it must not be trained afterwards.
 

@@ -44,7 +44,12 @@ class Engine(Protocol):
 
     Images, codes, weights and answers are float32; maps and what `samples` returns to be blended
     have a type of the engine's choice.
+
+    Attributes:
+        concurrent: Whether several threads may ask for points at a time.
     """
+
+    concurrent: bool
 
     def describe(self) -> str:
         """Return a few words on what runs the network."""

@@ -25,6 +25,8 @@ class Graph(Protocol):
 class GraphEngine:
     """An `Engine` made of the three graphs."""
 
+    concurrent = False  # a graph shares each operation among threads of its own
+
     def __init__(
         self,
         graphs: Sequence[Graph],

@@ -17,6 +17,8 @@ from scenedino_ros.network.model import SceneDino
 class TorchEngine:
     """The folded network, run by PyTorch."""
 
+    concurrent = True
+
     def __init__(self, model: SceneDino, device: torch.device, precision: str, mode: str) -> None:
         """Fold a network and move it to a device; it must not be trained afterwards.
 
