@@ -5,6 +5,7 @@
 
 import dataclasses
 import functools
+import threading
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference import grid_view, point_queries, view_renderer
-from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.device import Chunks, choose_device
 from scenedino_ros.inference.grid_view import camera_points, encode_positions
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
@@ -115,6 +116,37 @@ def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parity
+def test_each_thread_of_a_processor_fills_chunks_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads_of_pytorch = torch.get_num_threads
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    seen: set[tuple[bool, int, bool]] = set()
+
+    def compute(part: slice) -> torch.Tensor:
+        in_pool = threading.current_thread() is not threading.main_thread()
+        seen.add((in_pool, threads_of_pytorch(), torch.is_inference_mode_enabled()))
+        return torch.arange(part.start, part.stop)
+
+    expected = torch.arange(10_000).float()
+    alone = threads_of_pytorch()
+    with torch.inference_mode():
+        assert torch.equal(
+            Chunks(torch.device("cpu"), 4096, concurrent=True).fill(10_000, 1, compute), expected
+        )
+        assert seen == {(True, 1, True)}
+        seen.clear()
+        assert torch.equal(Chunks(torch.device("cpu"), 4096).fill(10_000, 1, compute), expected)
+        assert seen == {(False, alone, True)}
+    assert threads_of_pytorch() == alone
+
+    def fail(part: slice) -> torch.Tensor:
+        raise ZeroDivisionError("in a thread")
+
+    with pytest.raises(ZeroDivisionError, match="in a thread"):
+        Chunks(torch.device("cpu"), 4096, concurrent=True).fill(10_000, 1, fail)
+
+
 def test_positions_are_encoded_as_the_network_does() -> None:
     code = PositionalCode(6, 1.5, (3.0, 80.0))
     generator = torch.Generator().manual_seed(2)

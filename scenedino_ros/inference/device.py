@@ -129,7 +129,8 @@ class Chunks:
             with torch.inference_mode(inference):
                 result[part] = compute(part)
 
-        parts = [slice(start, start + chunk) for start in range(0, len(result), chunk)]
+        starts = range(0, len(result), chunk)
+        parts = [slice(start, min(start + chunk, len(result))) for start in starts]
         for _ in _threads(threads).map(fill, parts):
             pass  # raises what a thread raised
 
