@@ -33,6 +33,7 @@ from scenedino_ros.benchmark.gpu_run import (
 )
 from scenedino_ros.benchmark.gpu_scene import Answer, GpuPlan, agreement
 from scenedino_ros.benchmark.job import BenchmarkJob
+from scenedino_ros.benchmark.peaks import Peaks
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.cli.main import main
 from scenedino_ros.inference.network_choice import NetworkChoice
@@ -190,6 +191,15 @@ def test_memory_that_grows_fails(plan: GpuPlan, monkeypatch: pytest.MonkeyPatch)
     assert found.problem == "resident grows"
     assert found.line == "after 5 frames resident 140 MiB (+40.0), since frame 1"
     assert [row["frame"] for row in found.figures["series [MiB]"]] == [1, 2, 3, 4, 5]
+
+
+def test_each_stage_has_its_bound(plan: GpuPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Peaks({"float32": 1e3}, 1e12, 1, 1)
+    monkeypatch.setattr(gpu_checks, "measure_peaks", lambda device: slow)
+    (found,) = gpu_checks.check_roofline(plan)
+    assert re.fullmatch(r"p50 / bound: encode [\d.]+, voxels [\d.]+(, render [\d.]+)?", found.line)
+    rows = found.figures["roofline"]
+    assert all(row["p50 / bound"] < 1 for row in rows if row["p50 / bound"])  # so slow is nothing
 
 
 def test_the_plain_network_is_compared(plan: GpuPlan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scenedino_ros.benchmark.bench import timed
+from scenedino_ros.benchmark.bench import Bench, timed
 from scenedino_ros.benchmark.drives import synthetic_drive, with_raw_images
 from scenedino_ros.benchmark.gpu_repository import (
     check_field_step,
@@ -28,8 +29,10 @@ from scenedino_ros.benchmark.gpu_repository import (
 )
 from scenedino_ros.benchmark.gpu_run import Check, Found, SkippedError
 from scenedino_ros.benchmark.gpu_scene import GpuPlan, Scene, agreement, reference, stage_words
-from scenedino_ros.benchmark.job import machine_facts
+from scenedino_ros.benchmark.job import load, machine_facts
+from scenedino_ros.benchmark.network import measure_roofline
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
+from scenedino_ros.benchmark.peaks import measure_peaks
 from scenedino_ros.checkpoints.checkpoint import build_model
 from scenedino_ros.core.memory import MIB, resident_memory
 from scenedino_ros.core.reporting import silent
@@ -187,6 +190,18 @@ def _median_ms(run: Callable[..., torch.Tensor], argument: torch.Tensor, repeats
     return 1000 * statistics.median(one["call"] for one in seconds)
 
 
+def check_roofline(plan: GpuPlan) -> Iterator[Found]:
+    """Compare the time of each stage with the shortest that the device allows."""
+    network = replace(plan.job.network, device=plan.device)
+    job = replace(plan.job, network=network, variants=("folded",))
+    bench = Bench(job, load(job, silent), silent)
+    bench.frame("folded")  # fills what later frames find ready
+    rows = measure_roofline(bench, job, "folded", measure_peaks(choose_device(plan.device)))
+    stages = [row for row in rows if not row["part"] and row["p50 / bound"]]
+    words = ", ".join(f"{row['stage']} {row['p50 / bound']:.1f}" for row in stages)
+    yield Found(f"p50 / bound: {words}", {"roofline": rows})
+
+
 def check_memory(plan: GpuPlan) -> Iterator[Found]:
     """Watch the memory of process and device over many frames."""
     scene, _ = reference(plan.job)
@@ -280,6 +295,7 @@ CHECKS = (
     _engine("compiled", "bfloat16", 35),
     *(Check(f"node at {rate} Hz", 25, partial(check_node, rate_hz=rate)) for rate in (10, 30, 60)),
     Check("CUDA graphs", 15, check_cuda_graphs),
+    Check("roofline", 10, check_roofline),
     Check("memory", 25, check_memory),
     Check("training step, stage 1", 30, partial(check_field_step, repeats=3)),
     Check("training step, stage 2", 25, partial(check_semantics_step, repeats=2)),

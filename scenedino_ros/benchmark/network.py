@@ -49,7 +49,10 @@ def measure_network(job: BenchmarkJob, report: Callable[[str], None]) -> dict[st
     report("peaks of the machine")
     peaks = measure_peaks(choose_device(job.network.device))
     folded = [variant for variant in job.variants if variant != "plain"]
-    rooflines = {variant: _roofline(bench, job, variant, peaks, report) for variant in folded}
+    rooflines = {}
+    for variant in folded:
+        report(f"parts of the {variant} network")
+        rooflines[variant] = measure_roofline(bench, job, variant, peaks)
     for variant in job.variants:
         report(f"memory of the {variant} network")
         alone = replace(job, variants=(variant,), threshold=bench.threshold)
@@ -69,10 +72,17 @@ def measure_network(job: BenchmarkJob, report: Callable[[str], None]) -> dict[st
     }
 
 
-def _roofline(
-    bench: Bench, job: BenchmarkJob, variant: str, peaks: Peaks, report: Callable[[str], None]
+def measure_roofline(
+    bench: Bench, job: BenchmarkJob, variant: str, peaks: Peaks
 ) -> list[dict[str, Any]]:
-    report(f"parts of the {variant} network")
+    """Return the parts of a folded network's frame, each with its time and its bound.
+
+    Args:
+        bench: The networks, after a first frame.
+        job: What is measured.
+        variant: The network.
+        peaks: What the machine can do.
+    """
     frames = [bench.profile(variant) for _ in range(job.repeats)]
     predictor = bench.predictors[variant]
     precision = image_precision(predictor.engine, peaks)
