@@ -608,7 +608,7 @@ def test_a_folder_that_pytorch_cannot_make_is_named_with_its_variable(tmp_path):
     taken = tmp_path / "taken"
     taken.touch()
     done = subprocess.run(
-        [sys.executable, "-m", "scenedino_ros.cli", "convert", "seg.pt", "-o", "out.safetensors"],
+        [sys.executable, "-m", "scenedino_ros.cli", "export", "-o", str(tmp_path / "graphs")],
         cwd=ROOT,
         env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(taken / "cache")},
         capture_output=True,
@@ -617,7 +617,7 @@ def test_a_folder_that_pytorch_cannot_make_is_named_with_its_variable(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"scenedino convert: PyTorch cannot be loaded ([Errno 20] Not a directory: "
+        f"scenedino export: PyTorch cannot be loaded ([Errno 20] Not a directory: "
         f"'{taken / 'cache'}'); set TORCHINDUCTOR_CACHE_DIR or TMPDIR to a folder that is writable"
     )
 

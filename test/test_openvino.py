@@ -51,6 +51,13 @@ MODE = "stego_kmeans"
 CPU = torch.device("cpu")
 
 
+def network_of_one_weight() -> nn.Module:
+    """Stand in for a network where engines are stand-ins, too."""
+    network = nn.Linear(1, 1)
+    network.encoder = nn.Module()
+    return network
+
+
 def checkpoint() -> Checkpoint:
     return lively_checkpoint(TINY)
 
@@ -220,7 +227,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]
 def _lines() -> list[str]:
     """Return what is reported when the fastest engine in float32 is opened."""
     told: list[str] = []
-    fastest_engine("auto", nn.Linear(1, 1), CPU, "float32", MODE, told.append)
+    fastest_engine("auto", network_of_one_weight(), CPU, "float32", MODE, told.append)
     return told
 
 
@@ -237,7 +244,7 @@ def test_the_fastest_engine_is_remembered(
     assert _lines() == MEASURED
     monkeypatch.setattr(selection, "_encoding_time", None)  # nothing is measured again
     assert _lines() == REMEMBERED
-    found = fastest_engine("auto", nn.Linear(1, 1), CPU, "float32", MODE, lambda _: None)
+    found = fastest_engine("auto", network_of_one_weight(), CPU, "float32", MODE, lambda _: None)
     assert found == Opened("torch", "float32", "torch")
 
 
@@ -318,7 +325,7 @@ def test_the_reason_is_given_where_no_engine_can_be_used(
 
     monkeypatch.setattr(selection, "_open", fail)
     with pytest.raises(InputError, match="engine openvino is out of order"):
-        fastest_engine("openvino", nn.Linear(1, 1), CPU, "auto", MODE, lambda _: None)
+        fastest_engine("openvino", network_of_one_weight(), CPU, "auto", MODE, lambda _: None)
 
 
 def test_a_cache_that_cannot_be_written_is_reported_once(
@@ -439,7 +446,8 @@ def test_int8_is_calibrated_scored_and_run(
     assert "calibrated on 6 images" in " ".join(out.split())
     assert "auto may take it" in out
     assert "engine openvino in int8 takes 1 ms for an image" in out
-    assert [image.shape for image in rounding] == [(1, 3, *TINY.image_size)] * 6
+    size = build_model(checkpoint()).encoder.vit_size
+    assert [image.shape for image in rounding] == [(1, 3, *size)] * 6
     assert all(-1 <= image.min() < image.max() <= 1 for image in rounding)
     folder = cached_folder(fingerprint(build_model(checkpoint()), MODE), INT8)
     card = json.loads((folder / CARD).read_text())
@@ -493,9 +501,9 @@ def test_auto_takes_int8_only_above_the_floor(
     (folder / CARD).write_text(json.dumps({"agreement": agreement}))
     for engine in ("auto", "openvino"):
         told: list[str] = []
-        fastest_engine(engine, nn.Linear(1, 1), CPU, "auto", MODE, told.append)
+        fastest_engine(engine, network_of_one_weight(), CPU, "auto", MODE, told.append)
         assert any(" in int8 takes " in line for line in told) == taken
-    found = fastest_engine("auto", nn.Linear(1, 1), CPU, "int8", MODE, lambda _: None)
+    found = fastest_engine("auto", network_of_one_weight(), CPU, "int8", MODE, lambda _: None)
     assert (found.name, found.precision) == ("openvino", "int8")  # asked for by name
 
 

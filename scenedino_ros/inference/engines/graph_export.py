@@ -81,7 +81,9 @@ def write_graphs(network: FoldedSceneDino, folder: Path) -> None:
     Raises:
         InputError: If the packages that write ONNX are not installed.
     """
-    for package in ("onnx", "onnxscript"):
+    # PyTorch's compiler last: it makes its folder when it is imported, and where it cannot, the
+    # exporter would wrap the reason in pages of its own.
+    for package in ("onnx", "onnxscript", "torch._dynamo"):
         require(package, "writing ONNX graphs")
     config = network.plain.config
     n = torch.export.Dim.DYNAMIC
