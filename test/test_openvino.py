@@ -448,7 +448,8 @@ def test_int8_is_calibrated_scored_and_run(
     assert "engine openvino in int8 takes 1 ms for an image" in out
     size = build_model(checkpoint()).encoder.vit_size
     assert [image.shape for image in rounding] == [(1, 3, *size)] * 6
-    assert all(-1 <= image.min() < image.max() <= 1 for image in rounding)
+    # Black and white after normalisation by the statistics of ImageNet.
+    assert all(-2.12 <= image.min() < 0 < image.max() <= 2.65 for image in rounding)
     folder = cached_folder(fingerprint(build_model(checkpoint()), MODE), INT8)
     card = json.loads((folder / CARD).read_text())
     assert card["calibration"]["images"] == 6
