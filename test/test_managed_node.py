@@ -698,7 +698,7 @@ def test_the_network_is_built_for_the_image_size_that_is_asked_for(tmp_path):
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(path, lively_checkpoint())
     told = []
-    model = ModelSettings(checkpoint=str(path), device="cpu", image_size=(96, 192))
+    model = ModelSettings(str(path), device="cpu", engine="torch", image_size=(96, 192))
     predictor = processor.load_predictor(NodeSettings(model=model), told.append)
     assert predictor.image_size == (96, 192)
     assert any("untrained weights" in line for line in told)
