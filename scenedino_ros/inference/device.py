@@ -4,6 +4,7 @@
 """The device of a network, and computation in chunks that fit its memory."""
 
 import functools
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,6 +46,7 @@ def device_memory(device: torch.device) -> dict[str, float]:
 def return_unused_memory(device: torch.device) -> None:
     """Give a GPU's memory that PyTorch holds, but no tensor uses, back to the driver."""
     if device.type == "cuda":
+        gc.collect()  # an engine and its CUDA graph hold each other
         torch.cuda.empty_cache()
 
 
