@@ -43,7 +43,7 @@ def has_bfloat16() -> bool:
 class NormalisedImagePart(nn.Module):
     """``normalised`` (1, 3, h, w), see `Encoder.normalise`, to ``map`` (H', W', hidden).
 
-    OpenVINO resizes with antialiasing twenty times as slowly as PyTorch: a quarter of the time.
+    PyTorch resizes with antialiasing, which takes OpenVINO a quarter of the time of its graph.
     """
 
     def __init__(self, network: FoldedSceneDino) -> None:
