@@ -52,7 +52,11 @@ def published(drives: dict[str, Path]) -> FieldTraining:
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("model", [MODEL, WIDE], ids=["narrow", "wide"])
+@pytest.mark.parametrize(
+    "model",
+    [MODEL, WIDE, replace(MODEL, canonical_focal=1.5)],
+    ids=["narrow", "wide", "canonical"],
+)
 @pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])
 def test_the_step_equals_the_reference_step(kind: str, model, drives: dict[str, Path]) -> None:
     settings, drive = (NEARBY, "short") if kind == "nearby" else (PUBLISHED, "long")

@@ -42,6 +42,9 @@ class ModelConfig:
     depth_range: tuple[float, float] = (3.0, 80.0)  # near and far of depth code and rays, metres
     n_frequencies: int = 6  # of the positional code
     frequency_factor: float = 1.5
+    # Vertical focal length, in half image heights, at which depths enter the positional code
+    # unchanged; those of other cameras are scaled. 0, as published: no depth is scaled.
+    canonical_focal: float = 0.0
     n_classes: int = 0  # classes the head predicts, 0: no semantic head
     n_clusters: int = 0  # pseudo classes of the cluster heads
     code_dim: int = 64  # distilled code of the semantic head
@@ -65,6 +68,10 @@ class ModelConfig:
         near, far = self.depth_range
         if not 0 < near < far:
             raise InputError(f"model config depth_range must be 0 < near < far, got {near}, {far}")
+        if self.canonical_focal < 0:
+            raise InputError(
+                f"model config canonical_focal must be >= 0, got {self.canonical_focal}"
+            )
         if (self.n_classes > 0) != (self.n_clusters > 0):
             raise InputError(
                 "model config n_classes and n_clusters must both be 0 or both be positive, "

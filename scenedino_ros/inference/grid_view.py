@@ -45,6 +45,7 @@ class GridView:
         visible: (N,) bool, centre inside the view; None if all are.
         uv_norm: (N, 2) position in the image.
         depth: (N,) depth, metres.
+        code: The positional code of the camera.
         points: What the engine takes, or None where it would not fit the memory budget.
     """
 
@@ -52,6 +53,7 @@ class GridView:
     visible: torch.Tensor | None
     uv_norm: torch.Tensor
     depth: torch.Tensor
+    code: PositionalCode
     points: Points | None
 
     def __len__(self) -> int:
@@ -130,11 +132,13 @@ def view_grid(
         uv_norm, depth, visible = uv_norm[index], depth[index], visible[index]
     fits = len(depth) * (code.channels + 8) * 4 <= budget
     uv_norm, depth = uv_norm.to(device), depth.to(device)
+    code = code.for_camera(K_norm.to(device))
     return GridView(
         index=None if index is None else index.to(device),
         visible=visible.to(device) if request.grow and not request.out_of_view else None,
         uv_norm=uv_norm,
         depth=depth,
+        code=code,
         points=_all_points(uv_norm, depth, map_size, code) if fits else None,
     )
 
@@ -166,7 +170,7 @@ def points_at(
         uv_norm: (N, 2) clamped image position.
         depth: (N,) depth, metres.
         map_size: (H', W') of the feature map.
-        code: The network's positional code.
+        code: The positional code of the camera, from `PositionalCode.for_camera`.
     """
     index, weight = bilinear_taps(uv_norm, *map_size)
     return Points(index, weight, encode_positions(code, uv_norm, depth))

@@ -136,11 +136,12 @@ class PointQueries:
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
     ) -> torch.Tensor:
         """Return (N,) densities, 1/m, at (N, 2) positions in the image and (N,) depths."""
+        code = self._code_of(encoded)
         return self._chunks.fill(
             len(depth),
             bytes_per_point(self._config),
             lambda part: self._engine.density(
-                encoded.rows, points_at(uv_norm[part], depth[part], encoded.map_size, self._code)
+                encoded.rows, points_at(uv_norm[part], depth[part], encoded.map_size, code)
             ),
         )
 
@@ -160,16 +161,18 @@ class PointQueries:
         self, encoded: EncodedImage, points_cam: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (N, 2) positions in the image and (N,) depths of points, on the device."""
-        device = encoded.rows.device
-        points = torch.from_numpy(points_cam).to(device).unsqueeze(0)
-        K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(device).unsqueeze(0)
-        found = project(points, K_norm)
+        points = torch.from_numpy(points_cam).to(encoded.rows.device).unsqueeze(0)
+        found = project(points, _K_norm(encoded).unsqueeze(0))
         return found.uv_norm[0], found.depth[0]
+
+    def _code_of(self, encoded: EncodedImage) -> PositionalCode:
+        """Return the positional code of the camera of an image."""
+        return self._code.for_camera(_K_norm(encoded))
 
     def _samples(
         self, encoded: EncodedImage, uv_norm: torch.Tensor, depth: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        where = points_at(uv_norm, depth, encoded.map_size, self._code)
+        where = points_at(uv_norm, depth, encoded.map_size, self._code_of(encoded))
         return self._engine.samples(encoded.rows, where)
 
     def _classified(
@@ -267,7 +270,7 @@ class PointQueries:
                 return Points(*(column[part] for column in view.points))
             # Three times as fast as indexing by the tensor.
             return Points(*(column.index_select(0, part) for column in view.points))
-        return points_at(view.uv_norm[part], view.depth[part], map_size, self._code)
+        return points_at(view.uv_norm[part], view.depth[part], map_size, view.code)
 
     def _classify(
         self, encoded: EncodedImage, view: GridView, chosen: torch.Tensor
@@ -288,3 +291,8 @@ class PointQueries:
 
     def _bytes_per_classified(self) -> int:
         return bytes_per_class(self._config) + bytes_per_point(self._config)
+
+
+def _K_norm(encoded: EncodedImage) -> torch.Tensor:
+    """Return the (3, 3) intrinsics of an image for coordinates in [-1, 1], on its device."""
+    return torch.from_numpy(encoded.camera.K_norm).float().to(encoded.rows.device)

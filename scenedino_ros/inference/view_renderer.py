@@ -130,6 +130,7 @@ class ViewRenderer:
         near, far = self._config.depth_range
         device = encoded.rows.device
         K_norm = torch.from_numpy(encoded.camera.K_norm).float().to(device)
+        code = self._code.for_camera(K_norm)
         directions = pixel_rays(K_norm, camera.height, camera.width).view(-1, 3)
         jitter: torch.Tensor | float = 0.5
         if sampling.jitter_seed is not None:
@@ -144,10 +145,10 @@ class ViewRenderer:
             along = directions[part, 2]
             depth = own * along.unsqueeze(1)  # (R, S)
             return Rays(
-                points_at(found.uv_norm[0], found.depth[0], encoded.map_size, self._code),
+                points_at(found.uv_norm[0], found.depth[0], encoded.map_size, code),
                 along,
                 own,
-                encode_depths(self._code, depth.flatten()).view(*depth.shape, -1).contiguous(),
+                encode_depths(code, depth.flatten()).view(*depth.shape, -1).contiguous(),
             )
 
         return cast

@@ -3,6 +3,7 @@
 
 """The field: density and feature of any 3D point, from one image's feature map."""
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -46,10 +47,21 @@ def project(points_cam: torch.Tensor, K_norm: torch.Tensor) -> Projection:
 
 
 class PositionalCode(nn.Module):
-    """Sines and cosines of image position and inverse depth."""
+    """Sines and cosines of image position and inverse depth.
+
+    One image fits a near scene through a short lens as well as a distant scene through a long one.
+    With a canonical focal length, the depth in the code is what it would be through a lens of that
+    length: what looks alike has one code, whatever the camera.
+
+    Source: Yin et al., Metric3D, ICCV 2023, for the canonical camera.
+    """
 
     def __init__(
-        self, n_frequencies: int, factor: float, depth_range: tuple[float, float]
+        self,
+        n_frequencies: int,
+        factor: float,
+        depth_range: tuple[float, float],
+        canonical_focal: float = 0.0,
     ) -> None:
         """Choose the frequencies factor * 2^k and the depths that map to +1 (near) and -1 (far).
 
@@ -57,9 +69,13 @@ class PositionalCode(nn.Module):
             n_frequencies: Number of frequencies.
             factor: Lowest frequency.
             depth_range: (near, far), metres.
+            canonical_focal: Vertical focal length in half image heights; 0: depths enter as they
+                are, as published.
         """
         super().__init__()
         self.depth_range = depth_range
+        self.canonical_focal = canonical_focal
+        self._stretch: torch.Tensor | None = None  # of depths, for one camera
         frequencies = factor * 2.0 ** torch.arange(n_frequencies, device="cpu")
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.channels = 3 + 6 * n_frequencies
@@ -81,9 +97,24 @@ class PositionalCode(nn.Module):
         waves = torch.sin(torch.cat([phases, phases + math.pi / 2], dim=-1))
         return torch.cat([position, waves.flatten(-2)], dim=-1)
 
+    def for_camera(self, K_norm: torch.Tensor) -> "PositionalCode":
+        """Return the code of points of a camera: this one, if there is no canonical focal length.
+
+        Args:
+            K_norm: (3, 3) intrinsics of the encoded image, or (B, 3, 3) for (B, N) points.
+        """
+        if not self.canonical_focal:
+            return self
+        bound = copy.copy(self)
+        stretch = self.canonical_focal / K_norm[..., 1, 1]
+        bound._stretch = stretch.unsqueeze(-1) if K_norm.ndim == 3 else stretch
+        return bound
+
     def depth_coordinate(self, depth: torch.Tensor) -> torch.Tensor:
         """Return the (...) inverse of depths, metres, scaled to +1 (near) and -1 (far)."""
         near, far = self.depth_range
+        if self._stretch is not None:
+            depth = depth * self._stretch
         return 2 * (1 / depth.clamp(min=MIN_DEPTH) - 1 / far) / (1 / near - 1 / far) - 1
 
 

@@ -35,7 +35,10 @@ class SceneDino(nn.Module):
             width, config.decoder_width, config.reassemble_channels, config.upsample_tail
         )
         self.code = PositionalCode(
-            config.n_frequencies, config.frequency_factor, config.depth_range
+            config.n_frequencies,
+            config.frequency_factor,
+            config.depth_range,
+            config.canonical_focal,
         )
         self.field = PointField(
             config.decoder_width, self.code.channels, config.hidden_dim, config.feature_dim
@@ -72,7 +75,7 @@ class SceneDino(nn.Module):
             visible: (B, N) bool, inside the view.
         """
         projection = project(points_cam, K_norm)
-        code = self.code(projection.uv_norm, projection.depth)
+        code = self.code.for_camera(K_norm)(projection.uv_norm, projection.depth)
         logit, feature = self.field(sample_map(feature_map, projection.uv_norm), code)
         return functional.softplus(logit), feature, projection.visible
 

@@ -264,14 +264,19 @@ class FieldTraining(nn.Module):
         """Load a trained decoder, point network and expansion; the encoder is not changed.
 
         Args:
-            checkpoint: Its network must be that of the run, but for semantic head and image size.
+            checkpoint: Its network must be that of the run, but for semantic head, image size and
+                canonical focal length.
 
         Raises:
             InputError: If it is not.
         """
         expected = self.network.config
         found = replace(
-            checkpoint.config, n_classes=0, n_clusters=0, image_size=expected.image_size
+            checkpoint.config,
+            n_classes=0,
+            n_clusters=0,
+            image_size=expected.image_size,
+            canonical_focal=expected.canonical_focal,
         )
         names = (item.name for item in fields(found))
         for name, wanted, got in ((n, getattr(expected, n), getattr(found, n)) for n in names):

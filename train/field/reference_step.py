@@ -69,7 +69,9 @@ def render_patches_as_specified(
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
-    code = network.code(seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth))
+    code = network.code.for_camera(encoder.K_norm)(
+        seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth)
+    )
     logit, feature = network.field(sample_map(encoder.feature_map, seen.uv_norm)[0], code)
     found = project_world(points, sources.K_norm, sources.T_cam_world)
     colors = sample_map(sources.images, found.uv_norm)  # (S, N, 3)

@@ -131,7 +131,8 @@ def render_patches(
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
     uv_norm, depth = seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth)
     in_map = torch.where(flipped, uv_norm * uv_norm.new_tensor([-1, 1]), uv_norm)
-    hidden = _hidden(network, encoder.feature_map[0], in_map, network.code(uv_norm, depth))
+    code = network.code.for_camera(encoder.K_norm)(uv_norm, depth)
+    hidden = _hidden(network, encoder.feature_map[0], in_map, code)
     lin_out = network.field.lin_out
     shape = distances.shape
     with _autocast(hidden):

@@ -75,6 +75,7 @@ class FieldView:
             K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
         """
         self._network, self.K_norm = network, K_norm
+        self._code = network.plain.code.for_camera(K_norm)
         self._map_size = hidden_map.shape[:2]
         self._rows = hidden_map.flatten(0, 1)
 
@@ -87,7 +88,7 @@ class FieldView:
         """Return (N,) densities, 1/m, and (N, F) features of (N, 3) points."""
         found = project(points_cam[None], self.K_norm[None])
         uv_norm, depth = found.uv_norm[0], found.depth[0]
-        code = self._network.plain.code(uv_norm, depth)
+        code = self._code(uv_norm, depth)
         taps = bilinear_taps(uv_norm, *self._map_size)
         hidden = self._network.hidden(self._rows, *taps, code)
         return self._network.density(hidden), self._network.feature(hidden)
@@ -128,7 +129,7 @@ class FieldView:
         depth = distances * self.rays(uv_norm)[:, 2:]
         index, weight = bilinear_taps(uv_norm, *self._map_size)
         pixel = functional.embedding_bag(index, self._rows, per_sample_weights=weight, mode="sum")
-        code = network.plain.code(uv_norm[:, None].expand(-1, samples, -1), depth)  # (R, K, n)
+        code = self._code(uv_norm[:, None].expand(-1, samples, -1), depth)  # (R, K, n)
         hidden = torch.relu_((code @ network.code_weight).add_(pixel[:, None]))
         ray = composite(network.density(hidden), distances, opaque_end=True)
         if not wants_feature:
