@@ -83,7 +83,7 @@ def test_hints_are_the_distance_of_the_wall(
     least_known: float,
 ) -> None:
     hints = DepthHints(tmp_path, FrameStore(drives[drive]), RANGE)
-    for _ in hints.fill(camera):
+    for _ in hints.fill(camera, range(N_FRAMES)):
         pass
     found = hints.distance(View(camera, frame)).astype(float)
     _, depth = wall(BASELINE if camera == "camera_01" else 0.0, frame * STEP)
@@ -97,7 +97,7 @@ def test_hints_are_the_distance_of_the_wall(
 
 def test_a_moving_camera_says_nothing_of_what_it_sees_once(tmp_path: Path, drives) -> None:
     hints = DepthHints(tmp_path, FrameStore(drives["mono"]), RANGE)
-    for _ in hints.fill("camera_00"):
+    for _ in hints.fill("camera_00", range(N_FRAMES)):
         pass
     first, middle = (hints.distance(View("camera_00", frame)) > 0 for frame in (0, 4))
     # The border of the first image is out of sight in all later ones.
@@ -118,21 +118,32 @@ def test_matching_once_does_what_a_hint_takes_and_keeps_nothing(
     hints.match_once("camera_00", 4)
     assert done == {"stereo": ["pair_depth"], "mono": ["plane_sweep", "agreeing_depth"]}[drive]
     assert not list(tmp_path.rglob("*.npy"))
-    assert len(hints.missing("camera_00")) == N_FRAMES
+    assert len(hints.missing("camera_00", range(N_FRAMES))) == N_FRAMES
 
 
 def test_interrupted_hints_are_taken_up(tmp_path: Path, drives) -> None:
     store = FrameStore(drives["stereo"])
-    begun = DepthHints(tmp_path, store, RANGE).fill("camera_00")
+    begun = DepthHints(tmp_path, store, RANGE).fill("camera_00", range(N_FRAMES))
     for _ in range(3):
         next(begun)
     again = DepthHints(tmp_path, store, RANGE)
-    assert again.missing("camera_00") == list(range(3, N_FRAMES))
+    assert again.missing("camera_00", range(N_FRAMES)) == list(range(3, N_FRAMES))
     kept = again.distance(View("camera_00", 1))
-    assert sum(again.fill("camera_00")) == N_FRAMES - 3
+    assert sum(again.fill("camera_00", range(N_FRAMES))) == N_FRAMES - 3
     assert np.array_equal(again.distance(View("camera_00", 1)), kept)
-    assert not again.missing("camera_00")
+    assert not again.missing("camera_00", range(N_FRAMES))
     assert not again.distance(View("camera_01", 1)).any()
+
+
+def test_only_chosen_frames_are_swept(tmp_path: Path, drives) -> None:
+    hints = DepthHints(tmp_path, FrameStore(drives["mono"]), RANGE)
+    chosen = range(0, N_FRAMES, 2)
+    assert hints.missing("camera_00", chosen) == list(chosen)
+    assert sum(hints.fill("camera_00", chosen)) == len(chosen)
+    raw = next(path for path in tmp_path.rglob("*_raw_done.npy"))
+    assert np.flatnonzero(np.load(raw)).tolist() == list(chosen)
+    assert hints.distance(View("camera_00", 4)).any()
+    assert not hints.distance(View("camera_00", 3)).any()
 
 
 def test_hint_error_counts_weight_away_from_the_hint() -> None:

@@ -16,6 +16,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
+from train.field.copies import MIRRORED, WHOLE
 from train.field.data import FieldData, draw_detail
 from train.field.feature_cache import FeatureCache, cache_bytes, encoder_key
 from train.field.items import (
@@ -114,7 +115,7 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
     encoder: Encoder = training.network.encoder
     key = encoder_key(MODEL.backbone, MODEL.image_size, encoder.state_dict())
     data = FieldData(settings, settings.data.stores, (tmp_path, key))
-    n_missing = sum(len(views) for _, views, _ in missing_features(data))
+    n_missing = sum(len(wanted) for _, wanted in missing_features(data))
     assert n_missing == 8 * 4 + 8 * 2  # all cameras; the encoded ones mirrored too
     with torch.no_grad():
         assert sum(compute_features(data, encoder)) == n_missing
@@ -132,7 +133,7 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
         picture = image.flip(-1) if mirrored else image
         with torch.no_grad():
             expected = torch.stack(encoder(picture / 127.5 - 1), dim=1)[0]
-        assert relative_error(cache.taps(view, mirrored), expected) < 1e-3
+        assert relative_error(cache.taps(view, MIRRORED if mirrored else WHOLE), expected) < 1e-3
     other = encoder_key(
         MODEL.backbone,
         MODEL.image_size,

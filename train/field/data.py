@@ -18,6 +18,7 @@ from torch.nn import functional
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import FrameStore
+from train.field.copies import MIRRORED, WHOLE, ImageCopy, drawn_copy
 from train.field.depth_hints import DepthHints
 from train.field.feature_cache import FeatureCache
 from train.field.items import (
@@ -128,14 +129,20 @@ class Augmentation:
         samples: Samples per ray.
         shift: Pixels by which target images move down and right under the token grid.
         flipped: Whether the encoder sees its image flipped; the geometry stays.
-        mirrored: Whether the whole item is mirrored, poses included.
+        copy: What the encoder sees of its image. Where the copy is mirrored, so is the whole item,
+            poses included; patches are drawn in the part of the images that the copy shows.
     """
 
     level: int
     samples: int
     shift: tuple[int, int]
     flipped: bool
-    mirrored: bool
+    copy: ImageCopy = WHOLE
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the whole item is mirrored."""
+        return self.copy.mirrored
 
 
 def load_views(
@@ -235,13 +242,14 @@ def load_item(
         targets = load_views(store, group.targets, T_world_item, augmentation)
         n_views, _, height, width = targets.images.shape
         # Patches that are not aligned start at any pixel from which the whole patch fits.
-        anywhere = (height - rays.patch + 1, width - rays.patch + 1)
+        window = augmentation.copy.window(height, width, rays.patch)
         draws = draw_patches(
             n_patches,
             n_views,
-            token_grid if rays.aligned else anywhere,
+            token_grid if rays.aligned else (window.rows, window.columns),
             shifted=augmentation.shift != (0, 0),
             generator=generator,
+            first=(0, 0) if rays.aligned else (window.top, window.left),
         )
         shape = (n_patches, rays.patch, rays.patch, augmentation.samples)
         tokens = features.tokens(group.targets, token_grid) if features else nothing
@@ -257,15 +265,13 @@ def load_item(
         )
 
     image = torch.from_numpy(np.array(store.image(view.camera, view.frame)))
-    K_norm = torch.from_numpy(store.cameras[view.camera].K_norm).float().clone()
-    if augmentation.mirrored:
-        K_norm[0, 2] *= -1
+    K_norm = torch.from_numpy(store.cameras[view.camera].K_norm).float()
     depth = store.depth(view.camera, view.frame)
     per_group = rays.patches // len(item.groups)
     return ItemTensors(
-        image=mirrored(image.permute(2, 0, 1).float() / 127.5 - 1),
-        K_norm=K_norm,
-        taps=features.taps(view, augmentation.mirrored) if features else nothing,
+        image=augmentation.copy.image(image.permute(2, 0, 1).float() / 127.5 - 1),
+        K_norm=augmentation.copy.K_norm(K_norm),
+        taps=features.taps(view, augmentation.copy) if features else nothing,
         shift=augmentation.shift,
         flipped=torch.tensor(augmentation.flipped),
         groups=tuple(group_of(group, per_group) for group in item.groups),
@@ -348,7 +354,7 @@ class FieldData:
         Args:
             step: Number of the step.
             place: Place in the batch over all processes.
-            validation: Without flip, mirroring, grid shift and coarse pyramid levels.
+            validation: Without flip, copies, grid shift and coarse pyramid levels.
         """
         settings, rays = self.settings, self.settings.rays
         generator = item_generator(settings.run.seed, step, place)
@@ -358,7 +364,8 @@ class FieldData:
         half = rays.patch // 2
         down, right = torch.randint(-half, half, (2,), generator=shared).tolist()
         flipped = bool(torch.rand((), generator=shared) < 0.5)
-        mirrored = bool(torch.rand((), generator=generator) < 0.5)
+        copies = [WHOLE] if validation else self.copies(item.encoder)
+        copy = copies[int(torch.randint(len(copies), (), generator=generator))]
         moves = rays.aligned and drive.features is None and not validation
         phase = settings.phase(settings.run.steps if validation else step)
         level, samples = draw_detail(rays, phase, generator)
@@ -367,10 +374,18 @@ class FieldData:
             samples=samples,
             shift=(down, right) if moves else (0, 0),
             flipped=settings.flip and flipped and not validation,
-            mirrored=settings.mirror and mirrored and not validation,
+            copy=copy,
         )
         token_grid = patch_grid(settings.target_backbone, settings.model.image_size)
         return load_item(drive, item, augmentation, rays, token_grid, generator)
+
+    def copies(self, view: View) -> list[ImageCopy]:
+        """Return the copies of an image of which an item encodes one."""
+        data, mirror = self.settings.data, self.settings.mirror
+        whole = [WHOLE, MIRRORED] if mirror else [WHOLE]
+        return whole + [
+            drawn_copy(view, number, data.zoom, mirror=mirror) for number in range(data.crops)
+        ]
 
     def batch(self, step: int, places: range) -> FieldBatch:
         """Return the items of a step at some places of its batch."""

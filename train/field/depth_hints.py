@@ -69,25 +69,38 @@ class DepthHints:
         height, width = (edge // level for edge in full.shape[-2:])
         return full[:, level // 2 :: level, level // 2 :: level][:, :height, :width]
 
-    def missing(self, camera: str) -> list[int]:
-        """Return the frames of a camera whose hints are missing."""
+    def missing(self, camera: str, frames: Sequence[int]) -> list[int]:
+        """Return those of some frames of a camera whose hints are missing."""
         array = self._array(camera)
-        return [frame for frame in range(len(self._store)) if not array.has(frame)]
+        return [frame for frame in frames if not array.has(frame)]
 
-    def missing_bytes(self, camera: str) -> int:
-        """Return how many bytes the missing hints of a camera take; a sweep needs two arrays."""
+    def missing_bytes(self, camera: str, frames: Sequence[int]) -> int:
+        """Return how many bytes the missing hints of frames take; a sweep needs two arrays."""
         height, width = self._store.image_size
         arrays = 1 if self._partner(camera) else 2
-        return len(self.missing(camera)) * arrays * height * width * 2
+        return len(self.missing(camera, frames)) * arrays * height * width * 2
 
-    def fill(self, camera: str) -> Iterator[int]:
-        """Compute the missing hints of a camera; yields the number of images after each step."""
+    def fill(self, camera: str, frames: Sequence[int]) -> Iterator[int]:
+        """Compute the missing hints of some frames of a camera.
+
+        A sweep is checked against those of its neighbours among the frames, so that no other frame
+        is swept; the frames should be at most 4 m apart.
+
+        Args:
+            camera: Name of the camera.
+            frames: The frames that get hints, ascending.
+
+        Yields:
+            1 after each image.
+        """
         K_norm = self._store.cameras[camera].K_norm
         to_distance = np.linalg.norm(pixel_directions(K_norm, *self._store.image_size), axis=-1)
         baseline = self._partner(camera)
-        for frame in self.missing(camera):
+        for frame in self.missing(camera, frames):
             depth = (
-                self._matched(camera, *baseline, frame) if baseline else self._swept(camera, frame)
+                self._matched(camera, *baseline, frame)
+                if baseline
+                else self._swept(camera, frame, frames)
             )
             self._array(camera).write(frame, depth * to_distance)
             yield 1
@@ -105,7 +118,7 @@ class DepthHints:
         depth, T_world_cam = self._sweep(camera, frame), self._store.T_world_cam(camera, frame)
         others = [
             (depth, self._store.T_world_cam(camera, other))
-            for other in self._neighbours(frame, _CHECK_STEPS)
+            for other in self._neighbours(frame, _CHECK_STEPS, range(len(self._store)))
         ]
         agreeing_depth(depth, T_world_cam, others, self._store.cameras[camera].K_norm)
 
@@ -137,12 +150,12 @@ class DepthHints:
         depth = pair_depth(images[0], images[1], focal * abs(x), self._range)
         return depth if x > 0 else depth[:, ::-1]
 
-    def _swept(self, camera: str, frame: int) -> np.ndarray:
-        """Return the z-depth of an image that its neighbours in time agree with."""
+    def _swept(self, camera: str, frame: int, frames: Sequence[int]) -> np.ndarray:
+        """Return the z-depth of an image that its neighbours among some frames agree with."""
         K_norm = self._store.cameras[camera].K_norm
         others = [
             (self._raw_depth(camera, other), self._store.T_world_cam(camera, other))
-            for other in self._neighbours(frame, _CHECK_STEPS)
+            for other in self._neighbours(frame, _CHECK_STEPS, frames)
         ]
         T_world_cam = self._store.T_world_cam(camera, frame)
         return agreeing_depth(self._raw_depth(camera, frame), T_world_cam, others, K_norm)
@@ -156,7 +169,8 @@ class DepthHints:
 
     def _sweep(self, camera: str, frame: int) -> np.ndarray:
         """Return the z-depth of an image by matching it with its neighbours in time."""
-        sources = [self._gray(camera, other) for other in self._neighbours(frame, _SOURCE_STEPS)]
+        others = self._neighbours(frame, _SOURCE_STEPS, range(len(self._store)))
+        sources = [self._gray(camera, other) for other in others]
         K_norm = self._store.cameras[camera].K_norm
         return plane_sweep(self._gray(camera, frame), sources, K_norm, self._range)
 
@@ -165,15 +179,17 @@ class DepthHints:
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
         return GrayView(gray, self._store.T_world_cam(camera, frame))
 
-    def _neighbours(self, frame: int, steps: tuple[float, ...]) -> list[int]:
-        """Return the frames that are about these distances further along the drive, each once."""
-        moved = self._travelled - self._travelled[frame]
-        moved[self._part != self._part[frame]] = (
-            np.inf
-        )  # poses are not comparable across a pose jump
+    def _neighbours(
+        self, frame: int, steps: tuple[float, ...], frames: Sequence[int]
+    ) -> list[int]:
+        """Return those of some frames that are about these distances further along, each once."""
+        among = np.asarray(frames)
+        moved = self._travelled[among] - self._travelled[frame]
+        # Poses are not comparable across a pose jump.
+        moved[self._part[among] != self._part[frame]] = np.inf
         found = [(int(np.abs(moved - step).argmin()), step) for step in steps]
         near = (i for i, step in found if abs(moved[i] - step) <= _STEP_TOLERANCE * abs(step))
-        return list(dict.fromkeys(near))
+        return list(dict.fromkeys(int(among[i]) for i in near))
 
 
 def pair_depth(

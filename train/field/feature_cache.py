@@ -13,6 +13,7 @@ import torch
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.recordings.frame_store.store import FrameStore
+from train.field.copies import WHOLE, ImageCopy
 from train.field.frame_arrays import FrameArray, array_name, drive_key
 from train.field.items import View
 
@@ -35,15 +36,15 @@ class FeatureCache:
         self.width = width
         self._folder = Path(folder) / f"{encoder_key}_{drive_key(store)}"
         self._store = store
-        self._arrays: dict[tuple[str, bool], FrameArray] = {}
+        self._arrays: dict[str, FrameArray] = {}
 
-    def has(self, view: View, mirrored: bool = False) -> bool:
-        """Return whether the cache has the taps of a view."""
-        return self._array(view, mirrored).has(view.frame)
+    def has(self, view: View, copy: ImageCopy = WHOLE) -> bool:
+        """Return whether the cache has the taps of a copy of a view."""
+        return self._array(view, copy).has(view.frame)
 
-    def taps(self, view: View, mirrored: bool = False) -> torch.Tensor:
-        """Return the (4, C, rows, columns) half-precision taps of a view."""
-        return torch.from_numpy(self._array(view, mirrored).read(view.frame))
+    def taps(self, view: View, copy: ImageCopy = WHOLE) -> torch.Tensor:
+        """Return the (4, C, rows, columns) half-precision taps of a copy of a view."""
+        return torch.from_numpy(self._array(view, copy).read(view.frame))
 
     def tokens(self, views: Sequence[View], token_grid: tuple[int, int]) -> torch.Tensor:
         """Return the (V, C, rows, columns) float32 last taps of views; NaN where there are none.
@@ -57,33 +58,31 @@ class FeatureCache:
             [self.taps(view)[3].float() if self.has(view) else unknown for view in views]
         )
 
-    def missing(self, views: Iterable[View], mirrored: bool = False) -> list[View]:
-        """Return the views whose taps the cache lacks."""
-        return [view for view in views if not self.has(view, mirrored)]
+    def missing(self, wanted: Iterable[tuple[View, ImageCopy]]) -> list[tuple[View, ImageCopy]]:
+        """Return those of some copies of views whose taps the cache lacks."""
+        return [(view, copy) for view, copy in wanted if not self.has(view, copy)]
 
-    def fill(self, views: list[View], mirrored: bool, encode: Encode) -> Iterable[int]:
-        """Compute the taps of views; yields the number of images after each batch."""
-        for start in range(0, len(views), BATCH):
-            batch = views[start : start + BATCH]
-            taps = self.taps_of(batch, mirrored, encode)
-            for view, values in zip(batch, taps, strict=True):
-                self._array(view, mirrored).write(view.frame, values)
+    def fill(self, wanted: list[tuple[View, ImageCopy]], encode: Encode) -> Iterable[int]:
+        """Compute the taps of copies of views; yields the number of images after each batch."""
+        for start in range(0, len(wanted), BATCH):
+            batch = wanted[start : start + BATCH]
+            for (view, copy), values in zip(batch, self.taps_of(batch, encode), strict=True):
+                self._array(view, copy).write(view.frame, values)
             yield len(batch)
 
-    def taps_of(self, views: list[View], mirrored: bool, encode: Encode) -> np.ndarray:
-        """Return the (N, 4, C, rows, columns) float16 taps of views, without keeping them."""
-        images = np.stack([self._store.image(v.camera, v.frame) for v in views])
-        tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-        if mirrored:
-            tensor = tensor.flip(-1)
-        return torch.stack(encode(tensor), dim=1).half().cpu().numpy()
+    def taps_of(self, wanted: list[tuple[View, ImageCopy]], encode: Encode) -> np.ndarray:
+        """Return the (N, 4, C, rows, columns) float16 taps of copies, without keeping them."""
+        images = []
+        for view, copy in wanted:
+            pixels = torch.from_numpy(np.array(self._store.image(view.camera, view.frame)))
+            images.append(copy.image(pixels.permute(2, 0, 1).float() / 127.5 - 1))
+        return torch.stack(encode(torch.stack(images)), dim=1).half().cpu().numpy()
 
-    def _array(self, view: View, mirrored: bool) -> FrameArray:
-        key = (view.camera, mirrored)
-        if key not in self._arrays:
-            name = array_name(view.camera, "_mirrored" if mirrored else "")
-            self._arrays[key] = FrameArray(self._folder, name, len(self._store))
-        return self._arrays[key]
+    def _array(self, view: View, copy: ImageCopy) -> FrameArray:
+        name = array_name(view.camera, copy.ending)
+        if name not in self._arrays:
+            self._arrays[name] = FrameArray(self._folder, name, len(self._store))
+        return self._arrays[name]
 
 
 def cache_bytes(backbone: str, image_size: tuple[int, int], n_images: int) -> int:

@@ -12,52 +12,57 @@ import torch
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead
+from train.field.copies import WHOLE, ImageCopy
 from train.field.data import FieldData
 from train.field.depth_hints import DepthHints
 from train.field.feature_cache import BATCH, Encode, FeatureCache, cache_bytes
 from train.field.items import View
 
 
-def missing_features(data: FieldData) -> list[tuple[FeatureCache, list[View], bool]]:
-    """Return what the feature caches lack: cache, views, and whether these are mirrored.
+def missing_features(
+    data: FieldData,
+) -> list[tuple[FeatureCache, list[tuple[View, ImageCopy]]]]:
+    """Return the caches that lack features, with the views and copies that each lacks.
 
-    Where items may be mirrored, the features of mirrored encoded views are cached too.
+    Features of the whole images of all views are targets; those of copies are for encoded views.
     """
     found = []
     for drive in data.drives:
         if drive.features is None:
             continue
-        for mirrored in (False, True) if data.settings.mirror else (False,):
-            views = drive.features.missing(drive.encoded if mirrored else drive.cached, mirrored)
-            if views:
-                found.append((drive.features, views, mirrored))
+        wanted = [(view, WHOLE) for view in drive.cached]
+        for view in drive.encoded:
+            wanted += [(view, copy) for copy in data.copies(view) if copy != WHOLE]
+        missing = drive.features.missing(wanted)
+        if missing:
+            found.append((drive.features, missing))
     return found
 
 
 def compute_features(data: FieldData, encode: Encode) -> Iterator[int]:
     """Compute what the feature caches lack; yields the number of images after each batch."""
-    for cache, views, mirrored in missing_features(data):
-        yield from cache.fill(views, mirrored, encode)
+    for cache, missing in missing_features(data):
+        yield from cache.fill(missing, encode)
 
 
 def missing_hints(data: FieldData) -> list[tuple[DepthHints, str, list[int]]]:
-    """Return the frames of each encoded camera whose hints are missing.
+    """Return the encoded frames of each camera that has some without hints.
 
     Side cameras see the same surfaces, but cost as much to match.
     """
     found = []
     for drive in data.drives:
         for camera in dict.fromkeys(view.camera for view in drive.encoded):
-            frames = drive.hints.missing(camera) if drive.hints else []
-            if drive.hints and frames:
+            frames = [view.frame for view in drive.encoded if view.camera == camera]
+            if drive.hints and drive.hints.missing(camera, frames):
                 found.append((drive.hints, camera, frames))
     return found
 
 
 def compute_hints(data: FieldData) -> Iterator[int]:
     """Compute the missing hints; yields the number of images after each step."""
-    for hints, camera, _ in missing_hints(data):
-        yield from hints.fill(camera)
+    for hints, camera, frames in missing_hints(data):
+        yield from hints.fill(camera, frames)
 
 
 def fill_hints(data: FieldData, folder: Path) -> None:
@@ -71,10 +76,14 @@ def fill_hints(data: FieldData, folder: Path) -> None:
         InputError: If the disk has no room for them.
     """
     missing = missing_hints(data)
-    jobs = [(hints, camera, frame) for hints, camera, frames in missing for frame in frames]
+    jobs = [
+        (hints, camera, frame)
+        for hints, camera, frames in missing
+        for frame in hints.missing(camera, frames)
+    ]
     if not jobs:
         return
-    needed = sum(hints.missing_bytes(camera) for hints, camera, _ in missing)
+    needed = sum(hints.missing_bytes(camera, frames) for hints, camera, frames in missing)
 
     def match(numbers: range) -> None:
         for hints, camera, frame in jobs[numbers.start : numbers.stop]:
@@ -99,7 +108,7 @@ def fill_features(data: FieldData, encoder: Encoder, folder: Path) -> None:
         InputError: If the disk has no room for them.
     """
     missing = missing_features(data)
-    total = sum(len(views) for _, views, _ in missing)
+    total = sum(len(wanted) for _, wanted in missing)
     if not total:
         return
     settings = data.settings
@@ -112,10 +121,10 @@ def fill_features(data: FieldData, encoder: Encoder, folder: Path) -> None:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             return encoder(images.to(device))
 
-    cache, views, mirrored = max(missing, key=lambda part: len(part[1]))
+    cache, wanted = max(missing, key=lambda part: len(part[1]))
 
     def encode_some(numbers: range) -> None:
-        cache.taps_of([views[number % len(views)] for number in numbers], mirrored, encode)
+        cache.taps_of([wanted[number % len(wanted)] for number in numbers], encode)
 
     seconds = seconds_ahead(total, encode_some, few=BATCH)
     what = f"encoder features of {total} images"

@@ -53,6 +53,7 @@ def draw_patches(
     *,
     shifted: bool,
     generator: torch.Generator,
+    first: tuple[int, int] = (0, 0),
 ) -> PatchDraws:
     """Draw patches uniformly over views and token grid.
 
@@ -63,12 +64,13 @@ def draw_patches(
         shifted: Whether targets are shifted; then the last row and column are left out, so that
             patches stay inside the image.
         generator: Source of the draws.
+        first: Row and column of the first patch.
     """
     rows, columns = (size - 1 if shifted else size for size in token_grid)
     view, row, column = (
         torch.randint(high, (n_patches,), generator=generator) for high in (n_views, rows, columns)
     )
-    return PatchDraws(view, row, column)
+    return PatchDraws(view, row + first[0], column + first[1])
 
 
 def patch_rays(

@@ -53,6 +53,15 @@ class DataSettings:
         unit="m",
         low=0.0,
     )
+    crops: int = setting(
+        0,
+        "Cropped copies of each encoded image, half of them without colours; an item encodes the "
+        "image or one of its copies, each as often",
+        low=0,
+    )
+    zoom: float = setting(
+        2.0, "Largest focal length of a cropped copy, relative to that of the image", low=1.0
+    )
     hints: str = setting("", "Folder of depth hints; empty: in the folder of the run", live=True)
 
 
@@ -231,6 +240,10 @@ class FieldSettings:
             raise InputError(
                 "rays that are not aligned need losses.downsampler mean and losses.artifacts "
                 f"false, got {self.losses.downsampler} and {self.losses.artifacts}"
+            )
+        if rays.aligned and self.data.crops:
+            raise InputError(
+                f"data.crops needs rays.aligned false, got data.crops {self.data.crops}"
             )
         expected = len(rays.levels) * len(rays.phases)
         if len(rays.level_shares) != expected:

@@ -10,7 +10,7 @@ never interrupted in one process.
 import numpy as np
 import torch
 
-_ITEM = 0  # begins the words of a seed; a seed for another purpose needs another number
+_ITEM, _COPY = 0, 1  # begin the words of a seed; a seed for another purpose needs another number
 
 
 def item_generator(seed: int, step: int, item: int) -> torch.Generator:
@@ -23,6 +23,19 @@ def item_generator(seed: int, step: int, item: int) -> torch.Generator:
     """
     generator = torch.Generator()
     generator.manual_seed(_hash(_ITEM, seed, step, item))
+    return generator
+
+
+def copy_generator(camera: str, frame: int, number: int) -> torch.Generator:
+    """Return the generator of all draws for one changed copy of an image, on the CPU.
+
+    Args:
+        camera: Name of the camera.
+        frame: Index of the frame.
+        number: Of the copy.
+    """
+    generator = torch.Generator()
+    generator.manual_seed(_hash(_COPY, *camera.encode(), frame, number))
     return generator
 
 
