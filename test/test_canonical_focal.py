@@ -20,7 +20,7 @@ from scenedino_ros.network.field import PositionalCode
 from scenedino_ros.network.render import pixel_rays, render_rays, sample_distances
 from train.semantics.frozen_field import FrozenField, grid_positions
 
-CANONICAL = replace(TINY, canonical_focal=2.0)  # the street camera's is 2.94
+CANONICAL = replace(TINY, canonical_focal=64.0)  # px; the street camera's is 94
 
 
 def longer(camera: CalibratedCamera, factor: float) -> CalibratedCamera:

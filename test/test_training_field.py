@@ -54,7 +54,7 @@ def published(drives: dict[str, Path]) -> FieldTraining:
 @pytest.mark.parity
 @pytest.mark.parametrize(
     "model",
-    [MODEL, WIDE, replace(MODEL, canonical_focal=1.5)],
+    [MODEL, WIDE, replace(MODEL, canonical_focal=48.0)],
     ids=["narrow", "wide", "canonical"],
 )
 @pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])

@@ -42,8 +42,8 @@ class ModelConfig:
     depth_range: tuple[float, float] = (3.0, 80.0)  # near and far of depth code and rays, metres
     n_frequencies: int = 6  # of the positional code
     frequency_factor: float = 1.5
-    # Vertical focal length, in half image heights, at which depths enter the positional code
-    # unchanged; those of other cameras are scaled. 0, as published: no depth is scaled.
+    # Vertical focal length, pixels of the network input image, at which depths enter the
+    # positional code unchanged; those of other cameras are scaled. 0, as published: none is.
     canonical_focal: float = 0.0
     n_classes: int = 0  # classes the head predicts, 0: no semantic head
     n_clusters: int = 0  # pseudo classes of the cluster heads

@@ -38,7 +38,7 @@ class SceneDino(nn.Module):
             config.n_frequencies,
             config.frequency_factor,
             config.depth_range,
-            config.canonical_focal,
+            2 * config.canonical_focal / config.image_size[0],
         )
         self.field = PointField(
             config.decoder_width, self.code.channels, config.hidden_dim, config.feature_dim
