@@ -105,7 +105,9 @@ def _build(settings: FieldSettings, *, stored: bool) -> FieldTraining:
         stored: All weights will come from the saved state of the run: no other file is read.
     """
     # A frozen encoder gives the targets itself; they are cached.
-    target = target_encoder(settings, stored=stored) if settings.encoder.trainable else None
+    # The field of S4C renders classes, which need no target features.
+    wants_target = settings.encoder.trainable and not settings.model.classes_in_field
+    target = target_encoder(settings, stored=stored) if wants_target else None
     training = FieldTraining(settings, target)
     if stored:
         return training
@@ -176,7 +178,10 @@ def _save_model(
 ) -> None:
     """Write the network as a checkpoint that every command and the node take."""
     if fabric.is_global_zero:
-        provenance = {"weights": f"geometry and features after {steps} training steps, no classes"}
+        of_s4c = training.network.config.classes_in_field
+        what = "and classes (S4C)" if of_s4c else "and features"
+        end = "" if of_s4c else ", no classes"
+        provenance = {"weights": f"geometry {what} after {steps} training steps{end}"}
         save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(provenance))
 
 

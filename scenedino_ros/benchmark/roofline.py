@@ -136,6 +136,8 @@ def feature_layers(config: ModelConfig) -> Layers:
 
 def class_layers(config: ModelConfig, mode: str) -> Layers:
     """Return the layers of the folded head, from a feature to its class."""
+    if config.classes_in_field:
+        return []
     token = backbone_spec(config.backbone).width
     hidden = config.expansion_dim + _ONES
     source, kind = mode.split("_")

@@ -272,7 +272,7 @@ def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str
         "image_size": network.image_size and list(network.image_size),
         "precision": network.precision,
         "engine": network.engine,
-        "mode": network.mode,
+        "mode": network.config.naming(network.mode),
         "fit": network.fit,
         "grid": dataclasses.asdict(job.grid),
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),

@@ -15,6 +15,8 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
 ENGINES = ("torch", "compiled", "onnx", "openvino", "tensorrt", "auto")
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
+# In place of the heads of S4C's networks, whose point network predicts the classes itself.
+FIELD_MODE = "field"
 # What commands and Python take unless told otherwise: others can reproduce the numbers. The node
 # measures which engine and which precision is faster.
 REPRODUCIBLE_PRECISION = "float32"
@@ -46,10 +48,10 @@ class ModelConfig:
     # positional code unchanged; those of other cameras are scaled. 0, as published: none is.
     canonical_focal: float = 0.0
     n_classes: int = 0  # classes the head predicts, 0: no semantic head
-    n_clusters: int = 0  # pseudo classes of the cluster heads
+    n_clusters: int = 0  # pseudo classes of the cluster heads; 0 where the field has the classes
     code_dim: int = 64  # distilled code of the semantic head
     mlp_probe: bool = False  # probes with one hidden layer instead of linear ones
-    heads: tuple[str, ...] = PREDICTION_MODES  # those the semantic head has, by prediction mode
+    heads: tuple[str, ...] = PREDICTION_MODES  # those the semantic head has, or (field,)
 
     def __post_init__(self) -> None:
         """Refuse an unknown backbone, and sizes that no network can have."""
@@ -72,6 +74,15 @@ class ModelConfig:
             raise InputError(
                 f"model config canonical_focal must be >= 0, got {self.canonical_focal}"
             )
+        if self.classes_in_field:
+            if (self.n_clusters, self.n_classes) != (0, self.feature_dim) or self.hidden_dim % 2:
+                raise InputError(
+                    "model config heads [field] needs n_clusters 0, n_classes equal to "
+                    "feature_dim and an even hidden_dim, "
+                    f"got {self.n_clusters}, {self.n_classes} and {self.feature_dim}, "
+                    f"and {self.hidden_dim}"
+                )
+            return
         if (self.n_classes > 0) != (self.n_clusters > 0):
             raise InputError(
                 "model config n_classes and n_clusters must both be 0 or both be positive, "
@@ -85,24 +96,34 @@ class ModelConfig:
 
     @property
     def has_semantics(self) -> bool:
-        """Whether the network has a semantic head."""
+        """Whether the network predicts classes."""
         return self.n_classes > 0
+
+    @property
+    def classes_in_field(self) -> bool:
+        """Whether the point network itself predicts classes, as that of S4C does."""
+        return self.heads == (FIELD_MODE,)
 
     def check_mode(self, mode: str) -> None:
         """Refuse an unknown prediction mode, and one whose head the network does not have.
 
         Args:
-            mode: One of `PREDICTION_MODES`. A network without classes accepts all of them.
+            mode: One of `PREDICTION_MODES`. A network without a semantic head accepts all of
+                them.
 
         Raises:
             InputError: Naming the available modes.
         """
         if mode not in PREDICTION_MODES:
             raise InputError(f"mode must be one of {', '.join(PREDICTION_MODES)}, got '{mode}'")
-        if self.has_semantics and mode not in self.heads:
+        if self.has_semantics and not self.classes_in_field and mode not in self.heads:
             raise InputError(
                 f"the checkpoint has no head for mode '{mode}'; it has {', '.join(self.heads)}"
             )
+
+    def naming(self, mode: str) -> str:
+        """Return what names the classes in a prediction mode: the mode's head, or the field."""
+        return FIELD_MODE if self.classes_in_field else mode
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain values that JSON and YAML can hold."""

@@ -141,6 +141,7 @@ class NetworkChoice:
         values = asdict(self)
         del values["device"], values["memory_budget"], values["n_cameras"]
         path = self.find()
+        values["mode"] = self.config.naming(self.mode)
         values["checkpoint"] = file_sha256(path) if path else UNTRAINED
         return values
 

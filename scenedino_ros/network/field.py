@@ -142,12 +142,35 @@ class PointField(nn.Module):
     """The MLP from a point's image feature and positional code to density and feature."""
 
     def __init__(
-        self, map_channels: int, code_channels: int, hidden: int, feature_dim: int
+        self,
+        map_channels: int,
+        code_channels: int,
+        hidden: int,
+        feature_dim: int,
+        *,
+        apart: bool = False,
     ) -> None:
-        """Build the two layers; the input is the image feature, then the code."""
+        """Build the two layers; the input is the image feature, then the code.
+
+        Args:
+            map_channels: Channels of the image feature.
+            code_channels: Channels of the positional code.
+            hidden: Width of the hidden layer.
+            feature_dim: Channels F of the point feature.
+            apart: Whether density and feature come from two MLPs, each with a half of the hidden
+                layer: the weights between one's half and the other's output are zero and stay so.
+        """
         super().__init__()
         self.lin_in = nn.Linear(map_channels + code_channels, hidden)
         self.lin_out = nn.Linear(hidden, 1 + feature_dim)
+        if apart:
+            own = torch.zeros(1 + feature_dim, hidden, device="cpu")
+            own[0, : hidden // 2] = own[1:, hidden // 2 :] = 1
+            weight = self.lin_out.weight
+            if not weight.is_meta:
+                with torch.no_grad():
+                    weight.mul_(own)
+            weight.register_hook(lambda gradient: gradient * own.to(gradient))
 
     def forward(
         self, features: torch.Tensor, code: torch.Tensor

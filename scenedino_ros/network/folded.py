@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.memory import return_freed_memory
-from scenedino_ros.network.folded_head import FoldedHead, linear_as
+from scenedino_ros.network.folded_head import FieldHead, FoldedHead, linear_as
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.strips import convolved, doubled_rows, padded_windows
 
@@ -48,7 +48,10 @@ class FoldedSceneDino(nn.Module):
         """
         super().__init__()
         self.plain = model
-        self.head = FoldedHead(model, mode) if model.config.has_semantics else None
+        self.head: FoldedHead | FieldHead | None = None
+        if model.config.has_semantics:
+            model.config.check_mode(mode)
+            self.head = FieldHead() if model.config.classes_in_field else FoldedHead(model, mode)
         lin_in = model.field.lin_in
         channels = model.config.decoder_width
         self.tail = FoldedTail(
@@ -182,13 +185,26 @@ class FoldedSceneDino(nn.Module):
         logit = hidden @ lin_out.weight[0].to(hidden.dtype)
         return functional.softplus(logit.float() + lin_out.bias[0])
 
+    def blendable(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return (..., P) values of (..., hidden) activations that `feature` takes blended.
+
+        They are the activations themselves, since the feature is linear in them; class
+        probabilities are not, so those are computed before they are blended.
+        """
+        if not self.plain.config.classes_in_field:
+            return hidden
+        lin_out = self.plain.field.lin_out
+        return linear_as(hidden, lin_out.weight[1:], lin_out.bias[1:]).float().softmax(dim=-1)
+
     def feature(self, hidden: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
-        """Return (..., F) features of (..., hidden) activations.
+        """Return (..., F) features of (..., P) values from `blendable`.
 
         Args:
-            hidden: Activations, of points or blended along rays.
+            hidden: Those of points, or blended along rays.
             total: (...) sum of the blending weights; None for points.
         """
+        if self.plain.config.classes_in_field:
+            return hidden
         lin_out = self.plain.field.lin_out
         bias = lin_out.bias[1:]
         if total is None:

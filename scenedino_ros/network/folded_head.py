@@ -22,6 +22,15 @@ def linear_as(
     return functional.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
+class FieldHead(nn.Module):
+    """The classes of a field that predicts class probabilities itself."""
+
+    def name_classes(self, probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N,) int64 labels and (N,) confidences of (N, n) class probabilities."""
+        confidence, label = probability.float().max(dim=-1)
+        return label, confidence.clamp(max=1)
+
+
 class FoldedHead(nn.Module):
     """Expansion and semantic head combined, for one prediction mode."""
 

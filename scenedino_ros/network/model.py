@@ -5,6 +5,10 @@
 
 Source: Jevtic, Reich et al., Feed-Forward SceneDINO for Unsupervised Semantic Scene Completion,
 ICCV 2025. This module is the definition; tests verify the faster paths against it.
+
+A configuration whose ``heads`` are ``(field,)`` is a network of S4C (Hayler et al.,
+Self-Supervised Semantic Scene Completion with Neural Fields, 3DV 2024) instead: a second point
+MLP maps the same inputs to class probabilities, which stand where SceneDINO has its feature.
 """
 
 import torch
@@ -41,10 +45,16 @@ class SceneDino(nn.Module):
             2 * config.canonical_focal / config.image_size[0],
         )
         self.field = PointField(
-            config.decoder_width, self.code.channels, config.hidden_dim, config.feature_dim
+            config.decoder_width,
+            self.code.channels,
+            config.hidden_dim,
+            config.feature_dim,
+            apart=config.classes_in_field,
         )
-        self.expansion = Expansion(config.feature_dim, config.expansion_dim, width)
-        if config.has_semantics:
+        self.expansion: Expansion | nn.Identity = nn.Identity()
+        if not config.classes_in_field:
+            self.expansion = Expansion(config.feature_dim, config.expansion_dim, width)
+        if config.has_semantics and not config.classes_in_field:
             self.semantics = SemanticHead(
                 width,
                 config.code_dim,
@@ -71,15 +81,19 @@ class SceneDino(nn.Module):
         Returns:
             density: (B, N) in 1/m. Points outside the view get the value of the map's border, as
                 published.
-            feature: (B, N, F) rendered feature, not normalised.
+            feature: (B, N, F) rendered feature, not normalised; for S4C class probabilities.
             visible: (B, N) bool, inside the view.
         """
         projection = project(points_cam, K_norm)
         code = self.code.for_camera(K_norm)(projection.uv_norm, projection.depth)
         logit, feature = self.field(sample_map(feature_map, projection.uv_norm), code)
+        if self.config.classes_in_field:
+            feature = feature.softmax(dim=-1)
         return functional.softplus(logit), feature, projection.visible
 
     def classify(self, feature: torch.Tensor, mode: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (...) int64 labels and (..., n) scores of (..., F) point features."""
+        if self.config.classes_in_field:
+            return feature.argmax(dim=-1), feature
         scores = self.semantics.scores(self.expansion(feature), mode)
         return self.semantics.labels(scores, mode), scores

@@ -18,6 +18,7 @@ from torch.nn import functional
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import FrameStore
+from train.field.class_maps import ClassMaps
 from train.field.copies import MIRRORED, WHOLE, ImageCopy, drawn_copy
 from train.field.depth_hints import DepthHints
 from train.field.feature_cache import FeatureCache
@@ -79,6 +80,23 @@ class GroupTensors:
 
 
 @dataclass(frozen=True)
+class ClassTensors:
+    """Views whose class maps are known, and the rays along which classes are rendered.
+
+    Attributes:
+        views: The V views.
+        labels: (V, h, w) uint8 classes, 255 where unknown.
+        draws: P ray patches in the views.
+        jitter: (P, p, p, K) position of each sample in its interval, in [0, 1).
+    """
+
+    views: Views
+    labels: torch.Tensor
+    draws: PatchDraws
+    jitter: torch.Tensor
+
+
+@dataclass(frozen=True)
 class ItemTensors:
     """One item.
 
@@ -91,6 +109,8 @@ class ItemTensors:
         groups: What is rendered.
         depth: (H, W) ground-truth depth of the encoded image along the optical axis, metres; 0
             where unknown; empty where the drive has none. For validation alone.
+        classes: What classes are rendered of; empty unless a loss reads them, or if no view has a
+            class map.
     """
 
     image: torch.Tensor
@@ -100,6 +120,7 @@ class ItemTensors:
     flipped: torch.Tensor
     groups: tuple[GroupTensors, ...]
     depth: torch.Tensor
+    classes: tuple[ClassTensors, ...] = ()
 
 
 class FieldBatch:
@@ -203,6 +224,7 @@ class Drive:
         nearby: Chooses the other views of an item.
         features: Cached features; None if the encoder is trained.
         hints: Depth hints; None if no loss reads them.
+        class_maps: Class maps; None if no loss reads them.
     """
 
     store: FrameStore
@@ -211,6 +233,7 @@ class Drive:
     nearby: NearbyViews
     features: FeatureCache | None
     hints: DepthHints | None
+    class_maps: ClassMaps | None = None
 
 
 def load_item(
@@ -252,7 +275,9 @@ def load_item(
             first=(0, 0) if rays.aligned else (window.top, window.left),
         )
         shape = (n_patches, rays.patch, rays.patch, augmentation.samples)
-        tokens = features.tokens(group.targets, token_grid) if features else nothing
+        tokens = nothing
+        if features and not drive.class_maps:  # a field of classes has no features to compare
+            tokens = features.tokens(group.targets, token_grid)
         at = (augmentation.level, augmentation.mirrored)
         distances = hints.distances(group.targets, *at) if hints else nothing
         return GroupTensors(
@@ -262,6 +287,31 @@ def load_item(
             jitter=torch.rand(shape, generator=generator),
             tokens=mirrored(tokens),
             hints=distances,
+        )
+
+    def classes_of(views: tuple[View, ...]) -> tuple[ClassTensors, ...]:
+        if drive.class_maps is None:
+            return ()
+        labels = {view: drive.class_maps.read(view) for view in views}
+        known = tuple(view for view, label in labels.items() if label is not None)
+        if not known:
+            return ()
+        # The pixel in the middle of those that are averaged into one of a coarser image.
+        start, step = augmentation.level // 2, augmentation.level
+        maps = np.stack([label for label in labels.values() if label is not None])
+        maps = mirrored(torch.from_numpy(maps))[:, start::step, start::step]
+        anywhere = (maps.shape[1] - rays.patch + 1, maps.shape[2] - rays.patch + 1)
+        draws = draw_patches(
+            rays.patches, len(known), anywhere, shifted=False, generator=generator
+        )
+        shape = (rays.patches, rays.patch, rays.patch, augmentation.samples)
+        return (
+            ClassTensors(
+                load_views(store, known, T_world_item, augmentation),
+                maps,
+                draws,
+                jitter=torch.rand(shape, generator=generator),
+            ),
         )
 
     image = torch.from_numpy(np.array(store.image(view.camera, view.frame)))
@@ -276,6 +326,7 @@ def load_item(
         flipped=torch.tensor(augmentation.flipped),
         groups=tuple(group_of(group, per_group) for group in item.groups),
         depth=nothing if depth is None else mirrored(torch.from_numpy(np.array(depth)).float()),
+        classes=classes_of(item.views),
     )
 
 
@@ -339,6 +390,9 @@ class FieldData:
             features = FeatureCache(self._cache[0], store, self._cache[1], width)
         if self._hints is not None:
             hints = DepthHints(self._hints, store, model.depth_range)
+        class_maps = None
+        if self.settings.losses.classes:
+            class_maps = ClassMaps(store, Path(data.class_maps) if data.class_maps else None)
         return Drive(
             store,
             encoded=tuple(View(camera, frame) for camera in cameras for frame in frames),
@@ -346,6 +400,7 @@ class FieldData:
             nearby=NearbyViews(store, data.ahead),
             features=features,
             hints=hints,
+            class_maps=class_maps,
         )
 
     def item(self, step: int, place: int, *, validation: bool = False) -> ItemTensors:

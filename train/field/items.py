@@ -65,6 +65,12 @@ class Item:
     encoder: View
     groups: tuple[RenderGroup, ...]
 
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All images of the item, each once, the encoded one first."""
+        others = (view for group in self.groups for view in (*group.targets, *group.sources))
+        return tuple(dict.fromkeys((self.encoder, *others)))
+
 
 def encoder_cameras(store: FrameStore, wanted: tuple[str, ...]) -> list[str]:
     """Return the cameras of a drive whose images are encoded.

@@ -11,6 +11,8 @@ one item.
 import torch
 from torch.nn import functional
 
+from scenedino_ros.recordings.frame_store.store import NO_LABEL
+
 _SSIM_WINDOW = (
     (0.0947, 0.1183, 0.0947),
     (0.1183, 0.1478, 0.1183),
@@ -20,6 +22,7 @@ _C1, _C2 = 1e-4, 9e-4
 _SSIM_SHARE = 0.85
 _INVALID_WEIGHT = 0.9
 _SEEN_WEIGHT = 0.5  # a source view sees a pixel if less of the weight than this is unseen
+_LEAST_PROBABILITY = 1e-5  # added before the logarithm, as S4C does
 _MAX_DISTANCE = 80.0  # metres
 _THICKNESS = 4.0  # metres; about the length of a car
 
@@ -107,6 +110,33 @@ def _source_errors(rendered: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     expected = target.permute(0, 3, 1, 2).repeat_interleave(n_sources, dim=0)
     error = photometric_error(prediction, expected)
     return error.unflatten(0, (-1, n_sources)).permute(0, 2, 3, 1)
+
+
+def class_loss(
+    probability: torch.Tensor,
+    unseen: torch.Tensor,
+    label: torch.Tensor,
+    class_weights: tuple[float, ...] = (),
+) -> torch.Tensor:
+    """Return the cross entropy of rendered class probabilities.
+
+    Pixels without a label, and those of which more than 0.9 of the weight lies out of the encoded
+    view, are left out of the mean; the published code counts the latter as correct.
+
+    Args:
+        probability: (P, p, p, n) rendered probabilities.
+        unseen: (P, p, p) fraction of the weight out of the encoded view.
+        label: (P, p, p) int64 classes, 255 where unknown.
+        class_weights: Weight of each of the n classes in the mean; empty: all alike.
+
+    Source: S4C (Hayler et al., 3DV 2024, arXiv:2310.07522).
+    """
+    chosen = (label != NO_LABEL) & (unseen <= _INVALID_WEIGHT)
+    label, probability = label[chosen], probability[chosen]
+    weights = probability.new_tensor(class_weights or [1.0] * probability.shape[-1])[label]
+    picked = probability.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+    error = -(picked + _LEAST_PROBABILITY).log()
+    return (weights * error).sum() / weights.sum().clamp(min=1e-9)
 
 
 def metre_opacity(density: torch.Tensor) -> torch.Tensor:

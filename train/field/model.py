@@ -12,7 +12,8 @@ from torch.nn import functional
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.checkpoints.hub import locate_backbone
 from scenedino_ros.checkpoints.pretrained import RANDOM, TargetEncoder, load_backbone
-from scenedino_ros.core.backbones import patch_grid
+from scenedino_ros.core.backbones import backbone_spec, patch_grid
+from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.network.field import sample_map
@@ -21,6 +22,7 @@ from scenedino_ros.network.render import sample_distances
 from train.field.data import FieldBatch, GroupTensors, ItemTensors
 from train.field.downsampler import PatchSalience
 from train.field.losses import (
+    class_loss,
     depth_roughness,
     feature_loss,
     feature_roughness,
@@ -41,6 +43,7 @@ from train.field.step import (
     EncoderView,
     RenderedPatches,
     SourceViews,
+    render_classes,
     render_patches,
     training_map,
 )
@@ -61,6 +64,7 @@ class PatchBatch:
         token: (P, 2) row and column of each target token; meaningless unless aligned.
         hint_error: (P,) from `losses.hint_error`; 0 without hints.
         behind: (P,) from `losses.opacity_behind`; 0 without hints.
+        classes: () from `losses.class_loss`, mean over the items; None without classes.
     """
 
     rendered: RenderedPatches
@@ -69,13 +73,14 @@ class PatchBatch:
     token: torch.Tensor
     hint_error: torch.Tensor
     behind: torch.Tensor
+    classes: torch.Tensor | None = None
 
 
 class FieldTraining(nn.Module):
     """Computes losses from the items of a batch.
 
     Attributes:
-        network: The network without a semantic head.
+        network: The network without a semantic head; that of S4C predicts classes in its field.
     """
 
     def __init__(self, settings: FieldSettings, target: nn.Module | None) -> None:
@@ -88,12 +93,12 @@ class FieldTraining(nn.Module):
         """
         super().__init__()
         self.settings = settings
-        self.network = SceneDino(replace(settings.model, n_classes=0, n_clusters=0))
+        self.network = SceneDino(_without_head(settings.model))
         self.network.encoder.requires_grad_(settings.encoder.trainable)
         with torch.no_grad():
             self.network.field.lin_out.bias[0] = settings.optimiser.density_bias
         self.target = target
-        width = self.network.expansion.linear_out.out_features
+        width = backbone_spec(settings.model.backbone).width
         if settings.losses.downsampler == "salience":
             self.downsampler = PatchSalience(width, settings.rays.patch)
         if settings.losses.artifacts:
@@ -124,7 +129,35 @@ class FieldTraining(nn.Module):
             token=torch.cat([part.token for part in parts]),
             hint_error=torch.cat([part.hint_error for part in parts]),
             behind=torch.cat([part.behind for part in parts]),
+            classes=self._class_loss(maps, items),
         )
+
+    def _class_loss(self, maps: torch.Tensor, items: list[ItemTensors]) -> torch.Tensor | None:
+        """Return the mean loss of rendered classes of the items that have class maps."""
+        if not self.network.config.classes_in_field:
+            return None
+        found = []
+        for feature_map, item in zip(maps, items, strict=True):
+            for group in item.classes:
+                size = (group.labels.shape[1], group.labels.shape[2])
+                rays = patch_rays(
+                    group.draws,
+                    group.views.K_norm,
+                    group.views.T_item_cam,
+                    size,
+                    self.settings.rays.patch,
+                    aligned=False,
+                )
+                rendered = render_classes(
+                    self.network,
+                    encoder_view(feature_map[None], item, self.settings.rays.min_depth),
+                    rays,
+                    self.distances(group.jitter),
+                    item.flipped,
+                )
+                label = patch_colors(group.labels.unsqueeze(1), rays).squeeze(-1).long()
+                found.append(class_loss(*rendered, label, self.settings.losses.class_weights))
+        return torch.stack(found).mean() if found else maps.new_zeros((), dtype=torch.float32)
 
     def maps(self, items: list[ItemTensors]) -> torch.Tensor:
         """Return the (B, C, h, w) maps of the items that `render_rays` reads."""
@@ -171,12 +204,13 @@ class FieldTraining(nn.Module):
             aligned=aligned,
         )
         rendered = self.render_rays(feature_map, item, group, rays)
-        tokens = self.tokens(group, shift)
-        if aligned:
+        if self.network.config.classes_in_field:
+            target = rendered.distance.new_zeros(len(rendered.distance), 0)
+        elif aligned:
             rows, columns = rays.token.unbind(-1)
-            target = tokens[rays.view, :, rows, columns]
+            target = self.tokens(group, shift)[rays.view, :, rows, columns]
         else:
-            target = _patch_mean(tokens, rays)
+            target = _patch_mean(self.tokens(group, shift), rays)
         colors = patch_colors(targets.images, rays)
         against_hints = self._against_hints(rendered, group, rays)
         return PatchBatch(rendered, colors, target, rays.token, *against_hints)
@@ -229,9 +263,13 @@ class FieldTraining(nn.Module):
         photometric = _PHOTOMETRIC[weights.photometric]
         terms = {"photometric": photometric(rendered.colors, batch.colors, rendered.unseen)}
         total = terms["photometric"]
-        full = self.network.expansion(rendered.feature).float()
-        terms["feature"] = feature_loss(self._prediction(full, batch.token), batch.target)
-        total = total + feature_weight * terms["feature"]
+        if not self.network.config.classes_in_field:
+            full = self.network.expansion(rendered.feature).float()
+            terms["feature"] = feature_loss(self._prediction(full, batch.token), batch.target)
+            total = total + feature_weight * terms["feature"]
+        if batch.classes is not None:
+            terms["classes"] = batch.classes
+            total = total + weights.classes * terms["classes"]
         if weights.hint:
             terms["hint"] = batch.hint_error.mean()
             total = total + weights.hint * terms["hint"]
@@ -272,9 +310,7 @@ class FieldTraining(nn.Module):
         """
         expected = self.network.config
         found = replace(
-            checkpoint.config,
-            n_classes=0,
-            n_clusters=0,
+            _without_head(checkpoint.config),
             image_size=expected.image_size,
             canonical_focal=expected.canonical_focal,
         )
@@ -301,14 +337,24 @@ class FieldTraining(nn.Module):
         return Checkpoint(self.network.config, CITYSCAPES19, state, provenance)
 
 
+def _without_head(config: ModelConfig) -> ModelConfig:
+    """Return the configuration of a network without its semantic head, as stage 1 trains it."""
+    return config if config.classes_in_field else replace(config, n_classes=0, n_clusters=0)
+
+
+def encoder_view(feature_map: torch.Tensor, item: ItemTensors, min_depth: float) -> EncoderView:
+    """Return the encoded view of an item, given its (1, C, h, w) map."""
+    identity = torch.eye(4, device=feature_map.device)
+    return EncoderView(feature_map, item.K_norm, identity, min_depth)
+
+
 def rendered_views(
     feature_map: torch.Tensor, item: ItemTensors, group: GroupTensors, min_depth: float
 ) -> tuple[EncoderView, SourceViews]:
     """Return the views of a group in the frame of the item's encoded camera."""
     T_cam_item = torch.linalg.inv(group.sources.T_item_cam)
-    identity = torch.eye(4, device=feature_map.device)
     return (
-        EncoderView(feature_map, item.K_norm, identity, min_depth),
+        encoder_view(feature_map, item, min_depth),
         SourceViews(group.sources.images, group.sources.K_norm, T_cam_item),
     )
 

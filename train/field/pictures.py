@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.inference.feature_colors import FeatureColors
 from scenedino_ros.viewing.pictures import color_depth
 from train.field.data import GroupTensors, ItemTensors, Views
@@ -32,22 +33,45 @@ def field_pictures(training: FieldTraining, item: ItemTensors) -> dict[str, np.n
     Returns:
         (h, w, 3) uint8 RGB pictures, with renderings on the left: ``image``, the encoded image;
         ``depth`` beside the ground truth, where the drive has any; ``features`` beside the tokens
-        of the backbone, in the same colours; ``colors`` of a target view beside its image, black
-        where no source view sees them.
+        of the backbone, in the same colours, or ``classes`` beside the class map where the field
+        has classes; ``colors`` of a target view beside its image, black where no source view sees
+        them.
     """
     view = render_encoded(training, item, _DOWNSCALE)
     depth = [color_depth(view.depth.cpu().numpy())]
     if item.depth.numel():
         depth.append(color_depth(every_nth(item.depth, _DOWNSCALE).cpu().numpy()))
-    features = [view.feature.cpu(), *_tokens(training, item, view.feature.shape[:2])]
-    colors = FeatureColors(features[0].flatten(0, 1))
-    colored = [colors(part.flatten(0, 1)).view(*part.shape[:2], 3) for part in features]
+    semantic = (
+        {"classes": _classes(item, view.feature)}
+        if training.network.config.classes_in_field
+        else {"features": _features(training, item, view.feature.cpu())}
+    )
     return {
         "image": _bytes((item.image.permute(1, 2, 0) + 1) / 2),
         "depth": np.concatenate(depth, axis=1),
-        "features": torch.cat(colored, dim=1).numpy(),
+        **semantic,
         "colors": _bytes(torch.cat(_rendered_and_seen(training, item), dim=1)),
     }
+
+
+def _features(training: FieldTraining, item: ItemTensors, rendered: torch.Tensor) -> np.ndarray:
+    """Return colours of the (h, w, C) features beside those of the target tokens."""
+    features = [rendered, *_tokens(training, item, rendered.shape[:2])]
+    colors = FeatureColors(features[0].flatten(0, 1))
+    colored = [colors(part.flatten(0, 1)).view(*part.shape[:2], 3) for part in features]
+    picture: np.ndarray = torch.cat(colored, dim=1).numpy()
+    return picture
+
+
+def _classes(item: ItemTensors, probability: torch.Tensor) -> np.ndarray:
+    """Return colours of the (h, w, n) classes beside the class map of the encoded image."""
+    palette = CITYSCAPES19.palette
+    maps = [probability.argmax(dim=-1).cpu().numpy()]
+    for group in item.classes[:1]:
+        label = group.labels[0].cpu()  # the encoded image comes first, where it has a map
+        stride = max(1, label.shape[0] // probability.shape[0])
+        maps.append(every_nth(label, stride).numpy())
+    return np.concatenate([palette[m] for m in maps if m.shape == maps[0].shape], axis=1)
 
 
 def _tokens(training: FieldTraining, item: ItemTensors, size: torch.Size) -> list[torch.Tensor]:

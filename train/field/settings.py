@@ -63,6 +63,12 @@ class DataSettings:
         2.0, "Largest focal length of a cropped copy, relative to that of the image", low=1.0
     )
     hints: str = setting("", "Folder of depth hints; empty: in the folder of the run", live=True)
+    class_maps: str = setting(
+        "",
+        "Folder of class maps for losses.classes, as `scenedino label-images` writes them; empty: "
+        "the labels of the frame stores",
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,15 @@ class LossSettings:
         "Weight of the opacity of space from 4 m behind depth hints on; where another view "
         "sees a surface there, the losses of that view oppose it",
         low=0.0,
+    )
+    classes: float = setting(
+        0.0,
+        "Weight of the cross entropy between rendered classes and class maps, for models whose "
+        "heads are [field] (S4C)",
+        low=0.0,
+    )
+    class_weights: tuple[float, ...] = setting(
+        (), "Weight of each class in losses.classes; empty: all alike", low=0.0
     )
     depth_roughness: float = setting(
         0.001, "Weight of edge-aware smoothness of inverse distance", low=0.0
@@ -252,6 +267,7 @@ class FieldSettings:
                 f"{len(rays.levels)} levels in {len(rays.phases)} phases, "
                 f"got {len(rays.level_shares)}"
             )
+        self._check_classes()
         phased = {
             "rays.samples": rays.samples,
             "losses.feature": self.losses.feature,
@@ -281,6 +297,33 @@ class FieldSettings:
             raise InputError(
                 "encoder.target and encoder.target_weights need an encoder that is trained; a "
                 "frozen one gives the targets itself"
+            )
+
+    def _check_classes(self) -> None:
+        """Refuse losses that the field of the model does not have."""
+        losses, n_classes = self.losses, self.model.n_classes
+        if not self.model.classes_in_field:
+            if losses.classes:
+                raise InputError(
+                    "losses.classes needs model.heads [field], "
+                    f"got {losses.classes:g} and {list(self.model.heads)}"
+                )
+            return
+        if any(losses.feature) or losses.feature_roughness or losses.artifacts:
+            raise InputError(
+                "model.heads [field] has no features: losses.feature and "
+                "losses.feature_roughness must be 0 and losses.artifacts false, got "
+                f"{list(losses.feature)}, {losses.feature_roughness:g} and {losses.artifacts}"
+            )
+        if losses.downsampler != "mean" or self.rays.aligned:
+            raise InputError(
+                "model.heads [field] needs losses.downsampler mean and rays.aligned false, got "
+                f"{losses.downsampler} and {self.rays.aligned}"
+            )
+        if len(losses.class_weights) not in (0, n_classes):
+            raise InputError(
+                f"losses.class_weights must have {n_classes} numbers, one for each class, or "
+                f"none, got {len(losses.class_weights)}"
             )
 
     @property

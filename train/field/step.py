@@ -12,6 +12,7 @@ The result is that of `train.field.reference_step`, which follows the specificat
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -68,7 +69,7 @@ class RenderedPatches:
         colors: (P, p, p, S, 3), one for each source view.
         unseen: (P, p, p, S) fraction of the weight of each pixel that a source view, or the
             encoded view, does not see.
-        feature: (P, p, p, F) rendered features.
+        feature: (P, p, p, F) rendered features; F is 0 where the field has classes instead.
     """
 
     distance: torch.Tensor
@@ -126,6 +127,66 @@ def render_patches(
         distances: (P, p, p, K) of the samples, metres, ascending.
         flipped: () bool, whether the map is that of the flipped image.
     """
+    samples = _samples(network, encoder, rays, distances, flipped)
+    hidden, lin_out = samples.hidden, network.field.lin_out
+    result = composite(samples.density, distances, opaque_end=True)
+    if network.config.classes_in_field:
+        feature = result.weights.new_zeros(*distances.shape[:-1], 0)  # see `render_classes`
+    else:
+        blended = torch.matmul(
+            result.weights.unsqueeze(-2).to(hidden.dtype), hidden.view(*distances.shape, -1)
+        ).squeeze(-2)
+        feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
+    colors, unseen = _colors(sources, samples.points, samples.visible, result.weights)
+    opacity = metre_opacity(samples.density)
+    return RenderedPatches(result.distance, opacity, result.weights, colors, unseen, feature)
+
+
+def render_classes(
+    network: SceneDino,
+    encoder: EncoderView,
+    rays: RayPatches,
+    distances: torch.Tensor,
+    flipped: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Render the class probabilities of a field that predicts classes, as S4C does.
+
+    Args: as for `render_patches`.
+
+    Returns:
+        (P, p, p, n) probabilities, those of the samples blended by their weights, and (P, p, p)
+        the fraction of the weight of each pixel that the encoded view does not see.
+    """
+    samples = _samples(network, encoder, rays, distances, flipped)
+    lin_out = network.field.lin_out
+    with _autocast(samples.hidden):
+        logits = functional.linear(samples.hidden, lin_out.weight[1:], lin_out.bias[1:])
+    probability = logits.float().softmax(dim=-1).view(*distances.shape, -1)
+    result = composite(samples.density, distances, opaque_end=True)
+    outside = ~samples.visible.view(distances.shape)
+    return result.blend(probability), (result.weights.detach() * outside).sum(dim=-1)
+
+
+class _Samples(NamedTuple):
+    """The N samples of rays: (N, 3) points, (N,) visibility and (N, hidden) activations.
+
+    Their densities, 1/m, have the shape of the distances.
+    """
+
+    points: torch.Tensor
+    visible: torch.Tensor
+    hidden: torch.Tensor
+    density: torch.Tensor
+
+
+def _samples(
+    network: SceneDino,
+    encoder: EncoderView,
+    rays: RayPatches,
+    distances: torch.Tensor,
+    flipped: torch.Tensor,
+) -> _Samples:
+    """Evaluate the first layers of the point MLP, and the density, along rays."""
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
     seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
@@ -134,18 +195,10 @@ def render_patches(
     code = network.code.for_camera(encoder.K_norm)(uv_norm, depth)
     hidden = _hidden(network, encoder.feature_map[0], in_map, code)
     lin_out = network.field.lin_out
-    shape = distances.shape
     with _autocast(hidden):
         logit = functional.linear(hidden, lin_out.weight[:1], lin_out.bias[:1])
-    density = functional.softplus(logit.float()).view(shape)
-    result = composite(density, distances, opaque_end=True)
-    blended = torch.matmul(
-        result.weights.unsqueeze(-2).to(hidden.dtype), hidden.view(*shape, -1)
-    ).squeeze(-2)
-    feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
-    colors, unseen = _colors(sources, points, seen.visible[0], result.weights)
-    opacity = metre_opacity(density)
-    return RenderedPatches(result.distance, opacity, result.weights, colors, unseen, feature)
+    density = functional.softplus(logit.float()).view(distances.shape)
+    return _Samples(points, seen.visible[0], hidden, density)
 
 
 def _autocast(like: torch.Tensor) -> torch.autocast:

@@ -86,7 +86,16 @@ class FieldSource:
     name = "rendered field"
 
     def __init__(self, predictor: Predictor, n_samples: int) -> None:
-        """Render with so many samples per ray."""
+        """Render with so many samples per ray.
+
+        Raises:
+            InputError: If the network has classes in place of features.
+        """
+        if predictor.config.classes_in_field:
+            raise InputError(
+                "features need a network that renders them, but the field of this checkpoint "
+                "renders classes (heads: field)"
+            )
         self._predictor, self._n_samples = predictor, n_samples
 
     def features(

@@ -85,7 +85,7 @@ class SegmentationEvaluation:
     @property
     def has_clusters(self) -> bool:
         """Whether predictions are pseudo classes, which have to be matched to classes."""
-        return self.network.mode.endswith("kmeans")
+        return self.config.naming(self.network.mode).endswith("kmeans")
 
     @property
     def n_predicted(self) -> int:

@@ -14,7 +14,7 @@ from scenedino_ros.core.backbones import patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.inference.engines.packages import require
 from scenedino_ros.network.folded import FoldedSceneDino
-from scenedino_ros.network.folded_head import FoldedHead
+from scenedino_ros.network.folded_head import FieldHead, FoldedHead
 
 # File of each graph.
 IMAGE, POINTS, CLASSES = "image.onnx", "points.onnx", "classes.onnx"
@@ -55,13 +55,14 @@ class PointPart(nn.Module):
         for tap in range(4):
             hidden = hidden + rows.index_select(0, index[:, tap]) * weight[:, tap, None]
         hidden = torch.relu(hidden)
-        return self.network.density(hidden), self.network.feature(hidden)
+        feature = self.network.feature(self.network.blendable(hidden))
+        return self.network.density(hidden), feature
 
 
 class ClassPart(nn.Module):
     """``feature`` (N, F) to ``label`` (N,) int64 and ``confidence`` (N,) in [0, 1]."""
 
-    def __init__(self, head: FoldedHead) -> None:
+    def __init__(self, head: FoldedHead | FieldHead) -> None:
         """Take the head of a folded network."""
         super().__init__()
         self.head = head

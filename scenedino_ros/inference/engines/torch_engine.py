@@ -75,9 +75,9 @@ class TorchEngine:
         return self.network.density(self.network.hidden(rows, *points))
 
     def samples(self, rows: torch.Tensor, points: Points) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (N,) densities and (N, hidden) activations."""
+        """Return (N,) densities and (N, P) values that may be blended."""
         hidden = self.network.hidden(rows, *points)
-        return self.network.density(hidden), hidden
+        return self.network.density(hidden), self.network.blendable(hidden)
 
     def ray_density(
         self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
@@ -88,12 +88,12 @@ class TorchEngine:
     def ray_samples(
         self, rows: torch.Tensor, rays: Points, depth_code: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (R, S) densities and (R, S, hidden) activations of points on rays."""
+        """Return (R, S) densities and (R, S, P) values of points on rays."""
         hidden = self.network.hidden_on_rays(rows, *rays, depth_code)
-        return self.network.density(hidden), hidden
+        return self.network.density(hidden), self.network.blendable(hidden)
 
     def feature(self, blended: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
-        """Return (..., F) features of (..., hidden) activations."""
+        """Return (..., F) features of what `samples` returned, blended or not."""
         return self.network.feature(blended, total)
 
     def classify(self, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
