@@ -23,6 +23,7 @@ from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.network.folded import FoldedSceneDino, bilinear_taps
 from scenedino_ros.network.render import composite, pixel_rays, sample_distances
+from scenedino_ros.network.resnet import ConvEncoder
 from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
 from train.field.class_maps import ClassMaps, class_map_path
 from train.field.data import FieldBatch, FieldData
@@ -30,9 +31,11 @@ from train.field.items import View
 from train.field.losses import class_loss
 from train.field.model import FieldTraining, encoder_view
 from train.field.rays import patch_rays
+from train.field.settings import EncoderSettings
 from train.field.step import render_classes
 
 CONFIG = replace(TINY, heads=("field",), feature_dim=19, n_clusters=0)
+RESNET = replace(CONFIG, backbone="resnet50", image_size=(64, 160))
 GRID = VoxelGrid((-4.0, -1.5, 4.0), (16, 6, 24), 0.5)
 WEIGHTS = (1.0, 10.0) + 17 * (1.0,)
 
@@ -66,10 +69,13 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[FieldTraining, F
     return FieldTraining(settings, None), data.batch(0, range(1))
 
 
-def test_checkpoint_and_predictor_agree_with_the_plain_network(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "s4c.safetensors", lively_checkpoint(CONFIG))
+@pytest.mark.parametrize("config", [CONFIG, RESNET], ids=["transformer", "resnet50"])
+def test_checkpoint_and_predictor_agree_with_the_plain_network(
+    config: ModelConfig, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "s4c.safetensors", lively_checkpoint(config))
     checkpoint = load_checkpoint(tmp_path / "s4c.safetensors")
-    assert checkpoint.config == CONFIG
+    assert checkpoint.config == config
     model, predictor = build_model(checkpoint), Predictor(checkpoint, device="cpu")
     encoded = predictor.encode(noise_image(), street_camera())
     voxels = predictor.voxels(encoded, GRID, query=VoxelQuery(0.2))
@@ -170,6 +176,50 @@ def test_training_learns_the_classes_and_keeps_the_networks_apart(
     assert weight[0, :half].all()
     assert weight[1:, half:].all()
     assert model.checkpoint({}).config == CONFIG
+
+
+def test_trains_its_published_encoder(tmp_path: Path) -> None:
+    drive = write_drives(tmp_path)["short"]
+    class_maps(drive, tmp_path / "maps")
+    losses = replace(NEARBY.losses, feature=(0.0,), classes=0.5)
+    encoder = EncoderSettings(weights="random", trainable=True)
+    settings = replace(NEARBY, model=RESNET, losses=losses, encoder=encoder, flip=True)
+    settings = with_store(settings, drive)
+    data = replace(settings.data, class_maps=str(tmp_path / "maps"))
+    settings = replace(settings, data=data)
+    batch = FieldData(settings, settings.data.stores, None).batch(0, range(1))
+    training = FieldTraining(settings, None)
+    training(batch)["total"].backward()
+    without = [name for name, p in training.named_parameters() if p.grad is None]
+    assert without == []
+    restored = build_model(training.checkpoint({}))
+    image = batch.items[0].image[None]
+    with torch.no_grad():
+        expected = training.eval().network.encode(image)
+        torch.testing.assert_close(restored.encode(image), expected)
+
+
+def test_encoder_is_the_resnet_that_pretrained_weights_are_for() -> None:
+    timm = pytest.importorskip("timm")
+    theirs = timm.create_model("resnet50", pretrained=False, num_classes=0).eval()
+    torch.manual_seed(0)
+    state = theirs.state_dict()
+    for name, tensor in state.items():  # statistics that are not those of a new network
+        if name.endswith(("running_mean", "running_var")):
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    ours = ConvEncoder("resnet50", (64, 96))
+    with torch.no_grad():
+        ours.resnet.load_state_dict(state)
+        image = torch.rand(1, 3, 64, 96)
+        taps = ours.eval().taps(image)
+        torch.testing.assert_close(taps[-1], theirs.forward_features(image))
+    assert [tuple(tap.shape[1:]) for tap in taps] == [
+        (64, 32, 48),
+        (256, 16, 24),
+        (512, 8, 12),
+        (1024, 4, 6),
+        (2048, 2, 3),
+    ]
 
 
 def test_class_loss_is_the_weighted_cross_entropy_of_what_is_known() -> None:

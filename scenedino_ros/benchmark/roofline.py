@@ -23,6 +23,7 @@ from scenedino_ros.benchmark.counting import Asked, Record
 from scenedino_ros.benchmark.peaks import TF32, Peaks
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.errors import InputError
 
 # Weights of a layer or of several, and how many multiplications they take part in.
 Layers = list[tuple[int, int]]
@@ -66,8 +67,14 @@ class Work:
 
 
 def transformer_layers(config: ModelConfig) -> Layers:
-    """Return the layers of the vision transformer, for one image."""
+    """Return the layers of the vision transformer, for one image.
+
+    Raises:
+        InputError: If the encoder is no transformer.
+    """
     spec = backbone_spec(config.backbone)
+    if spec.is_convolutional:
+        raise InputError(f"the roofline needs a transformer, got backbone {config.backbone}")
     rows, columns = patch_grid(config.backbone, config.image_size)
     patches, width = rows * columns, spec.width
     tokens = patches + spec.prefix_tokens

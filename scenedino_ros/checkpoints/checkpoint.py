@@ -180,6 +180,9 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
     new_grid = patch_grid(config.backbone, image_size)
     if old_grid == new_grid:
         return checkpoint
+    resized = replace(config, image_size=(image_size[0], image_size[1]))
+    if backbone_spec(config.backbone).is_convolutional:
+        return replace(checkpoint, config=resized)
     key = "encoder.vit.pos_embed"
     embedding = checkpoint.state[key]
     prefix = backbone_spec(config.backbone).prefix_positions
@@ -192,7 +195,7 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
     resampled = resample_positions(embedding, prefix, old_grid, new_grid)
     return replace(
         checkpoint,
-        config=replace(config, image_size=(image_size[0], image_size[1])),
+        config=resized,
         state={**checkpoint.state, key: resampled},
     )
 

@@ -21,12 +21,12 @@ from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
 from scenedino_ros.core.backbones import BACKBONES, BackboneSpec, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.network.encoder import Encoder
+from scenedino_ros.network.resnet import ConvEncoder
 from scenedino_ros.network.transformer import resample_positions
 
 # Sources of weights that are named by one word instead of a file.
 TIMM, FIT3D = "timm", "fit3d"
 RANDOM = "random"  # leaves an encoder as it is, for tests and benchmarks
-_VIT = "encoder.vit."  # the transformer's tensors in a checkpoint of ours
 _FIT3D_REPO = "yuanwenyue/FiT3D"
 # Versions of the hub's client use different HTTP libraries; the base of their errors is a base of
 # HfHubHTTPError.
@@ -35,7 +35,7 @@ _DOWNLOAD_ERRORS = (OSError, RuntimeError, *HfHubHTTPError.__bases__)
 Weights = dict[str, torch.Tensor]
 
 
-def load_backbone(encoder: Encoder, source: str | Path) -> None:
+def load_backbone(encoder: Encoder | ConvEncoder, source: str | Path) -> None:
     """Fill an encoder with pretrained weights.
 
     Position embeddings are resampled to the encoder's patch grid as timm does when it loads
@@ -66,9 +66,13 @@ def load_backbone(encoder: Encoder, source: str | Path) -> None:
     else:
         weights = read_weights(Path(source))
     weights = _with_timm_names(weights)
-    _resample_positions(weights, encoder.spec, encoder.grid)
-    _check_fit(encoder.vit, weights, source)
-    encoder.vit.load_state_dict({key: value.float() for key, value in weights.items()})
+    if not encoder.spec.is_convolutional:
+        _resample_positions(weights, encoder.spec, encoder.grid)
+    network = getattr(encoder, encoder.part)
+    _check_fit(network, weights, source)
+    network.load_state_dict(
+        {key: t.float() if t.is_floating_point() else t for key, t in weights.items()}
+    )
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -80,8 +84,8 @@ def _is_checkpoint(path: Path) -> bool:
         return False
 
 
-def _from_checkpoint(path: Path, encoder: Encoder) -> Weights:
-    """Return the transformer of a checkpoint, its positions for the encoder's image size."""
+def _from_checkpoint(path: Path, encoder: Encoder | ConvEncoder) -> Weights:
+    """Return the encoder of a checkpoint, its positions for the encoder's image size."""
     checkpoint = load_checkpoint(path)
     found = backbone_spec(checkpoint.config.backbone)
     if found != encoder.spec:
@@ -90,7 +94,8 @@ def _from_checkpoint(path: Path, encoder: Encoder) -> Weights:
             f"with {found.timm_name}"
         )
     state = resize_checkpoint(checkpoint, encoder.image_size).state
-    return {key.removeprefix(_VIT): t for key, t in state.items() if key.startswith(_VIT)}
+    prefix = f"encoder.{encoder.part}."
+    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
 
 
 def read_weights(path: Path) -> Weights:
@@ -203,7 +208,9 @@ def _fetch_fit3d(spec: BackboneSpec) -> Path:
 
 def _with_timm_names(weights: Weights) -> Weights:
     """Return the weights under timm's names; timm adds no position to class and register token."""
-    weights = {key: value for key, value in weights.items() if key != "mask_token"}
+    # Neither masked patches nor the classifier of a ResNet are used.
+    unused = ("mask_token", "fc.weight", "fc.bias")
+    weights = {key: value for key, value in weights.items() if key not in unused}
     if "register_tokens" in weights:
         positions = weights["pos_embed"]
         weights["reg_token"] = weights.pop("register_tokens")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The backbones: one row of a table for each vision transformer SceneDINO can be built on."""
+"""The backbones: one row of a table for each network that encodes images."""
 
 from dataclasses import dataclass
 
@@ -39,6 +39,11 @@ class BackboneSpec:
     official_version: str = ""
     official_size: str = ""
     fit3d_file: str = ""
+
+    @property
+    def is_convolutional(self) -> bool:
+        """Whether it is no transformer: S4C's is a ResNet."""
+        return not self.heads
 
     @property
     def prefix_tokens(self) -> int:
@@ -140,15 +145,24 @@ BACKBONES = {
 }
 
 
+# Of S4C alone; its stages halve the resolution five times.
+CONVOLUTIONAL = {
+    "resnet50": BackboneSpec(
+        timm_name="resnet50.tv_in1k", width=2048, heads=0, patch=32, external_patch=32
+    )
+}
+
+
 def backbone_spec(name: str) -> BackboneSpec:
     """Return the specification of a backbone.
 
     Raises:
         InputError: If there is no backbone of that name.
     """
-    if name not in BACKBONES:
-        raise unknown_name("backbone", name, BACKBONES)
-    return BACKBONES[name]
+    known = {**BACKBONES, **CONVOLUTIONAL}
+    if name not in known:
+        raise unknown_name("backbone", name, known)
+    return known[name]
 
 
 def patch_grid(name: str, image_size: tuple[int, ...]) -> tuple[int, int]:

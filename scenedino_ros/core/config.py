@@ -83,6 +83,11 @@ class ModelConfig:
                     f"and {self.hidden_dim}"
                 )
             return
+        if backbone_spec(self.backbone).is_convolutional:
+            raise InputError(
+                f"model config backbone {self.backbone} needs heads [field], "
+                f"got {', '.join(self.heads)}"
+            )
         if (self.n_classes > 0) != (self.n_clusters > 0):
             raise InputError(
                 "model config n_classes and n_clusters must both be 0 or both be positive, "

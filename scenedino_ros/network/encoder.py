@@ -17,7 +17,14 @@ _STD = (0.229, 0.224, 0.225)
 
 
 class Encoder(nn.Module):
-    """Vision transformer that returns the tokens of its tapped blocks and of its end."""
+    """Vision transformer that returns the tokens of its tapped blocks and of its end.
+
+    Attributes:
+        part: Name of the module with the pretrained weights.
+        input_size: (height, width) of the image that the module sees, pixels.
+    """
+
+    part = "vit"
 
     def __init__(self, backbone: str, image_size: tuple[int, int]) -> None:
         """Build the transformer without weights.
@@ -31,7 +38,7 @@ class Encoder(nn.Module):
         self.image_size = image_size
         self.grid = patch_grid(backbone, image_size)
         rows, columns = self.grid
-        self.vit_size = (rows * self.spec.patch, columns * self.spec.patch)
+        self.input_size = (rows * self.spec.patch, columns * self.spec.patch)
         self.vit = VisionTransformer(self.spec, self.grid)
         # Created on the CPU even where the module is built without storage (meta device).
         for name, values in (("mean", _MEAN), ("std", _STD)):
@@ -48,9 +55,9 @@ class Encoder(nn.Module):
             (B, 3, H', W') with ImageNet statistics; scaled by 14/16 for patch-14 transformers.
         """
         y = (image / 2 + 0.5 - self.mean) / self.std
-        if y.shape[-2:] != self.vit_size:
+        if y.shape[-2:] != self.input_size:
             y = functional.interpolate(
-                y, self.vit_size, mode="bilinear", antialias=True, align_corners=False
+                y, self.input_size, mode="bilinear", antialias=True, align_corners=False
             )
         return y
 

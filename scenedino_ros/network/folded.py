@@ -26,6 +26,7 @@ from torch.nn import functional
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.network.folded_head import FieldHead, FoldedHead, linear_as
 from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.resnet import SkipDecoder, reflected
 from scenedino_ros.network.strips import convolved, doubled_rows, padded_windows
 
 # Channels added, of which the first is all ones: as many as a vector unit processes at a time.
@@ -54,9 +55,12 @@ class FoldedSceneDino(nn.Module):
             self.head = FieldHead() if model.config.classes_in_field else FoldedHead(model, mode)
         lin_in = model.field.lin_in
         channels = model.config.decoder_width
-        self.tail = FoldedTail(
-            model.decoder.output_head.head_modules, lin_in.weight[:, :channels], lin_in.bias
-        )
+        to_hidden = lin_in.weight[:, :channels], lin_in.bias
+        self.tail: FoldedTail | FoldedConvTail
+        if isinstance(model.decoder, SkipDecoder):
+            self.tail = FoldedConvTail(model.decoder.last, *to_hidden)
+        else:
+            self.tail = FoldedTail(model.decoder.output_head.head_modules, *to_hidden)
         self.register_buffer("code_weight", lin_in.weight[:, channels:].T.contiguous())
         self.requires_grad_(False)
 
@@ -73,6 +77,8 @@ class FoldedSceneDino(nn.Module):
 
     def upsampled(self, small: torch.Tensor) -> torch.Tensor:
         """Return what `hidden_map` returns, of what `fuse` returns."""
+        if isinstance(self.tail, FoldedConvTail):
+            return self.tail(small)
         return self.tail(self.plain.decoder.project(_doubled(small)))
 
     def hidden_map_in_strips(
@@ -84,6 +90,8 @@ class FoldedSceneDino(nn.Module):
             image: (B, 3, H, W) RGB in [-1, 1].
             dtype: Type of the map, in which points are evaluated.
         """
+        if isinstance(self.tail, FoldedConvTail):
+            return self.hidden_map(image).to(dtype)
         small = self.fuse(image)
         batch, channels, height, width = small.shape
         scale = 4 if self.tail.upsamples else 2
@@ -106,12 +114,17 @@ class FoldedSceneDino(nn.Module):
         return result
 
     def fuse(self, image: torch.Tensor) -> torch.Tensor:
-        """Encode (B, 3, H, W) images up to the last map of the decoder that is still small."""
+        """Encode (B, 3, H, W) images up to the last map of the decoder that is still small.
+
+        That of S4C's decoder has the size of the image.
+        """
         return self.fuse_taps(self.plain.encoder(image))
 
     def fuse_taps(self, taps: list[torch.Tensor]) -> torch.Tensor:
         """Return what `fuse` returns, of what the encoder returns."""
         decoder = self.plain.decoder
+        if isinstance(decoder, SkipDecoder):
+            return decoder.fuse(taps)
         maps = decoder.reassemble_blocks(taps)
         running = None
         for block, conv in zip(decoder.fusion_blocks, reversed(decoder.convs), strict=True):
@@ -268,6 +281,28 @@ class FoldedTail(nn.Module):
         ]
         stacked = torch.stack(phases).unflatten(0, (2, 2))  # (2, 2, B, hidden, H, W)
         return stacked.permute(2, 4, 0, 5, 1, 3).flatten(3, 4).flatten(1, 2)
+
+
+class FoldedConvTail(nn.Module):
+    """The last layer of S4C's decoder and the image part of the point MLPs' first layers."""
+
+    def __init__(
+        self, last: nn.Conv2d, to_hidden: torch.Tensor, hidden_bias: torch.Tensor
+    ) -> None:
+        """Multiply the layers into each other; arguments as for `FoldedTail`."""
+        super().__init__()
+        self.first = nn.Identity()
+        with torch.no_grad():
+            wide = to_hidden.double()
+            weight = torch.einsum("hc,cmyx->hmyx", wide, last.weight.double())
+            bias = wide @ last.bias.double() + hidden_bias.double()
+        self.register_buffer("weight", weight.float())
+        self.register_buffer("bias", bias.float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to (B, H, W, hidden)."""
+        hidden = functional.conv2d(reflected(x), self.weight, self.bias)
+        return hidden.permute(0, 2, 3, 1).contiguous()
 
 
 def _with_ones(conv: nn.Conv2d) -> nn.Conv2d:

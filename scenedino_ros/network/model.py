@@ -15,10 +15,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.network.decoder import Decoder
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.network.field import Expansion, PointField, PositionalCode, project, sample_map
+from scenedino_ros.network.resnet import ConvEncoder, SkipDecoder
 from scenedino_ros.network.semantics import SemanticHead
 
 
@@ -33,11 +35,17 @@ class SceneDino(nn.Module):
         """
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.backbone, config.image_size)
-        width = self.encoder.spec.width
-        self.decoder = Decoder(
-            width, config.decoder_width, config.reassemble_channels, config.upsample_tail
-        )
+        width = backbone_spec(config.backbone).width
+        self.encoder: Encoder | ConvEncoder
+        self.decoder: Decoder | SkipDecoder
+        if backbone_spec(config.backbone).is_convolutional:
+            self.encoder = ConvEncoder(config.backbone, config.image_size)
+            self.decoder = SkipDecoder(config.decoder_width)
+        else:
+            self.encoder = Encoder(config.backbone, config.image_size)
+            self.decoder = Decoder(
+                width, config.decoder_width, config.reassemble_channels, config.upsample_tail
+            )
         self.code = PositionalCode(
             config.n_frequencies,
             config.frequency_factor,

@@ -19,6 +19,7 @@ from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import sample_distances
+from scenedino_ros.network.resnet import SkipDecoder
 from train.field.data import FieldBatch, GroupTensors, ItemTensors
 from train.field.downsampler import PatchSalience
 from train.field.losses import (
@@ -182,6 +183,8 @@ class FieldTraining(nn.Module):
         else:
             images = torch.stack([item.image for item in items])
             taps = self.network.encoder(torch.where(flipped, images.flip(-1), images))
+        if isinstance(self.network.decoder, SkipDecoder):
+            return taps
         scales = self.settings.encoder.tap_scales
         return [
             (tap * scale).contiguous(memory_format=torch.channels_last)
@@ -323,8 +326,8 @@ class FieldTraining(nn.Module):
             for name, tensor in checkpoint.state.items()
             if name.startswith(("decoder.", "field.", "expansion."))
         }
-        for i, scale in enumerate(self.settings.encoder.tap_scales):
-            state[_PROJECTION.format(i)] /= scale
+        for name, scale in self._scaled().items():
+            state[name] /= scale
         self.network.load_state_dict({**self.network.state_dict(), **state})
 
     def checkpoint(self, provenance: dict[str, str]) -> Checkpoint:
@@ -332,9 +335,16 @@ class FieldTraining(nn.Module):
         state = {
             name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
         }
-        for i, scale in enumerate(self.settings.encoder.tap_scales):
-            state[_PROJECTION.format(i)] *= scale
+        for name, scale in self._scaled().items():
+            state[name] *= scale
         return Checkpoint(self.network.config, CITYSCAPES19, state, provenance)
+
+    def _scaled(self) -> dict[str, float]:
+        """Return the weights that read scaled taps, by name, with the scales."""
+        if isinstance(self.network.decoder, SkipDecoder):
+            return {}
+        scales = self.settings.encoder.tap_scales
+        return {_PROJECTION.format(i): scale for i, scale in enumerate(scales)}
 
 
 def _without_head(config: ModelConfig) -> ModelConfig:

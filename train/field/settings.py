@@ -320,6 +320,14 @@ class FieldSettings:
                 "model.heads [field] needs losses.downsampler mean and rays.aligned false, got "
                 f"{losses.downsampler} and {self.rays.aligned}"
             )
+        if backbone_spec(self.model.backbone).is_convolutional and (
+            not self.encoder.trainable or set(self.encoder.tap_scales) != {1.0}
+        ):
+            raise InputError(
+                f"model.backbone {self.model.backbone} needs encoder.trainable true and "
+                "encoder.tap_scales of 1, got "
+                f"{self.encoder.trainable} and {list(self.encoder.tap_scales)}"
+            )
         if len(losses.class_weights) not in (0, n_classes):
             raise InputError(
                 f"losses.class_weights must have {n_classes} numbers, one for each class, or "

@@ -21,6 +21,7 @@ from scenedino_ros.network.field import Projection, project
 from scenedino_ros.network.folded import bilinear_taps
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite
+from scenedino_ros.network.resnet import SkipDecoder
 from train.field.losses import metre_opacity
 from train.field.rays import RayPatches
 from train.field.sparse_decoder import half_map, read_map
@@ -89,7 +90,12 @@ def project_world(
 
 
 def is_wide(network: SceneDino) -> bool:
-    """Return whether the map has more channels than the MLP's hidden layer it is read into."""
+    """Return whether the map has more channels than the MLP's hidden layer it is read into.
+
+    Only the decoder of transformers can be computed where it is read.
+    """
+    if isinstance(network.decoder, SkipDecoder):
+        return False
     return network.config.decoder_width > network.config.hidden_dim
 
 

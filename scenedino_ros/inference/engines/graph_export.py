@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scenedino_ros.core.backbones import patch_grid
+from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.inference.engines.packages import require
 from scenedino_ros.network.folded import FoldedSceneDino
@@ -108,6 +108,8 @@ def write_graphs(network: FoldedSceneDino, folder: Path) -> None:
 def map_size(config: ModelConfig) -> tuple[int, int]:
     """Return (H', W') of the map of a network."""
     rows, columns = patch_grid(config.backbone, config.image_size)
+    if backbone_spec(config.backbone).is_convolutional:
+        return config.image_size
     scale = 32 if config.upsample_tail else 16
     return scale * -(-rows // 2), scale * -(-columns // 2)
 

@@ -68,7 +68,7 @@ def write_openvino(network: FoldedSceneDino, folder: Path) -> None:
         InputError: If OpenVINO is not installed.
     """
     ov = require_openvino(_PURPOSE)
-    image = torch.zeros(1, 3, *network.plain.encoder.vit_size)
+    image = torch.zeros(1, 3, *network.plain.encoder.input_size)
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch warns that its tracer is superseded; the successor takes ten times as long.
         warnings.simplefilter("ignore")

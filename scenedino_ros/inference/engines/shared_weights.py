@@ -24,10 +24,11 @@ def shared_copy(model: SceneDino) -> SceneDino:
 
 
 def release_image_part(model: SceneDino) -> None:
-    """Drop transformer and decoder; copies of what is left release the checkpoint's file.
+    """Drop encoder and decoder; copies of what is left release the checkpoint's file.
 
     Normalisation of images, positional code and expansion of the network stay usable.
     """
-    model.encoder.vit = model.decoder = nn.Identity()
+    setattr(model.encoder, model.encoder.part, nn.Identity())
+    model.decoder = nn.Identity()
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
