@@ -19,7 +19,8 @@ from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
-from train.field.model import FieldTraining, learning_groups
+from train.field.learning_rates import learning_groups
+from train.field.model import FieldTraining
 from train.field.reference_step import ReferenceTraining
 from train.runs.settings import RunSettings
 from train.semantics.data import ImageBatch, SemanticsData

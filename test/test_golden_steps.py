@@ -24,12 +24,13 @@ from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import kitti360_train_ids
 from scenedino_ros.network.semantics import SemanticHead
-from train.field.data import FieldBatch, GroupTensors, ItemTensors, Views, relative_poses
+from train.field.data import FieldBatch, GroupTensors, ItemTensors
 from train.field.model import FieldTraining
 from train.field.rays import shift_image
 from train.field.reference_step import ReferenceTraining
 from train.field.settings import FieldSettings, RaySettings
 from train.field.step import is_wide
+from train.field.views import Views, relative_poses
 from train.runs.launch import launch
 from train.runs.settings import RunSettings
 from train.semantics.distillation import CropMemory, correlate, describe_crops
@@ -136,9 +137,11 @@ def step(
     seen = grid
     network, width = training.network, grid.shape[1]
     if request.param == "training, narrow":
-        network.config = SimpleNamespace(decoder_width=width, hidden_dim=width)
+        network.config = SimpleNamespace(
+            decoder_width=width, hidden_dim=width, classes_in_field=False
+        )
     if request.param == "training, wide":
-        network.config = SimpleNamespace(decoder_width=width, hidden_dim=0)
+        network.config = SimpleNamespace(decoder_width=width, hidden_dim=0, classes_in_field=False)
         network.decoder = UnchangedEnd(width)
         # The stored maps are no doubled ones: reading a half finds the whole it was cut from.
         seen = grid[..., ::2, ::2]

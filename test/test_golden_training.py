@@ -13,7 +13,6 @@ from golden_arrays import close
 from golden_parts import CODE, draws_of, expansion, point_field, salience
 
 from scenedino_ros.network.render import composite, pixel_rays, sample_distances
-from train.field.data import relative_poses
 from train.field.items import item_views, split_views
 from train.field.losses import (
     depth_roughness,
@@ -27,6 +26,7 @@ from train.field.losses import (
 )
 from train.field.rays import patch_colors, patch_rays, shift_image
 from train.field.step import project_world
+from train.field.views import relative_poses
 
 pytestmark = pytest.mark.parity
 

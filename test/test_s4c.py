@@ -6,7 +6,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,8 +23,9 @@ from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.network.folded import FoldedSceneDino, bilinear_taps
 from scenedino_ros.network.render import composite, pixel_rays, sample_distances
 from scenedino_ros.network.resnet import ConvEncoder
+from scenedino_ros.recordings.frame_store.class_maps import ClassMapFolder
 from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
-from train.field.class_maps import ClassMaps, class_map_path
+from train.field.class_maps import ClassMaps
 from train.field.data import FieldBatch, FieldData
 from train.field.items import View
 from train.field.losses import class_loss
@@ -48,9 +48,7 @@ def class_maps(store: Path, folder: Path) -> None:
     label[:, width // 2 :] = 2
     label[: height // 4] = NO_LABEL
     for frame in range(len(opened)):
-        path = class_map_path(folder, opened, View("camera_00", frame))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), label)
+        ClassMapFolder(folder, opened).write("camera_00", frame, label)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +243,7 @@ def test_class_maps_come_from_the_store_or_a_folder(tmp_path: Path) -> None:
     assert label is not None
     assert np.unique(label).tolist() == [1, 2, NO_LABEL]
     assert maps.read(View("camera_01", 2)) is None
-    cv2.imwrite(str(class_map_path(tmp_path / "maps", store, view)), label[::2])
+    ClassMapFolder(tmp_path / "maps", store).write("camera_00", 2, label[::2])
     with pytest.raises(InputError, match="must be a grey 8-bit image of shape"):
         maps.read(view)
 

@@ -25,13 +25,15 @@ from small_fields import (
 import train.field.step
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
-from train.field.data import FieldData, Views
+from train.field.data import FieldData
 from train.field.encoded_view import DepthErrors, render_encoded
+from train.field.learning_rates import learning_groups
 from train.field.losses import feature_loss, mean_photometric_loss, metre_opacity
-from train.field.model import FieldTraining, learning_groups
+from train.field.model import FieldTraining
 from train.field.pictures import field_pictures
 from train.field.reference_step import ReferenceTraining
 from train.field.step import is_wide
+from train.field.views import Views
 from train.runs.launch import launch
 from train.runs.settings import RunSettings
 from train.train_field import validate

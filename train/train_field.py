@@ -24,13 +24,8 @@ from scenedino_ros.network.encoder import Encoder
 from train.field.data import FieldBatch, FieldData
 from train.field.encoded_view import DepthErrors
 from train.field.feature_cache import encoder_key
-from train.field.model import (
-    FieldTraining,
-    learning_groups,
-    learning_rates,
-    load_encoder,
-    target_encoder,
-)
+from train.field.learning_rates import learning_groups, learning_rates
+from train.field.model import FieldTraining, load_encoder, target_encoder
 from train.field.pictures import field_pictures
 from train.field.precompute import fill_features, fill_hints
 from train.field.settings import FieldSettings

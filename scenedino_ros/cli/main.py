@@ -34,6 +34,7 @@ SUBCOMMANDS = (
     Subcommand("dataset-to-bag", "record DGP or Argoverse", "scenedino_ros.cli.dataset_to_bag"),
     Subcommand("poses", "estimate poses from stereo images", "scenedino_ros.cli.poses"),
     Subcommand("index", "make a recording ready for training", "scenedino_ros.cli.index"),
+    Subcommand("label-images", "make class maps of images", "scenedino_ros.cli.label_images"),
     Subcommand("export", "prepare and time the engines", "scenedino_ros.cli.export"),
     Subcommand("info", "show what a checkpoint contains", "scenedino_ros.cli.info"),
     Subcommand("benchmark", "measure network, node and messages", "scenedino_ros.cli.benchmark"),

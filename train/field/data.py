@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import FrameStore
-from train.field.class_maps import ClassMaps
+from train.field.class_maps import ClassMaps, ClassTensors, class_tensors
 from train.field.copies import MIRRORED, WHOLE, ImageCopy, drawn_copy
 from train.field.depth_hints import DepthHints
 from train.field.feature_cache import FeatureCache
@@ -34,26 +33,10 @@ from train.field.items import (
 )
 from train.field.rays import PatchDraws, draw_patches
 from train.field.settings import FieldSettings, RaySettings
+from train.field.views import Augmentation, Views, load_views
 from train.runs.nested import to_device
 from train.runs.randomness import item_generator
 from train.runs.stores import open_store, store_paths
-
-_MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
-
-
-@dataclass(frozen=True)
-class Views:
-    """Some views of an item.
-
-    Attributes:
-        images: (V, 3, h, w) RGB in [0, 1], at the pyramid level of the item.
-        K_norm: (V, 3, 3) intrinsics for coordinates in [-1, 1].
-        T_item_cam: (V, 4, 4) camera poses in the frame of the encoded view, metres.
-    """
-
-    images: torch.Tensor
-    K_norm: torch.Tensor
-    T_item_cam: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -77,23 +60,6 @@ class GroupTensors:
     jitter: torch.Tensor
     tokens: torch.Tensor
     hints: torch.Tensor
-
-
-@dataclass(frozen=True)
-class ClassTensors:
-    """Views whose class maps are known, and the rays along which classes are rendered.
-
-    Attributes:
-        views: The V views.
-        labels: (V, h, w) uint8 classes, 255 where unknown.
-        draws: P ray patches in the views.
-        jitter: (P, p, p, K) position of each sample in its interval, in [0, 1).
-    """
-
-    views: Views
-    labels: torch.Tensor
-    draws: PatchDraws
-    jitter: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -139,70 +105,6 @@ class FieldBatch:
     def to(self, device: torch.device, **_: object) -> "FieldBatch":
         """Return the batch with all its tensors on a device."""
         return FieldBatch([to_device(item, device) for item in self.items], self.phase)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How the images of an item are changed and sampled.
-
-    Attributes:
-        level: Factor by which the images of target and source views are averaged down.
-        samples: Samples per ray.
-        shift: Pixels by which target images move down and right under the token grid.
-        flipped: Whether the encoder sees its image flipped; the geometry stays.
-        copy: What the encoder sees of its image. Where the copy is mirrored, so is the whole item,
-            poses included; patches are drawn in the part of the images that the copy shows.
-    """
-
-    level: int
-    samples: int
-    shift: tuple[int, int]
-    flipped: bool
-    copy: ImageCopy = WHOLE
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether the whole item is mirrored."""
-        return self.copy.mirrored
-
-
-def load_views(
-    store: FrameStore,
-    views: tuple[View, ...],
-    T_world_item: np.ndarray,
-    augmentation: Augmentation,
-) -> Views:
-    """Load images, intrinsics and poses of target or source views.
-
-    Args:
-        store: The drive.
-        views: The views.
-        T_world_item: (4, 4) pose of the encoded camera, metres.
-        augmentation: Whether views are mirrored, and at which pyramid level they are.
-    """
-    images = np.stack([store.image(v.camera, v.frame) for v in views])
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    K_norm = np.stack([store.cameras[v.camera].K_norm for v in views])
-    T_world_cam = np.stack([store.T_world_cam(v.camera, v.frame) for v in views])
-    T_item_cam = relative_poses(T_world_cam, T_world_item)
-    if augmentation.mirrored:
-        pixels = pixels.flip(-1)
-        K_norm[:, 0, 2] *= -1
-        T_item_cam = _MIRROR @ T_item_cam @ _MIRROR
-    if augmentation.level > 1:
-        pixels = functional.avg_pool2d(pixels, augmentation.level)
-    return Views(pixels, torch.from_numpy(K_norm).float(), T_item_cam)
-
-
-def relative_poses(T_world_cam: np.ndarray, T_world_item: np.ndarray) -> torch.Tensor:
-    """Return (V, 4, 4) float32 poses in the frame of the encoded camera of an item.
-
-    Args:
-        T_world_cam: (V, 4, 4) camera poses, metres.
-        T_world_item: (4, 4) pose of the encoded camera, metres.
-    """
-    T = np.linalg.inv(np.float64(T_world_item)) @ np.float64(T_world_cam)
-    return torch.from_numpy(T).float()
 
 
 def draw_detail(rays: RaySettings, phase: int, generator: torch.Generator) -> tuple[int, int]:
@@ -289,31 +191,6 @@ def load_item(
             hints=distances,
         )
 
-    def classes_of(views: tuple[View, ...]) -> tuple[ClassTensors, ...]:
-        if drive.class_maps is None:
-            return ()
-        labels = {view: drive.class_maps.read(view) for view in views}
-        known = tuple(view for view, label in labels.items() if label is not None)
-        if not known:
-            return ()
-        # The pixel in the middle of those that are averaged into one of a coarser image.
-        start, step = augmentation.level // 2, augmentation.level
-        maps = np.stack([label for label in labels.values() if label is not None])
-        maps = mirrored(torch.from_numpy(maps))[:, start::step, start::step]
-        anywhere = (maps.shape[1] - rays.patch + 1, maps.shape[2] - rays.patch + 1)
-        draws = draw_patches(
-            rays.patches, len(known), anywhere, shifted=False, generator=generator
-        )
-        shape = (rays.patches, rays.patch, rays.patch, augmentation.samples)
-        return (
-            ClassTensors(
-                load_views(store, known, T_world_item, augmentation),
-                maps,
-                draws,
-                jitter=torch.rand(shape, generator=generator),
-            ),
-        )
-
     image = torch.from_numpy(np.array(store.image(view.camera, view.frame)))
     K_norm = torch.from_numpy(store.cameras[view.camera].K_norm).float()
     depth = store.depth(view.camera, view.frame)
@@ -326,7 +203,11 @@ def load_item(
         flipped=torch.tensor(augmentation.flipped),
         groups=tuple(group_of(group, per_group) for group in item.groups),
         depth=nothing if depth is None else mirrored(torch.from_numpy(np.array(depth)).float()),
-        classes=classes_of(item.views),
+        classes=class_tensors(
+            drive.class_maps, item.views, T_world_item, augmentation, rays, generator
+        )
+        if drive.class_maps
+        else (),
     )
 
 

@@ -44,6 +44,7 @@ from train.field.step import (
     EncoderView,
     RenderedPatches,
     SourceViews,
+    concatenate,
     render_classes,
     render_patches,
     training_map,
@@ -369,21 +370,6 @@ def rendered_views(
     )
 
 
-def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
-    """Join patches whose numbers of source views differ; the missing ones count as unseen."""
-    most = max(part.colors.shape[-2] for part in parts)
-    padded = [
-        replace(
-            part,
-            colors=functional.pad(part.colors, (0, 0, 0, most - part.colors.shape[-2])),
-            unseen=functional.pad(part.unseen, (0, most - part.unseen.shape[-1]), value=1.0),
-        )
-        for part in parts
-    ]
-    names = [item.name for item in fields(RenderedPatches)]
-    return RenderedPatches(*(torch.cat([getattr(p, name) for p in padded]) for name in names))
-
-
 def _patch_mean(tokens: torch.Tensor, rays: RayPatches) -> torch.Tensor:
     """Return the (P, C) unit mean over each patch of tokens sampled at its pixels."""
     means = sample_map(tokens[rays.view], rays.uv_norm.flatten(1, 2)).mean(dim=1)
@@ -406,25 +392,3 @@ def target_encoder(settings: FieldSettings, *, stored: bool = False) -> TargetEn
     names = settings.encoder.target_weights or (settings.encoder.weights,)
     sources = [RANDOM if stored else locate_backbone(name) for name in names]
     return TargetEncoder(settings.target_backbone, settings.model.image_size, sources, precision)
-
-
-def learning_groups(training: FieldTraining) -> list[dict[str, object]]:
-    """Return parameter groups with their learning rates; the encoder has its own."""
-    settings = training.settings
-    encoder = [p for p in training.network.encoder.parameters() if p.requires_grad]
-    known = {id(p) for p in training.network.encoder.parameters()}
-    others = [p for p in training.parameters() if id(p) not in known and p.requires_grad]
-    groups: list[dict[str, object]] = [{"params": others, "lr": settings.optimiser.learning_rate}]
-    if encoder:
-        groups.append({"params": encoder, "lr": settings.encoder.learning_rate})
-    return groups
-
-
-def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Return the learning rates of the groups of `learning_groups`, by name."""
-    names = ("learning_rate", "learning_rate_encoder")
-    # A frozen encoder has no group, so there may be fewer groups than names.
-    return {
-        name: float(group["lr"])
-        for name, group in zip(names, optimizer.param_groups, strict=False)
-    }

@@ -12,10 +12,11 @@ from torch.nn import functional
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.inference.feature_colors import FeatureColors
 from scenedino_ros.viewing.pictures import color_depth
-from train.field.data import GroupTensors, ItemTensors, Views
+from train.field.data import GroupTensors, ItemTensors
 from train.field.encoded_view import every_nth, render_encoded
 from train.field.model import FieldTraining
 from train.field.rays import PatchDraws, patch_rays
+from train.field.views import Views
 
 _DOWNSCALE = 4
 _SAMPLES = 32

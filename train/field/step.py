@@ -11,7 +11,7 @@ The result is that of `train.field.reference_step`, which follows the specificat
   last layer of the MLP runs once per ray instead of once per sample.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -79,6 +79,21 @@ class RenderedPatches:
     colors: torch.Tensor
     unseen: torch.Tensor
     feature: torch.Tensor
+
+
+def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
+    """Join patches whose numbers of source views differ; the missing ones count as unseen."""
+    most = max(part.colors.shape[-2] for part in parts)
+    padded = [
+        replace(
+            part,
+            colors=functional.pad(part.colors, (0, 0, 0, most - part.colors.shape[-2])),
+            unseen=functional.pad(part.unseen, (0, most - part.unseen.shape[-1]), value=1.0),
+        )
+        for part in parts
+    ]
+    names = [item.name for item in fields(RenderedPatches)]
+    return RenderedPatches(*(torch.cat([getattr(p, name) for p in padded]) for name in names))
 
 
 def project_world(
