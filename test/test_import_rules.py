@@ -76,7 +76,8 @@ EXCEPTIONS = {("scenedino_ros.recordings.transforms", "tf_transformations")}
 # Module, and all that it may import beside the standard library, core.errors and core.config.
 ONLY = {
     "scenedino_ros": (),
-    "scenedino_ros.core.errors": (),
+    "scenedino_ros.core.errors": ("core.printable",),
+    "scenedino_ros.core.printable": (),
     "scenedino_ros.core.backbones": (),
     "scenedino_ros.core.setting": (),
     "scenedino_ros.core.config": ("core.backbones", "core.setting"),

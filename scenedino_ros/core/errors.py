@@ -6,11 +6,21 @@
 import difflib
 from collections.abc import Iterable
 
+from scenedino_ros.core.printable import printable
+
 _LISTED = 20  # most known names in a message
+_LONGEST = 4000  # characters of a message, which may list many keys of a checkpoint
 
 
 class SceneDinoError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    Its text may quote messages and files; see `printable` for what becomes of control characters.
+    """
+
+    def __str__(self) -> str:
+        """Return the message, safe for a terminal and of bounded length."""
+        return printable(super().__str__(), _LONGEST, keep_lines=True)
 
 
 class InputError(SceneDinoError, ValueError):
