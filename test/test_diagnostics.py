@@ -124,9 +124,36 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
         ),
         ({"now": {**STARVED, **PROBLEM}}, Level.ERROR, "no image can be used: the reason"),
         (
-            {"now": {**STARVED, "busy_since": NOW - 30.0}},
+            {"now": {**STARVED, "busy_since": NOW - 4.0}},
             Level.WARN,
-            "one image has been worked on for 30.0 s",
+            "one image has been worked on for 4.0 s",
+        ),
+        (
+            {
+                "now": {
+                    **STARVED,
+                    "busy_since": NOW - 30.0,
+                    "busy_stamp_ns": 7_250_000_000,
+                    "busy_stage": "encode",
+                },
+                "image_publishers": 0,
+                "paused_since": NOW - 7.0,
+            },
+            Level.ERROR,
+            "the image with the stamp 7.250000 s has been worked on for 30.0 s, in the stage enc",
+        ),
+        (
+            {"now": {**STARVED, "busy_since": NOW - 30.0}},
+            Level.ERROR,
+            "the image with the stamp 0.000000 s has been worked on for 30.0 s",
+        ),
+        (
+            {
+                "now": {**RUNNING, **PROBLEM, "drops": {Reason.FAILED: 3}},
+                "before": {"drops": {Reason.FAILED: 1}},
+            },
+            Level.ERROR,
+            "2 images failed, see the log; last problem: the reason",
         ),
         (
             {"now": STARVED, "waits": True},

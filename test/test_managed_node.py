@@ -5,6 +5,7 @@
 
 import dataclasses
 import threading
+import time
 
 import pytest
 
@@ -40,6 +41,7 @@ from scenedino_ros.node import (  # noqa: E402
     processor,
 )
 from scenedino_ros.node.compute_thread import ComputeThread  # noqa: E402
+from scenedino_ros.node.failures import Failures  # noqa: E402
 from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.node.pairing import Frame  # noqa: E402
 from scenedino_ros.node.skip_log import SkipLog  # noqa: E402
@@ -79,12 +81,26 @@ class CountingCamera:
         self.skips = SkipLog(self.statistics, self.logger.warning)
 
 
+class Steps:
+    """What a worker does with frames, as a `FrameProcessor` would."""
+
+    def __init__(self, process, between=lambda: False, is_ready=lambda frame: True):
+        self._process, self.between, self._is_ready = process, between, is_ready
+
+    def process(self, frame, camera):
+        self._process(frame)
+
+    def is_ready(self, frame, camera):
+        return self._is_ready(frame)
+
+
 @pytest.fixture
 def make_worker():
     workers = []
 
-    def make(process):
-        worker = FrameWorker(ComputeThread(), lambda frame, camera: process(frame))
+    def make(process, *others, patience=0.0, failures=None):
+        failures = failures or Failures(print)
+        worker = FrameWorker(ComputeThread(), Steps(process, *others), failures, patience)
         workers.append(worker)
         return worker, CountingCamera()
 
@@ -146,16 +162,15 @@ def test_a_slow_frame_delays_only_itself(make_worker):
     assert logger.lines == []
 
 
-def test_a_worker_that_is_woken_replaces_no_frame():
+def test_a_worker_that_is_woken_replaces_no_frame(make_worker):
     at_work, go_on, log = threading.Event(), threading.Event(), []
 
-    def process(frame, camera):
+    def process(frame):
         at_work.set()
         go_on.wait(DEADLINE)
         log.append(frame.stamp_ns)
 
-    camera = CountingCamera()
-    worker = FrameWorker(ComputeThread(), process, lambda: log.append("between"))
+    worker, camera = make_worker(process, lambda: log.append("between"))
     worker.wake()
     wait_for(lambda: log == ["between"])
     worker.offer(camera, Frame("image", "info", 1, 0.0))
@@ -218,18 +233,118 @@ def test_frames_that_wait_when_a_pause_begins_are_counted_as_paused(make_worker)
         assert camera.logger.lines == []
 
 
-def test_a_bug_in_the_worker_reaches_the_main_thread():
-    def process(frame, camera):
-        raise ZeroDivisionError("a bug")
+def test_whatever_one_frame_raises_the_next_one_is_answered(make_worker):
+    done, log = [], []
 
-    camera = CountingCamera()
-    worker = FrameWorker(ComputeThread(), process)
+    def process(frame):
+        if frame.image == "bad":
+            raise ZeroDivisionError("a bug \x1b[2J" + "x" * 10_000)
+        done.append(frame.image)
+
+    failures = Failures(log.append)
+    worker, camera = make_worker(process, failures=failures)
+    for turn in range(3):
+        worker.offer(camera, Frame("bad", "info", turn, 0.0))
+        wait_for(lambda n=turn: camera.statistics.snapshot().drops.get(Reason.FAILED) == n + 1)
+    worker.offer(camera, Frame("good", "info", 9, 0.0))
+    wait_for(lambda: done == ["good"])
+    worker.raise_failure()
+    (trace,) = log  # the cause is the same three times
+    assert "an image failed, and the node goes on" in trace
+    assert "in process" in trace
+    assert failures.counted()[0] == 3
+    problem = camera.statistics.snapshot().last_problem
+    assert problem.startswith(r"ZeroDivisionError: a bug \x1b[2Jxxx")
+    assert len(problem) < 400
+    (warning,) = camera.logger.lines
+    assert warning.startswith("image skipped, failed: ZeroDivisionError")
+
+
+def test_tracebacks_of_ever_new_causes_are_bounded(make_worker):
+    log = []
+    failures = Failures(log.append)
+    for number in range(50):
+        kind = type(f"Error{number}", (Exception,), {})
+        try:
+            raise kind("new")
+        except Exception as error:
+            failures.note("a callback", error)
+    assert failures.counted() == (50, "a callback: Error49: new")
+    assert len(log) == 20
+
+
+def test_what_fails_between_frames_is_noted_and_the_next_frame_answered(make_worker):
+    done, failures = [], Failures(print)
+    worker, camera = make_worker(
+        lambda frame: done.append(frame.stamp_ns), lambda: 1 / 0, failures=failures
+    )
+    worker.wake()
+    wait_for(lambda: failures.counted()[0] == 1)
+    worker.offer(camera, FRAME)
+    wait_for(lambda: failures.counted()[0] == 2)
+    assert done == [0]
+    assert worker.between_since() is None
+    assert "the work between two images: ZeroDivisionError" in failures.counted()[1]
+
+
+def test_what_is_no_exception_ends_the_worker_and_reaches_the_main_thread(make_worker):
+    def process(frame):
+        raise SystemExit("enough")
+
+    worker, camera = make_worker(process)
     worker.raise_failure()
     worker.offer(camera, FRAME)
-    assert not any(camera.statistics.snapshot().drops)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
+    with pytest.raises(SystemExit, match="enough"):
         wait_for(worker.raise_failure)
+
+
+def test_a_frame_that_is_not_ready_is_held_while_other_cameras_are_answered(make_worker):
+    """It keeps its place although newer frames of its camera come, until its time is over."""
+    done, ready = [], threading.Event()
+    worker, late = make_worker(
+        lambda frame: done.append(frame.image),
+        lambda: False,
+        lambda frame: not frame.image.startswith("late") or ready.is_set(),
+        patience=DEADLINE,
+    )
+    prompt, now = CountingCamera(), time.monotonic()
+    worker.offer(late, Frame("late 0", "info", 0, now))
+    wait_for(lambda: not worker.waits(late))
+    for number in range(3):
+        worker.offer(prompt, Frame(f"prompt {number}", "info", number, now))
+        wait_for(lambda n=number: len(done) == n + 1)
+        worker.offer(late, Frame(f"late {number + 1}", "info", number + 1, now))
+    assert done == ["prompt 0", "prompt 1", "prompt 2"]
+    ready.set()
+    wait_for(lambda: len(done) == 5)
+    assert done[3:] == ["late 0", "late 3"]
+    assert late.statistics.snapshot().drops == {Reason.REPLACED: 2}
+
+
+def test_a_frame_is_not_held_longer_than_its_patience(make_worker):
+    done = []
+    worker, camera = make_worker(
+        lambda frame: done.append(frame.image), lambda: False, lambda frame: False, patience=0.05
+    )
+    worker.offer(camera, Frame("image", "info", 0, time.monotonic()))
+    wait_for(lambda: done == ["image"])
+    now = camera.statistics.snapshot()
+    assert now.latencies[Stage.WAIT][0] >= 0.05
+
+
+def test_a_held_frame_is_paused_and_stopped_like_one_that_waits(make_worker):
+    worker, camera = make_worker(
+        lambda frame: None, lambda: False, lambda frame: False, patience=DEADLINE
+    )
+    worker.offer(camera, Frame("image", "info", 0, time.monotonic()))
+    wait_for(lambda: not worker.waits(camera))
+    wait_for(lambda: worker._held)
+    worker.discard(Reason.PAUSED, "the node is paused")
+    assert camera.statistics.snapshot().drops == {Reason.PAUSED: 1}
+    worker.offer(camera, Frame("image", "info", 1, time.monotonic()))
+    wait_for(lambda: worker._held)
     assert worker.stop(DEADLINE)
+    assert not worker._held
 
 
 # The node.
@@ -303,6 +418,7 @@ def test_a_network_that_cannot_be_loaded_fails_the_configuration(make_node, monk
     assert "cannot configure: the weights are damaged" in capfd.readouterr().err
     assert not node.autostart()
     node.raise_failure()
+    node.raise_bug()
 
 
 def test_one_thread_loads_the_network_processes_frames_and_asks_the_map(make_node, monkeypatch):
@@ -335,7 +451,7 @@ def test_settings_that_do_not_fit_the_network_fail_the_configuration(make_node, 
 
 
 def test_tf_that_cannot_be_read_fails_the_activation_and_leaves_no_topic(make_node, monkeypatch):
-    def refuse(node, timeout):
+    def refuse(node, failures):
         raise TransformError("/tf cannot be used")
 
     monkeypatch.setattr(pipeline, "TransformSource", refuse)
@@ -364,17 +480,24 @@ def test_an_activation_that_fails_at_its_end_undoes_everything(make_node, monkey
     assert node.trigger_activate() == SUCCESS
 
 
-def test_a_bug_in_a_transition_is_not_swallowed(make_node, monkeypatch):
+def test_a_bug_in_a_transition_is_logged_and_the_node_can_start_again(
+    make_node, monkeypatch, capfd
+):
     node = make_node()
     assert node.trigger_configure() == SUCCESS
 
     def break_down(self):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(outputs.Outputs, "open", break_down)
-    assert node.trigger_activate() != SUCCESS
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        node.raise_failure()
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs.Outputs, "open", break_down)
+        assert node.trigger_activate() != SUCCESS
+    assert node._state_label() == "unconfigured"
+    assert "the transition (activate) failed, and the node goes on" in capfd.readouterr().err
+    node.raise_failure()
+    with pytest.raises(ZeroDivisionError, match="a bug"):  # a start by itself ends with it
+        node.raise_bug()
+    assert node.autostart()
 
 
 def test_quality_of_service_can_be_overridden(make_node):
@@ -680,7 +803,7 @@ def test_tf_is_opened_for_the_first_point_in_a_frame(context, make_node, neighbo
         points.publish(message)
         return bool(tf_threads())
 
-    similarity = node._pipeline._worker._between.__self__
+    similarity = node._pipeline._worker._processor.similarity
     spin(context, node, neighbour, until=lambda: ask("") or similarity.waiting)
     assert not tf_threads()
     spin(context, node, neighbour, until=lambda: ask("map"))

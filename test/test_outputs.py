@@ -129,6 +129,7 @@ def process(names):
     from rclpy.clock import Clock
     from ros_rig import as_stamp, image_message, info_message
 
+    from scenedino_ros.node.failures import Failures
     from scenedino_ros.node.pairing import Frame
     from scenedino_ros.node.placement import GridPlacement
     from scenedino_ros.node.processor import FrameProcessor
@@ -150,6 +151,7 @@ def process(names):
         transforms=None,
         shared=FakeOutputs([]),
         clock=Clock(),
+        failures=Failures(print),
     )
     camera = SimpleNamespace(
         name="",

@@ -22,6 +22,7 @@ from scenedino_ros.core.parameter_tree import replace_settings, walk_settings  #
 from scenedino_ros.core.voxels import GRID_PRESETS, VoxelGrid  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.node import params, rclpy_private  # noqa: E402
+from scenedino_ros.node.failures import Failures  # noqa: E402
 from scenedino_ros.node.params import LiveSettings, hidden_ids  # noqa: E402
 from scenedino_ros.node.placement import GridPlacement  # noqa: E402
 
@@ -68,7 +69,7 @@ def live(make_node):
     """Return a function that reads the settings a node was started with."""
 
     def read(**given) -> LiveSettings:
-        return LiveSettings(make_node(**given), lambda settings: None)
+        return LiveSettings(make_node(**given), lambda settings: None, Failures(print))
 
     return read
 
@@ -107,7 +108,7 @@ def test_the_file_of_classes_is_the_table_of_the_package():
 
 def test_the_shipped_file_starts_a_node_with_the_defaults(make_node):
     node = make_node("--params-file", str(CONFIG / "scenedino.yaml"))
-    assert LiveSettings(node, lambda settings: None).current == NodeSettings()
+    assert LiveSettings(node, lambda settings: None, Failures(print)).current == NodeSettings()
 
 
 def test_a_node_without_parameters_has_the_defaults(live):
@@ -174,7 +175,7 @@ def test_a_check_of_all_settings_together_is_asked_at_the_start(make_node):
         raise InputError("these do not fit together")
 
     with pytest.raises(InputError, match="do not fit together"):
-        LiveSettings(make_node(), check)
+        LiveSettings(make_node(), check, Failures(print))
 
 
 def test_an_rclpy_without_the_private_name_is_refused():
@@ -185,7 +186,7 @@ def test_an_rclpy_without_the_private_name_is_refused():
 
 def test_every_parameter_is_declared_and_described(make_node):
     node = make_node(parameters={"grid.origin": "[1.0, 2.0, 3.0]"})
-    settings = LiveSettings(node, lambda settings: None).current
+    settings = LiveSettings(node, lambda settings: None, Failures(print)).current
     for setting in walk_settings(settings):
         found, described = node.get_parameter(setting.name), node.describe_parameter(setting.name)
         value = found.value
@@ -205,7 +206,7 @@ def test_every_parameter_is_declared_and_described(make_node):
 
 def test_live_parameters_change_all_at_once(make_node):
     node = make_node()
-    live = LiveSettings(node, lambda settings: None)
+    live = LiveSettings(node, lambda settings: None, Failures(print))
     before = live.current
     result = node.set_parameters_atomically(
         [
@@ -230,7 +231,7 @@ def test_live_parameters_change_all_at_once(make_node):
 )
 def test_a_wrong_change_leaves_everything_as_it_was(make_node, parameter, reason):
     node = make_node()
-    live = LiveSettings(node, lambda settings: None)
+    live = LiveSettings(node, lambda settings: None, Failures(print))
     result = node.set_parameters_atomically([Parameter("voxels.grow", value=True), parameter])
     assert not result.successful
     assert reason in result.reason
@@ -244,7 +245,7 @@ def test_a_change_that_does_not_fit_the_rest_is_refused(make_node):
             raise InputError("not thirteen")
 
     node = make_node()
-    live = LiveSettings(node, check)
+    live = LiveSettings(node, check, Failures(print))
     result = node.set_parameters([Parameter("voxels.max_cubes", value=13)])[0]
     assert (result.successful, result.reason) == (False, "not thirteen")
     assert live.current == NodeSettings()
@@ -252,7 +253,7 @@ def test_a_change_that_does_not_fit_the_rest_is_refused(make_node):
 
 def test_parameters_of_others_are_none_of_our_business(make_node):
     node = make_node()
-    live = LiveSettings(node, lambda settings: None)
+    live = LiveSettings(node, lambda settings: None, Failures(print))
     node.declare_parameter("theirs", 1)
     assert node.set_parameters([Parameter("theirs", value=2)])[0].successful
     assert live.current == NodeSettings()
@@ -272,7 +273,7 @@ def test_a_change_takes_what_a_file_takes(make_node, monkeypatch, can_convert, p
         pytest.skip("this rclpy asks nobody before it checks types")
     monkeypatch.setattr(params, "_CAN_CONVERT", can_convert)
     node = make_node()
-    live = LiveSettings(node, lambda settings: None)
+    live = LiveSettings(node, lambda settings: None, Failures(print))
     result = node.set_parameters([parameter])[0]
     assert (result.successful, result.reason) == (True, "")
     found = {setting.name: setting.value for setting in walk_settings(live.current)}
@@ -288,7 +289,7 @@ def test_a_change_takes_what_a_file_takes(make_node, monkeypatch, can_convert, p
 def test_a_parameter_cannot_be_deleted(make_node, monkeypatch, can_convert):
     monkeypatch.setattr(params, "_CAN_CONVERT", can_convert and params._CAN_CONVERT)
     node = make_node()
-    LiveSettings(node, lambda settings: None)
+    LiveSettings(node, lambda settings: None, Failures(print))
     for name in ("voxels.hidden_classes", "voxels.grow"):
         result = node.set_parameters([Parameter(name, Parameter.Type.NOT_SET, None)])[0]
         assert not result.successful

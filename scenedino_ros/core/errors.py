@@ -39,8 +39,12 @@ class BagError(SceneDinoError):
     """A recording cannot be read, or does not contain what was requested."""
 
 
-class DeviceMemoryError(SceneDinoError):
-    """The device does not have enough memory for the smallest chunk of work."""
+class OutOfMemoryError(SceneDinoError):
+    """There is not enough memory for a piece of work that cannot be made smaller."""
+
+
+class DeviceMemoryError(OutOfMemoryError):
+    """It is the memory of the GPU that is not enough."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

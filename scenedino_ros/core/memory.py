@@ -1,15 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Resident memory of this process, and the return of freed memory to the system."""
+"""Resident memory of this process, its exhaustion, and the return of freed memory."""
 
 import ctypes
+import errno
 import math
 from pathlib import Path
+
+from scenedino_ros.core.errors import OutOfMemoryError, SceneDinoError
 
 MIB = 1 << 20  # bytes
 
 _DONTNEED = 4  # MADV_DONTNEED of Linux
+# Words by which libraries report that memory is exhausted, in exceptions of no class of its own:
+# PyTorch (processor and GPU), C++, OpenCV, ONNX Runtime, cuBLAS.
+_EXHAUSTED = (
+    *("can't allocate memory", "cannot allocate memory", "failed to allocate", "out of memory"),
+    *("not enough memory", "insufficient memory", "bad_alloc", "bad allocation", "alloc_failed"),
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception, of whatever library, means that memory is exhausted."""
+    if isinstance(error, MemoryError | OutOfMemoryError):
+        return True
+    if isinstance(error, SceneDinoError) or not isinstance(error, Exception):
+        return False
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    text = str(error).lower()
+    return any(words in text for words in _EXHAUSTED)
 
 
 def peak_resident_memory() -> float:

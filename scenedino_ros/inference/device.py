@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.config import DEVICES
-from scenedino_ros.core.errors import DeviceMemoryError, InputError
-from scenedino_ros.core.memory import MIB
+from scenedino_ros.core.errors import DeviceMemoryError, InputError, OutOfMemoryError
+from scenedino_ros.core.memory import MIB, is_out_of_memory
 
 _MIN_CHUNK = 1024
 _PARTS = 4  # of the memory budget, at least; on a processor each thread has one for its chunk
@@ -48,6 +48,18 @@ def return_unused_memory(device: torch.device) -> None:
     if device.type == "cuda":
         gc.collect()  # an engine and its CUDA graph hold each other
         torch.cuda.empty_cache()
+
+
+def memory_error(work: str, error: Exception) -> OutOfMemoryError:
+    """Return our error for one of exhausted memory: `DeviceMemoryError` if it is the GPU's.
+
+    Args:
+        work: What needs the memory.
+        error: As a library or this package raised it.
+    """
+    of_device = isinstance(error, torch.OutOfMemoryError | DeviceMemoryError)
+    kind = DeviceMemoryError if of_device else OutOfMemoryError
+    return kind(f"{work}: {error}" if str(error) else work)
 
 
 def to_numpy(*tensors: torch.Tensor) -> list[np.ndarray]:
@@ -87,7 +99,7 @@ class Chunks:
     ) -> torch.Tensor:
         """Fill a (count,) or (count, columns) float32 tensor chunk by chunk.
 
-        If the device runs out of memory, the chunk is halved and computed again.
+        If memory is exhausted, the chunk is halved and computed again.
 
         Args:
             count: Rows.
@@ -96,7 +108,7 @@ class Chunks:
             columns: Width of a row; 0 for a flat tensor.
 
         Raises:
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         shape = (count, columns) if columns else (count,)
         result = torch.empty(shape, device=self.device)
@@ -109,7 +121,9 @@ class Chunks:
             return result
         try:
             self._fill_in_threads(result, chunk, compute, threads)
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             self._fill_in_turn(result, max(_MIN_CHUNK, chunk // 2), compute)
         return result
 
@@ -144,13 +158,14 @@ class Chunks:
             part = slice(start, min(start + chunk, len(result)))
             try:
                 result[part] = compute(part)
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
                 if chunk <= _MIN_CHUNK:
-                    raise DeviceMemoryError(
-                        f"{chunk} points need more memory than the device has left: {error}"
-                    ) from error
+                    work = f"{chunk} points need more memory than the device has left"
+                    raise memory_error(work, error) from error
                 chunk = max(_MIN_CHUNK, chunk // 2)
                 continue
             start = part.stop

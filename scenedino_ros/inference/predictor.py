@@ -20,14 +20,15 @@ from scenedino_ros.core.config import (
     ModelSettings,
     RenderSettings,
 )
-from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
+from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
-from scenedino_ros.core.memory import MIB
+from scenedino_ros.core.memory import MIB, is_out_of_memory
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import (
     Chunks,
     choose_device,
     device_memory,
+    memory_error,
     return_unused_memory,
 )
 from scenedino_ros.inference.engines.engine import MakeEngine
@@ -130,10 +131,10 @@ class Predictor:
 
         Raises:
             InputError: If image and calibration do not fit each other.
-            DeviceMemoryError: If the image does not fit into the device's memory.
+            OutOfMemoryError: If the image does not fit into memory.
         """
-        picture = self._preprocess(rgb, camera)
         with self._memory_errors("encoding an image"):
+            picture = self._preprocess(rgb, camera)
             rows, map_size = self._hidden_rows(picture.rgb)
         return EncodedImage(picture.rgb, picture.camera, rows, map_size, picture.kept)
 
@@ -164,7 +165,7 @@ class Predictor:
 
         Raises:
             InputError: If the pose is not a rigid transform.
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         query = query or VoxelQuery()
         threshold = query.threshold(self.density_threshold)
@@ -189,7 +190,7 @@ class Predictor:
 
         Raises:
             InputError: If the pose is not a rigid transform.
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         with self._memory_errors("querying densities"):
             return self._queries.densities(encoded, grid, _pose(T_grid_cam))
@@ -209,7 +210,7 @@ class Predictor:
             no semantic head.
 
         Raises:
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         with self._memory_errors("querying points"):
             return self._queries.at_points(encoded, points_cam)
@@ -222,7 +223,7 @@ class Predictor:
             (N, F) float32 features on the device; `expansion` lifts them to full features.
 
         Raises:
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         with self._memory_errors("querying features"):
             return self._queries.features_at(encoded, points_cam)
@@ -242,7 +243,7 @@ class Predictor:
             (N,) float32 densities, 1/m.
 
         Raises:
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         with self._memory_errors("querying densities"):
             return self._queries.densities_in_view(encoded, uv_norm, depth)
@@ -258,7 +259,7 @@ class Predictor:
             confidences in [0, 1], on the device.
 
         Raises:
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         with self._memory_errors("querying classes"):
             return self._queries.classes_in_view(encoded, uv_norm, depth)
@@ -296,7 +297,7 @@ class Predictor:
 
         Raises:
             InputError: If the rendered image would have no pixel.
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         unbounded = unbounded and depth
         sky = self.classes.ids((SKY,)) if SKY in self.classes.names else ()
@@ -376,14 +377,16 @@ class Predictor:
 
     @contextmanager
     def _memory_errors(self, work: str) -> Iterator[None]:
-        """Turn an out-of-memory error into one that names the work, and free the caches."""
+        """Turn an error of exhausted memory into one that names the work; free the caches."""
         try:
             yield
-        except (torch.OutOfMemoryError, DeviceMemoryError) as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             self._queries.forget()
             self._renderer.forget()
             return_unused_memory(self._device)
-            raise DeviceMemoryError(f"{work}: {error}") from error
+            raise memory_error(work, error) from error
 
     def device_memory(self) -> dict[str, float]:
         """Return the device's memory in MiB: allocated now, and the peak; empty on the CPU."""

@@ -45,7 +45,7 @@ class VoxelFeatures:
 
         Raises:
             InputError: If there is no voxel.
-            DeviceMemoryError: If even the smallest chunk does not fit.
+            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         if not len(voxels):
             raise InputError("a comparison of features needs occupied voxels, got none")

@@ -157,7 +157,7 @@ class RollingMap:
 
         Raises:
             InputError: If a pose is not a finite rigid transform.
-            DeviceMemoryError: If the voxels in view do not fit into the device's memory.
+            OutOfMemoryError: If the voxels in view do not fit into the device's memory.
         """
         check_pose(T_map_cam)
         T_map_robot = T_map_cam if T_map_robot is None else T_map_robot

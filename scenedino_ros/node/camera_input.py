@@ -15,12 +15,13 @@ from scenedino_ros.cameras.from_msg import stamp_ns
 from scenedino_ros.core.camera_names import camera_path
 from scenedino_ros.core.config import InputSettings
 from scenedino_ros.node.calibration_topic import CalibrationTopic
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.inputs import hints, subscribe_counting_losses
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame, Paired, Pairing
 from scenedino_ros.node.skip_log import SkipLog
 from scenedino_ros.node.stamp_gaps import StampGaps
-from scenedino_ros.node.statistics import FrameStatistics
+from scenedino_ros.node.statistics import FrameStatistics, Reason
 
 # By input.transport.
 IMAGE_TOPICS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}
@@ -41,15 +42,19 @@ class CameraInput:
         calibration: The last calibration that came, or None.
     """
 
-    def __init__(self, node: Node, settings: InputSettings, name: str = "") -> None:
+    def __init__(
+        self, node: Node, settings: InputSettings, failures: Failures, name: str = ""
+    ) -> None:
         """Open nothing yet.
 
         Args:
             node: The node.
             settings: How images and calibrations arrive.
+            failures: Counts exceptions that nobody foresaw.
             name: Name of the camera, which its topics begin with.
         """
         self._node, self._settings, self.name = node, settings, name
+        self._failures = failures
         self.logger = node.get_logger().get_child(name) if name else node.get_logger()
         self.statistics = FrameStatistics()
         self.skips = SkipLog(self.statistics, self.logger.warning)
@@ -110,16 +115,22 @@ class CameraInput:
         return hints(self._node, transport, *subscriptions, self.name)
 
     def _on_image(self, message: Any) -> None:
-        arrival, stamp = self.statistics.image_arrived(), stamp_ns(message.header)
-        self.statistics.missed(self._gaps.add_image(stamp))
-        self._handle(self._pairing.add_image(stamp, message, arrival))
+        arrival = self.statistics.image_arrived()
+        try:
+            stamp = stamp_ns(message.header)
+            self.statistics.missed(self._gaps.add_image(stamp))
+            self._handle(self._pairing.add_image(stamp, message, arrival))
+        except Exception as error:
+            sentence = self._failures.note("taking in an image", error)
+            self.skips.skipped(Reason.FAILED, sentence)
 
     def _on_info(self, message: CameraInfo) -> None:
         self.statistics.info_arrived()
-        self.calibration = message
-        stamp = stamp_ns(message.header)
-        self._gaps.add_info(stamp)
-        self._handle(self._pairing.add_info(stamp, message))
+        with self._failures.caught("taking in a camera_info"):
+            self.calibration = message
+            stamp = stamp_ns(message.header)
+            self._gaps.add_info(stamp)
+            self._handle(self._pairing.add_info(stamp, message))
 
     def _handle(self, paired: Paired) -> None:
         for drop in paired.drops:

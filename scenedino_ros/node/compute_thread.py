@@ -3,6 +3,7 @@
 
 """The one thread that computes with tensors, from loading the network to its last frame."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -22,7 +23,16 @@ class ComputeThread:
 
     def __init__(self) -> None:
         """Prepare the thread; it starts with the first function."""
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+        self._pool = ThreadPoolExecutor(1, "compute", initializer=self._begin)
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def _begin(self) -> None:
+        self._thread = threading.current_thread()
+
+    def is_alive(self) -> bool:
+        """Return whether the thread takes functions, unless it was closed."""
+        return self._closed or self._thread is None or self._thread.is_alive()
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a function after those that were submitted before; return at once."""
@@ -37,4 +47,5 @@ class ComputeThread:
 
     def close(self) -> None:
         """End the thread once its functions are done; do not wait for that."""
+        self._closed = True
         self._pool.shutdown(wait=False)

@@ -10,7 +10,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from scenedino_ros.core.printable import printable
 from scenedino_ros.node.camera_input import CameraInput
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.health import Level, Situation, Verdict, judge
 from scenedino_ros.node.statistics import (
     IMAGES_IN,
@@ -30,9 +32,12 @@ class DiagnosticsReporter:
         node: Node,
         period: float,
         cameras: Sequence[CameraInput],
+        failures: Failures,
+        *,
         situation: Callable[[CameraInput, Snapshot | None], Situation],
         facts: Callable[[], dict[str, str]],
         map_status: Callable[[], tuple[Verdict, dict[str, str]] | None],
+        troubles: Callable[[], list[str]],
     ) -> None:
         """Start to report.
 
@@ -40,13 +45,17 @@ class DiagnosticsReporter:
             node: The node; its name is in front of every entry.
             period: Time between reports, seconds of wall-clock time.
             cameras: Its cameras, each of which has entries of its own.
+            failures: Exceptions that nobody foresaw.
             situation: Called for each camera and report with the camera's statistics of the last
                 report, or None.
             facts: Called for each report; returns what is known about the network.
             map_status: Called for each report; returns the state of the map, or None without one.
+            troubles: Called for each report; returns what is wrong with threads, as sentences.
         """
         self._node, self._cameras = node, cameras
         self._situation, self._facts, self._map_status = situation, facts, map_status
+        self._failures, self._failed_before = failures, 0
+        self._troubles, self._troubled = troubles, False
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Not by the node's clock, which stands still while a recording is paused.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -58,37 +67,54 @@ class DiagnosticsReporter:
         """Publish a report now, and log when answers stop or come again."""
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
+        # What fails to be reported must not silence the rest.
         for camera in self._cameras:
-            situation = self._situation(camera, self._before.get(camera.name))
-            self._before[camera.name] = situation.now
-            verdict = judge(situation)
-            array.status += self._camera_status(camera.name, situation, verdict)
-            self._logs[camera.name].log(verdict)
-        facts = self._facts()
-        weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
-        array.status.append(self._status("network", weights, facts))
-        if (of_map := self._map_status()) is not None:
-            array.status.append(self._status("map", *of_map))
+            with self._failures.caught("a report"):
+                array.status += self._camera_status(camera)
+        with self._failures.caught("a report"):
+            facts = self._facts()
+            weights = Verdict(Level.OK, facts.get("weights", "not loaded"))
+            array.status.append(self._status("network", weights, facts))
+        with self._failures.caught("a report"):
+            if (of_map := self._map_status()) is not None:
+                array.status.append(self._status("map", *of_map))
+        array.status.append(self._status("failures", *self._failure_status()))
         self._publisher.publish(array)
 
-    def _camera_status(
-        self, camera: str, situation: Situation, verdict: Verdict
-    ) -> list[DiagnosticStatus]:
-        suffix = f" {camera}" if camera else ""
+    def _camera_status(self, camera: CameraInput) -> list[DiagnosticStatus]:
+        situation = self._situation(camera, self._before.get(camera.name))
+        self._before[camera.name] = situation.now
+        verdict = judge(situation)
+        self._logs[camera.name].log(verdict)
+        suffix = f" {camera.name}" if camera.name else ""
         times = Verdict(Level.OK, "percentiles of the time each stage takes")
         return [
             self._status(f"frames{suffix}", verdict, frame_values(situation)),
             self._status(f"latency{suffix}", times, latency_values(situation.now)),
         ]
 
+    def _failure_status(self) -> tuple[Verdict, dict[str, Any]]:
+        """Return the state of the node itself: an error in the report after a failure."""
+        count, last = self._failures.counted()
+        new, self._failed_before = count - self._failed_before, count
+        troubles = self._troubles()
+        if bool(troubles) != self._troubled:
+            self._troubled = bool(troubles)
+            log = self._node.get_logger()
+            log.error("; ".join(troubles)) if troubles else log.info("the threads work again")
+        if new:
+            troubles.append(f"{new} failed since the last report, see the log; the last is {last}")
+        verdict = Verdict(Level.ERROR if troubles else Level.OK, "; ".join(troubles) or "none")
+        return verdict, {"failures": count, "last failure": last}
+
     def _status(self, task: str, verdict: Verdict, values: dict[str, Any]) -> DiagnosticStatus:
         name = self._node.get_fully_qualified_name()
         return DiagnosticStatus(
             level=bytes([verdict.level]),
             name=f"{name.removeprefix('/')}: {task}",  # of two cameras, each has its own
-            message=verdict.message,
+            message=printable(verdict.message),
             hardware_id=name,
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+            values=[KeyValue(key=key, value=printable(value)) for key, value in values.items()],
         )
 
 

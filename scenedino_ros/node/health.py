@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from scenedino_ros.node.statistics import Snapshot
+from scenedino_ros.node.statistics import Reason, Snapshot
 
 
 class Level(IntEnum):
@@ -76,7 +76,7 @@ class Situation:
 # A warning needs this many missing images in a report, and this fraction of all.
 _FEW, _NOTEWORTHY = 3, 0.2
 
-_LONG = 15.0  # seconds for one image
+LONG = 15.0  # seconds; work on one image, or between two, hangs if it takes longer
 
 _UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwanted")
 
@@ -86,6 +86,8 @@ def judge(situation: Situation) -> Verdict:
     now, since = situation.now, situation.active_since
     if since is None:
         return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)
+    if now.busy_since is not None and now.time - now.busy_since > LONG:
+        return _hangs(now, now.time - now.busy_since)
     if situation.paused_since is not None:
         seconds = now.time - situation.paused_since
         sentence = f"paused for {seconds:.1f} s: images are dropped until ~/pause is false"
@@ -103,15 +105,23 @@ def judge(situation: Situation) -> Verdict:
     if now.last_problem_time is not None and now.last_problem_time > handled:
         return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}", "problem")
     if now.busy_since is not None:
-        seconds = now.time - now.busy_since
-        silence = "busy" if seconds > _LONG else ""  # else it is a slow network's ordinary pace
-        return Verdict(Level.WARN, f"one image has been worked on for {seconds:.1f} s", silence)
+        seconds = now.time - now.busy_since  # a slow network's ordinary pace
+        return Verdict(Level.WARN, f"one image has been worked on for {seconds:.1f} s")
     if situation.waits:
         seconds = now.time - handled
-        silence = "waits" if seconds > _LONG else ""
+        silence = "waits" if seconds > LONG else ""
         sentence = f"images have waited for {seconds:.1f} s while other cameras' were worked on"
         return Verdict(Level.WARN, sentence, silence)
     return Verdict(Level.ERROR, "images arrive, but none has its camera_info", "unpaired")
+
+
+def _hangs(now: Snapshot, seconds: float) -> Verdict:
+    stage = f", in the stage {now.busy_stage}" if now.busy_stage else ""
+    sentence = (
+        f"the image with the stamp {now.busy_stamp_ns / 1e9:.6f} s has been worked on for "
+        f"{seconds:.1f} s{stage}"
+    )
+    return Verdict(Level.ERROR, sentence, "busy")
 
 
 def _latest(*times: float | None) -> float:
@@ -120,6 +130,11 @@ def _latest(*times: float | None) -> float:
 
 def _flowing(situation: Situation) -> Verdict:
     before, now = situation.before, situation.now
+    failed = now.drops.get(Reason.FAILED, 0) - before.drops.get(Reason.FAILED, 0)
+    if failed:
+        images = "image" if failed == 1 else "images"
+        sentence = f"{failed} {images} failed, see the log; last problem: {now.last_problem}"
+        return Verdict(Level.ERROR, sentence)
     missing, arrived = now.missing - before.missing, now.images - before.images
     if missing >= _FEW and missing >= _NOTEWORTHY * (missing + arrived):
         return _missing(missing, missing + arrived, lost=now.lost > before.lost)

@@ -4,7 +4,7 @@
 """Where the newest frame of each camera waits for the thread that processes frames."""
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -40,13 +40,22 @@ class Mailbox(Generic[K, T]):
                 self._slots[sender] = item
         return replaced
 
-    def take(self) -> tuple[K, T] | None:
-        """Take an item out, with its sender; None where there is none."""
+    def take(self, but: Container[K] = ()) -> tuple[K, T] | None:
+        """Take an item out, with its sender; None where there is none.
+
+        Args:
+            but: Senders whose items stay.
+        """
         with self._lock:
-            if not self._slots:
-                return None
-            sender = next(iter(self._slots))
-            return sender, self._slots.pop(sender)
+            for sender in self._slots:
+                if sender not in but:
+                    return sender, self._slots.pop(sender)
+            return None
+
+    def __bool__(self) -> bool:
+        """Return whether an item waits."""
+        with self._lock:
+            return bool(self._slots)
 
     def __contains__(self, sender: K) -> bool:
         """Return whether an item of a sender waits."""

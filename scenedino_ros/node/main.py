@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from scenedino_ros.core.config import NodeSettings
@@ -17,11 +18,14 @@ from scenedino_ros.node.interrupt import Interrupt
 from scenedino_ros.node.shared_memory import shortage
 
 if TYPE_CHECKING:
+    from rclpy.executors import SingleThreadedExecutor
+
     from scenedino_ros.node.managed_node import SceneDinoNode
 
 _POLL = 0.1  # seconds until Ctrl-C is noticed
 # A frame at work may take this many seconds after Ctrl-C, so that all is over within 2 s.
 _GRACE = 0.7
+_PAUSE = 0.01  # seconds after a failure, so that one that lasts does not take a processor
 
 _EPILOG = """\
 examples:
@@ -110,16 +114,32 @@ def _serve(node: "SceneDinoNode", interrupt: Interrupt) -> int:
     try:
         if not node.settings.autostart or node.autostart():
             while not interrupt.requested:
-                executor.spin_once(timeout_sec=_POLL)
+                spin_once(executor, node)
                 node.raise_failure()
             code = 0
-        node.raise_failure()
+        else:
+            node.raise_bug()
     finally:
         if not node.close(_GRACE):
             _leave_at_once(0 if interrupt.requested else 1)
         executor.shutdown()
         node.destroy_node()
     return code
+
+
+def spin_once(executor: "SingleThreadedExecutor", node: "SceneDinoNode") -> None:
+    """Run one callback; whatever it raises is noted, and the next one runs.
+
+    Raises:
+        ExternalShutdownException: If ROS was shut down.
+    """
+    try:
+        executor.spin_once(timeout_sec=_POLL)
+    except Exception as error:
+        if not executor.context.ok():
+            raise
+        node.failures.note("a callback", error)
+        time.sleep(_PAUSE)
 
 
 def _missing(error: ModuleNotFoundError) -> int:

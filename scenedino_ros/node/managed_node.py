@@ -21,6 +21,7 @@ from scenedino_ros.inference.torch_cache import unloadable
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.compute_thread import ComputeThread
 from scenedino_ros.node.diagnostics import DiagnosticsReporter
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.health import Situation, Verdict
 from scenedino_ros.node.params import LiveSettings, check_map, hidden_ids
 from scenedino_ros.node.pipeline import Pipeline
@@ -37,6 +38,9 @@ class SceneDinoNode(LifecycleNode):
 
     Configuring loads the network, activating opens topics and TF, deactivating closes them, and
     cleaning up frees the device. All callbacks run in one thread; frames are processed in another.
+
+    Attributes:
+        failures: Exceptions that nobody foresaw; the node goes on after them.
     """
 
     def __init__(self, interruptible: Any = nullcontext, **node_options: Any) -> None:
@@ -56,16 +60,26 @@ class SceneDinoNode(LifecycleNode):
         self._predictor: Any = None
         self._new_processor: Any = None  # makes the `FrameProcessor` of the network
         self._compute = ComputeThread()
+        self.failures = Failures(self.get_logger().error)
         self._bug: BaseException | None = None
         self._pipeline: Pipeline | None = None  # there while the node is active
-        self._live = LiveSettings(self, self._check)
+        self._live = LiveSettings(self, self._check, self.failures)
         arriving = self.settings.input
-        self._cameras = [CameraInput(self, arriving, name) for name in arriving.cameras or ("",)]
+        self._cameras = [
+            CameraInput(self, arriving, self.failures, name) for name in arriving.cameras or ("",)
+        ]
         period = self.settings.diagnostics.period
         self._start_times = StartTimes()
         self._start: dict[str, float] = {}  # seconds by step, once the first image is answered
         self._reporter = DiagnosticsReporter(
-            self, period, self._cameras, self._situation, self._facts, self._map_status
+            self,
+            period,
+            self._cameras,
+            self.failures,
+            situation=self._situation,
+            facts=self._facts,
+            map_status=self._map_status,
+            troubles=self._troubles,
         )
 
     @property
@@ -75,12 +89,18 @@ class SceneDinoNode(LifecycleNode):
 
     def autostart(self) -> bool:
         """Configure and activate; return whether that went well."""
+        self._bug = None
         return self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
 
-    def raise_failure(self) -> None:
-        """Raise a bug that rclpy ignored in a transition, or that ended the worker."""
+    def raise_bug(self) -> None:
+        """Raise the last exception of a transition, which rclpy ignored; if there was one."""
         if self._bug is not None:
             raise self._bug
+
+    def raise_failure(self) -> None:
+        """Raise what has to end the process, such as SystemExit in a transition or the worker."""
+        if not isinstance(self._bug, Exception):
+            self.raise_bug()
         if self._pipeline is not None:
             self._pipeline.raise_failure()
 
@@ -128,7 +148,12 @@ class SceneDinoNode(LifecycleNode):
         """Open topics and TF, and start to process images."""
         with self._transition("activate") as outcome:
             self._pipeline = Pipeline(
-                self, self._live, self._new_processor, self._cameras, self._compute
+                self,
+                self._live,
+                self._new_processor,
+                self._cameras,
+                self._compute,
+                self.failures,
             )
             self._start_times.mark("topics")
             for camera in self._cameras:
@@ -183,7 +208,7 @@ class SceneDinoNode(LifecycleNode):
     def _transition(self, verb: str) -> Iterator[list[TransitionCallbackReturn]]:
         """Log an error that the user can mend, and keep an exception that is a bug.
 
-        rclpy ignores every exception of a transition silently.
+        rclpy ignores every exception of a transition silently, and calls `on_error`.
         """
         outcome = [_SUCCESS]
         try:
@@ -193,6 +218,8 @@ class SceneDinoNode(LifecycleNode):
             outcome[0] = _FAILURE
         except BaseException as error:
             self._bug = error
+            if isinstance(error, Exception):
+                self.failures.note(f"the transition ({verb})", error)
             raise
 
     def _close_pipeline(self, timeout: float | None) -> bool:
@@ -257,6 +284,11 @@ class SceneDinoNode(LifecycleNode):
     def _map_status(self) -> tuple[Verdict, dict[str, str]] | None:
         of_map = self._pipeline.map if self._pipeline else None
         return None if of_map is None else of_map.status()
+
+    def _troubles(self) -> list[str]:
+        alive = self._compute.is_alive()
+        found = [] if alive else ["the thread that computes has ended: start the node again"]
+        return found + (self._pipeline.troubles() if self._pipeline else [])
 
     def _state_label(self) -> str:
         if self._pipeline is not None:

@@ -18,8 +18,9 @@ from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.costs import ClassCosts
 from scenedino_ros.core.errors import DeviceMemoryError, InputError, SceneDinoError, TransformError
 from scenedino_ros.core.labels import ClassTable
-from scenedino_ros.core.memory import MIB
+from scenedino_ros.core.memory import MIB, is_out_of_memory, return_freed_memory
 from scenedino_ros.core.outputs import MAP
+from scenedino_ros.inference.device import memory_error
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage
 from scenedino_ros.mapping.ground import (
@@ -32,6 +33,7 @@ from scenedino_ros.mapping.map_file import save_map
 from scenedino_ros.mapping.pose_guard import Restart
 from scenedino_ros.mapping.rolling_map import RollingMap
 from scenedino_ros.node.camera_input import CameraInput
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.health import Level, Verdict
 from scenedino_ros.node.marker_cdr import MarkerSerializer
 from scenedino_ros.node.outputs import Outputs
@@ -42,6 +44,8 @@ from scenedino_ros.node.statistics import Stage
 from scenedino_ros.node.to_msg import cloud_from_map, occupancy_grid_from_values
 
 _WARNING_PERIOD = 10.0  # seconds between two warnings about the same thing
+# Why an image is not fused.
+_REASONS = ("no transform", "bad pose", "out of device memory", "out of memory", "failed")
 
 
 class MapPoses(NamedTuple):
@@ -67,6 +71,7 @@ class NodeMap:
         transforms: Lookup,
         shared: Outputs,
         logger: Any,
+        failures: Failures,
     ) -> None:
         """Start with an empty map.
 
@@ -76,13 +81,14 @@ class NodeMap:
             transforms: TF.
             shared: Open publishers of what all cameras share.
             logger: Logs what is refused, and when the map starts anew.
+            failures: Counts exceptions that nobody foresaw.
 
         Raises:
             InputError: If the settings of the map contradict each other, or the file of costs
                 cannot be used.
         """
         self._predictor, self._live, self._transforms = predictor, live, transforms
-        self._shared, self._logger = shared, logger
+        self._shared, self._logger, self._failures = shared, logger, failures
         settings = live.current.map
         self._costs = class_costs(settings.costs, predictor.classes)
         self._map = RollingMap(settings, predictor.torch_device)
@@ -92,11 +98,22 @@ class NodeMap:
         self._published = -np.inf
         self._counts: Counter[str] = Counter()
         self._problem, self._problem_time = "", -np.inf
+        self._unpublished = ""  # why the last message of the map was not published
         self._fused_time = -np.inf
 
     def is_wanted(self) -> bool:
         """Return whether images shall be fused."""
         return self._live.current.map.keep_updated or bool(self._shared.wanted())
+
+    def frames(self, header: Header) -> list[tuple[str, str]]:
+        """Return the pairs of frames whose transforms the image of a header needs.
+
+        They are (target, source): the fixed frame and that of the camera, and of the robot if it
+        has one.
+        """
+        settings = self._live.current.map
+        sources = (header.frame_id, settings.robot_frame)
+        return [(settings.frame, source) for source in sources[: 1 + bool(settings.robot_frame)]]
 
     def poses(self, frame: Frame) -> MapPoses:
         """Look up where camera and robot were when an image was taken.
@@ -107,23 +124,23 @@ class NodeMap:
         Raises:
             TransformError: If TF does not know; that is counted and logged here.
         """
-        settings, header = self._live.current.map, frame.image.header
+        header = frame.image.header
         try:
-            T_map_cam = self._transforms.lookup(settings.frame, header.frame_id, header.stamp)
-            T_map_robot = T_map_cam
-            if settings.robot_frame:
-                T_map_robot = self._transforms.lookup(
-                    settings.frame, settings.robot_frame, header.stamp
-                )
+            poses = [
+                self._transforms.lookup(target, source, header.stamp)
+                for target, source in self.frames(header)
+            ]
         except TransformError as error:
             self._refuse("no transform", str(error))
             raise
-        return MapPoses(T_map_cam, T_map_robot)
+        return MapPoses(poses[0], poses[-1])
 
     def fuse(
         self, encoded: EncodedImage, frame: Frame, camera: CameraInput, poses: MapPoses
     ) -> None:
         """Fuse an image, and publish the map if that is due.
+
+        What fails here is counted for the map alone: the image itself is answered.
 
         Args:
             encoded: The image.
@@ -133,36 +150,57 @@ class NodeMap:
         """
         with self._lock:
             try:
-                with camera.statistics.timed(Stage.MAP):
-                    done = self._map.fuse(
-                        self._predictor,
-                        encoded,
-                        poses.T_map_cam,
-                        frame.stamp_ns,
-                        poses.T_map_robot,
-                    )
-            except (InputError, DeviceMemoryError) as error:
-                self._refuse(
-                    "out of device memory" if isinstance(error, DeviceMemoryError) else "bad pose",
-                    str(error),
-                )
+                self._fuse(encoded, frame, camera, poses)
+            except InputError as error:
+                self._refuse("bad pose", str(error))
                 return
-            self._counts["images fused"] += 1
-            self._fused_time = time.monotonic()
-            if done.restart:
-                self._counts[_restarts(done.restart)] += 1
-                self._note(f"the map starts anew, {done.restart.value}: {done.reason}")
-            height = self._live.current.map.ground_height
-            self._robot_ground = poses.T_map_robot[:3, 3] + (0.0, 0.0, height)
-            now = time.monotonic()
-            if now - self._published >= 1 / self._live.current.map.rate:
-                wanted = {output.name for output in self._shared.wanted() if output.needs == MAP}
-                if wanted:
-                    with camera.statistics.timed(Stage.MAP_MESSAGES):
-                        for name, message in self._messages(wanted, frame.image.header.stamp):
-                            self._shared.publish(name, message)
-                            camera.statistics.published(name)
-                    self._published = now
+            except Exception as error:
+                self._refuse(*self._explained(error))
+                return
+            try:
+                self._publish_due(frame, camera)
+            except Exception as error:
+                reason, sentence = self._explained(error)
+                self._counts["messages"] += 1
+                self._unpublished = f"the map was not published, {reason}: {sentence}"
+                self._note(self._unpublished)
+
+    def _explained(self, error: Exception) -> tuple[str, str]:
+        """Return the reason that an exception is counted under, and a sentence."""
+        if not is_out_of_memory(error):
+            return "failed", self._failures.note("the map", error)
+        return_freed_memory()
+        short = memory_error("the map", error)
+        of_device = isinstance(short, DeviceMemoryError)
+        return "out of device memory" if of_device else "out of memory", str(short)
+
+    def _fuse(
+        self, encoded: EncodedImage, frame: Frame, camera: CameraInput, poses: MapPoses
+    ) -> None:
+        with camera.statistics.timed(Stage.MAP):
+            done = self._map.fuse(
+                self._predictor, encoded, poses.T_map_cam, frame.stamp_ns, poses.T_map_robot
+            )
+        self._counts["images fused"] += 1
+        self._fused_time = time.monotonic()
+        if done.restart:
+            self._counts[_restarts(done.restart)] += 1
+            self._note(f"the map starts anew, {done.restart.value}: {done.reason}")
+        height = self._live.current.map.ground_height
+        self._robot_ground = poses.T_map_robot[:3, 3] + (0.0, 0.0, height)
+
+    def _publish_due(self, frame: Frame, camera: CameraInput) -> None:
+        now = time.monotonic()
+        if now - self._published < 1 / self._live.current.map.rate:
+            return
+        wanted = {output.name for output in self._shared.wanted() if output.needs == MAP}
+        if wanted:
+            self._published = now  # also if it fails: the next attempt is due after a period
+            with camera.statistics.timed(Stage.MAP_MESSAGES):
+                for name, message in self._messages(wanted, frame.image.header.stamp):
+                    self._shared.publish(name, message)
+                    camera.statistics.published(name)
+            self._unpublished = ""
 
     def reset(self) -> str:
         """Make everything unknown; return what was done, in words."""
@@ -203,10 +241,8 @@ class NodeMap:
         counts, grid = self._counts, self._map.box.grid()
         values = {
             "images fused": str(counts["images fused"]),
-            **{
-                f"images not fused: {reason}": str(counts[reason])
-                for reason in ("no transform", "bad pose", "out of device memory")
-            },
+            **{f"images not fused: {reason}": str(counts[reason]) for reason in _REASONS},
+            "messages not published": str(counts["messages"]),
             **{_restarts(restart): str(counts[_restarts(restart)]) for restart in Restart},
             "frame": self._live.current.map.frame,
             "lowest corner [m]": ", ".join(f"{value:.1f}" for value in grid.origin),
@@ -217,6 +253,8 @@ class NodeMap:
         }
         if self._problem_time > self._fused_time:
             return Verdict(Level.ERROR, f"the last image was not fused: {self._problem}"), values
+        if self._unpublished:
+            return Verdict(Level.ERROR, self._unpublished), values
         if not self._map.images:
             return Verdict(Level.OK, "no image was fused yet"), values
         return Verdict(Level.OK, f"{self._map.images} images in the map"), values

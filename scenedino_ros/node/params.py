@@ -19,8 +19,10 @@ from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.labels import SKY, ClassTable
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.core.printable import printable
 from scenedino_ros.core.setting import check_value
 from scenedino_ros.mapping.box import RollingBox
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.rclpy_private import parameter_overrides
 
 _TYPES = {
@@ -59,12 +61,15 @@ class LiveSettings:
             that they belong together; any thread may read it.
     """
 
-    def __init__(self, node: Node, check: Callable[[NodeSettings], None]) -> None:
+    def __init__(
+        self, node: Node, check: Callable[[NodeSettings], None], failures: Failures
+    ) -> None:
         """Declare all parameters on a node, with the values that the user gave, and watch them.
 
         Args:
             node: The node; it has none of our parameters yet.
             check: Called with new settings before they apply; raises `InputError` to refuse them.
+            failures: Counts exceptions that nobody foresaw.
 
         Raises:
             InputError: If a parameter is unknown, of the wrong type, or out of range.
@@ -78,7 +83,7 @@ class LiveSettings:
             if setting.name in overrides
         }
         self.current: NodeSettings = replace_settings(NodeSettings(), values)
-        self._check = check
+        self._check, self._failures = check, failures
         for setting in walk_settings(self.current):
             check_value(setting.name, setting.value, setting.metadata)
         check(self.current)
@@ -119,7 +124,10 @@ class LiveSettings:
             changed = replace_settings(self.current, values)
             self._check(changed)
         except InputError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=printable(error))
+        except Exception as error:
+            reason = self._failures.note("setting a parameter", error)
+            return SetParametersResult(successful=False, reason=f"failed, see the log: {reason}")
         self.current = changed
         return SetParametersResult(successful=True)
 

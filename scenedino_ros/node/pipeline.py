@@ -4,6 +4,7 @@
 """From messages to answers while the node is active: cameras, TF, the worker and outputs."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from contextlib import ExitStack
 from functools import partial
 from time import monotonic
@@ -14,6 +15,8 @@ from rclpy.node import Node
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.compute_thread import ComputeThread
+from scenedino_ros.node.failures import Failures
+from scenedino_ros.node.health import LONG
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings
@@ -26,6 +29,8 @@ from scenedino_ros.node.view_frame import ViewFrame
 from scenedino_ros.node.worker import FrameWorker
 
 _PAUSED = "the node is paused"
+# Seconds that a service waits for the compute thread; meanwhile no other callback runs.
+_SERVICE_WAIT = 5.0
 
 
 class Pipeline:
@@ -48,6 +53,7 @@ class Pipeline:
         new_processor: Callable[..., Any],
         cameras: Sequence[CameraInput],
         compute: ComputeThread,
+        failures: Failures,
     ) -> None:
         """Open everything, or nothing if something fails.
 
@@ -57,12 +63,13 @@ class Pipeline:
             new_processor: Makes the `FrameProcessor`, which knows the network already.
             cameras: Its cameras, still closed.
             compute: The thread that made the network.
+            failures: Counts exceptions that nobody foresaw.
 
         Raises:
             SceneDinoError: If a topic cannot be opened or TF cannot be read in this installation.
         """
         self._node, self._settings, self._cameras = node, live.current, cameras
-        self._compute = compute
+        self._compute, self._failures = compute, failures
         self.paused_since: float | None = None
         self._dropped_before = 0  # images that earlier pauses dropped
         self._placement = GridPlacement(self._settings.grid)
@@ -84,21 +91,32 @@ class Pipeline:
                 transforms=self._transforms,
                 shared=shared,
                 clock=node.get_clock(),
+                failures=failures,
             )
             processor.publish_classes()
             self.map = processor.map
-            similarity = processor.similarity
-            self._worker = FrameWorker(compute, processor.process, similarity.answer)
+            patience = self._settings.grid.tf_timeout
+            self._worker = FrameWorker(compute, processor, failures, patience)
             undo.callback(self._worker.stop)
-            undo.callback(self._inputs.close)  # before the worker stops: it may wait for TF
             for camera in cameras:
                 self._inputs.callback(camera.close)
                 camera.open(partial(self._deliver, camera), self._forget_transforms)
             services = Services(
-                node, pause=self._pause, reset=self._reset_map, save_map=self._save_map
+                node,
+                pause=self._pause,
+                reset=self._reset_map,
+                save_map=self._save_map,
+                failures=failures,
             )
             self._inputs.callback(services.close)
-            points = PointTopics(node, similarity.ask, self._worker.wake, self._transforms)
+            points = PointTopics(
+                node,
+                processor.similarity.ask,
+                self._worker.wake,
+                self._transforms,
+                failures,
+                patience,
+            )
             self._inputs.callback(points.close)
             undo.pop_all()
         self.since = monotonic()
@@ -119,7 +137,7 @@ class Pipeline:
         return True
 
     def raise_failure(self) -> None:
-        """Raise the exception that ended the worker; do nothing while it runs."""
+        """Raise what ended the worker, such as SystemExit; do nothing while it works."""
         self._worker.raise_failure()
 
     def waits(self, camera: CameraInput) -> bool:
@@ -129,7 +147,7 @@ class Pipeline:
     def _open_transforms(self) -> TransformSource | None:
         if not self._placement.needs_transforms and not self._settings.map.frame:
             return None
-        transforms = TransformSource(self._node, timeout=self._settings.grid.tf_timeout)
+        transforms = TransformSource(self._node, self._failures)
         self._inputs.callback(transforms.close)
         return transforms
 
@@ -153,13 +171,33 @@ class Pipeline:
         self.since, self.paused_since = monotonic(), None
         return f"images are processed again after a pause of {seconds:.1f} s; {dropped}"
 
+    def troubles(self) -> list[str]:
+        """Return what is wrong with the threads, as sentences."""
+        found = []
+        if self._transforms is not None and not self._transforms.is_alive():
+            found.append("the thread that listens to TF has ended: activate the node again")
+        since = self._worker.between_since()
+        if since is not None and monotonic() - since > LONG:
+            seconds = monotonic() - since
+            found.append(f"the answer to a point has been worked on for {seconds:.1f} s")
+        return found
+
     def _reset_map(self) -> str:
-        result: str = self._compute.run(self._the_map().reset)
-        return result
+        return self._computed(self._the_map().reset)
 
     def _save_map(self) -> str:
-        result: str = self._compute.run(self._the_map().save)
-        return result
+        return self._computed(self._the_map().save)
+
+    def _computed(self, act: Callable[[], str]) -> str:
+        """Return what a function of the compute thread returns, unless an image holds it up."""
+        future = self._compute.submit(act)
+        wait([future], _SERVICE_WAIT)
+        if not future.done():
+            outcome = "nothing was done" if future.cancel() else "it may still be done"
+            raise SceneDinoError(
+                f"no answer within {_SERVICE_WAIT:g} s, because images take so long: {outcome}"
+            )
+        return future.result()
 
     def _the_map(self) -> Any:
         if self.map is None:

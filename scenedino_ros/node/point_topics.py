@@ -3,6 +3,7 @@
 
 """The topics of points that the voxels are to be compared with."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -12,12 +13,13 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
 from scenedino_ros.core.errors import TransformError
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.placement import Lookup
 from scenedino_ros.node.transform_source import TransformSource
 from scenedino_ros.recordings.transforms import frame_name
 
 TOPICS = ("/clicked_point", "~/query")  # RViz publishes on the first one
-_TF_WAIT = 1.0  # seconds that a look-up waits where TF has just been opened
+_TF_WAIT = 1.0  # seconds that a point waits for a transform where TF has just been opened
 
 
 class Point(NamedTuple):
@@ -27,6 +29,7 @@ class Point(NamedTuple):
         frame: Frame of the coordinates; empty: that of the voxels.
         position: (3,) coordinates, metres.
         transforms: Looks its frame up; None where it is empty or TF cannot be read.
+        deadline: Until when it waits for a transform that is late, seconds of `time.monotonic`.
         again: Whether to try the next image, too, if TF does not know the frame at the stamp of
             the latest one.
     """
@@ -34,6 +37,7 @@ class Point(NamedTuple):
     frame: str
     position: np.ndarray
     transforms: Lookup | None
+    deadline: float = 0.0
     again: bool = False
 
 
@@ -49,6 +53,8 @@ class PointTopics:
         ask: Callable[[Point], None],
         wake: Callable[[], None],
         transforms: Lookup | None,
+        failures: Failures,
+        patience: float,
     ) -> None:
         """Start to listen.
 
@@ -57,7 +63,10 @@ class PointTopics:
             ask: Called with each point.
             wake: Called afterwards, so that the point is looked at without another frame.
             transforms: TF, if it is read already; else None.
+            failures: Counts exceptions that nobody foresaw.
+            patience: How long a point waits for a transform that is late, seconds.
         """
+        self._failures, self._patience = failures, patience
         self._node, self._ask, self._wake = node, ask, wake
         self._transforms, self._own = transforms, ExitStack()
         self._subscriptions = [
@@ -75,7 +84,8 @@ class PointTopics:
         # Transforms from before TF was opened are not heard, so the next image may be needed.
         opened = bool(frame) and self._open_transforms()
         position = np.array([point.x, point.y, point.z])
-        self._ask(Point(frame, position, self._transforms, again=opened))
+        deadline = time.monotonic() + (_TF_WAIT if opened else self._patience)
+        self._ask(Point(frame, position, self._transforms, deadline, again=opened))
         self._wake()
 
     def _open_transforms(self) -> bool:
@@ -83,7 +93,7 @@ class PointTopics:
         if self._transforms is not None:
             return False
         try:
-            source = TransformSource(self._node, timeout=_TF_WAIT)
+            source = TransformSource(self._node, self._failures)
         except TransformError as error:
             self._node.get_logger().warning(f"points in other frames are refused: {error}")
             return False

@@ -16,14 +16,21 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed
 from scenedino_ros.cameras.plausibility import camera_warnings
 from scenedino_ros.core.config import NodeSettings, RenderSettings
-from scenedino_ros.core.errors import DeviceMemoryError, SceneDinoError, TransformError
-from scenedino_ros.core.memory import return_freed_memory
+from scenedino_ros.core.errors import (
+    DeviceMemoryError,
+    OutOfMemoryError,
+    SceneDinoError,
+    TransformError,
+)
+from scenedino_ros.core.memory import is_out_of_memory, return_freed_memory
 from scenedino_ros.core.outputs import RENDERED, VOXELS, Output
+from scenedino_ros.inference.device import memory_error
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage, VoxelQuery
 from scenedino_ros.node.camera_input import CameraInput
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.image_reader import ImageReader
 from scenedino_ros.node.marker_cdr import MarkerSerializer
 from scenedino_ros.node.node_map import MapPoses, NodeMap
@@ -39,6 +46,7 @@ from scenedino_ros.node.to_msg import (
     image_from_array,
     label_info_from_classes,
 )
+from scenedino_ros.recordings.transform_tree import TransformTooOldError
 
 
 def load_predictor(
@@ -58,7 +66,7 @@ def load_predictor(
     Raises:
         CheckpointError: If the weights are missing, damaged or cannot be fetched.
         SceneDinoError: If the checkpoint has no head for the mode, or the device is not there.
-        DeviceMemoryError: If the network does not fit into the device's memory.
+        OutOfMemoryError: If the network does not fit into memory.
     """
     network = NetworkChoice.from_settings(settings)
     network.find(report)
@@ -87,6 +95,7 @@ class FrameProcessor:
         transforms: Lookup | None,
         shared: Outputs,
         clock: Clock,
+        failures: Failures,
     ) -> None:
         """Use a network, and what is around it.
 
@@ -97,6 +106,7 @@ class FrameProcessor:
             transforms: TF, or None where the placement needs none.
             shared: Open publishers of what all cameras share.
             clock: The node's clock.
+            failures: Counts exceptions that nobody foresaw.
         """
         self._predictor = predictor
         self._live = live
@@ -115,6 +125,7 @@ class FrameProcessor:
                 transforms=transforms,
                 shared=shared,
                 logger=get_logger("scenedino.map"),
+                failures=failures,
             )
             if live.current.map.frame and transforms is not None
             else None
@@ -137,6 +148,30 @@ class FrameProcessor:
             message = label_info_from_classes(self._predictor.classes, header, threshold=0.0)
             self._shared.publish("label_info", message)
 
+    def between(self) -> bool:
+        """Answer a point that waits; return whether it still waits for a transform."""
+        return self.similarity.answer()
+
+    def is_ready(self, frame: Frame, camera: CameraInput) -> bool:
+        """Return whether TF knows what the outputs need, or waiting for it cannot help."""
+        if self._transforms is None:
+            return True
+        header = frame.image.header
+        pairs = []
+        wanted = camera.outputs.wanted()
+        if self._placement.needs_transforms and any(output.needs == VOXELS for output in wanted):
+            pairs.append((self._placement.frame(header.frame_id), header.frame_id))
+        if self.map is not None and self.map.is_wanted():
+            pairs += self.map.frames(header)
+        try:
+            for target, source in pairs:
+                self._transforms.lookup(target, source, header.stamp)
+        except TransformTooOldError:
+            return True
+        except TransformError:
+            return False
+        return True
+
     def process(self, frame: Frame, camera: CameraInput) -> None:
         """Publish the results of one frame that have subscribers.
 
@@ -147,6 +182,14 @@ class FrameProcessor:
         Raises:
             FrameSkippedError: If the frame cannot be used.
         """
+        try:
+            self._process(frame, camera)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _without_memory(memory_error("processing an image", error)) from error
+
+    def _process(self, frame: Frame, camera: CameraInput) -> None:
         wanted, settings = camera.outputs.wanted(), self._live.current
         of_map = self.map if self.map is not None and self.map.is_wanted() else None
         if not wanted and of_map is None and not self.similarity.waiting:
@@ -301,10 +344,17 @@ def _step(camera: CameraInput, stage: Stage | None, reason: Reason) -> Iterator[
         else:
             with camera.statistics.timed(stage):
                 yield
-    except DeviceMemoryError as error:
-        raise FrameSkippedError(Reason.DEVICE_MEMORY, str(error)) from error
+    except OutOfMemoryError as error:
+        raise _without_memory(error) from error
     except SceneDinoError as error:
         raise FrameSkippedError(reason, str(error)) from error
+
+
+def _without_memory(error: OutOfMemoryError) -> FrameSkippedError:
+    """Return freed memory to the system, and the error that skips a frame for want of it."""
+    return_freed_memory()
+    of_device = isinstance(error, DeviceMemoryError)
+    return FrameSkippedError(Reason.DEVICE_MEMORY if of_device else Reason.MEMORY, str(error))
 
 
 def _map_poses(

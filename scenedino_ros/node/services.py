@@ -5,11 +5,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.printable import printable
+from scenedino_ros.node.failures import Failures
 
 
 class Services:
@@ -22,6 +25,7 @@ class Services:
         pause: Callable[[bool], str],
         reset: Callable[[], str],
         save_map: Callable[[], str],
+        failures: Failures,
     ) -> None:
         """Open them.
 
@@ -30,13 +34,14 @@ class Services:
             pause: Pauses (True) or continues (False); returns what was done, in words.
             reset: Makes the whole map unknown; returns what was done, in words.
             save_map: Writes the map to files; returns their names, in words.
+            failures: Counts exceptions that nobody foresaw.
         """
         self._node = node
-        self._pause = pause
+        self._pause, self._failures = pause, failures
         self._services = [
             node.create_service(SetBool, "~/pause", self._on_pause),
-            node.create_service(Trigger, "~/reset", partial(_answer, reset)),
-            node.create_service(Trigger, "~/save_map", partial(_answer, save_map)),
+            node.create_service(Trigger, "~/reset", partial(self._answer, reset)),
+            node.create_service(Trigger, "~/save_map", partial(self._answer, save_map)),
         ]
 
     def close(self) -> None:
@@ -46,15 +51,15 @@ class Services:
         self._services.clear()
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success, response.message = True, self._pause(request.data)
+        return self._answer(partial(self._pause, request.data), request, response)
+
+    def _answer(self, act: Callable[[], str], _: Any, response: Any) -> Any:
+        """Answer what was done; whatever is raised becomes an answer, too."""
+        try:
+            response.success, response.message = True, act()
+        except (SceneDinoError, OSError) as error:
+            response.success, response.message = False, printable(error)
+        except Exception as error:
+            response.success = False
+            response.message = f"failed, see the log: {self._failures.note('a service', error)}"
         return response
-
-
-def _answer(
-    act: Callable[[], str], _: Trigger.Request, response: Trigger.Response
-) -> Trigger.Response:
-    try:
-        response.success, response.message = True, act()
-    except (SceneDinoError, OSError) as error:
-        response.success, response.message = False, str(error)
-    return response

@@ -3,6 +3,7 @@
 
 """Compares the voxels of the latest image with a point that is asked for."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from scenedino_ros.inference.similarity import VoxelFeatures
 from scenedino_ros.node.placement import GridPlacement, Lookup
 from scenedino_ros.node.point_topics import Point
 from scenedino_ros.node.to_msg import cloud_from_similarity
+from scenedino_ros.recordings.transform_tree import TransformTooOldError
 from scenedino_ros.recordings.transforms import frame_name
 
 _REACH = 5.0  # edges of a voxel from the point to the centre of the nearest one, at most
@@ -69,18 +71,29 @@ class SimilarityAnswers:
         """Drop the image: newer ones came and were not encoded."""
         self._latest = None
 
-    def answer(self) -> None:
-        """Publish the answer for the newest point, if one waits and an image is there."""
+    def answer(self) -> bool:
+        """Publish the answer for the newest point, if one waits and an image is there.
+
+        Returns:
+            Whether the point still waits for a transform that is late.
+        """
         if not self._points or self._latest is None:
-            return
+            return False
         point = self._points.popleft()
         try:
             self._publish("similarity", self._cloud(point, *self._latest))
         except SceneDinoError as error:
-            if point.again and isinstance(error, TransformError) and not self._points:
+            newer = bool(self._points)
+            of_tf = isinstance(error, TransformError)
+            late = of_tf and not isinstance(error, TransformTooOldError)
+            if late and not newer and time.monotonic() < point.deadline:
+                self._points.append(point)
+                return True
+            if of_tf and not newer and point.again:
                 self._points.append(point._replace(again=False))
             else:
                 self._warn(f"no similarity to the point: {error}")
+        return False
 
     def _cloud(self, point: Point, encoded: EncodedImage, header: Header) -> Any:
         frame = frame_name(self._placement.frame(header.frame_id))

@@ -6,6 +6,7 @@
 import time
 from collections.abc import Callable
 
+from scenedino_ros.core.printable import printable
 from scenedino_ros.node.statistics import FrameStatistics, Reason
 
 _WARNING_PERIOD = 10.0  # seconds between two warnings about the same reason
@@ -22,6 +23,7 @@ class SkipLog:
 
     def skipped(self, reason: Reason, sentence: str) -> None:
         """Count one frame, and warn unless a warning for this reason came a moment ago."""
+        sentence = printable(sentence)
         self._statistics.dropped(reason, sentence)
         now = time.monotonic()
         last = self._warned.get(reason)

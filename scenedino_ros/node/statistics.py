@@ -39,6 +39,8 @@ class Reason(str, Enum):
     MISMATCH = "image and camera_info do not fit"
     NO_TRANSFORM = "no transform"
     DEVICE_MEMORY = "out of device memory"
+    MEMORY = "out of memory"
+    FAILED = "failed"  # an exception that nobody foresaw
     PAUSED = "paused"
 
     @property
@@ -55,7 +57,7 @@ class Reason(str, Enum):
 class Stage(str, Enum):
     """Where the time of a frame goes; the value is its name for people."""
 
-    WAIT = "wait"  # arrived, but the frame before it is still being worked on
+    WAIT = "wait"  # for the frame before it, and for a transform that is late
     DECODE = "decode"
     TRANSFORM = "transform"
     ENCODE = "encode"
@@ -101,6 +103,8 @@ class Snapshot:
         last_done: When the last one was finished, or None.
         last_unwanted: When the last one was not processed for that, or None.
         busy_since: When the image at work was begun, or None.
+        busy_stamp_ns: Its stamp, nanoseconds.
+        busy_stage: The stage that it is in; empty: in none.
         last_problem: The last reason that is a problem, as a sentence.
         last_problem_time: When that was, or None.
         latencies: (p50, p95, p99) in seconds by stage, where there are samples.
@@ -125,6 +129,8 @@ class Snapshot:
     last_done: float | None
     last_unwanted: float | None
     busy_since: float | None
+    busy_stamp_ns: int
+    busy_stage: str
     last_problem: str
     last_problem_time: float | None
     latencies: dict[Stage, tuple[float, ...]]
@@ -148,6 +154,7 @@ class FrameStatistics:
             ("first image", "first done", "image", "done", "unwanted", "busy", "problem")
         )
         self._problem = ""
+        self._busy_stamp_ns, self._stage = 0, ""
         self._cubes_left_out = 0
         self._clock_offset: float | None = None
         self._found_nothing = ""
@@ -183,10 +190,10 @@ class FrameStatistics:
             if reason.is_problem:
                 self._problem, self._times["problem"] = sentence, time.monotonic()
 
-    def begun(self) -> None:
-        """Note that an image is being worked on."""
+    def begun(self, stamp_ns: int) -> None:
+        """Note that the image with a stamp, nanoseconds, is being worked on."""
         with self._lock:
-            self._times["busy"] = time.monotonic()
+            self._times["busy"], self._busy_stamp_ns = time.monotonic(), stamp_ns
 
     def ended(self) -> None:
         """Note that nothing is being worked on."""
@@ -253,7 +260,11 @@ class FrameStatistics:
     def timed(self, stage: Stage) -> Iterator[None]:
         """Add the time the body takes to a stage, if it ends without an exception."""
         start = time.monotonic()
-        yield
+        self._stage = stage.value
+        try:
+            yield
+        finally:
+            self._stage = ""
         self.took(stage, time.monotonic() - start)
 
     def snapshot(self) -> Snapshot:
@@ -275,6 +286,8 @@ class FrameStatistics:
                 last_done=self._times["done"],
                 last_unwanted=self._times["unwanted"],
                 busy_since=self._times["busy"],
+                busy_stamp_ns=self._busy_stamp_ns,
+                busy_stage=self._stage,
                 last_problem=self._problem,
                 last_problem_time=self._times["problem"],
                 latencies={

@@ -4,7 +4,6 @@
 """Transforms between frames at an image's stamp, from the topics /tf and /tf_static."""
 
 import threading
-import time
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.time import Time
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree, seconds
@@ -25,8 +25,8 @@ try:
 except ImportError:
     tf2_ros = None
 
-# Between two looks at a transform that is late; the waiting thread lets the others run meanwhile.
-_POLL = 0.002
+
+_PAUSE = 0.01  # seconds after a failure, so that one that lasts does not take a processor
 
 
 class TransformStore(Protocol):
@@ -42,23 +42,22 @@ class TransformStore(Protocol):
 class TransformSource:
     """Listens to /tf and /tf_static, and looks up transforms at a stamp.
 
-    It has a small node, an executor and a thread of its own. So a lookup may wait in any callback
-    of the caller's node without blocking the transforms (ros2/geometry2#327), and transforms
-    arrive whatever the caller's node does. Remappings of /tf apply to it, too.
+    It has a small node, an executor and a thread of its own, so transforms arrive whatever the
+    caller's node does. Remappings of /tf apply to it, too.
     """
 
-    def __init__(self, node: Node, timeout: float = 0.1, horizon: float = 10.0) -> None:
+    def __init__(self, node: Node, failures: Failures, horizon: float = 10.0) -> None:
         """Start to listen.
 
         Args:
             node: Whose context, namespace and name the listening node shares.
-            timeout: How long a lookup waits for a transform that is late, wall-clock seconds.
+            failures: Counts exceptions that nobody foresaw.
             horizon: How long dynamic transforms are kept, seconds.
 
         Raises:
             TransformError: If /tf cannot be read in this installation.
         """
-        self._timeout = timeout
+        self._failures = failures
         self._closing = threading.Event()
         name = f"{node.get_name()}_tf"
         self._node = Node(
@@ -84,7 +83,7 @@ class TransformSource:
         self._thread.start()
 
     def lookup(self, target_frame: str, source_frame: str, stamp: Any) -> np.ndarray:
-        """Return the transform between two frames at a stamp.
+        """Return the transform between two frames at a stamp, as far as it is known by now.
 
         Args:
             target_frame: Frame the points shall be in.
@@ -96,29 +95,25 @@ class TransformSource:
             (4, 4) float64 T_target_source, metres.
 
         Raises:
-            TransformError: If it is not known at that time, even after the timeout.
+            TransformTooOldError: If it is not known at that time, and never will be.
+            TransformError: If it is not known at that time, and may still come.
         """
         stamp_ns = nanoseconds(stamp)
         target, source = frame_name(target_frame), frame_name(source_frame)
         if stamp_ns < 0:
-            raise TransformError(f"{_head(target, source, stamp_ns)}: the time must be >= 0")
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                return self._store.lookup(target, source, stamp_ns)
-            except TransformTooOldError:
-                raise
-            except TransformError:
-                # `wait` is also how close() ends a lookup in another thread.
-                if time.monotonic() >= deadline or self._closing.wait(_POLL):
-                    raise
+            raise TransformTooOldError(f"{_head(target, source, stamp_ns)}: the time must be >= 0")
+        return self._store.lookup(target, source, stamp_ns)
+
+    def is_alive(self) -> bool:
+        """Return whether it still listens, unless it was closed."""
+        return self._thread.is_alive() or self._closing.is_set()
 
     def clear(self) -> None:
         """Forget the dynamic transforms, when time has jumped back; static ones stay."""
         self._store.clear()
 
     def close(self) -> None:
-        """Stop listening. Lookups that wait end at once; calling it again does nothing."""
+        """Stop listening; calling it again does nothing."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -130,15 +125,17 @@ class TransformSource:
         # A daemon thread would still be in rclpy when an unhandled error ends the interpreter, and
         # that aborts the process. So it is none, and leaves once the main thread is gone.
         main = threading.main_thread()
-        try:
-            while not self._closing.is_set() and self._node.context.ok() and main.is_alive():
+        while not self._closing.is_set() and self._node.context.ok() and main.is_alive():
+            try:
                 self._executor.spin_once(timeout_sec=0.2)
-        except ExternalShutdownException:
-            pass
-        except RuntimeError:
-            # rclpy's errors from waiting on a context that has just been shut down are of no use.
-            if not self._closing.is_set() and self._node.context.ok():
-                raise
+            except ExternalShutdownException:
+                return
+            except Exception as error:
+                # rclpy's errors from waiting on a context that was just shut down are of no use.
+                if self._closing.is_set() or not self._node.context.ok():
+                    return
+                self._failures.note("a message of TF", error)
+                self._closing.wait(_PAUSE)
 
 
 class _TreeStore:
@@ -187,7 +184,10 @@ class _Tf2Store:
             if "into the past" in str(error):
                 raise TransformTooOldError(sentence) from None
             raise TransformError(sentence) from None
-        return matrix_from_message(found.transform)
+        try:
+            return matrix_from_message(found.transform)
+        except InputError as error:
+            raise TransformError(f"{_head(target, source, stamp_ns)}: {error}") from None
 
 
 def _head(target: str, source: str, stamp_ns: int) -> str:

@@ -3,59 +3,91 @@
 
 """Processes frames in the compute thread, so that a slow frame does not delay the callbacks."""
 
+import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import wait
+from typing import Protocol
 
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.compute_thread import ComputeThread
+from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
 
+# Seconds between two looks at a transform that is late.
+_POLL = 0.002
+
+
+class Processor(Protocol):
+    """What the worker does with frames, such as a `FrameProcessor`. All in the compute thread."""
+
+    def is_ready(self, frame: Frame, camera: CameraInput) -> bool:
+        """Return whether a frame can be processed now; False: it is worth waiting a little."""
+
+    def process(self, frame: Frame, camera: CameraInput) -> None:
+        """Process a frame; raise `FrameSkippedError` for one that cannot be used."""
+
+    def between(self) -> bool:
+        """Do what is due between two frames; return whether it shall be called again soon."""
+
 
 class FrameWorker:
-    """Processes the newest frame of each camera in turn, one at a time, in the compute thread."""
+    """Processes the newest frame of each camera in turn, one at a time, in the compute thread.
+
+    A frame that is not ready yet is held, while the frames of other cameras are processed. An
+    exception ends the frame that raised it, never the worker.
+    """
 
     def __init__(
-        self,
-        compute: ComputeThread,
-        process: Callable[[Frame, CameraInput], None],
-        between: Callable[[], None] = lambda: None,
+        self, compute: ComputeThread, processor: Processor, failures: Failures, patience: float
     ) -> None:
         """Wait for frames.
 
         Args:
             compute: The thread.
-            process: Called with each frame and its camera; raises `FrameSkippedError` for one it
-                cannot use.
-            between: Called after each frame, and after `wake`.
+            processor: What is done.
+            failures: Counts exceptions that nobody foresaw.
+            patience: How long after its arrival a frame is held at most, seconds.
         """
-        self._compute, self._process, self._between = compute, process, between
+        self._compute, self._processor = compute, processor
+        self._failures, self._patience = failures, patience
         # `wake` is a sender of its own, without a frame.
         self._mailbox: Mailbox[CameraInput | None, Frame | None] = Mailbox()
-        self._failure: BaseException | None = None
+        self._lock = threading.Lock()  # of the next two lines
+        self._held: dict[CameraInput, Frame] = {}  # in the order in which they were taken
+        self._scheduled = self._stopped = False
+        self._again = False  # whether `between` shall be called again soon
+        self._between_since: float | None = None
+        self._ended: BaseException | None = None
 
     def offer(self, camera: CameraInput, frame: Frame) -> None:
-        """Hand over a frame; it replaces one of its camera that still waits."""
+        """Hand over a frame; it replaces one of its camera that still waits for its turn."""
         if self._mailbox.put(camera, frame) is not None:
             camera.skips.skipped(Reason.REPLACED, "a newer image came while it waited")
-        self._compute.submit(self._next)
+        self._schedule()
 
     def wake(self) -> None:
         """Let the thread do what it does between frames, at once or after the frame at work."""
         self._mailbox.put(None, None)
-        self._compute.submit(self._next)
+        self._schedule()
 
     def discard(self, reason: Reason, sentence: str) -> None:
         """Discard the frames that wait, and count them under a reason."""
-        for camera in self._mailbox.clear():
+        with self._lock:
+            held = list(self._held)
+            self._held.clear()
+        for camera in (*held, *self._mailbox.clear()):
             if camera is not None:
                 camera.skips.skipped(reason, sentence)
 
     def waits(self, camera: CameraInput) -> bool:
         """Return whether a frame of a camera waits for its turn."""
         return camera in self._mailbox
+
+    def between_since(self) -> float | None:
+        """Return when the work between frames that is not done yet began, seconds; or None."""
+        return self._between_since
 
     def stop(self, timeout: float | None = None) -> bool:
         """Let the current frame finish, and take no other.
@@ -66,36 +98,94 @@ class FrameWorker:
         Returns:
             Whether the frame is finished.
         """
+        with self._lock:
+            self._stopped = True
+            self._held.clear()
         self._mailbox.close()
         last = self._compute.submit(lambda: None)
         wait([last], timeout)
         return last.done()
 
     def raise_failure(self) -> None:
-        """Raise the exception that ended the work; do nothing while there is none."""
-        if self._failure is not None:
-            raise self._failure
+        """Raise what ended the worker, such as SystemExit; do nothing while it works."""
+        if self._ended is not None:
+            raise self._ended
 
-    def _next(self) -> None:
-        """Take the next turn; there is none where a newer frame replaced one that waited."""
-        taken = self._mailbox.take()
-        if taken is None:
-            return
-        camera, frame = taken
+    def _schedule(self) -> None:
+        """Submit one turn, unless one is submitted already."""
+        with self._lock:
+            if self._scheduled or self._stopped:
+                return
+            self._scheduled = True
+        self._compute.submit(self._turn)
+
+    def _turn(self) -> None:
+        """Process at most one frame; other work of the thread has its turn before the next."""
+        with self._lock:
+            self._scheduled = False
         try:
-            if camera is not None and frame is not None:
-                self._work_on(frame, camera)
-            self._between()
+            worked = self._process_next()
+            if worked or self._again:
+                self._again = self._between()
         except BaseException as error:
-            self._mailbox.close()
-            self._failure = error
+            self._ended = error
+            self.stop(0.0)
+            return
+        if self._again or self._held or self._mailbox:
+            if not worked:
+                time.sleep(_POLL)
+            self._schedule()
+
+    def _process_next(self) -> bool:
+        """Process a frame that was held, or the next one; return whether any work was taken."""
+        with self._lock:
+            held = dict(self._held)
+        for camera, frame in held.items():
+            if self._may_begin(frame, camera):
+                with self._lock:
+                    discarded = self._held.pop(camera, None) is None
+                if not discarded:
+                    self._work_on(frame, camera)
+                return True
+        taken = self._mailbox.take(held)
+        if taken is None:
+            return False
+        sender, next_frame = taken
+        if sender is None or next_frame is None:
+            return True
+        if self._may_begin(next_frame, sender):
+            self._work_on(next_frame, sender)
+            return True
+        with self._lock:
+            if not self._stopped:
+                self._held[sender] = next_frame
+        return False
+
+    def _may_begin(self, frame: Frame, camera: CameraInput) -> bool:
+        if time.monotonic() - frame.arrival >= self._patience:
+            return True
+        try:
+            return self._processor.is_ready(frame, camera)
+        except Exception:
+            return True  # so that the frame is counted as failed
 
     def _work_on(self, frame: Frame, camera: CameraInput) -> None:
         camera.statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
-        camera.statistics.begun()
+        camera.statistics.begun(frame.stamp_ns)
         try:
-            self._process(frame, camera)
+            self._processor.process(frame, camera)
         except FrameSkippedError as error:
             camera.skips.skipped(error.reason, str(error))
+        except Exception as error:
+            camera.skips.skipped(Reason.FAILED, self._failures.note("an image", error))
         finally:
             camera.statistics.ended()
+
+    def _between(self) -> bool:
+        """Do what is due between two frames; return whether it shall be called again soon."""
+        self._between_since = time.monotonic()
+        again = False
+        with self._failures.caught("the work between two images"):
+            again = self._processor.between()
+        self._between_since = None
+        return again
