@@ -15,6 +15,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 
 from scenedino_ros.core.errors import TransformError  # noqa: E402
@@ -222,7 +223,7 @@ def test_what_may_still_come_and_what_is_past_are_different_errors(node, source)
     with pytest.raises(TransformTooOldError, match="at 1699999999"):
         source.lookup("odom", "base", stamp_message(START - SECOND))
     with pytest.raises(TransformTooOldError, match="must be >= 0"):
-        source.lookup("odom", "base", stamp_message(-SECOND))
+        source.lookup("odom", "base", Time(sec=-1))
     with pytest.raises(TransformError) as late:
         source.lookup("odom", "base", stamp_message(START + 2 * SECOND))
     assert not isinstance(late.value, TransformTooOldError)

@@ -9,6 +9,7 @@ import numpy as np
 
 from scenedino_ros.cameras.distortion import MEI, distortion
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import FOCAL_LENGTHS
 
 # Pixels. A skew that moves no pixel of the image by more than this is a rounding error of
 # calibration and scaling; it is taken as 0.
@@ -125,12 +126,12 @@ class CalibratedCamera:
         """Normalise distortion and skew.
 
         Raises:
-            InputError: If the distortion is unknown, see `distortion`, or the skew is not finite
-                or belongs to a ``mei`` fisheye.
+            InputError: If the distortion is unknown, see `distortion`, or the skew is absurd or
+                belongs to a ``mei`` fisheye.
         """
         model, D = distortion(self.distortion_model, self.D)
-        if not np.isfinite(self.skew):
-            raise InputError(f"skew must be finite, got {self.skew}")
+        if not abs(self.skew) <= FOCAL_LENGTHS[1]:
+            raise InputError(f"skew must be within +-{FOCAL_LENGTHS[1]:g} px, got {self.skew}")
         pinhole = self.pinhole
         reach = max(abs(pinhole.K[1, 2]), abs(pinhole.height - 1 - pinhole.K[1, 2]))
         moved = abs(self.skew) * reach / pinhole.K[1, 1]

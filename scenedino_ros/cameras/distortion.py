@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import DISTORTION
 
 BROWN, RATIONAL, EQUIDISTANT, MEI = "plumb_bob", "rational_polynomial", "equidistant", "mei"
 
@@ -54,12 +55,16 @@ def distortion(model: str, coefficients: object) -> Distortion:
         coefficients: Finite numbers. Zeros at the end may be missing or in excess.
 
     Raises:
-        InputError: If a coefficient is not finite; or, unless all are zero, if the model is
-            unknown or has another number of coefficients.
+        InputError: If a coefficient is not finite or absurd; or, unless all are zero, if the model
+            is unknown or has another number of coefficients.
     """
     D = np.array(coefficients, dtype=np.float64).reshape(-1)
     if not np.isfinite(D).all():
         raise InputError(f"distortion coefficients must be finite, got {D.tolist()}")
+    if (np.abs(D) > DISTORTION).any():
+        raise InputError(
+            f"distortion coefficients must be within +-{DISTORTION:g}, got {D.tolist()}"
+        )
     if not D.any():
         return Distortion("", np.zeros(0))
     key = re.sub(r"[\s_-]+", "", model).lower()

@@ -23,8 +23,10 @@ from scenedino_ros.cameras.encodings import (
     rgb_from_planar,
 )
 from scenedino_ros.cameras.image_file import decode_image
+from scenedino_ros.cameras.image_header import ImageSize, image_size
 from scenedino_ros.cameras.plausibility import refuse_impossible
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import check_image_size
 
 
 def stamp_ns(header: Any) -> int:
@@ -47,13 +49,13 @@ def rgb_from_image(msg: Any) -> np.ndarray:
         view of the message's data without a copy; its strides may be negative.
 
     Raises:
-        InputError: If the encoding is no colour or grey one, the size is zero, rows are shorter
-            than their pixels, or the data does not hold step * height bytes.
+        InputError: If the encoding is no colour or grey one, the size is zero or beyond
+            `check_image_size`, rows are shorter than their pixels, or the data does not hold
+            step * height bytes.
     """
     layout = layout_of(msg.encoding)
     height, width, step = int(msg.height), int(msg.width), int(msg.step)
-    if height < 1 or width < 1:
-        raise InputError(f"image size must be positive, got {width} x {height} px")
+    check_image_size(width, height, "image")
     data = _bytes_of(msg)
     if isinstance(layout, PlanarLayout):
         if layout.yuv is not None and (width % 2 or height % 2):
@@ -97,13 +99,23 @@ def rgb_from_compressed(msg: Any) -> np.ndarray:
     Raises:
         InputError: If the data is empty, cannot be decoded or lacks rows, or holds a depth image.
     """
-    if "compressedDepth" in msg.format:
-        raise InputError(f"compressed image must be a colour or grey one, got '{msg.format}'")
-    data = _bytes_of(msg)
-    pixels = decode_image(data, f"compressed image ('{msg.format}')")
+    pixels = decode_image(_image_file_of(msg), f"compressed image ('{msg.format}')")
     rgb = _rgb_from_decoded(pixels, msg.format)
     rgb.flags.writeable = False
     return rgb
+
+
+def size_of_compressed(msg: Any) -> ImageSize:
+    """Return the size of a sensor_msgs/CompressedImage by its header; nothing is decoded.
+
+    Args:
+        msg: The message; `data` as in `rgb_from_image`.
+
+    Raises:
+        InputError: If the data is empty or has no known header, the image is larger than
+            `check_image_size` allows, or it is a depth image.
+    """
+    return image_size(_image_file_of(msg).data, f"compressed image ('{msg.format}')")
 
 
 def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
@@ -138,6 +150,7 @@ def camera_from_info(info: Any, *, rectified: bool) -> CalibratedCamera:
             "CameraInfo width and height must be the size the camera was calibrated at, got "
             f"{width} x {height} px"
         )
+    check_image_size(width, height, "CameraInfo")
     K = _intrinsics(info, rectified=rectified)
     x, y, width, height = _region(info.roi, width, height)
     binning_x, binning_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
@@ -201,6 +214,16 @@ def _region(roi: Any, width: int, height: int) -> tuple[int, int, int, int]:
             f"got {region[2]} x {region[3]} at ({region[0]}, {region[1]})"
         )
     return region
+
+
+def _image_file_of(msg: Any) -> np.ndarray:
+    """Return the (N,) uint8 image file in a CompressedImage, N > 0; refuse depth images."""
+    if "compressedDepth" in msg.format:
+        raise InputError(f"compressed image must be a colour or grey one, got '{msg.format}'")
+    data = _bytes_of(msg)
+    if data.size == 0:
+        raise InputError(f"compressed image ('{msg.format}') is empty, got 0 bytes")
+    return data
 
 
 def _bytes_of(msg: Any) -> np.ndarray:

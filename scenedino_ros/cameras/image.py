@@ -149,12 +149,7 @@ class ImagePreprocessor:
         return int(place[1]), int(place[0])
 
     def _plan_for(self, image: np.ndarray, camera: CalibratedCamera) -> _Plan:
-        pinhole = camera.pinhole
-        if image.shape[:2] != (pinhole.height, pinhole.width):
-            raise InputError(
-                f"image is {image.shape[1]} x {image.shape[0]} px, but its calibration is for "
-                f"{pinhole.width} x {pinhole.height} px"
-            )
+        check_fits((image.shape[1], image.shape[0]), camera)
         key = camera.key()
         plan = self._plans.get(key)
         if plan is None:
@@ -193,6 +188,20 @@ class ImagePreprocessor:
         box_width = min(width, max(1, round(height * columns / rows)))
         box_height = min(height, max(1, round(width * rows / columns)))
         return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
+
+
+def check_fits(size: tuple[int, int], camera: CalibratedCamera) -> None:
+    """Refuse an image, by its (width, height), of another size than its calibration.
+
+    Raises:
+        InputError: If they differ.
+    """
+    pinhole = camera.pinhole
+    if size != (pinhole.width, pinhole.height):
+        raise InputError(
+            f"image is {size[0]} x {size[1]} px, but its calibration is for "
+            f"{pinhole.width} x {pinhole.height} px"
+        )
 
 
 def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:

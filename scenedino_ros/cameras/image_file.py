@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from scenedino_ros.cameras.image_header import image_size
 from scenedino_ros.core.errors import InputError
 
 _START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
@@ -37,11 +38,13 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
         (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, of 8 or 16 bits.
 
     Raises:
-        InputError: If the file is empty, is not an image, or lacks rows.
+        InputError: If the file is empty, is not an image, is too large (see `image_size`), or
+            lacks rows.
     """
     if content.size == 0:
         raise InputError(f"{name} is empty, got 0 bytes")
     data = content.tobytes()
+    size = image_size(data, name)
     whole, is_jpeg = data, data.startswith(_START)
     if is_jpeg:
         end, doubtful = _end_of_jpeg(data)
@@ -60,6 +63,11 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
         known = data.startswith((_START, _PNG))
         what = ", but is damaged or cut off" if known else ", but cannot be decoded"
         raise InputError(f"{name} of {content.size} bytes must be a picture{what}")
+    if pixels.shape[1::-1] != size:
+        raise InputError(
+            f"{name} must have the size of its header, {size.width} x {size.height} px, got "
+            f"{pixels.shape[1]} x {pixels.shape[0]} px"
+        )
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name} must have 8 or 16 bits per value, got {pixels.dtype}")
     if is_jpeg and (doubtful or (pixels[-1, -1] == _FILL).all()):

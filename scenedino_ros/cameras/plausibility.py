@@ -11,6 +11,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.distortion import EQUIDISTANT, MEI, distortion
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import FOCAL_LENGTHS, check_image_size
 from scenedino_ros.core.voxels import VoxelGrid
 
 # Degrees. No lens draws straight lines straight beyond the first; the others are rare in cameras.
@@ -101,11 +102,17 @@ def refuse_impossible(pinhole: PinholeCamera, model: str = "", coefficients: obj
         coefficients: Its coefficients.
 
     Raises:
-        InputError: If the principal point lies outside the image, or the field of view is wider
-            than a lens of that model can have.
+        InputError: If the image is too large, a focal length is absurd, the principal point lies
+            outside the image, or the field of view is wider than a lens of that model can have.
     """
     width, height = pinhole.width, pinhole.height
+    check_image_size(width, height, "camera")
     (fx, fy), (cx, cy) = pinhole.K.diagonal()[:2], pinhole.K[:2, 2]
+    low, high = FOCAL_LENGTHS
+    if not (low <= fx <= high and low <= fy <= high):
+        raise InputError(
+            f"the focal lengths must be in {low:g} to {high:g} px, got fx {fx:g}, fy {fy:g}"
+        )
     if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
         raise InputError(
             f"the principal point must lie in the image of {width} x {height} px, got "

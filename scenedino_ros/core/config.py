@@ -9,6 +9,7 @@ from typing import Any
 
 from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.errors import InputError, unknown_name
+from scenedino_ros.core.limits import CUBES
 from scenedino_ros.core.setting import setting
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -286,7 +287,11 @@ class VoxelSettings:
         ("sky",), "Names of classes that are not published; sky never is", live=True
     )
     max_cubes: int = setting(
-        50000, "Most cubes in one marker message; the densest are kept", low=1, live=True
+        50000,
+        "Most cubes in one marker message; the densest are kept",
+        low=1,
+        high=CUBES,
+        live=True,
     )
 
 

@@ -9,6 +9,8 @@ where the cause can no longer be named. The node, the commands and the readers o
 them.
 """
 
+from scenedino_ros.core.errors import InputError
+
 # Pixels along one side of an image. OpenCV's remap indexes pixels by int16.
 IMAGE_SIDE = 32_766
 # Pixels of one image: an 8K video frame has 33 million. Decoded, with four channels of 16 bits,
@@ -33,3 +35,23 @@ CUBES = 1_000_000
 
 # Coordinate frames that are known by name at a time; a large robot has a few hundred.
 FRAMES = 10_000
+
+
+def check_image_size(width: int, height: int, name: str) -> None:
+    """Refuse the size of an image that is empty, or larger than the bounds.
+
+    Args:
+        width: Columns.
+        height: Rows.
+        name: What has this size, such as ``image``.
+
+    Raises:
+        InputError: If it is.
+    """
+    if width < 1 or height < 1:
+        raise InputError(f"{name} size must be positive, got {width} x {height} px")
+    if max(width, height) > IMAGE_SIDE or width * height > IMAGE_PIXELS:
+        raise InputError(
+            f"{name} size must be at most {IMAGE_SIDE} px along a side and {IMAGE_PIXELS} px in "
+            f"all, got {width} x {height} px"
+        )

@@ -3,11 +3,13 @@
 
 """Voxel grids: their geometry, and the occupied voxels in them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import DISTANCE, VOXELS
 
 
 def voxel_centers(
@@ -48,16 +50,20 @@ class VoxelGrid:
     voxel_size: float
 
     def __post_init__(self) -> None:
-        """Refuse a grid without volume.
+        """Refuse a grid without volume, or too large.
 
         Raises:
-            InputError: If origin is not three finite numbers, a count is < 1, or voxel_size is
-                not a positive finite number.
+            InputError: If origin is not three numbers within the bound of distances, a count is
+                < 1, there are too many voxels, or voxel_size is not a positive finite number.
         """
-        if len(self.origin) != 3 or not np.isfinite(self.origin).all():
-            raise InputError(f"grid origin must be 3 finite metres, got {self.origin}")
+        if len(self.origin) != 3 or not (np.abs(self.origin) <= DISTANCE).all():
+            raise InputError(
+                f"grid origin must be 3 metres within +-{DISTANCE:g}, got {self.origin}"
+            )
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise InputError(f"grid shape must be three counts >= 1, got {self.shape}")
+        if math.prod(self.shape) > VOXELS:
+            raise InputError(f"a grid has at most {VOXELS} voxels, got {self.shape}")
         if not (np.isfinite(self.voxel_size) and self.voxel_size > 0):
             raise InputError(f"voxel_size must be > 0 m, got {self.voxel_size}")
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import VOXELS
 from scenedino_ros.core.voxels import VoxelGrid
 
 # Columns of voxels are handled in square tiles of this many voxels along x and y, and the box
 # moves along x and y by whole tiles, so that no tile is ever cut by the seam of the torus.
 TILE = 4
-_MOST_VOXELS = 1 << 28
 
 
 class RollingBox:
@@ -53,10 +53,10 @@ class RollingBox:
             )
         counts = [int(np.ceil(length / voxel_size - 1e-6)) for length in size]
         self.shape = (-(-counts[0] // TILE) * TILE, -(-counts[1] // TILE) * TILE, counts[2])
-        if np.prod(self.shape, dtype=np.float64) > _MOST_VOXELS:
+        if np.prod(self.shape, dtype=np.float64) > VOXELS:
             counts_text = " x ".join(map(str, self.shape))
             raise InputError(
-                f"a map has at most {_MOST_VOXELS} voxels, got {counts_text}: "
+                f"a map has at most {VOXELS} voxels, got {counts_text}: "
                 "choose a smaller map.size or a larger map.voxel_size"
             )
         self.voxel_size = float(voxel_size)

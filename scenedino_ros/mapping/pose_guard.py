@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import DISTANCE
 
 # Images of several cameras may be answered a little out of order, seconds.
 _REORDERED = 1.0
@@ -88,10 +89,14 @@ def check_pose(T: np.ndarray) -> None:
     """Refuse what is not a pose.
 
     Raises:
-        InputError: If it is not a finite rigid transform.
+        InputError: If it is not a rigid transform within the bound of distances.
     """
     if T.shape != (4, 4) or not np.isfinite(T).all():
         raise InputError(f"a pose must be (4, 4) and finite, got {np.asarray(T).tolist()}")
+    if np.abs(T[:3, 3]).max() > DISTANCE:
+        raise InputError(
+            f"a pose must be within {DISTANCE:g} m of the origin, got {T[:3, 3].tolist()}"
+        )
     R = T[:3, :3]
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
         raise InputError(f"a pose must hold a rotation, got {R.tolist()}")

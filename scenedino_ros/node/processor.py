@@ -13,7 +13,12 @@ from rclpy.logging import get_logger
 from std_msgs.msg import Header
 
 from scenedino_ros.cameras.camera import CalibratedCamera
-from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed
+from scenedino_ros.cameras.from_msg import (
+    camera_from_info,
+    rgb_from_compressed,
+    size_of_compressed,
+)
+from scenedino_ros.cameras.image import check_fits
 from scenedino_ros.cameras.plausibility import camera_warnings
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import (
@@ -240,11 +245,16 @@ class FrameProcessor:
         settings: NodeSettings,
         T_grid_cam: np.ndarray | None,
     ) -> EncodedImage:
-        compressed = settings.input.transport == "compressed"
-        with _step(camera, Stage.DECODE, Reason.BAD_IMAGE):
-            rgb = (rgb_from_compressed if compressed else self._rgb_from_image)(frame.image)
+        compressed, image = settings.input.transport == "compressed", frame.image
         with _step(camera, None, Reason.BAD_INFO):
             calibrated = camera_from_info(frame.info, rectified=settings.input.rectified)
+        # Before anything is decoded: a small message may stand for a huge image.
+        with _step(camera, None, Reason.BAD_IMAGE):
+            size = size_of_compressed(image) if compressed else (image.width, image.height)
+        with _step(camera, None, Reason.MISMATCH):
+            check_fits(size, calibrated)
+        with _step(camera, Stage.DECODE, Reason.BAD_IMAGE):
+            rgb = (rgb_from_compressed if compressed else self._rgb_from_image)(image)
         with _step(camera, Stage.ENCODE, Reason.MISMATCH):
             encoded = self._predictor.encode(rgb, calibrated)
         camera.statistics.encoded()

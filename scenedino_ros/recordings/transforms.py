@@ -15,6 +15,7 @@ import numpy as np
 from transforms3d.quaternions import mat2quat, quat2mat
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.core.limits import DISTANCE
 
 try:
     import tf_transformations
@@ -200,6 +201,8 @@ def rigid_problem(translation: Sequence[float], rotation: Sequence[float]) -> st
     """Return what is wrong with a translation and a quaternion; empty if nothing is."""
     if not all(map(math.isfinite, translation)) or not all(map(math.isfinite, rotation)):
         return f"expected finite numbers, got {[*translation, *rotation]}"
+    if max(map(abs, translation)) > DISTANCE:
+        return f"expected a translation within {DISTANCE:g} m, got {list(translation)}"
     length = math.hypot(*rotation)
     if abs(length * length - 1.0) >= UNIT_TOLERANCE:
         return f"expected a quaternion of length 1, got {list(rotation)} of length {length:.3g}"
