@@ -13,7 +13,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.limits import check_image_size
+from scenedino_ros.core.limits import IMAGE_PIXELS, check_image_size
 
 # What OpenCV decodes beside PNG and JPEG, and whose header Pillow reads without the pixels.
 _OTHERS = ("TIFF", "WEBP", "BMP", "DIB", "PPM", "JPEG2000", "GIF", "AVIF", "SUN")
@@ -50,11 +50,11 @@ def image_size(content: bytes | memoryview, name: str) -> ImageSize:
     elif start.startswith(_JPEG):
         size = _size_of_jpeg(data)
     else:
-        size = _size_of_other(data)
+        size = _size_of_other(data, name)
     if size is None:
-        raise InputError(
-            f"{name} of {len(data)} bytes must be a picture, but its header is damaged or unknown"
-        )
+        known = start.startswith((_PNG, _JPEG))
+        what = "is damaged or cut off" if known else "cannot be decoded"
+        raise InputError(f"{name} of {len(data)} bytes must be a picture, but {what}")
     check_image_size(*size, name)
     return size
 
@@ -83,9 +83,13 @@ def _size_of_jpeg(data: memoryview) -> ImageSize | None:
     return None
 
 
-def _size_of_other(data: memoryview) -> ImageSize | None:
+def _size_of_other(data: memoryview, name: str) -> ImageSize | None:
     try:
         with Image.open(io.BytesIO(data), formats=_OTHERS) as image:
             return ImageSize(*image.size)
+    except Image.DecompressionBombError as error:  # far beyond our bound
+        raise InputError(
+            f"{name} size must be at most {IMAGE_PIXELS} px in all, got a header of more"
+        ) from error
     except Exception:  # a reader of damaged headers may raise anything
         return None

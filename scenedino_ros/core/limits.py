@@ -26,7 +26,7 @@ DISTORTION = 1e12
 
 # Metres from the origin of a frame. The Earth's centre is 6.4e6 m from a robot (REP 105), and
 # northings of UTM reach 1e7 m. The squares of coordinates overflow float32 from 1e19 m on.
-DISTANCE = 1e8
+DISTANCE = 1e9
 
 # Voxels of one grid or map: 268 million take 1 GiB in float32.
 VOXELS = 1 << 28

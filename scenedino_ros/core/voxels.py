@@ -58,7 +58,7 @@ class VoxelGrid:
         """
         if len(self.origin) != 3 or not (np.abs(self.origin) <= DISTANCE).all():
             raise InputError(
-                f"grid origin must be 3 metres within +-{DISTANCE:g}, got {self.origin}"
+                f"grid origin must be 3 finite metres within +-{DISTANCE:g}, got {self.origin}"
             )
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise InputError(f"grid shape must be three counts >= 1, got {self.shape}")

@@ -26,6 +26,6 @@ What these use:
                     point_topics (points that the voxels are compared with)
     TF              transform_source, view_frame, tf_message_type, tf_type_support
     messages        to_msg, marker_cdr, message_types
-    diagnostics     statistics, skip_log, health, diagnostics, start_times
+    diagnostics     statistics, skip_log, failures, health, diagnostics, start_times
     process         interrupt, log_files, shared_memory, rclpy_private, ament_packages
 """
