@@ -12,6 +12,7 @@ import pytest
 from tf_messages import stamped_from_message
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.core.limits import FRAMES
 from scenedino_ros.recordings import transforms
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree
@@ -256,6 +257,55 @@ def test_at_a_stamp_the_transform_is_the_one_received():
     for transform in sent:
         found = tree.lookup("odom", "base", transform.stamp_ns)
         np.testing.assert_allclose(found, matrix_of(transform), atol=1e-14)
+
+
+def test_a_transform_stamped_years_ahead_silences_the_others_for_three_only():
+    said = []
+    tree = TransformTree(horizon=10.0, report=lambda age, text: said.append(text))
+    tree.add(link("odom", "base", START, move=(1, 0, 0)))
+    tree.add(link("odom", "lidar", START))
+    years = 10**8 * SECOND
+    assert tree.add(link("odom", "base", START + years, move=(99, 0, 0)))
+    with pytest.raises(TransformTooOldError, match="the oldest of 'base' is at 18"):
+        tree.lookup("odom", "base", START)
+    taken = [tree.add(link("odom", "base", START + n, move=(2, 0, 0))) for n in (1, 2, 3, 4)]
+    assert taken == [False, False, True, True]
+    assert tree.lookup("odom", "base", START + 4)[0, 3] == 2
+    assert tree.lookup("odom", "lidar", START)[0, 3] == 0  # of the others nothing is forgotten
+    first, _, third = said
+    assert first == (
+        "a transform is left out: 1700000000.000000001 s is 100000000.000 s before the newest one "
+        "of 'base'"
+    )
+    assert third.startswith("the transforms of 'base' start anew: 1700000000.000000003 s is ")
+
+
+def test_a_late_transform_now_and_then_makes_nothing_start_anew():
+    said = []
+    tree = TransformTree(horizon=10.0, report=lambda age, text: said.append(text))
+    for turn in range(6):
+        assert tree.add(link("odom", "base", START + turn))
+        assert not tree.add(link("odom", "base", START - 11 * SECOND))
+    assert tree.lookup("odom", "base", START)[0, 3] == 0
+    assert all(sentence.startswith("a transform is left out") for sentence in said)
+    tree.clear()
+    assert tree.add(link("odom", "base", START - 100 * SECOND))
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_the_number_of_frames_is_bounded(static):
+    tree = TransformTree()
+    for number in range(FRAMES):
+        tree.add(link("odom", f"frame {number}"), static)
+    with pytest.raises(TransformError, match="at most 10000 frames are kept, so 'one more' is"):
+        tree.add(link("odom", "one more"), static)
+    assert tree.add(link("odom", "frame 7", START + 1), static)
+
+
+@pytest.mark.parametrize("far", [1.1e9, 1e39, -1e308])
+def test_a_translation_beyond_all_robots_is_refused(far):
+    with pytest.raises(TransformError, match=r"expected a translation within 1e\+09 m, got"):
+        TransformTree().add(link("odom", "base", move=(0.0, far, 0.0)))
 
 
 def test_a_second_transform_at_a_stamp_replaces_the_first():

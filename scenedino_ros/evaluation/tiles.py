@@ -94,13 +94,17 @@ def write_panels(
     chosen = spread(items, count)
     if not chosen:
         return []
-    draw, figures = begin(), []
+    draw, figures = begin(), list[Figure]()
     for item in chosen:
         try:
             picture = draw(item)
         except InputError:
             continue  # a file went missing after the item was counted
-        file = f"panel_{item.replace('/', '_')}.png"
+        stem = file = f"panel_{item.replace('/', '_')}"
+        others = [figure.file for figure in figures]
+        while f"{file}.png" in others:  # of an item that differs by "/" and "_" alone
+            file = f"{stem}_{len(others)}"
+        file = f"{file}.png"
         write_png(folder / file, picture)
         figures.append(Figure(file, f"{unit.capitalize()} {item}"))
     return figures

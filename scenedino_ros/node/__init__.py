@@ -23,7 +23,8 @@ What these use:
 
     parameters      params, placement (where the voxel grid is)
     inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost),
-                    point_topics (points that the voxels are compared with)
+                    alternation (several cameras on one topic), point_topics (points that the
+                    voxels are compared with)
     TF              transform_source, view_frame, tf_message_type, tf_type_support
     messages        to_msg, marker_cdr, message_types
     diagnostics     statistics, skip_log, failures, health, diagnostics, start_times

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from scenedino_ros.cameras.from_msg import stamp_ns
 from scenedino_ros.core.camera_names import camera_path
 from scenedino_ros.core.config import InputSettings
+from scenedino_ros.node.alternation import Alternation, Kind
 from scenedino_ros.node.calibration_topic import CalibrationTopic
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.inputs import hints, subscribe_counting_losses
@@ -40,6 +41,7 @@ class CameraInput:
         skips: Counts and explains images that are not used.
         outputs: Publishers of what is made from its images; `Pipeline` opens them.
         calibration: The last calibration that came, or None.
+        last_image: When the last image came, seconds of `time.monotonic`, or None.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class CameraInput:
         self.skips = SkipLog(self.statistics, self.logger.warning)
         self.outputs = Outputs(node, name)
         self.calibration: CameraInfo | None = None
+        self.last_image: float | None = None
+        self._of_images, self._of_infos = Alternation(), Alternation()
         self._message_type, topic = IMAGE_TOPICS[settings.transport]
         self._image_topic, self._info_topic = (
             camera_path(name, topic),
@@ -114,9 +118,24 @@ class CameraInput:
         subscriptions = self._images, self._calibrations.subscription
         return hints(self._node, transport, *subscriptions, self.name)
 
+    def alternating(self) -> str:
+        """Return a sentence if several cameras seem to publish on a topic; else nothing."""
+        found = []
+        kinds = (("images", self._of_images), ("calibrations", self._of_infos))
+        for (what, of_topic), topic in zip(kinds, self.topics, strict=True):
+            frames = of_topic.kinds()
+            if frames:
+                names = ", ".join(sorted({repr(frame) for frame, *_ in frames}))
+                found.append(
+                    f"{what} of {len(frames)} cameras come in turn on {topic}, in the frames "
+                    f"{names}: give each camera topics of its own"
+                )
+        return "; ".join(found)
+
     def _on_image(self, message: Any) -> None:
-        arrival = self.statistics.image_arrived()
+        self.last_image = arrival = self.statistics.image_arrived()
         try:
+            self._of_images.add(_kind_of_image(message))
             stamp = stamp_ns(message.header)
             self.statistics.missed(self._gaps.add_image(stamp))
             self._handle(self._pairing.add_image(stamp, message, arrival))
@@ -128,6 +147,7 @@ class CameraInput:
         self.statistics.info_arrived()
         with self._failures.caught("taking in a camera_info"):
             self.calibration = message
+            self._of_infos.add(_kind_of_info(message))
             stamp = stamp_ns(message.header)
             self._gaps.add_info(stamp)
             self._handle(self._pairing.add_info(stamp, message))
@@ -139,3 +159,13 @@ class CameraInput:
             self._jumped_back()
         if paired.frame is not None:
             self._deliver(paired.frame)
+
+
+def _kind_of_image(message: Any) -> Kind:
+    size = (message.width, message.height) if isinstance(message, Image) else ()
+    return (message.header.frame_id, *size)
+
+
+def _kind_of_info(message: CameraInfo) -> Kind:
+    numbers = (message.k.tobytes(), message.d.tobytes(), message.p.tobytes())
+    return (message.header.frame_id, message.width, message.height, *numbers)

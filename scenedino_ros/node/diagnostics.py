@@ -85,6 +85,7 @@ class DiagnosticsReporter:
         situation = self._situation(camera, self._before.get(camera.name))
         self._before[camera.name] = situation.now
         verdict = judge(situation)
+        verdict = verdict._replace(message=printable(verdict.message))
         self._logs[camera.name].log(verdict)
         suffix = f" {camera.name}" if camera.name else ""
         times = Verdict(Level.OK, "percentiles of the time each stage takes")

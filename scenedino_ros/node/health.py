@@ -55,6 +55,7 @@ class Situation:
         stale_after: Seconds without a result after which the verdict names the reason.
         image_hint: Why no image comes, as far as the published topics show; or empty.
         info_hint: The same for missing calibrations.
+        alternating: A sentence if several cameras seem to publish on one topic; or empty.
     """
 
     before: Snapshot
@@ -71,6 +72,7 @@ class Situation:
     stale_after: float
     image_hint: str = ""
     info_hint: str = ""
+    alternating: str = ""
 
 
 # A warning needs this many missing images in a report, and this fraction of all.
@@ -83,6 +85,15 @@ _UNWANTED = Verdict(Level.OK, "nobody subscribes, so nothing is computed", "unwa
 
 def judge(situation: Situation) -> Verdict:
     """Return the state of a camera of the node."""
+    verdict = _judge(situation)
+    if not situation.alternating or verdict.level == Level.STALE:
+        return verdict
+    if verdict.level == Level.ERROR:
+        return verdict._replace(message=f"{verdict.message}; {situation.alternating}")
+    return Verdict(Level.WARN, situation.alternating, verdict.silence, "alternating")
+
+
+def _judge(situation: Situation) -> Verdict:
     now, since = situation.now, situation.active_since
     if since is None:
         return Verdict(Level.WARN, f"the node is {situation.state}, not active", situation.state)

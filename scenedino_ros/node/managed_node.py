@@ -279,6 +279,7 @@ class SceneDinoNode(LifecycleNode):
             stale_after=self.settings.diagnostics.stale_after,
             image_hint=image_hint,
             info_hint=info_hint,
+            alternating=camera.alternating(),
         )
 
     def _map_status(self) -> tuple[Verdict, dict[str, str]] | None:

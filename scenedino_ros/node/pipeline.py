@@ -29,6 +29,7 @@ from scenedino_ros.node.view_frame import ViewFrame
 from scenedino_ros.node.worker import FrameWorker
 
 _PAUSED = "the node is paused"
+_RECENT = 5.0  # seconds since its last image after which a camera has stopped
 # Seconds that a service waits for the compute thread; meanwhile no other callback runs.
 _SERVICE_WAIT = 5.0
 
@@ -71,6 +72,7 @@ class Pipeline:
         self._node, self._settings, self._cameras = node, live.current, cameras
         self._compute, self._failures = compute, failures
         self.paused_since: float | None = None
+        self._jumped: set[CameraInput] = set()  # whose stamps jumped back a moment ago
         self._dropped_before = 0  # images that earlier pauses dropped
         self._placement = GridPlacement(self._settings.grid)
         self._inputs, self._answers = ExitStack(), ExitStack()
@@ -100,7 +102,7 @@ class Pipeline:
             undo.callback(self._worker.stop)
             for camera in cameras:
                 self._inputs.callback(camera.close)
-                camera.open(partial(self._deliver, camera), self._forget_transforms)
+                camera.open(partial(self._deliver, camera), partial(self._jumped_back, camera))
             services = Services(
                 node,
                 pause=self._pause,
@@ -151,7 +153,18 @@ class Pipeline:
         self._inputs.callback(transforms.close)
         return transforms
 
-    def _forget_transforms(self) -> None:
+    def _jumped_back(self, camera: CameraInput) -> None:
+        """Forget what TF knows if time jumped back for all cameras, as in a recording's loop.
+
+        If it jumped for one of them, its own clock is wrong, and TF holds for the others.
+        """
+        self._jumped.add(camera)
+        now = monotonic()
+        for other in self._cameras:
+            recent = other.last_image is not None and now - other.last_image < _RECENT
+            if recent and other not in self._jumped:
+                return
+        self._jumped.clear()
         if self._transforms is not None:
             self._transforms.clear()
 
@@ -211,6 +224,8 @@ class Pipeline:
         return sum(of_camera.get(Reason.PAUSED, 0) for of_camera in drops)
 
     def _deliver(self, camera: CameraInput, frame: Frame) -> None:
+        if self._jumped and camera not in self._jumped:  # its time goes on
+            self._jumped.clear()
         if self.paused_since is not None:
             camera.skips.skipped(Reason.PAUSED, _PAUSED)
             return

@@ -4,6 +4,7 @@
 """Transforms between frames at an image's stamp, from the topics /tf and /tf_static."""
 
 import threading
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +15,17 @@ from rclpy.parameter import Parameter
 from rclpy.time import Time
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.core.printable import printable
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.tf_message_type import TF_QOS, TF_STATIC_QOS, tf_message_class
 from scenedino_ros.recordings.tf_cdr import transforms_from_cdr
-from scenedino_ros.recordings.transform_tree import TransformTooOldError, TransformTree, seconds
+from scenedino_ros.recordings.transform_ages import Age, TransformAges
+from scenedino_ros.recordings.transform_tree import (
+    TransformTooOldError,
+    TransformTree,
+    old_sentence,
+    seconds,
+)
 from scenedino_ros.recordings.transforms import frame_name, matrix_from_message, nanoseconds
 
 try:
@@ -26,6 +34,7 @@ except ImportError:
     tf2_ros = None
 
 
+_WARNING_PERIOD = 5.0  # seconds between two warnings of a kind
 _PAUSE = 0.01  # seconds after a failure, so that one that lasts does not take a processor
 
 
@@ -141,7 +150,7 @@ class TransformSource:
 class _TreeStore:
     def __init__(self, node: Node, horizon: float) -> None:
         self._logger = node.get_logger()
-        self._tree = TransformTree(horizon)
+        self._tree = TransformTree(horizon, partial(_warn, self._logger))
         self.lookup, self.clear = self._tree.lookup, self._tree.clear
         message_class = tf_message_class()
         node.create_subscription(message_class, "/tf", self._on_moving, TF_QOS, raw=True)
@@ -159,20 +168,38 @@ class _TreeStore:
         try:
             transforms = transforms_from_cdr(data)
         except InputError as error:
-            self._logger.warning(f"ignored: {error}", throttle_duration_sec=5.0)
+            self._logger.warning(f"ignored: {error}", throttle_duration_sec=_WARNING_PERIOD)
             return
         for transform in transforms:
             try:
                 self._tree.add(transform, static)
             except TransformError as error:
-                self._logger.warning(f"ignored: {error}", throttle_duration_sec=5.0)
+                self._logger.warning(f"ignored: {error}", throttle_duration_sec=_WARNING_PERIOD)
 
 
 class _Tf2Store:
     def __init__(self, node: Node, horizon: float) -> None:
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=horizon))
-        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
-        self.clear = self._buffer.clear
+        self._ages, self._logger = TransformAges(int(horizon * 1e9)), node.get_logger()
+        # It hands its transforms to us.
+        self._listener = tf2_ros.TransformListener(self, node, spin_thread=False)
+
+    def clear(self) -> None:
+        self._ages.clear()
+        self._buffer.clear()
+
+    def set_transform(self, transform: Any, authority: str) -> None:
+        child, stamp_ns = transform.child_frame_id, nanoseconds(transform.header.stamp)
+        newest = self._ages.newest(child)
+        age = self._ages.judge(child, stamp_ns)
+        if age is Age.RESTART:
+            self._buffer.clear()  # of all frames, for it has no way to forget one
+        if age is not Age.FRESH:
+            _warn(self._logger, age, old_sentence(child, stamp_ns, newest, age))
+        self._buffer.set_transform(transform, authority)
+
+    def set_transform_static(self, transform: Any, authority: str) -> None:
+        self._buffer.set_transform_static(transform, authority)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         stamp = Time(nanoseconds=max(stamp_ns, 1))  # 0 means "latest" to tf2
@@ -188,6 +215,15 @@ class _Tf2Store:
             return matrix_from_message(found.transform)
         except InputError as error:
             raise TransformError(f"{_head(target, source, stamp_ns)}: {error}") from None
+
+
+def _warn(logger: Any, age: Age, sentence: str) -> None:
+    """Log a warning; rclpy throttles each line of code on its own."""
+    text = printable(sentence)
+    if age is Age.OLD:
+        logger.warning(text, throttle_duration_sec=_WARNING_PERIOD)
+    else:
+        logger.warning(text, throttle_duration_sec=_WARNING_PERIOD)
 
 
 def _head(target: str, source: str, stamp_ns: int) -> str:

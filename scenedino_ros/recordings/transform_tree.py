@@ -5,10 +5,13 @@
 
 import bisect
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.core.limits import FRAMES
+from scenedino_ros.recordings.transform_ages import Age, TransformAges
 from scenedino_ros.recordings.transforms import (
     Quaternion,
     StampedTransform,
@@ -31,16 +34,22 @@ class TransformTree:
     Follows tf2's rules: every frame has one parent at a time; static transforms hold at all times;
     dynamic ones are interpolated between two stamps and never extrapolated; a frame that changes
     its parent keeps the old one until the new stamp. Methods may be called from any thread.
+    Beyond tf2: a frame whose transforms are too old several times in a row starts anew, see
+    `TransformAges`; and the number of frames is bounded.
 
     Source:
         geometry2, `tf2::BufferCore` and `tf2::TimeCache`: their behaviour, in our own code.
     """
 
-    def __init__(self, horizon: float = 10.0) -> None:
+    def __init__(
+        self, horizon: float = 10.0, report: Callable[[Age, str], None] = lambda age, text: None
+    ) -> None:
         """Start without any frame.
 
         Args:
             horizon: Largest age of a dynamic transform against the newest of its frame, seconds.
+            report: Receives what is too old, and a sentence: a transform that is left out, or
+                one that makes its frame start anew.
 
         Raises:
             InputError: If the horizon is not a positive finite number.
@@ -48,6 +57,7 @@ class TransformTree:
         if not 0 < horizon < float("inf"):
             raise InputError(f"the horizon of the transforms must be > 0 s, got {horizon}")
         self._horizon_ns = int(horizon * 1e9)
+        self._ages, self._report = TransformAges(self._horizon_ns), report
         self._links: dict[str, _StaticLink | _MovingLink] = {}
         self._lock = threading.Lock()
 
@@ -62,17 +72,29 @@ class TransformTree:
             False if it is older than the horizon and was left out, else True.
 
         Raises:
-            TransformError: If names or numbers cannot be those of a rigid transform.
+            TransformError: If names or numbers cannot be those of a rigid transform, or there are
+                too many frames.
         """
         transform = checked(transform)
+        child, stamp_ns = transform.child, transform.stamp_ns
         with self._lock:
+            link = self._links.get(child)
+            if link is None and len(self._links) >= FRAMES:
+                raise TransformError(f"at most {FRAMES} frames are kept, so {child!r} is not")
             if static:
-                self._links[transform.child] = _StaticLink(transform)
+                self._links[child] = _StaticLink(transform)
                 return True
-            link = self._links.get(transform.child)
-            if not isinstance(link, _MovingLink):
-                link = self._links[transform.child] = _MovingLink(transform.child)
-            return link.add(transform, self._horizon_ns)
+            newest = self._ages.newest(child)
+            age = self._ages.judge(child, stamp_ns)
+            if age is not Age.OLD:
+                if not isinstance(link, _MovingLink):
+                    link = self._links[child] = _MovingLink(child)
+                if age is Age.RESTART:
+                    link.clear()
+                link.add(transform, self._horizon_ns)
+        if age is not Age.FRESH:
+            self._report(age, old_sentence(child, stamp_ns, newest, age))
+        return age is not Age.OLD
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """Return the transform between two frames at one time.
@@ -115,6 +137,7 @@ class TransformTree:
     def clear(self) -> None:
         """Forget the dynamic transforms, when time jumps back; static ones stay, as in tf2."""
         with self._lock:
+            self._ages.clear()
             for link in self._links.values():
                 link.clear()
 
@@ -188,21 +211,18 @@ class _MovingLink:
         self._stamps: list[int] = []  # ascending, as many as samples
         self._samples: list[tuple[str, Vector, Quaternion]] = []
 
-    def add(self, transform: StampedTransform, horizon_ns: int) -> bool:
+    def add(self, transform: StampedTransform, horizon_ns: int) -> None:
         stamp = transform.stamp_ns
-        if self._stamps and stamp < self._stamps[-1] - horizon_ns:
-            return False
         self._parents.add(transform.parent)
         sample = (transform.parent, transform.translation, transform.rotation)
         place = bisect.bisect_left(self._stamps, stamp)
         if place < len(self._stamps) and self._stamps[place] == stamp:
             self._samples[place] = sample
-            return True
+            return
         self._stamps.insert(place, stamp)
         self._samples.insert(place, sample)
         expired = bisect.bisect_left(self._stamps, self._stamps[-1] - horizon_ns)
         del self._stamps[:expired], self._samples[:expired]
-        return True
 
     def at(self, stamp_ns: int) -> tuple[str, np.ndarray]:
         if not self._stamps:
@@ -238,6 +258,25 @@ class _MovingLink:
     def clear(self) -> None:
         self._stamps.clear()
         self._samples.clear()
+
+
+def old_sentence(child: str, stamp_ns: int, newest_ns: int, age: Age) -> str:
+    """Return what is done with a transform that is older than all that is kept.
+
+    Args:
+        child: The frame that it places.
+        stamp_ns: Its stamp, nanoseconds.
+        newest_ns: The newest stamp of that frame, nanoseconds.
+        age: What it is.
+    """
+    gap = (newest_ns - stamp_ns) / 1e9
+    late = f"{seconds(stamp_ns)} s is {gap:.3f} s before the newest one of {child!r}"
+    if age is Age.OLD:
+        return f"a transform is left out: {late}"
+    return (
+        f"the transforms of {child!r} start anew: {late}, as the two before it; time jumped back, "
+        "or the newest one was stamped ahead of time"
+    )
 
 
 def seconds(stamp_ns: int) -> str:
