@@ -82,12 +82,16 @@ ONLY = {
     "scenedino_ros.core.backbones": (),
     "scenedino_ros.core.setting": (),
     "scenedino_ros.core.config": ("core.backbones", "core.limits", "core.setting"),
-    "scenedino_ros.core.labels": ("numpy", "yaml", "core.voxels", "core.metrics"),
+    "scenedino_ros.core.labels": (
+        *("numpy", "core.voxels", "core.metrics", "core.printable", "core.reading"),
+    ),
     "scenedino_ros.core.voxels": ("numpy", "core.labels", "core.limits", "core.metrics"),
     "scenedino_ros.core.metrics": ("numpy", "scipy", "core.labels", "core.voxels"),
     "scenedino_ros.cameras.distortion": ("numpy", "core.limits"),
     "scenedino_ros.cameras.camera": ("numpy", "cv2", "cameras.distortion", "core.limits"),
-    "scenedino_ros.cameras.fisheye": ("numpy", "yaml", "cameras.camera", "cameras.distortion"),
+    "scenedino_ros.cameras.fisheye": (
+        *("numpy", "cameras.camera", "cameras.distortion", "core.file_limits", "core.reading"),
+    ),
     "scenedino_ros.cameras.image": (
         *("numpy", "cv2", "torch", "cameras.camera", "cameras.distortion", "cameras.fisheye"),
     ),

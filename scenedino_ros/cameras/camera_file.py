@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import yaml
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import YAML_BYTES
+from scenedino_ros.core.reading import parse_yaml, read_text, reading, reads
 
 ROS, OPENCV, KALIBR = "ROS calibration", "OpenCV FileStorage", "Kalibr camchain"
 
@@ -51,6 +52,7 @@ class _Calibration(NamedTuple):
     fields: dict[str, object]
 
 
+@reads("calibration file")
 def camera_from_yaml(path: Path, *, rectified: bool) -> CalibratedCamera:
     """Read a calibration file.
 
@@ -75,6 +77,7 @@ def camera_from_yaml(path: Path, *, rectified: bool) -> CalibratedCamera:
         ) from error
 
 
+@reads("calibration file")
 def baseline_from_yaml(path: Path) -> float:
     """Return how far the right camera of a rectified pair is to the right of the left one, metres.
 
@@ -102,16 +105,13 @@ def baseline_from_yaml(path: Path) -> float:
 
 
 def _read(path: Path) -> _Calibration:
-    try:
-        text = path.read_text(encoding="utf-8")
+    with reading(f"calibration file {path}"):
+        text = read_text(path, YAML_BYTES)
         if text.startswith(("<?xml", "<opencv_storage")) or "!!opencv-matrix" in text:
             return _Calibration(OPENCV, _named(_storage_fields(text)))
         # ros2 topic echo ends a message with '---': only the first document counts.
         lines = "\n".join(line for line in text.split("\n") if not line.startswith("%YAML"))
-        fields = next(iter(yaml.safe_load_all(lines)), None)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, cv2.error, SystemError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"calibration file {path} cannot be read: {reason}") from error
+        fields = parse_yaml(lines, first=True)
     if not isinstance(fields, dict):
         raise InputError(f"calibration file {path} must hold fields such as camera_matrix")
     cameras = [key for key in fields if re.fullmatch(r"cam[0-9]+", str(key))]

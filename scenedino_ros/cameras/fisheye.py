@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.distortion import MEI
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import YAML_BYTES
+from scenedino_ros.core.reading import parse_yaml, read_text, reading
 
 # About the y and the x axis: the published networks' side cameras look down by 15 degrees.
 PUBLISHED_ROTATION_DEG = (0.0, -15.0)
@@ -85,22 +86,21 @@ class MeiCamera:
         Raises:
             InputError: If the file cannot be read, or lacks a number of the model.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
+        with reading(f"fisheye calibration {path}"):
+            text = read_text(path, YAML_BYTES)
             # OpenCV writes a first line that is no YAML directive.
-            content = yaml.safe_load(text.removeprefix("%YAML:1.0"))
+            content = parse_yaml(text.removeprefix("%YAML:1.0"))
+        try:
             values = {key: content[part][key] for part, keys in _SECTIONS.items() for key in keys}
             values["width"], values["height"] = content["image_width"], content["image_height"]
             numbers = {key: float(value) for key, value in values.items()}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"fisheye calibration {path} cannot be read: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+            width, height = int(numbers.pop("width")), int(numbers.pop("height"))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             parts = ", ".join([*_SECTIONS, "image_width and image_height"])
             raise InputError(
                 f"fisheye calibration {path} must hold the numbers of {parts}; "
                 f"{type(error).__name__}: {error}"
             ) from error
-        width, height = int(numbers.pop("width")), int(numbers.pop("height"))
         return cls(**numbers, width=width, height=height)
 
     @classmethod

@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
+from scenedino_ros.cameras.image_file import decode_image
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import MESSAGE_BYTES
+from scenedino_ros.core.reading import read_bytes, reading
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -73,16 +76,25 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
+def read_pixels(path: Path) -> np.ndarray:
+    """Return the pixels of an image file as they are stored, see `decode_image`.
+
+    Raises:
+        InputError: If the file cannot be read or is no image.
+    """
+    with reading(str(path)):
+        content = np.frombuffer(read_bytes(path, MESSAGE_BYTES), np.uint8)
+        return decode_image(content, str(path))
+
+
 def read_rgb(path: Path) -> np.ndarray:
     """Return an image file as (H, W, 3) uint8 RGB, as stored (EXIF rotation is not applied).
 
     Raises:
         InputError: If the file cannot be read or is no image.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"image {path} cannot be read: {error.strerror}") from error
+    with reading(f"image {path}"):
+        content = read_bytes(path, MESSAGE_BYTES)
     message = SimpleNamespace(format=path.suffix[1:].lower(), data=content)
     try:
         return np.ascontiguousarray(rgb_from_compressed(message))

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from scenedino_ros.checkpoints.weights_file import require_safetensors
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import reading, reason_of
 
 FORMAT = "scenedino_ros/1"
 DENSITY_THRESHOLD = 0.2  # 1/m; of the published evaluation, and where a checkpoint names no other
@@ -66,16 +68,15 @@ def read_card(path: Path) -> CheckpointCard:
     """
     path = Path(path)
     require_safetensors(path)
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            header = parse_metadata(path, file.metadata())
-            slices = {key: file.get_slice(key) for key in file.keys()}
-            tensors = {
-                key: (tuple(part.get_shape()), str(part.get_dtype()))
-                for key, part in slices.items()
-            }
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    with (
+        reading(f"checkpoint {path}", CheckpointError),
+        safe_open(str(path), framework="numpy") as file,
+    ):
+        header = parse_metadata(path, file.metadata())
+        slices = {key: file.get_slice(key) for key in file.keys()}
+        tensors = {
+            key: (tuple(part.get_shape()), str(part.get_dtype())) for key, part in slices.items()
+        }
     return CheckpointCard(*header, tensors)
 
 
@@ -104,9 +105,14 @@ def parse_metadata(path: Path, metadata: dict[str, str] | None) -> Header:
     try:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         classes = ClassTable.from_dict(json.loads(metadata["classes"]))
-        provenance = json.loads(metadata["provenance"])
+        provenance = {
+            printable(name): printable(text)
+            for name, text in json.loads(metadata["provenance"]).items()
+        }
         density_threshold = json.loads(metadata.get("density_threshold", str(DENSITY_THRESHOLD)))
         check_density_threshold(density_threshold)
-    except (KeyError, TypeError, json.JSONDecodeError, InputError) as error:
-        raise CheckpointError(f"checkpoint {path} has a damaged header: {error}") from error
+    except Exception as error:  # values of any type may stand anywhere
+        raise CheckpointError(
+            f"checkpoint {path} has a damaged header: {reason_of(error)}"
+        ) from error
     return Header(config, classes, provenance, density_threshold)

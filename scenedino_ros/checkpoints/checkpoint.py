@@ -4,13 +4,11 @@
 """Checkpoints: one safetensors file holds weights, configuration, class table and origin."""
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from scenedino_ros.checkpoints.card import (
@@ -25,7 +23,9 @@ from scenedino_ros.checkpoints.weights_file import require_safetensors
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.files import replacing
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.reading import reading
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.transformer import resample_positions
 
@@ -88,14 +88,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(state, temporary, metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as partial:
+        save_file(state, partial, metadata)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -106,12 +100,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = Path(path)
     require_safetensors(path)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = parse_metadata(path, file.metadata())
-            state = {key: file.get_tensor(key) for key in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    with (
+        reading(f"checkpoint {path}", CheckpointError),
+        safe_open(str(path), framework="pt") as file,
+    ):
+        header = parse_metadata(path, file.metadata())
+        state = {key: file.get_tensor(key) for key in file.keys()}
     return Checkpoint(
         header.config, header.classes, state, header.provenance, header.density_threshold
     )

@@ -31,6 +31,7 @@ from scenedino_ros.checkpoints.names import (
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.files import file_sha256, write_atomically
+from scenedino_ros.core.reading import read_json
 from scenedino_ros.core.reporting import Report, silent
 
 
@@ -162,9 +163,9 @@ def _cached(name: str) -> Path:
     if not (path.is_file() and sidecar.is_file()):
         raise CheckpointError(f"checkpoint '{name}' has not been downloaded to {path.parent} yet")
     try:
-        record = json.loads(sidecar.read_text(encoding="utf-8"))
+        record = read_json(sidecar)
         expected, size = record["sha256"], record["size"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(f"cached record {sidecar} is damaged; delete it") from error
     got_size = path.stat().st_size
     got = file_sha256(path) if got_size == size else "not computed"

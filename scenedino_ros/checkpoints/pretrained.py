@@ -10,16 +10,17 @@ from pathlib import Path
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.checkpoints.card import FORMAT
 from scenedino_ros.checkpoints.checkpoint import load_checkpoint, resize_checkpoint
-from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
+from scenedino_ros.checkpoints.weights_file import SAFETENSORS, check_expansion, weights_format
 from scenedino_ros.core.backbones import BACKBONES, BackboneSpec, backbone_spec
 from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.reading import reading
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.network.resnet import ConvEncoder
 from scenedino_ros.network.transformer import resample_positions
@@ -76,12 +77,18 @@ def load_backbone(encoder: Encoder | ConvEncoder, source: str | Path) -> None:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Return whether a file is one of our checkpoints; others refuse what cannot be read."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    except (OSError, SafetensorError):
+    """Return whether a file is one of our checkpoints.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+    """
+    if weights_format(path, "weights") != SAFETENSORS:
         return False
+    with (
+        reading(f"weights {path}", CheckpointError),
+        safe_open(str(path), framework="pt") as file,
+    ):
+        return (file.metadata() or {}).get("format") == FORMAT
 
 
 def _from_checkpoint(path: Path, encoder: Encoder | ConvEncoder) -> Weights:
@@ -117,6 +124,7 @@ def read_weights(path: Path) -> Weights:
     )
     if not tensors:
         raise CheckpointError(f"weights {path} must be a state dict: tensors by their names")
+    check_expansion(path, content.values())
     return dict(content)
 
 

@@ -4,17 +4,24 @@
 """What a file given as weights really is, by its first bytes."""
 
 import json
+import mmap
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.file_limits import ARCHIVE_MEMBERS, HEADER_BYTES
+from scenedino_ros.core.reading import open_file, reading, reason_of
 
 SAFETENSORS, PYTORCH = "safetensors", "pytorch"
 _HEAD = 1024  # bytes that show what a file is; a Git LFS pointer is shorter
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP, _PICKLE, _PROTOCOLS = b"PK\x03\x04", b"\x80", b"\2\3\4\5"
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+# The only value that an unpickler without code makes as large as a file says: bytearray(10**10).
+_BYTEARRAY = b"bytearray"
+_MOST_EXPANSION = 4  # tensors that share their memory are stored once
 
 
 def weights_format(path: Path, what: str = "checkpoint") -> str:
@@ -34,20 +41,17 @@ def weights_format(path: Path, what: str = "checkpoint") -> str:
         CheckpointError: If the file is missing, unreadable, cut off or of another kind; the
             message names the kind.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+    with reading(f"{what} {path}", CheckpointError):
+        with open_file(path) as file:
             head = file.read(_HEAD)
-    except OSError as error:
-        reason = error.strerror or error
-        raise CheckpointError(f"{what} {path} cannot be read: {reason}") from error
-    found = _format(head)
-    if found == SAFETENSORS:
-        problem = _safetensors_problem(path, size)
-    elif found == PYTORCH:
-        problem = _pytorch_problem(path, head, size)
-    else:
-        problem = _other_content(head)
+        size = path.stat().st_size
+        found = _format(head)
+        if found == SAFETENSORS:
+            problem = _safetensors_problem(path, size)
+        elif found == PYTORCH:
+            problem = _pytorch_problem(path, head, size)
+        else:
+            problem = _other_content(head)
     if problem:
         raise CheckpointError(f"{what} {path} cannot be read: it {problem}")
     return found
@@ -66,13 +70,30 @@ def require_safetensors(path: Path, what: str = "checkpoint") -> None:
         )
 
 
+def check_expansion(path: Path, tensors: Iterable[Any]) -> None:
+    """Refuse tensors that have many times the bytes of their file, before anything copies them.
+
+    A tensor of PyTorch may repeat one stored number a billion times.
+
+    Raises:
+        CheckpointError: If they have.
+    """
+    size = path.stat().st_size
+    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if total > _MOST_EXPANSION * size:
+        raise CheckpointError(
+            f"the tensors in {path} must have about the bytes of the file, {_bytes(size)}, "
+            f"got {_bytes(total)}"
+        )
+
+
 def why_no_text(path: Path) -> str:
     """Return in words why a file does not hold the expected text, empty if it may.
 
     Raises:
         OSError: If it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return _empty_or_pointer(file.read(_HEAD))
 
 
@@ -90,7 +111,7 @@ def _empty_or_pointer(head: bytes) -> str:
 
 def _format(head: bytes) -> str:
     """Return the format that a file's first bytes announce, empty if it holds no weights."""
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _LONGEST_HEADER:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= HEADER_BYTES:
         return SAFETENSORS
     pickled = head[:1] == _PICKLE and head[1:2] in _PROTOCOLS
     return PYTORCH if pickled or head.startswith(_ZIP) else ""
@@ -128,12 +149,35 @@ def _readable(head: bytes) -> str:
 
 def _pytorch_problem(path: Path, head: bytes, size: int) -> str:
     """Return in words what a PyTorch file lacks; only reading shows it of the old format."""
-    if not head.startswith(_ZIP) or zipfile.is_zipfile(path):
-        return ""
-    return (
-        f"is a PyTorch file that is cut off: after {_bytes(size)} the table at its end is "
-        "missing; fetch it again"
-    )
+    if not head.startswith(_ZIP):
+        return _bytearray_problem(path)
+    if not zipfile.is_zipfile(path):
+        return (
+            f"is a PyTorch file that is cut off: after {_bytes(size)} the table at its end is "
+            "missing; fetch it again"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except Exception as error:  # a damaged table can raise anything
+        return f"is a PyTorch file with a damaged table of contents ({reason_of(error)})"
+    if len(members) > ARCHIVE_MEMBERS:
+        return f"must have at most {ARCHIVE_MEMBERS} parts, got {len(members)}"
+    # PyTorch compresses nothing; what is compressed might become larger than memory.
+    packed = [m for m in members if m.compress_type or m.file_size > m.compress_size]
+    if packed:
+        return (
+            f"must hold its parts uncompressed, as PyTorch writes them, got {packed[0].filename}"
+        )
+    if sum(member.file_size for member in members) > size:
+        return "is a PyTorch file whose parts overlap"
+    return _bytearray_problem(path)
+
+
+def _bytearray_problem(path: Path) -> str:
+    with open_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(_BYTEARRAY) >= 0
+    return "holds a bytearray, which no checkpoint needs" if found else ""
 
 
 def _safetensors_problem(path: Path, size: int) -> str:
@@ -149,6 +193,8 @@ def _safetensors_problem(path: Path, size: int) -> str:
     try:
         entries = json.loads(header)
         ends = [e["data_offsets"][1] for key, e in entries.items() if key != "__metadata__"]
+        if not all(isinstance(end, int) and 0 <= end < 1 << 63 for end in ends):
+            raise ValueError("offsets must be whole numbers")
         whole = 8 + length + max(ends, default=0)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return "is a safetensors file with a damaged header"

@@ -31,7 +31,9 @@ from scenedino_ros.cli.results import (
 )
 from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import MESSAGE_BYTES
 from scenedino_ros.core.labels import SKY
+from scenedino_ros.core.reading import read_bytes, reading
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
@@ -314,10 +316,8 @@ def _decode(image: Path, content: bytes) -> np.ndarray:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    with reading(str(path)):
+        return read_bytes(path, MESSAGE_BYTES)
 
 
 def _sha256(content: bytes) -> str:

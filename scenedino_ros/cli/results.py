@@ -16,6 +16,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.reading import read_arrays
 from scenedino_ros.core.voxels import SemanticVoxels
 from scenedino_ros.inference.query import EncodedImage, RenderedView
 from scenedino_ros.viewing.pictures import color_depth, color_labels, panel, write_png
@@ -84,9 +85,8 @@ def why_not_finished(folder: Path, settings: dict[str, Any]) -> str:
     """
     hint = "choose another --output, or --force to replace it"
     try:
-        with np.load(folder / VOXEL_FILE, allow_pickle=False) as data:
-            stored = json.loads(str(data["settings"]))
-    except (OSError, KeyError, ValueError):
+        stored = dict(json.loads(str(read_arrays(folder / VOXEL_FILE)["settings"])))
+    except Exception:  # whatever is damaged, it is no result
         return f"{folder} exists and is not a result of predict; {hint}"
     current = json.loads(json.dumps(settings))
     different = [key for key in current if stored.get(key) != current[key]]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.reading import read_yaml, reading
 
 LETHAL = 100  # as in nav_msgs/OccupancyGrid
 _SIMILAR = 0.8  # of difflib: one wrong letter, but not train for trailer
@@ -107,10 +107,10 @@ class ClassCosts:
         Raises:
             InputError: If the file cannot be read, is no file of costs, or misspells a class.
         """
+        with reading(f"file of costs {path}"):
+            values = read_yaml(path)
         try:
-            return cls.of(table, _read(yaml.safe_load(Path(path).read_text(encoding="utf-8"))))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"file of costs {path} cannot be read: {error}") from error
+            return cls.of(table, _read(values))
         except InputError as error:
             raise InputError(f"file of costs {path}: {error}") from error
 

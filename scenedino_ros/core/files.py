@@ -5,20 +5,51 @@
 
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_PARTIAL = ".partial"
 
 
 def partial_path(path: Path) -> Path:
-    """Return the temporary name under which a file is written before it is renamed."""
+    """Create an empty file beside `path`, under a name nobody can guess, and return its path.
+
+    Whoever may write to the same folder can neither have put a link there, nor a file.
+    """
     path = Path(path)
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PARTIAL}")
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+    return partial
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of an empty file beside `path`, which takes its name when the block ends.
+
+    After an exception, such as that of a full disk, the file is removed, and what was at `path`
+    stays. An `OSError` names `path` then: a failing write names nothing.
+    """
+    path = Path(path)
+    try:
+        partial = partial_path(path)
+        try:
+            yield partial
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if error.errno and str(error.filename or _PARTIAL).endswith(_PARTIAL):
+            error.filename = str(path)
+        raise
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is either complete or absent."""
-    partial = partial_path(path)
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def file_sha256(path: Path) -> str:

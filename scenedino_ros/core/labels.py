@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from scenedino_ros.core.errors import InputError, unknown_name
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import read_yaml, reading
 
 IGNORE = 255
 SKY = "sky"
@@ -167,10 +168,15 @@ class ClassTable:
         """
         try:
             rows: list[tuple[int, str, Any, int]] = [
-                (int(row["id"]), str(row["name"]), tuple(map(int, row["color"])), row["ssc_id"])
+                (
+                    int(row["id"]),
+                    printable(row["name"]),
+                    tuple(map(int, row["color"])),
+                    row["ssc_id"],
+                )
                 for row in values["classes"]
             ]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 "a class table needs a list 'classes' whose entries have id, name, color and "
                 f"ssc_id; {type(error).__name__}: {error}"
@@ -190,11 +196,10 @@ class ClassTable:
         Raises:
             InputError: If the file cannot be read or is not a class table.
         """
+        with reading(f"label file {path}"):
+            values = read_yaml(path)
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
             return cls.from_dict(values)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"label file {path} cannot be read: {error}") from error
         except InputError as error:
             raise InputError(f"label file {path}: {error}") from error
 

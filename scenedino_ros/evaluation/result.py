@@ -14,6 +14,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.reading import read_json, reading
 from scenedino_ros.evaluation.run_folder import FORMAT, check_format
 from scenedino_ros.evaluation.speed import Speed
 
@@ -172,15 +173,11 @@ def read_result(folder: Path) -> RunResult:
         InputError: If there is no finished run in the folder, or its file is damaged.
     """
     path = Path(folder) / RESULT_FILE
-    try:
-        values = json.loads(path.read_text("utf-8"))
-        found = values.pop("format", None)
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} has no {RESULT_FILE}: it is not a finished run") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not the result of a run: {error}") from error
-    check_format(path, found)
-    try:
+    if not path.exists():
+        raise InputError(f"{folder} has no {RESULT_FILE}: it is not a finished run")
+    with reading(str(path), failure="is not the result of a run"):
+        values = read_json(path)
+        check_format(path, values.pop("format", None))
         del values["complete"], values["coverage"]
         tables = [Table(**table) for table in values.pop("tables")]
         figures = [Figure(**figure) for figure in values.pop("figures")]
@@ -189,8 +186,6 @@ def read_result(folder: Path) -> RunResult:
         if speed:
             speed = Speed(**{**speed, "processes": tuple(speed["processes"])})
         return RunResult(**values, tables=tables, figures=figures, counts=counts, speed=speed)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not the result of a run: {error}") from error
 
 
 def markdown(result: RunResult) -> str:

@@ -13,8 +13,6 @@ sentence), and at the end what `result.write_result` leaves.
 """
 
 import json
-import os
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import partial_path, write_atomically
+from scenedino_ros.core.files import replacing, write_atomically
+from scenedino_ros.core.reading import read_arrays, read_json, reading
 from scenedino_ros.evaluation.speed import ItemTime
 
 # Arrays by identifiers; the docstring of what counts them, such as `ssc.scores.count_frame`, names
@@ -77,11 +76,9 @@ class RunFolder:
         """
         file = self._counts(item)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(file)
         arrays: dict[str, Any] = {**counts, _TIME: np.array(time)}
-        with partial.open("wb") as stream:
+        with replacing(file) as partial, partial.open("wb") as stream:
             np.savez(stream, **arrays)
-        os.replace(partial, file)
         self._failure(item).unlink(missing_ok=True)
 
     def fail(self, item: str, reason: str) -> None:
@@ -116,11 +113,9 @@ class RunFolder:
             file = self._counts(item)
             if not file.exists():
                 continue
-            try:
-                with np.load(file, allow_pickle=False) as arrays:
-                    found = {name: arrays[name] for name in ([only] if only else arrays.files)}
-            except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-                raise InputError(f"{file} is damaged, delete it and run again: {error}") from error
+            with reading(str(file), failure="is damaged, delete it and run again"):
+                arrays = read_arrays(file)
+                found = {name: arrays[name] for name in ([only] if only else arrays)}
             yield item, found
 
     def total(self, items: Iterable[str]) -> Counts:
@@ -177,10 +172,8 @@ def begin_predictions(
         path.mkdir(parents=True, exist_ok=True)
         write_atomically(file, (json.dumps(current, indent=2) + "\n").encode())
         return current, dict(current)
-    try:
-        return current, dict(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is not a folder of predictions: {error}") from error
+    with reading(str(path), failure="is not a folder of predictions"):
+        return current, dict(read_json(file))
 
 
 def check_format(where: Path, found: object) -> None:
@@ -212,10 +205,8 @@ def _read_run(path: Path) -> dict[str, Any] | None:
     file = path / _RUN
     if not file.exists():
         return None
-    try:
-        values: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    with reading(str(file)):
+        values: dict[str, Any] = read_json(file)
         found = values.get("format")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
     check_format(file, found)
     return values

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import LONG_TEXT_BYTES
+from scenedino_ros.core.reading import read_text, read_yaml, reading, reads, reason_of
 from scenedino_ros.evaluation.result import Cell, Figure, RunResult, Table
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.viewing.plots import line_plot
@@ -60,6 +61,7 @@ def is_training_run(folder: Path) -> bool:
     return (folder / SETTINGS_FILE).is_file() and (folder / _METRICS).is_file()
 
 
+@reads("training run")
 def training_result(folder: Path, plots: Path) -> TrainingResult:
     """Return what a training run recorded, its figures as whole paths.
 
@@ -171,7 +173,8 @@ def _read_lines(path: Path) -> Lines:
     lines: Lines = []
     if not path.exists():
         return lines
-    text = path.read_text("utf-8")
+    with reading(str(path)):
+        text = read_text(path, LONG_TEXT_BYTES)
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         if not line.endswith("\n"):
             break
@@ -179,16 +182,16 @@ def _read_lines(path: Path) -> Lines:
             values = json.loads(line)
             lines.append({str(name): float(value) for name, value in values.items()})
             lines[-1]["step"]
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise InputError(f"{path} line {number} is not that of a step: {error}") from error
+        except Exception as error:  # values of any type may stand anywhere
+            raise InputError(
+                f"{path} line {number} is not that of a step: {reason_of(error)}"
+            ) from error
     return lines
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    with reading(str(path)):
+        values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold settings by name, got {type(values).__name__}")
     return values

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_text, reading, reads
 from scenedino_ros.recordings.datasets.kitti360 import read_poses
 from scenedino_ros.recordings.transforms import (
     Quaternion,
@@ -158,6 +159,7 @@ def pose_jumps(
     return np.asarray(speeds > factor * np.maximum(usual, _SLOW))
 
 
+@reads("pose file")
 def read_kitti360_poses(
     path: Path, stamps_ns: Mapping[int, int], *, max_gap_s: float = MAX_GAP_S
 ) -> PoseTrack:
@@ -189,6 +191,7 @@ def read_kitti360_poses(
     )
 
 
+@reads("pose file")
 def read_orbslam3_poses(
     path: Path, stamps_ns: Mapping[int, int], *, max_gap_s: float = MAX_GAP_S
 ) -> PoseTrack:
@@ -201,6 +204,7 @@ def read_orbslam3_poses(
     return read_kitti360_poses(path, stamps_ns, max_gap_s=max_gap_s)
 
 
+@reads("pose file")
 def read_tum_trajectory(path: Path, *, max_gap_s: float = MAX_GAP_S) -> PoseTrack:
     """Read a trajectory in TUM's format: ``time x y z qx qy qz qw`` per line.
 
@@ -244,10 +248,8 @@ def _nanoseconds(word: str) -> int:
 
 
 def _read_lines(path: Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    with reading(str(path)):
+        return read_text(path).splitlines()
 
 
 def _quaternion(numbers: np.ndarray) -> Quaternion:

@@ -14,6 +14,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.reading import reads
 from scenedino_ros.recordings.datasets.kitti360_calibration import numbers, read_text, rigid
 from scenedino_ros.recordings.poses import MAX_GAP_S, PoseTrack, read_tum_trajectory
 from scenedino_ros.recordings.transforms import numbers_from_matrix
@@ -21,6 +22,7 @@ from scenedino_ros.recordings.transforms import numbers_from_matrix
 _TUM_VALUES, _KITTI_VALUES = 8, 12
 
 
+@reads("pose file")
 def read_trajectory(
     path: Path, stamps_ns: Mapping[int, int], *, max_gap_s: float = MAX_GAP_S
 ) -> PoseTrack:
@@ -55,6 +57,7 @@ def read_trajectory(
         raise InputError(f"{path}: {error}") from error
 
 
+@reads("pose file")
 def read_kitti_poses(path: Path) -> list[np.ndarray]:
     """Return the (4, 4) poses of a file in KITTI's format, one for each line.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.reading import read_json, reading
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 from scenedino_ros.streets.drive import StreetDrive
 from scenedino_ros.streets.drive_folders import VOXEL_STRIDE, DriveFolders
@@ -227,10 +228,8 @@ def _render(settings: RenderSettings, with_scan: bool, with_voxels: bool, job: J
 
 
 def _refuse_other_settings(file: Path, ours: dict[str, object]) -> None:
-    try:
-        theirs = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
+    with reading(str(file)):
+        theirs = read_json(file)
     # Drives made before cars could move are those without moving cars.
     mine, other = dict(_leaves(ours)), {"moving_cars": 0, **dict(_leaves(theirs))}
     differing = [key for key in {**mine, **other} if mine.get(key) != other.get(key)]

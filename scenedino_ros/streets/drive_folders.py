@@ -29,6 +29,7 @@ import numpy as np
 
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19, kitti360_train_ids
+from scenedino_ros.core.reading import read_json, reading
 from scenedino_ros.evaluation.ssc.classes import ssc20_labels
 from scenedino_ros.recordings.datasets.kitti360_calibration import T_BASE_IMU
 from scenedino_ros.streets.calibration_files import row, write_calibration
@@ -162,7 +163,8 @@ class DriveFolders:
     def _enter(self) -> None:
         path, names = self._root / _CARD, {self._name}
         if path.exists():
-            names |= set(json.loads(path.read_text(encoding="utf-8"))["splits"][_SPLIT])
+            with reading(str(path)):
+                names |= set(map(str, read_json(path)["splits"][_SPLIT]))
         card = {"name": NAME, "splits": {_SPLIT: sorted(names)}}
         _write(path, (json.dumps(card, indent=1) + "\n").encode())
 

@@ -7,17 +7,15 @@ Both describe their own content; docs/files.md does, too.
 """
 
 import json
-import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import partial_path, write_atomically
+from scenedino_ros.core.files import replacing, write_atomically
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.viewing.cubes import exposed_faces
 
@@ -114,9 +112,7 @@ def write_npz(
         about: What each further array is: shape, type, meaning, unit.
         **arrays: Further arrays, such as ``K=`` or ``T_grid_cam=``.
     """
-    path = Path(path)
-    partial = partial_path(path)
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
             origin=np.asarray(voxels.grid.origin, dtype=np.float64),
@@ -132,7 +128,6 @@ def write_npz(
             about=np.array(json.dumps({**_ABOUT, **(about or {})}, indent=1)),
             **arrays,
         )
-    os.replace(partial, path)
 
 
 def read_npz(path: Path) -> SemanticVoxels:
@@ -141,16 +136,23 @@ def read_npz(path: Path) -> SemanticVoxels:
     Raises:
         InputError: If the file cannot be read or lacks a key.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            origin, shape = data["origin"], data["shape"]
-            grid = VoxelGrid(
-                (float(origin[0]), float(origin[1]), float(origin[2])),
-                (int(shape[0]), int(shape[1]), int(shape[2])),
-                float(data["voxel_size"]),
-            )
-            return SemanticVoxels(
-                grid, data["index"], data["label"], data["confidence"], data["density"]
-            )
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise InputError(f"voxel file {path} cannot be read: {error}") from error
+    with reading(f"voxel file {path}"):
+        return voxels_of(read_arrays(path))
+
+
+def voxels_of(arrays: Mapping[str, np.ndarray]) -> SemanticVoxels:
+    """Return the voxels in the arrays of a file that `write_npz` wrote.
+
+    Raises:
+        Exception: If one is missing or another than written; `read_npz` names the file.
+    """
+    x, y, z = map(float, arrays["origin"])
+    i, j, k = map(int, arrays["shape"])
+    grid = VoxelGrid((x, y, z), (i, j, k), float(arrays["voxel_size"]))
+    index, label = arrays["index"].astype(np.int64), arrays["label"].astype(np.uint8)
+    if index.ndim != 1 or (index.size and not 0 <= index.min() <= index.max() < grid.size):
+        raise ValueError(f"index must be places in a grid of {grid.shape} voxels")
+    confidence, density = (arrays[name].astype(np.float32) for name in ("confidence", "density"))
+    if {label.shape, confidence.shape, density.shape} != {index.shape}:
+        raise ValueError(f"label, confidence and density must be as many as index, {index.size}")
+    return SemanticVoxels(grid, index, label, confidence, density)

@@ -9,8 +9,9 @@ import numpy as np
 import open3d
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.viewing.cubes import exposed_faces
-from scenedino_ros.viewing.voxel_files import read_npz
+from scenedino_ros.viewing.voxel_files import voxels_of
 
 _SIZE = (1280, 800)  # width and height of the window, pixels
 
@@ -48,10 +49,11 @@ def show_mesh(mesh: open3d.geometry.TriangleMesh, *, title: str) -> bool:
 
 
 def _mesh_of_npz(path: Path) -> open3d.geometry.TriangleMesh:
-    voxels = read_npz(path)
-    with np.load(path, allow_pickle=False) as data:
+    with reading(f"voxel file {path}"):
+        arrays = read_arrays(path)
+        voxels = voxels_of(arrays)
         colors = np.zeros((256, 3))
-        colors[: len(data["class_colors"])] = data["class_colors"] / 255.0
+        colors[: len(arrays["class_colors"])] = arrays["class_colors"] / 255.0
     faces = exposed_faces(voxels)
     corners = faces.corners.reshape(-1, 3).astype(np.float64)
     first = 4 * np.arange(len(faces))[:, None, None]

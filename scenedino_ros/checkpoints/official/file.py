@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from scenedino_ros.checkpoints.card import FORMAT
-from scenedino_ros.checkpoints.weights_file import SAFETENSORS, weights_format
+from scenedino_ros.checkpoints.weights_file import SAFETENSORS, check_expansion, weights_format
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.reading import reading
 
 State = dict[str, torch.Tensor]
 
@@ -85,19 +86,20 @@ def read_official_state(path: Path) -> OfficialState:
         values = networks.pop(_preferred(networks))
     else:
         values = max((values for _, values in found), key=len)
+    check_expansion(path, (t for t in values.values() if isinstance(t, torch.Tensor)))
     tensors, others = _plain_names(path, values)
     others += [f"{name}.{key}" for name, copy in networks.items() for key in copy]
     return OfficialState(tensors, tuple(others))
 
 
 def _read_safetensors(path: Path) -> State:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            if (file.metadata() or {}).get("format") == FORMAT:
-                raise CheckpointError(f"{path} is a converted checkpoint already")
-            return {key: file.get_tensor(key) for key in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
+    with (
+        reading(f"checkpoint {path}", CheckpointError),
+        safe_open(str(path), framework="pt") as file,
+    ):
+        if (file.metadata() or {}).get("format") == FORMAT:
+            raise CheckpointError(f"{path} is a converted checkpoint already")
+        return {key: file.get_tensor(key) for key in file.keys()}
 
 
 def _read_pickle(path: Path) -> object:

@@ -13,6 +13,8 @@ import yaml
 from scenedino_ros.checkpoints.weights_file import why_no_text
 from scenedino_ros.core.backbones import BACKBONES
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.file_limits import YAML_BYTES
+from scenedino_ros.core.reading import BoundedLoader, parse_yaml, read_text, reason_of
 
 # Settings of the published model that change what it computes but leave no trace in the tensors:
 # section, key, the only value our network implements.
@@ -39,8 +41,8 @@ _PLAIN_TAGS = {
 }
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """The safe loader, but it ignores unknown tags and keeps the values below them.
+class _PlainLoader(BoundedLoader):
+    """The loader, but it ignores unknown tags and keeps the values below them.
 
     A tagged path becomes text, a tuple a list, an object the dictionary of its fields. No class
     is looked up and no function called.
@@ -96,11 +98,11 @@ class OfficialConfig:
             problem = why_no_text(path)
             if problem:
                 raise CheckpointError(f"configuration {path} cannot be read: it {problem}")
-            # This loader is a safe one; yaml.safe_load does not take a loader.
-            values = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{path} cannot be read as YAML: {reason}") from error
+            values = parse_yaml(read_text(path, YAML_BYTES), _PlainLoader)
+        except CheckpointError:
+            raise
+        except Exception as error:  # damaged text can raise anything
+            raise CheckpointError(f"{path} cannot be read as YAML: {reason_of(error)}") from error
         if not isinstance(values, dict):
             raise CheckpointError(
                 f"{path} must hold sections such as model and dataset, got {type(values).__name__}"

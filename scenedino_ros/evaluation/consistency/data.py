@@ -13,6 +13,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_text, reading
 from scenedino_ros.evaluation.settings import ConsistencySettings
 from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, only_drive, read_drive
@@ -252,10 +253,8 @@ class RealEstatePairs:
 
 
 def _read_frames(path: Path) -> list[list[str]]:
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    with reading(str(path)):
+        lines = [line.split() for line in read_text(path).splitlines()[1:]]
     lines = [line for line in lines if line]
     for number, line in enumerate(lines, start=2):
         if len(line) != 19:

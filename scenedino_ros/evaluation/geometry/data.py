@@ -11,7 +11,6 @@ A drive is what `datasets.kitti360.read_drive` reads, with one of these folders 
   of the same numbers. A voxel with any class is occupied.
 """
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,7 @@ from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.data import read_raw_labels
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, only_drive, read_drive
@@ -88,14 +88,13 @@ class OccupancyDrive:
         if self._has_labels:
             return self._labelled(frame)
         path = self.folder / "occupancy" / f"{frame}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                grid = np.asarray(data["occupancy"])
-                voxel_size, origin = float(data["voxel_size"]), tuple(data["origin"].tolist())
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"grid {path} cannot be read: {error}") from error
         expected = ssc.GRID
-        same_place = np.allclose((voxel_size, *origin), (expected.voxel_size, *expected.origin))
+        with reading(f"grid {path}"):
+            data = read_arrays(path)
+            grid = data["occupancy"]
+            voxel_size, origin = float(data["voxel_size"]), tuple(data["origin"].tolist())
+            place = (expected.voxel_size, *expected.origin)
+            same_place = np.allclose((voxel_size, *origin), place)
         if grid.shape != expected.shape or not same_place:
             raise InputError(
                 f"grid {path} must be {expected.shape} voxels of {expected.voxel_size} m from "

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_bytes, reading
 from scenedino_ros.evaluation.geometry.data import OccupancyDrive
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import read_label_volume
@@ -91,9 +92,11 @@ class MapDrive(OccupancyDrive):
         path = self.folder / "voxels" / f"{number:06d}.moving"
         if not path.is_file():
             return None
+        with reading(str(path)):
+            content = read_bytes(path, 1 << 24)
         try:
-            return read_label_volume(path.read_bytes(), ssc.GRID.shape, "u1") > 0
-        except (OSError, InputError) as error:
+            return read_label_volume(content, ssc.GRID.shape, "u1") > 0
+        except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
 

@@ -3,20 +3,21 @@
 
 """Images with labels in a folder: KITTI-360, Cityscapes and BDD100K as published, frame stores."""
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.image_file import decode_image
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import MESSAGE_BYTES
 from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
+from scenedino_ros.core.reading import read_bytes, read_json, reading
 from scenedino_ros.evaluation.segmentation.images import (
     LabelledData,
     LabelledImage,
@@ -219,11 +220,9 @@ class CityscapesImages:
 
     def _camera(self, item: str, rgb: np.ndarray) -> PinholeCamera:
         path = self.root / "camera" / self.split / f"{item}_camera.json"
-        try:
-            values = json.loads(path.read_text("utf-8"))["intrinsic"]
+        with reading(f"camera file {path}"):
+            values = read_json(path)["intrinsic"]
             fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "u0", "v0"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"camera file {path} cannot be read: {error}") from error
         return PinholeCamera.from_focal(fx, fy, cx, cy, rgb.shape[1], rgb.shape[0])
 
 
@@ -317,13 +316,9 @@ def read_ids(path: Path) -> np.ndarray:
     Raises:
         InputError: If the file is missing, damaged or not of 8 bits.
     """
-    try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"label {path} cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    if image is None:
-        raise InputError(f"label {path} cannot be decoded ({content.size} bytes)")
+    with reading(f"label {path}"):
+        content = np.frombuffer(read_bytes(path, MESSAGE_BYTES), dtype=np.uint8)
+    image = decode_image(content, f"label {path}")
     if image.dtype != np.uint8:
         raise InputError(f"label {path} must have 8 bits, got {image.dtype}")
     return image if image.ndim == 2 else image[..., 2]

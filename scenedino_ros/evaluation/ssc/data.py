@@ -13,7 +13,6 @@ with its name and the sequences of its splits.
 Source: Li et al., SSCBench, arXiv:2306.09001.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,15 @@ import numpy as np
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.core.reading import (
+    open_file,
+    read_array,
+    read_bytes,
+    read_json,
+    read_text,
+    reading,
+    reason_of,
+)
 from scenedino_ros.evaluation.settings import SscSettings
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import read_label_volume, ssc20_labels
@@ -48,6 +56,7 @@ _DIGITS = 10  # in the names of KITTI-360's own images; the benchmark's have 6
 # Where label grids lie below a folder that the benchmark's release, or S4C's, is unpacked to.
 _GRID_FOLDERS = ("", "labels", "preprocess/labels")
 _RELEASE_CHECK = 20  # label grids looked at to find out which release they are
+_MOST_BYTES = 1 << 24  # of a label file; its grid takes 4 MiB
 _LAST_OF_NUSCENES = 10  # highest class of the first release, made with another map
 
 
@@ -61,12 +70,13 @@ def read_card(root: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path)
         splits = {name: list(map(str, value)) for name, value in values["splits"].items()}
         return {"name": str(values["name"]), "splits": splits}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # values of any type may stand anywhere
         raise InputError(
-            f"{path} must be JSON with 'name' and 'splits', the sequences of each: {error}"
+            f"{path} must be JSON with 'name' and 'splits', the sequences of each: "
+            f"{reason_of(error)}"
         ) from error
 
 
@@ -310,10 +320,8 @@ def frame_numbers(kitti360: Path, sequence: str) -> list[int]:
     """
     path = kitti360 / "data_poses" / sequence / "poses.txt"
     is_official = not (kitti360 / CARD).exists()
-    try:
-        numbers = [int(line.split()[0]) for line in path.read_text("ascii").splitlines() if line]
-    except (OSError, ValueError, IndexError) as error:
-        raise InputError(f"pose file {path} cannot be read: {error}") from error
+    with reading(f"pose file {path}"):
+        numbers = [int(line.split()[0]) for line in read_text(path).splitlines() if line]
     if (
         is_official
         and sequence == sequence_name(9)
@@ -347,12 +355,12 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"label file {error.filename} is missing") from error
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"label file {path}: {error}") from error
+    except Exception as error:  # a damaged file can raise anything
+        raise InputError(f"label file {path}: {reason_of(error)}") from error
 
 
 def _read_grid(path: Path) -> np.ndarray:
-    grid = np.load(path, allow_pickle=False)
+    grid = read_array(path)
     if grid.shape != ssc.GRID.shape:
         raise InputError(f"must be a grid of {ssc.GRID.shape}, got {grid.shape}")
     labels = grid.astype(np.uint8)
@@ -362,9 +370,9 @@ def _read_grid(path: Path) -> np.ndarray:
 
 
 def _read_raw(label: Path, invalid: Path) -> np.ndarray:
-    raw = read_label_volume(label.read_bytes(), ssc.GRID.shape, "<u2")
+    raw = read_label_volume(read_bytes(label, _MOST_BYTES), ssc.GRID.shape, "<u2")
     try:
-        unseen = read_label_volume(invalid.read_bytes(), ssc.GRID.shape, "u1")
+        unseen = read_label_volume(read_bytes(invalid, _MOST_BYTES), ssc.GRID.shape, "u1")
     except InputError as error:
         raise InputError(f"its {invalid.name} {error}") from error
     if unseen.max() > 1:
@@ -375,5 +383,5 @@ def _read_raw(label: Path, invalid: Path) -> np.ndarray:
 def _pose_rows(path: Path) -> int | None:
     if not path.exists():
         return None
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return sum(1 for line in file if line.strip())

@@ -3,8 +3,6 @@
 
 """Predictions for frames of SSCBench-KITTI-360, before any threshold, and their files."""
 
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import partial_path
+from scenedino_ros.core.files import replacing
+from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.run_folder import begin_predictions
 from scenedino_ros.evaluation.ssc import rules as ssc
@@ -161,11 +160,9 @@ class PredictionFiles:
         path = self.path / f"{frame}.npz"
         if not path.exists():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                prediction = SscPrediction(data["label"], data["density"])
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"prediction {path} cannot be read: {error}") from error
+        with reading(f"prediction {path}"):
+            data = read_arrays(path)
+            prediction = SscPrediction(data["label"], data["density"])
         for name, grid in (("label", prediction.label), ("density", prediction.density)):
             if grid.shape != ssc.GRID.shape:
                 raise InputError(
@@ -178,7 +175,5 @@ class PredictionFiles:
         """Keep the prediction of a frame; its file is whole or not there."""
         path = self.path / f"{frame}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(path)
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, label=prediction.label, density=prediction.density)
-        os.replace(partial, path)

@@ -19,6 +19,7 @@ from scenedino_ros.core.cache_folder import cache_folder
 from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.reading import read_json, reason_of
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.graph_engine import GraphEngine
 from scenedino_ros.inference.engines.graph_export import (
@@ -196,12 +197,12 @@ def check_exported(folder: Path, identity: str) -> None:
         CheckpointError: If it is not the one that was written for this network.
     """
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = read_json(folder / CARD)
         sums = {name: file_sha256(folder / name) for name in card["files"]}
         whole = (card["fingerprint"], card["files"]) == (identity, sums)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # values of any type may stand anywhere
         raise CheckpointError(
-            f"exported graphs in {folder} cannot be read ({error}); delete the folder"
+            f"exported graphs in {folder} cannot be read ({reason_of(error)}); delete the folder"
         ) from error
     if not whole:
         raise CheckpointError(

@@ -5,7 +5,6 @@
 
 import contextlib
 import io
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_json
 from scenedino_ros.inference.engines.graph_folder import CARD
 from scenedino_ros.inference.engines.openvino_graph import OPENVINO_IMAGE
 from scenedino_ros.inference.engines.packages import require, require_openvino
@@ -60,10 +60,10 @@ class Agreement:
 def read_agreement(folder: Path) -> Agreement | None:
     """Return the agreement on the card of a calibrated graph; None: there is no such card."""
     try:
-        values = json.loads((folder / CARD).read_text(encoding="utf-8"))["agreement"]
+        values = read_json(folder / CARD)["agreement"]
         names = ("iou", "miou", "depth_abs_rel")
         return Agreement(*(float(values[name]) for name in names))
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # whatever is damaged, there is no agreement to trust
         return None
 
 

@@ -7,17 +7,16 @@ Frames: ``base_link`` is Argoverse's vehicle frame (x forward, y left, z up). Th
 gives both cameras as they are mounted, and the rotations that rectify their images.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
-from scenedino_ros.cameras.image_folder import read_rgb
+from scenedino_ros.cameras.image_folder import read_pixels, read_rgb
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_json, reads
 from scenedino_ros.recordings.transforms import matrix_from_rotation
 
 _CALIBRATION = "vehicle_calibration_stereo_info.json"
@@ -52,6 +51,7 @@ class ArgoverseStereo:
         return np.where(known, depth, 0).astype(np.float32)
 
 
+@reads("the Argoverse pair in")
 def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
     """Read a folder with both images, the disparity and the calibration.
 
@@ -61,9 +61,9 @@ def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
     folder = Path(folder)
     images = {side: folder / name for side, name in _IMAGES.items()}
     sizes = {side: read_rgb(path).shape[:2] for side, path in images.items()}
-    disparity = cv2.imread(str(folder / _DISPARITY), cv2.IMREAD_UNCHANGED)
-    if disparity is None or disparity.dtype != np.uint16:
-        raise InputError(f"{folder / _DISPARITY} must be a 16-bit image, and cannot be read")
+    disparity = read_pixels(folder / _DISPARITY)
+    if disparity.dtype != np.uint16:
+        raise InputError(f"{folder / _DISPARITY} must be a 16-bit image, got {disparity.dtype}")
     if len({*sizes.values(), disparity.shape}) != 1:
         raise InputError(
             f"images and disparity in {folder} must have one size, got {sizes['left']}, "
@@ -71,7 +71,7 @@ def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
         )
     path = folder / _CALIBRATION
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["camera_data_"]
+        entries = read_json(path)["camera_data_"]
         calibration = {entry["key"]: entry["value"] for entry in entries}
         left = calibration["image_raw_stereo_front_left_rect"]
         camera = PinholeCamera.from_focal(
@@ -83,7 +83,7 @@ def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
             disparity.shape[0],
         )
         mounted = {side: _mounted(calibration, side) for side in images}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     except (KeyError, TypeError) as error:
         raise InputError(

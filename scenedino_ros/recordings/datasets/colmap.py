@@ -16,6 +16,8 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import LONG_TEXT_BYTES
+from scenedino_ros.core.reading import reads
 from scenedino_ros.recordings.datasets.kitti360_calibration import numbers, read_text
 from scenedino_ros.recordings.transforms import inverse, matrix_from_numbers
 
@@ -47,6 +49,7 @@ class ColmapImage(NamedTuple):
     T_world_cam: np.ndarray
 
 
+@reads("the COLMAP model in")
 def read_colmap_images(folder: Path) -> list[ColmapImage]:
     """Read ``images.txt``.
 
@@ -55,7 +58,9 @@ def read_colmap_images(folder: Path) -> list[ColmapImage]:
     """
     path = folder / "images.txt"
     # Two lines per image: its pose, and its points, which may be none.
-    lines = [line for line in read_text(path).split("\n") if not line.startswith("#")]
+    lines = [
+        line for line in read_text(path, LONG_TEXT_BYTES).split("\n") if not line.startswith("#")
+    ]
     images = []
     for line in lines[::2]:
         words = line.split(maxsplit=9)
@@ -77,6 +82,7 @@ def read_colmap_images(folder: Path) -> list[ColmapImage]:
     return images
 
 
+@reads("the COLMAP model in")
 def read_colmap_camera(folder: Path, number: int) -> CalibratedCamera:
     """Read a camera of ``cameras.txt``.
 

@@ -8,7 +8,6 @@ the names of the image files, which count 100 ns since 1970; the scene's own tim
 as if they counted microseconds, and end up in another century.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_json, reading, reads
 from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 
 NAME_UNIT_NS = 100
@@ -60,6 +60,7 @@ class DgpDrive:
         return self.images[index].T_world_cam @ inverse(self.T_base_cam)
 
 
+@reads("the DGP scene in")
 def dgp_cameras(folder: Path) -> tuple[str, ...]:
     """Return the names of the cameras that a scene has images of, sorted.
 
@@ -76,6 +77,7 @@ def dgp_cameras(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
+@reads("the DGP scene in")
 def read_dgp(folder: Path, camera_name: str) -> DgpDrive:
     """Read the scene file and calibration of one camera.
 
@@ -153,10 +155,8 @@ def _only(folder: Path, pattern: str) -> Path:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    with reading(str(path)):
+        content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object, got {type(content).__name__}")
     return content

@@ -20,13 +20,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.fisheye import virtual_rotation
+from scenedino_ros.cameras.image_folder import read_pixels
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import kitti360_train_ids
+from scenedino_ros.core.reading import reads, require_file
 from scenedino_ros.recordings.datasets.kitti360_calibration import (
     CAMERAS,
     T_BASE_IMU,
@@ -210,6 +211,7 @@ def read_drive(
     )
 
 
+@reads("pose file")
 def read_poses(path: Path) -> dict[int, np.ndarray]:
     """Read lines of a frame number and a row-major 3x4 or 4x4 matrix.
 
@@ -235,28 +237,33 @@ def read_poses(path: Path) -> dict[int, np.ndarray]:
     return dict(sorted(poses.items()))
 
 
+@reads("scan")
 def read_scan(path: Path) -> np.ndarray:
     """Return a Velodyne scan as (N, 4) float32: x, y, z (metres, Velodyne frame), intensity.
 
     Raises:
         InputError: If the file's size is not that of whole points.
     """
+    require_file(path)
     size = path.stat().st_size
     if size % 16:
         raise InputError(f"{path} must hold points of 16 bytes, got {size} bytes")
     return np.fromfile(path, dtype="<f4").reshape(-1, 4)
 
 
+@reads("label map")
 def read_labels(path: Path) -> np.ndarray:
     """Return a file of KITTI-360 label ids as (H, W) uint8 Cityscapes train ids, 255 for others.
 
     Raises:
         InputError: If the file is no 8-bit grey PNG.
     """
-    label_ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if label_ids is None or label_ids.ndim != 2 or label_ids.dtype != np.uint8:
-        got = "none" if label_ids is None else f"{label_ids.shape} {label_ids.dtype}"
-        raise InputError(f"{path} must be a grey 8-bit image of label ids, got {got}")
+    label_ids = read_pixels(path)
+    if label_ids.ndim != 2 or label_ids.dtype != np.uint8:
+        raise InputError(
+            f"{path} must be a grey 8-bit image of label ids, got {label_ids.shape} "
+            f"{label_ids.dtype}"
+        )
     return _TRAIN_ID_OF_ID[label_ids]
 
 

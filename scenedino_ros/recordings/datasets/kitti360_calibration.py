@@ -18,6 +18,8 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.fisheye import MeiCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import TEXT_BYTES
+from scenedino_ros.core.reading import read_bytes, reading, reads
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
 T_BASE_IMU = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -67,6 +69,7 @@ class Kitti360Calibration:
         return T_BASE_IMU @ self.T_imu_cam[name] @ self.T_cam_image(name)
 
 
+@reads("the calibration in")
 def read_calibration(folder: Path) -> Kitti360Calibration:
     """Read ``perspective.txt``, ``calib_cam_to_*.txt`` and, if there, ``image_02.yaml`` and 03.
 
@@ -94,16 +97,18 @@ def read_calibration(folder: Path) -> Kitti360Calibration:
     )
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = TEXT_BYTES) -> str:
     """Return a file's text.
+
+    Args:
+        path: The file.
+        most: Bound of its size, bytes.
 
     Raises:
         InputError: If it cannot be read.
     """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    with reading(str(path)):
+        return read_bytes(path, most).decode("utf-8")
 
 
 def read_entries(path: Path) -> dict[str, str]:

@@ -8,7 +8,6 @@ folder with ``store.json`` and one ``.npy`` file per camera and quantity; it can
 from its recording at any time. `build` makes it.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import read_array, read_json, reading, require_file
 from scenedino_ros.recordings.poses import pose_jumps
 
 FORMAT = 1
@@ -72,32 +72,27 @@ class FrameStore:
             InputError: If there is no complete store of this format.
         """
         self.path = Path(path)
-        try:
-            index = json.loads((self.path / INDEX).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not a frame store: {error}") from error
-        if index.get("format") != FORMAT:
-            raise InputError(
-                f"{path} must be a frame store of format {FORMAT}, got {index.get('format')}"
-            )
-        self.image_size: tuple[int, int] = tuple(index["image_size"])
-        self.source: dict[str, Any] = index["source"]
-        self.cameras = {
-            name: StoredCamera(name, np.array(c["K_norm"]), np.array(c["T_body_cam"]))
-            for name, c in index["cameras"].items()
-        }
-        self.stamps_ns = np.array(index["stamps_ns"], dtype=np.int64)
-        self.T_world_body = np.load(self.path / POSES)
         self._arrays: dict[tuple[str, str], np.ndarray | None] = {}
-        self._camera_poses: dict[str, np.ndarray] = {}
-        for name in self.cameras:
-            poses = self.path / POSES_OF.format(file_stem(name))
-            self._camera_poses[name] = np.load(poses) if poses.exists() else self.T_world_body
-        if len(self.T_world_body) != len(self.stamps_ns):
-            raise InputError(
-                f"{path} must have a pose for each of its {len(self.stamps_ns)} frames, "
-                f"got {len(self.T_world_body)}"
-            )
+        with reading(str(path), failure="is not a frame store"):
+            index = read_json(self.path / INDEX)
+            if index.get("format") != FORMAT:
+                raise InputError(
+                    f"{path} must be a frame store of format {FORMAT}, got {index.get('format')}"
+                )
+            height, width = map(int, index["image_size"])
+            self.image_size = (height, width)
+            self.source: dict[str, Any] = dict(index["source"])
+            self.cameras = {
+                name: StoredCamera(name, _matrix(c["K_norm"], 3), _matrix(c["T_body_cam"], 4))
+                for name, c in index["cameras"].items()
+            }
+            self.stamps_ns = np.array(index["stamps_ns"], dtype=np.int64)
+            self.T_world_body = self._poses(POSES)
+            self._camera_poses = {
+                name: self._poses(file) if (self.path / file).exists() else self.T_world_body
+                for name in self.cameras
+                for file in (POSES_OF.format(file_stem(name)),)
+            }
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -142,6 +137,20 @@ class FrameStore:
         late = steps > _MISSING_FROM * np.median(steps) if steps.size else steps.astype(bool)
         return np.concatenate([[True], late | pose_jumps(self.stamps_ns, self.T_world_body)])
 
+    def _poses(self, file: str) -> np.ndarray:
+        poses, expected = read_array(self.path / file), (len(self.stamps_ns), 4, 4)
+        if poses.ndim == 3 and len(poses) != len(self.stamps_ns):
+            raise InputError(
+                f"{self.path} must have a pose for each of its {len(self.stamps_ns)} frames, "
+                f"got {len(poses)}"
+            )
+        if poses.shape != expected or poses.dtype != np.float64:
+            raise InputError(
+                f"{self.path / file} must be float64 of shape {expected}, got {poses.dtype} of "
+                f"{poses.shape}"
+            )
+        return poses
+
     def _array(self, kind: str, camera: str) -> np.ndarray | None:
         key = (kind, camera)
         if key not in self._arrays:
@@ -149,7 +158,9 @@ class FrameStore:
             if not path.exists():
                 self._arrays[key] = None
                 return None
-            array = np.load(path, mmap_mode="r")
+            with reading(str(path)):
+                require_file(path)
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
             dtype, channels = KINDS[kind]
             shape = (len(self), *self.image_size, *((channels,) if channels else ()))
             if array.dtype != dtype or array.shape != shape:
@@ -159,3 +170,11 @@ class FrameStore:
                 )
             self._arrays[key] = array
         return self._arrays[key]
+
+
+def _matrix(values: object, size: int) -> np.ndarray:
+    """Return a stored (size, size) matrix; others are no camera's."""
+    matrix = np.array(values, dtype=np.float64)
+    if matrix.shape != (size, size) or not np.isfinite(matrix).all():
+        raise ValueError(f"a matrix must be {size} x {size} finite numbers, got {values}")
+    return matrix

@@ -12,9 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
-import zstandard
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.files import replacing
+from scenedino_ros.core.reading import open_file, reading
+from scenedino_ros.recordings.rosbag2.decompression import ZSTD_MAGIC, decompress_file
 from scenedino_ros.recordings.rosbag2.mcap_reader import McapFile
 from scenedino_ros.recordings.rosbag2.mcap_records import MAGIC
 from scenedino_ros.recordings.rosbag2.metadata import BagMetadata, read_metadata
@@ -25,7 +27,7 @@ METADATA = "metadata.yaml"
 StorageFile = McapFile | SqliteFile | SqlitePrefix
 _SUFFIXES = (".mcap", ".db3")
 _COMPRESSED = ".zstd"
-_MARKS = {MAGIC: ".mcap", b"SQLite format 3\0": ".db3", b"\x28\xb5\x2f\xfd": _COMPRESSED}
+_MARKS = {MAGIC: ".mcap", b"SQLite format 3\0": ".db3", ZSTD_MAGIC: _COMPRESSED}
 _RECORDING_NAME = re.compile(r"metadata\.yaml|.*\.(mcap|db3)(\.zstd|-shm|-wal|-journal)?")
 
 
@@ -71,7 +73,7 @@ def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> StorageFi
     Raises:
         BagError: If it cannot be read.
     """
-    try:
+    with reading(str(path), BagError):
         kind = _kind(path)
         if kind not in (*_SUFFIXES, _COMPRESSED):
             raise BagError(f"a recording must be an .mcap or .db3 file or a folder, got {path}")
@@ -81,8 +83,6 @@ def open_storage(path: Path, stack: ExitStack, problems: list[str]) -> StorageFi
         if kind == ".mcap":
             return McapFile(path)
         return SqlitePrefix(path) if is_cut_off(path) else SqliteFile(path)
-    except OSError as error:
-        raise BagError(f"{path} cannot be read: {error}") from error
 
 
 def is_recording_folder(path: Path) -> bool:
@@ -98,12 +98,10 @@ def write_metadata(folder: Path, metadata: dict[str, object]) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that it is either complete and on disk, or as it was before."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def new_folder(path: Path, suffix: str = ".partial") -> Path:
@@ -123,11 +121,9 @@ def _decompressed(path: Path, stack: ExitStack, problems: list[str]) -> Path:
     """Decompress a file into a temporary folder and return its path there."""
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="scenedino_bag_"))
     target = Path(folder, path.stem)
-    try:
-        with path.open("rb") as source, target.open("wb") as sink:
-            zstandard.ZstdDecompressor().copy_stream(source, sink)
-    except zstandard.ZstdError as error:
-        problems.append(f"{path.name} cannot be decompressed to its end: {error}")
+    problem = decompress_file(path, target)
+    if problem:
+        problems.append(f"{path.name} cannot be decompressed to its end: {problem}")
     return target
 
 
@@ -203,7 +199,7 @@ def _kind(path: Path) -> str:
 
 def _mark(path: Path) -> str:
     """Return the kind of a file by its first bytes; empty: unknown."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         begin = file.read(16)
     return next((kind for mark, kind in _MARKS.items() if begin.startswith(mark)), "")
 

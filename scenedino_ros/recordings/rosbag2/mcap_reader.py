@@ -23,8 +23,9 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import open_file, reading, reason_of
 from scenedino_ros.recordings.rosbag2.mcap_records import (
-    DAMAGED,
     MAGIC,
     MESSAGE,
     RECORD,
@@ -104,25 +105,25 @@ class McapFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: list[str] = []
-        self._file = path.open("rb")
+        self._file = open_file(path)
         try:
-            self._size = os.fstat(self._file.fileno()).st_size
-            if self._file.read(len(MAGIC)) != MAGIC:
-                raise BagError(f"{path} is not an MCAP file: it does not begin with MCAP's mark")
-            contents = self._indexed() or self._scanned()
-        except DAMAGED as error:
-            self._file.close()
-            raise BagError(f"{path} cannot be read: {error}") from error
+            with reading(str(path), BagError):
+                self._size = os.fstat(self._file.fileno()).st_size
+                if self._file.read(len(MAGIC)) != MAGIC:
+                    raise BagError(
+                        f"{path} is not an MCAP file: it does not begin with MCAP's mark"
+                    )
+                contents = self._indexed() or self._scanned()
+                self._topics = {
+                    number: _topic_of(channel, contents.schemas, contents.counts[number])
+                    for number, channel in contents.channels.items()
+                }
         except BaseException:
             self._file.close()
             raise
         self._spans = sorted(contents.spans)
         self._span_at = {span.offset: span for span in self._spans}
         self._loaded: tuple[int, bytes] = (-1, b"")
-        self._topics = {
-            number: _topic_of(channel, contents.schemas, contents.counts[number])
-            for number, channel in contents.channels.items()
-        }
         self.topics = list(self._topics.values())
         self.start_ns, self.end_ns = contents.start_ns, contents.end_ns
 
@@ -211,7 +212,7 @@ class McapFile:
                     chunks.append(ChunkIndex.read(ReadDataStream(BytesIO(body))))
                 elif opcode == Opcode.STATISTICS:
                     statistics = Statistics.read(ReadDataStream(BytesIO(body)))
-        except DAMAGED:
+        except Exception:  # a damaged index can raise anything; the records are read instead
             return None
         if statistics is None or not _is_complete(contents, chunks, statistics, summary_start):
             return None
@@ -249,7 +250,7 @@ class McapFile:
             if opcode == 0 or end > self._size:
                 break
             if opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-                contents.add(opcode, self._file.read(length))
+                self._add(contents, opcode, self._file.read(length), position)
             elif opcode == Opcode.MESSAGE and length >= MESSAGE.size:
                 number, _, time_ns, _ = MESSAGE.unpack(self._file.read(MESSAGE.size))
                 contents.count(number, time_ns)
@@ -285,14 +286,25 @@ class McapFile:
                 contents.count(number, time_ns)
                 times.append(time_ns)
             else:
-                contents.add(opcode, records[begin:end])
+                self._add(contents, opcode, records[begin:end], span.offset)
         if times:
             contents.spans.append(span._replace(start_ns=min(times), end_ns=max(times)))
+
+    def _add(self, contents: _Contents, opcode: int, body: bytes, position: int) -> None:
+        """Add a schema or a channel, and note one that is damaged."""
+        try:
+            contents.add(opcode, body)
+        except Exception as error:  # a damaged record can raise anything
+            self._report(
+                f"{self.path.name}: a topic or type at byte {position} is left out, because its "
+                f"record is damaged ({reason_of(error)})"
+            )
 
     def _load(self, span: Span) -> bytes:
         """Return the records of a span, decompressed; b"" if they are damaged."""
         self._file.seek(span.offset)
-        raw = self._file.read(span.length)
+        # A file object reserves what it is asked for, and a length may be damaged.
+        raw = self._file.read(min(span.length, self._size - span.offset))
         if not span.is_chunk:
             return raw
         try:
@@ -331,13 +343,17 @@ def _is_complete(
 ) -> bool:
     """Return whether a summary lists all that its statistics count."""
     channels = contents.channels
+    places = sorted((c.chunk_start_offset, c.chunk_length) for c in chunks)
+    ends = [len(MAGIC), *(start + length for start, length in places)]
     return (
         len(chunks) == statistics.chunk_count
         and (bool(chunks) or not statistics.message_count)
         and len(channels) == statistics.channel_count
         and sum(statistics.channel_message_counts.values()) == statistics.message_count
         and all(c.schema_id == 0 or c.schema_id in contents.schemas for c in channels.values())
-        and all(chunk.chunk_start_offset + chunk.chunk_length <= data_end for chunk in chunks)
+        and ends[-1] <= data_end
+        # Chunks that overlap would be read again and again.
+        and all(end <= start for end, (start, _) in zip(ends, places, strict=False))
     )
 
 
@@ -345,12 +361,12 @@ def _topic_of(channel: Channel, schemas: dict[int, Schema], count: int) -> BagTo
     schema = schemas.get(channel.schema_id)
     known = schema is not None and schema.encoding in ("ros2msg", "ros2idl") and schema.data
     return BagTopic(
-        name=channel.topic,
-        type=type_name(schema.name) if schema else "",
+        name=printable(channel.topic),
+        type=printable(type_name(schema.name)) if schema else "",
         count=count,
         qos=parse_qos(channel.metadata.get("offered_qos_profiles")),
         definition=schema.data.decode(errors="replace") if schema and known else "",
         definition_format=schema.encoding if schema and known else "",
         type_hash=channel.metadata.get("topic_type_hash", ""),
-        serialization=channel.message_encoding,
+        serialization=printable(channel.message_encoding),
     )

@@ -7,16 +7,16 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-import lz4.frame
-import zstandard
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
+
+from scenedino_ros.core.file_limits import CHUNK_BYTES
+from scenedino_ros.core.reading import reason_of
+from scenedino_ros.recordings.rosbag2.decompression import decompress_lz4, decompress_zstd
 
 MAGIC = b"\x89MCAP0\r\n"
 RECORD = struct.Struct("<BQ")  # opcode, length of what follows
 MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _CHUNK = struct.Struct("<QQQII")  # first and last time, size, checksum, length of codec's name
-DAMAGED = (McapError, struct.error, UnicodeDecodeError, ValueError)
 
 
 def records_in(records: bytes) -> Iterator[tuple[int, int, int]]:
@@ -54,30 +54,22 @@ def records_of_chunk(chunk: bytes) -> bytes:
         codec = chunk[data_at - 8 - head[4] : data_at - 8].decode()
         (size,) = struct.unpack_from("<Q", chunk, data_at - 8)
         data = chunk[data_at : data_at + size]
-        if len(data) < size:
-            return _decompress_part(data, codec)
-        records = _decompress(data, codec, head[2])
-    except (*DAMAGED, zstandard.ZstdError, RuntimeError) as error:
-        raise ValueError(str(error)) from error
+        records = _decompress(data, codec)
+    except Exception as error:  # damaged data makes a decompressor raise anything
+        raise ValueError(reason_of(error)) from error
+    if len(data) < size:
+        return records
     if len(records) != head[2] or (head[3] and zlib.crc32(records) != head[3]):
         raise ValueError("its size or checksum is wrong")
     return records
 
 
-def _decompress(data: bytes, codec: str, size: int) -> bytes:
+def _decompress(data: bytes, codec: str) -> bytes:
+    """Return the records in compressed data; of data whose end is missing, the first ones."""
     if codec == "zstd":
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+        return decompress_zstd(data, CHUNK_BYTES)
     if codec == "lz4":
-        return lz4.frame.decompress(data)
+        return decompress_lz4(data, CHUNK_BYTES)
     if codec:
         raise ValueError(f"unknown compression '{codec}'")
     return data
-
-
-def _decompress_part(data: bytes, codec: str) -> bytes:
-    """Return what can be had of compressed data whose end is missing."""
-    if codec == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    if codec == "lz4":
-        return lz4.frame.LZ4FrameDecompressor().decompress(data)
-    return data if not codec else b""

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rosbags.serde import SerdeError
+from rosbags.interfaces import Nodetype
 from rosbags.typesys import (
     Stores,
-    TypesysError,
     get_types_from_idl,
     get_types_from_msg,
     get_typestore,
@@ -20,6 +19,8 @@ from rosbags.typesys import (
 from rosbags.typesys.store import Typestore
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.file_limits import DEFINITION_BYTES, DEFINITION_ELEMENTS
+from scenedino_ros.core.reading import reason_of
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic
 
 _DISTRIBUTION = Stores.ROS2_JAZZY  # whose definitions count where a recording holds none
@@ -90,9 +91,10 @@ class MessageTypes:
             store = get_typestore(Stores.EMPTY)
             try:
                 store.register(_parse(topic))
-            except TypesysError as error:
+            except Exception as error:  # a damaged definition can raise anything
                 raise BagError(
-                    f"the recorded definition of '{topic.type}' cannot be understood: {error}"
+                    f"the recorded definition of '{topic.type}' cannot be understood: "
+                    f"{reason_of(error)}"
                 ) from error
             self._recorded[key] = store
         return self._recorded[key]
@@ -106,14 +108,41 @@ def _deserialize(store: Typestore, topic: BagTopic, data: bytes) -> Any:
             f"messages of {topic.name} cannot be decoded: '{topic.type}' contains the unknown "
             f"type {error}"
         ) from error
-    except (SerdeError, IndexError, AssertionError) as error:
+    except Exception as error:  # damaged bytes, or a hostile definition, can raise anything
         raise BagError(
-            f"a message of {topic.name} with {len(data)} bytes is no '{topic.type}': {error}"
+            f"a message of {topic.name} with {len(data)} bytes is no '{topic.type}': "
+            f"{reason_of(error)}"
         ) from error
 
 
 def _parse(topic: BagTopic) -> Any:
-    """Return the types that a topic's recorded definition describes."""
+    """Return the types that a topic's recorded definition describes.
+
+    Raises:
+        ValueError: If it is longer, or its arrays are, than a decoder is generated for.
+    """
+    size = len(topic.definition)
+    if size > DEFINITION_BYTES:
+        raise ValueError(f"it must have at most {DEFINITION_BYTES} characters, got {size}")
+    types = _parsed_types(topic)
+    elements = sum(_elements(field) for _, fields in types.values() for _, field in fields)
+    if elements > DEFINITION_ELEMENTS:
+        raise ValueError(
+            f"its arrays of fixed length must have at most {DEFINITION_ELEMENTS} elements, "
+            f"got {elements}"
+        )
+    return types
+
+
+def _elements(field: Any) -> int:
+    """Return for how many elements one by one the rosbags package decodes a field."""
+    kind, inner = field
+    if kind != Nodetype.ARRAY or (inner[0][0] == Nodetype.BASE and inner[0][1][0] != "string"):
+        return 0
+    return int(inner[1])
+
+
+def _parsed_types(topic: BagTopic) -> Any:
     if topic.definition_format == "ros2msg":
         return get_types_from_msg(topic.definition, topic.type)
     types: dict[str, Any] = {}

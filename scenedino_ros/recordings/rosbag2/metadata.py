@@ -12,6 +12,8 @@ from typing import NamedTuple
 import yaml
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import parse_yaml, read_yaml, reading, reason_of
 
 # Version 8 is the newest that every distribution since Humble reads; from 9 on, QoS is a list
 # instead of a string.
@@ -120,8 +122,8 @@ def parse_qos(profiles: object) -> TopicQos:
     """
     if isinstance(profiles, str):
         try:
-            profiles = yaml.safe_load(profiles)
-        except yaml.YAMLError:
+            profiles = parse_yaml(profiles)
+        except Exception:  # damaged text can raise anything
             return TopicQos()
     if not isinstance(profiles, list) or not profiles or not isinstance(profiles[0], dict):
         return TopicQos()
@@ -165,31 +167,27 @@ def read_metadata(path: Path) -> BagMetadata:
     Raises:
         BagError: If it cannot be read, or lacks what every version has.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BagError(f"{path} cannot be read: {error}") from error
+    with reading(str(path), BagError):
+        document = read_yaml(path)
     try:
         info = document["rosbag2_bagfile_information"]
         mode = str(info.get("compression_mode") or "").lower()
         compression = str(info.get("compression_format") or "")
         topics = tuple(
             BagTopic(
-                name=str(entry["topic_metadata"]["name"]),
-                type=str(entry["topic_metadata"]["type"]),
+                name=printable(entry["topic_metadata"]["name"]),
+                type=printable(entry["topic_metadata"]["type"]),
                 count=int(entry["message_count"]),
                 qos=parse_qos(entry["topic_metadata"].get("offered_qos_profiles")),
                 type_hash=str(entry["topic_metadata"].get("type_description_hash") or ""),
-                serialization=str(entry["topic_metadata"]["serialization_format"]),
+                serialization=printable(entry["topic_metadata"]["serialization_format"]),
             )
             for entry in info["topics_with_message_count"] or ()
         )
         # Early versions put the name of the recording's folder in front.
         files = tuple(PurePath(name).name for name in info["relative_file_paths"] or ())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BagError(
-            f"{path} is not the metadata of a recording: {type(error).__name__} {error}"
-        ) from error
+    except Exception as error:  # values of any type may stand anywhere
+        raise BagError(f"{path} is not the metadata of a recording: {reason_of(error)}") from error
     if mode in ("file", "message") and compression != "zstd":
         raise BagError(f"{path}: compression must be zstd, got '{compression}'")
     return BagMetadata(files, mode == "message", topics)

@@ -15,9 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import zstandard
-
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.file_limits import MESSAGE_BYTES
+from scenedino_ros.core.reading import reading
+from scenedino_ros.recordings.rosbag2.decompression import ZSTD_MAGIC, decompress_zstd
 from scenedino_ros.recordings.rosbag2.files import (
     StorageFile,
     open_storage,
@@ -28,8 +29,6 @@ from scenedino_ros.recordings.rosbag2.metadata import (
     StoredMessage,
 )
 from scenedino_ros.recordings.rosbag2.readable_topics import ReadableTopics, readable_topics
-
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # a serialized message begins with a zero byte instead
 
 
 class MessagePlace(NamedTuple):
@@ -165,11 +164,12 @@ class BagReader:
             for number, file in enumerate(self._files)
         ]
         delivered: Counter[str] = Counter()
-        for number, stored in heapq.merge(*streams, key=lambda entry: entry[1].time_ns):
-            if not self._readable.reads(stored.topic):  # another channel of the same name
-                continue
-            delivered[stored.topic.name] += 1
-            yield self._message(number, stored, raw=raw)
+        with reading(str(self.path), BagError):
+            for number, stored in heapq.merge(*streams, key=lambda entry: entry[1].time_ns):
+                if not self._readable.reads(stored.topic):  # another channel of the same name
+                    continue
+                delivered[stored.topic.name] += 1
+                yield self._message(number, stored, raw=raw)
         if start is None and stop is None:
             promised = self._compare(delivered, names)
             if promised and not delivered:
@@ -190,7 +190,8 @@ class BagReader:
         """
         if not 0 <= place.file < len(self._files):
             raise BagError(f"{self.path} has {len(self._files)} files, got file {place.file}")
-        stored = self._files[place.file].message_at(place.group, place.offset)
+        with reading(str(self.path), BagError):
+            stored = self._files[place.file].message_at(place.group, place.offset)
         return self._message(place.file, stored, raw=raw)
 
     def _message(self, file: int, stored: StoredMessage, *, raw: bool) -> BagMessage:
@@ -244,9 +245,8 @@ class BagReader:
     def _decompressed(self, data: bytes) -> bytes:
         """Return a message's bytes, decompressed where it was compressed on its own."""
         single = self._metadata is not None and self._metadata.message_compression
-        if not (single or data.startswith(_ZSTD_MAGIC)):
+        # A serialized message begins with a zero byte.
+        if not (single or data.startswith(ZSTD_MAGIC)):
             return data
-        try:
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-        except zstandard.ZstdError as error:
-            raise BagError(f"a message in {self.path} cannot be decompressed: {error}") from error
+        with reading(f"a message in {self.path}", BagError, "cannot be decompressed"):
+            return decompress_zstd(data, MESSAGE_BYTES)

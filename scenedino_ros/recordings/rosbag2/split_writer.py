@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import yaml
-
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.reading import read_json, read_yaml, reason_of
 from scenedino_ros.recordings.rosbag2.files import METADATA, write_metadata, write_whole
 from scenedino_ros.recordings.rosbag2.mcap_writer import McapWriter
 from scenedino_ros.recordings.rosbag2.message_types import MessageTypes
@@ -178,14 +177,15 @@ class SplitBagWriter:
         path = self.partial_path / _STATE
         if path.exists():
             try:
-                state = json.loads(path.read_text(encoding="utf-8"))
+                state = read_json(path)
                 source, self.done = state["source"], int(state["done"])
                 self._files = [BagFile(**file) for file in state["files"]]
                 topics = [{**topic, "qos": TopicQos(**topic["qos"])} for topic in state["topics"]]
                 self._topics = {topic["name"]: BagTopic(**topic) for topic in topics}
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except Exception as error:  # values of any type may stand anywhere
                 raise BagError(
-                    f"{path} is damaged ({error}); remove {self.partial_path} to begin anew"
+                    f"{path} is damaged ({reason_of(error)}); remove {self.partial_path} to begin "
+                    "anew"
                 ) from error
             if source != self._source:
                 raise BagError(
@@ -241,11 +241,11 @@ def is_recorded(path: Path, source: dict[str, object]) -> bool:
     if not path.exists():
         return False
     try:
-        document = yaml.safe_load((path / METADATA).read_text(encoding="utf-8"))
+        document = read_yaml(path / METADATA)
         found = json.loads(document["rosbag2_bagfile_information"]["custom_data"][_SOURCE])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        same = json.dumps(source | {_SPLIT: found.get(_SPLIT)}, sort_keys=True)
+    except Exception as error:  # values of any type may stand anywhere
         raise BagError(f"{path} exists already, made from an unknown source") from error
-    same = json.dumps(source | {_SPLIT: found.get(_SPLIT)}, sort_keys=True)
     difference = _difference(json.dumps(found), same)
     if difference:
         raise BagError(f"{path} exists already, with {difference}")

@@ -14,7 +14,10 @@ from urllib.parse import quote
 import yaml
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import reading
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic, StoredMessage, parse_qos, qos_text
+from scenedino_ros.recordings.rosbag2.sqlite_guard import SqliteGuard, refuse_super_journal
 
 # What SQLite leaves beside a file whose writer did not close it.
 _JOURNALS = ("-wal", "-journal")
@@ -64,6 +67,8 @@ class SqliteFile:
         self._database: sqlite3.Connection | None = None
         try:
             self._database = self._open()
+            size = sum(file.stat().st_size for file in (path, *journals_of(path)))
+            self._guard = SqliteGuard(self._database, path, size)
             self._topics = read_topics(self._database, self._count(self._database))
         except sqlite3.Error as error:
             self.close()
@@ -98,10 +103,12 @@ class SqliteFile:
         query = (
             "SELECT id, timestamp, topic_id FROM messages "
             f"WHERE topic_id IN ({','.join('?' * len(numbers))}) "
-            "AND timestamp >= ? AND timestamp < ? ORDER BY timestamp, id"
+            "AND typeof(timestamp) = 'integer' AND timestamp >= ? AND timestamp < ? "
+            "ORDER BY timestamp, id"
         )
-        rows = self._database.execute(query, (*numbers, start, stop))
+        self._guard.begin()
         try:
+            rows = self._database.execute(query, (*numbers, start, stop))
             for row, time_ns, number in rows:
                 data = self._data(row)
                 if data is not None:
@@ -119,8 +126,9 @@ class SqliteFile:
         if data is None or self._database is None or offset:
             raise BagError(f"{self.path} has no message in row {group}")
         query = "SELECT timestamp, topic_id FROM messages WHERE id = ?"
-        time_ns, number = self._database.execute(query, (group,)).fetchone()
-        return StoredMessage(time_ns, self._topics[number], data, group, 0)
+        with reading(str(self.path), BagError):
+            time_ns, number = self._database.execute(query, (group,)).fetchone()
+            return StoredMessage(time_ns, self._topics[number], data, group, 0)
 
     def _data(self, row: int) -> bytes | None:
         """Return one message, None where its part of the file is damaged.
@@ -146,6 +154,8 @@ class SqliteFile:
         if not beside:
             uri = f"file:{quote(str(self.path))}?mode=ro&immutable=1"
             return sqlite3.connect(uri, uri=True, check_same_thread=False)
+        for journal in beside:
+            refuse_super_journal(journal)
         self._copy = tempfile.TemporaryDirectory(prefix="scenedino_bag_")
         for path in (self.path, *beside):
             shutil.copyfile(path, Path(self._copy.name, path.name))
@@ -157,7 +167,7 @@ class SqliteFile:
         counts = {}
         for number, count, first, last in database.execute(
             "SELECT topic_id, COUNT(*), MIN(timestamp), MAX(timestamp) FROM messages "
-            "WHERE timestamp IS NOT NULL GROUP BY topic_id"
+            "WHERE typeof(timestamp) = 'integer' GROUP BY topic_id"
         ):
             counts[number] = count
             self.start_ns = first if self.start_ns is None else min(self.start_ns, first)
@@ -178,7 +188,11 @@ def read_topics(database: sqlite3.Connection, counts: Mapping[int, int]) -> dict
         rows = database.execute(
             "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
         )
-        definitions = {row[0]: row[1:] for row in rows if row[1] in ("ros2msg", "ros2idl")}
+        definitions = {
+            row[0]: row[1:]
+            for row in rows
+            if row[1] in ("ros2msg", "ros2idl") and isinstance(row[2], str)
+        }
     wanted = ["id", "name", "type", "serialization_format"]
     optional = ["offered_qos_profiles", "type_description_hash"]
     selected = [*wanted, *(n if n in columns else f"'' AS {n}" for n in optional)]
@@ -188,14 +202,14 @@ def read_topics(database: sqlite3.Connection, counts: Mapping[int, int]) -> dict
     ):
         encoding, definition = definitions.get(kind, ("", ""))
         topics[number] = BagTopic(
-            name=name,
-            type=kind,
+            name=printable(name),
+            type=printable(kind),
             count=counts.get(number, 0),
             qos=parse_qos(qos),
             definition=definition,
             definition_format=encoding if definition else "",
-            type_hash=type_hash,
-            serialization=serialization,
+            type_hash=str(type_hash),
+            serialization=printable(serialization),
         )
     return topics
 

@@ -20,8 +20,10 @@ from urllib.parse import quote
 import numpy as np
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.reading import open_file
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic, StoredMessage
 from scenedino_ros.recordings.rosbag2.sqlite_file import journals_of, read_topics
+from scenedino_ros.recordings.rosbag2.sqlite_guard import SqliteGuard
 
 _HEADER_BYTES = 100
 _TABLE_LEAF = 0x0D  # first byte of a page with rows; that of a row's further pages is 0
@@ -74,9 +76,10 @@ class SqlitePrefix:
         """
         self.path = path
         self._header = _read_header(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         size, expected = len(self._file), self._header.file_bytes
+        self._links_left = size // self._header.page_bytes  # a page belongs to one row
         problem = f"{path.name} is cut off: it must have {expected} bytes, got {size}"
         rows = sorted(self._scan())
         try:
@@ -137,6 +140,7 @@ class SqlitePrefix:
         for leaf in leaves:
             page = leaf * page_bytes
             (count,) = struct.unpack_from(">H", self._file, page + 3)
+            count = min(count, (page_bytes - 8) // 2)
             for cell in struct.unpack_from(f">{count}H", self._file, page + 8):
                 try:
                     row = self._row(page + cell)
@@ -148,6 +152,8 @@ class SqlitePrefix:
     def _row(self, cell: int) -> _Row | None:
         """Return the row at a byte of the file; None if it is incomplete or of another table."""
         size, after = _varint(self._file, cell)
+        if size > len(self._file):
+            return None
         number, begin = _varint(self._file, after)
         local = self._local_bytes(size)
         # A row of messages begins: length of this head, types of id (NULL), topic, time and data.
@@ -190,7 +196,8 @@ class SqlitePrefix:
             (page,) = struct.unpack_from(">I", self._file, link)
             link = (page - 1) * self._header.page_bytes
             length = min(rest, self._header.used_bytes - 4)
-            if page < 1 or link + 4 + length > len(self._file):
+            self._links_left -= 1
+            if page < 1 or self._links_left < 0 or link + 4 + length > len(self._file):
                 return None
             pieces.append((link + 4, link + 4 + length))
             rest -= length
@@ -201,6 +208,7 @@ def _topics(path: Path, counts: Counter[int]) -> dict[int, BagTopic]:
     database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
     try:
         database.execute("PRAGMA writable_schema=ON")  # or the file's size is refused
+        SqliteGuard(database, path, path.stat().st_size)
         return read_topics(database, counts)
     finally:
         database.close()
@@ -208,12 +216,14 @@ def _topics(path: Path, counts: Counter[int]) -> dict[int, BagTopic]:
 
 def _read_header(path: Path) -> _Header:
     """Read what a file says about itself: "The Database Header" of the format."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
         raise BagError(f"{path} cannot be read as a recording: it is no SQLite file")
     page_bytes, reserved = struct.unpack_from(">H", header, 16)[0], header[20]
     page_bytes = 65536 if page_bytes == 1 else page_bytes
+    if page_bytes < 512 or page_bytes & (page_bytes - 1) or page_bytes - reserved < 480:
+        raise BagError(f"{path} cannot be read as a recording: its header is damaged")
     (pages,) = struct.unpack_from(">I", header, 28)
     return _Header(page_bytes, page_bytes - reserved, pages * page_bytes)
 
