@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from scenedino_ros.checkpoints.card import (
@@ -25,7 +25,7 @@ from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import replacing
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
-from scenedino_ros.core.reading import reading
+from scenedino_ros.core.reading import reading, reason_of
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.transformer import resample_positions
 
@@ -77,6 +77,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Args:
         path: Target, by convention ``*.safetensors``.
         checkpoint: The checkpoint; each tensor keeps its type.
+
+    Raises:
+        CheckpointError: If it cannot be written; what was at `path` stays.
     """
     path = Path(path)
     metadata = {
@@ -89,7 +92,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        save_file(state, partial, metadata)
+        try:
+            save_file(state, partial, metadata)
+        except SafetensorError as error:  # such as that of a full disk
+            raise CheckpointError(
+                f"checkpoint {path} cannot be written: {reason_of(error)}"
+            ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

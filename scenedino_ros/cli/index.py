@@ -24,6 +24,7 @@ from rich.table import Table
 
 from scenedino_ros.core.disk_space import bytes_in_words, check_space, free_bytes
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.printable import printable
 from scenedino_ros.terminal.arguments import add_output, add_workers
 from scenedino_ros.terminal.network_arguments import add_fit
 from scenedino_ros.terminal.progress import about, counting, reporting, seconds_ahead
@@ -278,7 +279,7 @@ def _index(
     reading_s = time.monotonic() - start
     with recording:
         _print_cameras(recording)
-        print("".join(f"not read: {topic}\n" for topic in recording.not_read), end="")
+        print("".join(f"not read: {printable(topic)}\n" for topic in recording.not_read), end="")
         track, origin = find_poses(recording, poses, options.body_frame)
         cameras = [recording.camera(name) for name in names or recording.cameras]
         frames = common_frames(cameras, track, options.tolerance)
@@ -286,7 +287,7 @@ def _index(
         print(f"frames with all cameras and a pose: {len(frames)}")
         problems = [*recording.problems, *frames.left_out]
         problems += motion_problems(recording, cameras[0].name, frames)
-        print("\n".join(f"problem: {problem}" for problem in problems) or "no problems")
+        print("\n".join(f"problem: {printable(problem)}" for problem in problems) or "no problems")
         if options.frames:
             frames = frames.part(options.frames)
         needed = planned_bytes(cameras, len(frames), options.image_size)
@@ -378,4 +379,4 @@ def _print_store(store: "FrameStore") -> None:
         f"{store.path}: {len(store)} frames of {len(store.cameras)} cameras, "
         f"{store.travelled()[-1]:.1f} m, {breaks} breaks, {size}"
     )
-    print("".join(f"dropped: {reason}\n" for reason in store.source["dropped"]), end="")
+    print("".join(f"dropped: {printable(reason)}\n" for reason in store.source["dropped"]), end="")

@@ -8,6 +8,7 @@ an error, reported in one sentence; 130 stopped with Ctrl-C.
 """
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 
 from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import reason_of
 from scenedino_ros.inference.torch_cache import is_of_compiler, unloadable
 
 SUBCOMMANDS = (
@@ -50,6 +53,7 @@ examples:
 Several frames, seeds or drives are given as numbers and ranges, both ends included: 0-9,90,91.
 'scenedino SUBCOMMAND --help' describes a subcommand.
 """
+TRACEBACK = "SCENEDINO_TRACEBACK"  # variable; where it is set, unexpected errors are not caught
 _NEGATIVE = re.compile(r"-[0-9.][-+0-9.,eE]*")
 
 
@@ -62,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
     arguments = _attach_negative_values(sys.argv[1:] if argv is None else argv)
     options = build_parser(arguments).parse_args(arguments)
     name = f"scenedino {options.subcommand}"
@@ -78,10 +85,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = error.strerror or str(error)
         where = f": {error.filename}" if error.filename else ""
         sentence = unloadable(error) if is_of_compiler(error) else f"{reason}{where}"
-        print(f"{name}: {sentence}", file=sys.stderr)
+        print(f"{name}: {printable(sentence)}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(
+            f"{name}: unexpected {type(error).__name__}: {reason_of(error)}; set {TRACEBACK}=1 to "
+            "see where",
+            file=sys.stderr,
+        )
     return 2
 
 

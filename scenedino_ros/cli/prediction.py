@@ -33,6 +33,7 @@ from scenedino_ros.core.config import RenderSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import MESSAGE_BYTES
 from scenedino_ros.core.labels import SKY
+from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import read_bytes, reading
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.empty_grid import why_empty
@@ -122,12 +123,12 @@ def run_job(job: Job, *, keep_going: bool) -> int:
                 if not keep_going:
                     raise InputError(f"image {image}: {error}") from error
                 failed += 1
-                print(f"image {image}: {error}", file=sys.stderr)
+                print(f"image {printable(image)}: {error}", file=sys.stderr)
             else:
                 seconds = time.perf_counter() - start
                 threshold = query.threshold(predictor.density_threshold)
                 why = "" if len(voxels) else f": {why_empty(voxels, threshold, job.T_grid_cam)}"
-                print(f"{folder}: {len(voxels)} voxels in {seconds:.1f} s{why}")
+                print(f"{printable(folder)}: {len(voxels)} voxels in {seconds:.1f} s{why}")
             progress(done, len(todo))
     if failed:
         print(f"{failed} of {len(job.images)} images failed", file=sys.stderr)
@@ -229,7 +230,7 @@ def _similarity(
     column, row = (part // _DOWNSCALE for part in place)
     assert view.depth is not None
     depth = view.depth[row, column]
-    what = f"{image.name}, pixel {pixel[0]:g}, {pixel[1]:g}"
+    what = f"{printable(image.name)}, pixel {pixel[0]:g}, {pixel[1]:g}"
     if not np.isfinite(depth):
         print(f"{what}: nothing is there, the ray meets no surface", file=sys.stderr)
         return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.printable import printable
 from scenedino_ros.terminal.arguments import add_output
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page."""
     from scenedino_ros.core.files import write_atomically
-    from scenedino_ros.evaluation.page import check_pictures, page
+    from scenedino_ros.evaluation.page import check_run, page
     from scenedino_ros.evaluation.result import is_evaluation, read_result
     from scenedino_ros.evaluation.training_run import is_training_run, training_result
 
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as plots:
         for folder in options.runs:
             if folder.exists() and not (is_training_run(folder) or is_evaluation(folder)):
-                print(f"left out: {folder} is neither a finished evaluation nor a training run")
+                print(
+                    f"left out: {printable(folder)} is neither a finished evaluation nor a training run"
+                )
                 continue
             try:
                 result: RunResult
@@ -58,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
                     result = training_result(folder, Path(tempfile.mkdtemp(dir=plots)))
                 else:
                     result = read_result(folder)
-                check_pictures(folder, result)
+                check_run(folder, result)
                 runs.append((folder, result))
             except InputError as error:
                 failed += 1

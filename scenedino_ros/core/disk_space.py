@@ -3,6 +3,8 @@
 
 """Disk space: what a long step will write, and whether the disk has room for it."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -34,6 +36,32 @@ def bytes_on_disk(folder: Path) -> int:
     """Return the bytes a folder's files occupy, sparse files without holes; 0: no folder."""
     files = folder.iterdir() if folder.is_dir() else ()
     return sum(file.stat().st_blocks * 512 for file in files if file.is_file())
+
+
+def reserve(file: Path, start: int, length: int) -> None:
+    """Take the disk space of a part of a file, so that writing it through a map cannot fail.
+
+    A map of a file with holes ends the process (SIGBUS) where the disk is full.
+
+    Args:
+        file: An existing file.
+        start: First byte of the part.
+        length: Its length, bytes.
+
+    Raises:
+        OSError: If the disk has no room for it.
+    """
+    if length == 0 or not hasattr(os, "posix_fallocate"):  # absent on systems other than Linux
+        return
+    handle = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(handle, start, length)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that has no holes
+            error.filename = str(file)
+            raise
+    finally:
+        os.close(handle)
 
 
 def check_space(folder: Path, needed: float, what: str, remedy: str) -> None:

@@ -6,9 +6,12 @@
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from scenedino_ros.core.errors import InputError
 
 _PARTIAL = ".partial"
 
@@ -22,6 +25,20 @@ def partial_path(path: Path) -> Path:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PARTIAL}")
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     return partial
+
+
+def require_own_folder(folder: Path) -> None:
+    """Refuse a folder for unfinished work that another user has put in its place.
+
+    Its name must be known to whoever resumes the work, so in a shared folder somebody else may
+    make it first, as a link to a place of their choice.
+
+    Raises:
+        InputError: If it is a link, no folder, or of another user.
+    """
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        raise InputError(f"{folder} must be a folder of yours, not a link or another user's")
 
 
 @contextmanager

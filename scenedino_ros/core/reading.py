@@ -72,6 +72,21 @@ def reading(
         raise kind(f"{what} {failure}: {reason_of(error)}") from error
 
 
+@contextmanager
+def writing(what: str, kind: type[SceneDinoError] = InputError) -> Iterator[None]:
+    """Turn every exception of a library into one of ours, for what writes a file.
+
+    Args:
+        what: Subject of the sentence, such as ``recording drive``.
+        kind: Class of the error.
+
+    Raises:
+        SceneDinoError: Of that class: ``WHAT cannot be written: REASON``.
+    """
+    with reading(what, kind, "cannot be written"):
+        yield
+
+
 def reads(
     what: str, kind: type[SceneDinoError] = InputError
 ) -> Callable[[Callable[P, Result]], Callable[P, Result]]:

@@ -114,7 +114,7 @@ def child_environment(domain_id: int, transport_profile: Path | None) -> dict[st
     if transport_profile is not None and not any(name in env for name in PROFILE_VARIABLES):
         env[profile_variable(env)] = str(transport_profile)
     if log_files.obstacle(env):  # the children have logs of their own
-        env["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"ros_log_{os.getuid()}")
+        env["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="ros_log_")
     return env
 
 

@@ -52,6 +52,17 @@ class Recorder(Node):
         self._queue.put(None)
         self._thread.join()
 
+    def loss(self) -> str:
+        """Return in a sentence why recording failed, and what is lost; empty: it did not fail."""
+        if self.failure is None:
+            return ""
+        writer, waiting = self._writer, self._queue.qsize() - 1  # the last entry ends the thread
+        lost = writer.message_count - writer.stored_count + max(waiting, 0)
+        return (
+            f"cannot record: {self.failure}; {writer.stored_count} messages are in "
+            f"{writer.partial_path}, about {lost} that came before the end are lost"
+        )
+
     def _search(self) -> None:
         for topic, types in self.get_topic_names_and_types():
             wanted = topic in self._settings.topics or topic.startswith(self._settings.prefixes)
@@ -113,8 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         recorder.finish()
         recorder.destroy_node()
         rclpy.try_shutdown()
-    if recorder.failure is not None:
-        sys.stderr.write(f"cannot record: {recorder.failure}\n")
+    loss = recorder.loss()
+    if loss:
+        sys.stderr.write(f"{loss}\n")
         return 1
     return 0
 

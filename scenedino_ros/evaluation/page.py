@@ -9,7 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import MESSAGE_BYTES
+from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import read_bytes, reading
 from scenedino_ros.evaluation.result import (
     RunResult,
     Table,
@@ -18,6 +20,7 @@ from scenedino_ros.evaluation.result import (
     settings_lines,
 )
 
+_LONGEST = 100_000  # characters of a paragraph
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1e222a; background: #fafafc;
        max-width: 1280px; margin: 0 auto; padding: 24px; }
@@ -36,14 +39,14 @@ pre { background: #f0f1f5; padding: 10px; overflow-x: auto; font-size: 12px; }
 """
 
 
-def check_pictures(folder: Path, result: RunResult) -> None:
-    """Refuse a run of which a figure is missing.
+def check_run(folder: Path, result: RunResult) -> None:
+    """Refuse a run of which a figure is missing, or that cannot be put on a page.
 
     Raises:
-        InputError: Naming the first one.
+        InputError: Naming the first problem.
     """
-    for figure in result.figures:
-        _figure(folder / figure.file, figure.caption)
+    with reading(f"the result of {folder}"):
+        _section(0, folder, result)
 
 
 def page(runs: Sequence[tuple[Path, RunResult]], title: str) -> str:
@@ -103,13 +106,10 @@ def _table(table: Table) -> str:
 
 
 def _figure(path: Path, caption: str) -> str:
-    try:
-        content = base64.b64encode(path.read_bytes()).decode("ascii")
-    except OSError as error:
-        raise InputError(f"picture {path} cannot be read: {error.strerror}") from error
-    kind = path.suffix.removeprefix(".")
+    with reading(f"picture {path}"):
+        content = base64.b64encode(read_bytes(path, MESSAGE_BYTES)).decode("ascii")
     return (
-        f'<figure><img alt="{_text(caption)}" src="data:image/{kind};base64,{content}">'
+        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{content}">'
         f"<figcaption>{_text(caption)}</figcaption></figure>"
     )
 
@@ -120,7 +120,7 @@ def _list(lines: Sequence[str]) -> str:
 
 def _text(text: str) -> str:
     """Return text as HTML; ``**bold**``, ``*stressed*`` and code in backticks as Markdown has."""
-    text = html.escape(text)
+    text = html.escape(printable(text, _LONGEST))
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
     text = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
     return re.sub(r"\*([^*]+)\*", r"<i>\1</i>", text)

@@ -14,12 +14,15 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import read_json, reading
 from scenedino_ros.evaluation.run_folder import FORMAT, check_format
 from scenedino_ros.evaluation.speed import Speed
 
 RESULT_FILE = "result.json"
 REPORT_FILE = "report.md"
+_LONGEST = 100_000  # characters of a line
+_MOST_DIGITS = 12
 _LISTED = 20  # missing items named in the report; all of them are in the JSON
 
 Cell = str | float | int | None
@@ -47,7 +50,9 @@ class Table:
     digits: int = 2
 
     def __post_init__(self) -> None:
-        """Refuse rows of another length than the head."""
+        """Refuse rows of another length than the head, and more digits than numbers have."""
+        if not 0 <= self.digits <= _MOST_DIGITS:
+            raise InputError(f"digits must be in 0 to {_MOST_DIGITS}, got {self.digits}")
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise InputError(
@@ -181,11 +186,26 @@ def read_result(folder: Path) -> RunResult:
         del values["complete"], values["coverage"]
         tables = [Table(**table) for table in values.pop("tables")]
         figures = [Figure(**figure) for figure in values.pop("figures")]
+        for figure in figures:
+            check_inside(folder, figure.file)
         counts = {name: np.array(value) for name, value in values.pop("counts").items()}
         speed = values.pop("speed")
         if speed:
             speed = Speed(**{**speed, "processes": tuple(speed["processes"])})
         return RunResult(**values, tables=tables, figures=figures, counts=counts, speed=speed)
+
+
+def check_inside(folder: Path, file: str | Path) -> None:
+    """Refuse a figure that lies, or whose link leads, outside the folder of its run.
+
+    A page that is handed on must not contain what somebody else's run names.
+
+    Raises:
+        InputError: If it does, or is no PNG.
+    """
+    path = Path(folder, file)
+    if path.suffix != ".png" or not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise InputError(f"figure {file} must be a PNG file inside {folder}")
 
 
 def markdown(result: RunResult) -> str:
@@ -204,7 +224,7 @@ def markdown(result: RunResult) -> str:
     if result.missing:
         lines += ["## Missing", "", *(f"* {line}" for line in missing_sentences(result)), ""]
     lines += ["## Settings", "", "```", *settings_lines(result), "```"]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line, _LONGEST)}\n" for line in lines)
 
 
 def partial_warning(result: RunResult) -> str:
@@ -214,14 +234,17 @@ def partial_warning(result: RunResult) -> str:
 
 def missing_sentences(result: RunResult) -> list[str]:
     """Return the missing items with their reasons, cut to a readable length."""
-    lines = [f"`{item}`: {why}" for item, why in list(result.missing.items())[:_LISTED]]
+    lines = [printable(f"`{item}`: {why}") for item, why in list(result.missing.items())[:_LISTED]]
     more = len(result.missing) - len(lines)
     return [*lines, f"and {more} more, in {RESULT_FILE}"] if more else lines
 
 
 def settings_lines(result: RunResult) -> list[str]:
     """Return the settings of a run, one to a line."""
-    return [f"{name} = {json.dumps(value)}" for name, value in result.settings.items()]
+    return [
+        printable(f"{name} = {json.dumps(value)}", _LONGEST)
+        for name, value in result.settings.items()
+    ]
 
 
 def table_lines(table: Table) -> list[str]:

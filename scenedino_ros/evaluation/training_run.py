@@ -19,7 +19,7 @@ import numpy as np
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import LONG_TEXT_BYTES
 from scenedino_ros.core.reading import read_text, read_yaml, reading, reads, reason_of
-from scenedino_ros.evaluation.result import Cell, Figure, RunResult, Table
+from scenedino_ros.evaluation.result import Cell, Figure, RunResult, Table, check_inside
 from scenedino_ros.evaluation.tiles import spread
 from scenedino_ros.viewing.plots import line_plot
 
@@ -152,6 +152,7 @@ def _pictures(folder: Path) -> list[Figure]:
     for path in sorted((folder / "pictures").glob("*.png")):
         found = _PICTURE.fullmatch(path.name)
         if found:
+            check_inside(folder, path.resolve())
             newest[found[1]] = (int(found[2]), path)
     return [
         Figure(str(path.resolve()), f"{name} after step {step + 1}")

@@ -22,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from scenedino_ros.core.printable import printable
+
 _FIRST_FEW = 5  # after which the time left is first reported
 _LONG_SECONDS = 60.0
 _WORTH_TRYING = 20  # items
@@ -40,13 +42,13 @@ def reporting(first: str) -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
 
     def print_line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     if not console.is_terminal:
         yield print_line
         return
     with console.status(first) as status:
-        yield lambda text: status.update(text.replace("[", r"\["))
+        yield lambda text: status.update(printable(text).replace("[", r"\["))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scenedino_ros.core.disk_space import reserve
 from scenedino_ros.recordings.frame_store.store import INDEX, FrameStore, file_stem
 
 _DONE = "_done"
@@ -30,7 +31,7 @@ class FrameArray:
         self._values_path = Path(folder) / f"{name}.npy"
         self._done_path = Path(folder) / f"{name}{_DONE}.npy"
         self._n_frames = n_frames
-        self._opened: tuple[np.ndarray, np.ndarray] | None = None
+        self._opened: tuple[np.memmap, np.memmap] | None = None
 
     def has(self, frame: int) -> bool:
         """Return whether the array has the entry of a frame."""
@@ -49,7 +50,11 @@ class FrameArray:
         return np.array(arrays[0][frame])
 
     def write(self, frame: int, values: np.ndarray) -> None:
-        """Write the entry of a frame; all have the shape and half precision of the first."""
+        """Write the entry of a frame; all have the shape and half precision of the first.
+
+        Raises:
+            OSError: If the disk is full; what was written before stays.
+        """
         if not self._done_path.exists():
             self._values_path.parent.mkdir(parents=True, exist_ok=True)
             for path, dtype, shape in (
@@ -57,12 +62,16 @@ class FrameArray:
                 (self._done_path, np.uint8, ()),
             ):
                 np.lib.format.open_memmap(path, "w+", dtype, (self._n_frames, *shape)).flush()
+            reserve(self._done_path, 0, self._done_path.stat().st_size)
         arrays = self._open()
         assert arrays is not None
+        entry = arrays[0][frame].nbytes
+        # The file of values has holes for frames that are never asked for.
+        reserve(self._values_path, arrays[0].offset + frame * entry, entry)
         arrays[0][frame] = values
         arrays[1][frame] = 1
 
-    def _open(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def _open(self) -> tuple[np.memmap, np.memmap] | None:
         if self._opened is None and self._done_path.exists():
             paths = (self._values_path, self._done_path)
             values, done = (np.load(path, mmap_mode="r+") for path in paths)

@@ -184,7 +184,7 @@ def _graph_files(folder: Path, config: ModelConfig) -> list[Path]:
 def _put_in_place(partial: Path, folder: Path) -> None:
     """Rename a finished folder; an earlier folder of that name is removed first."""
     if folder.exists():
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        old = partial.with_name(f"{partial.name}.old")
         os.rename(folder, old)
         shutil.rmtree(old)
     os.rename(partial, folder)

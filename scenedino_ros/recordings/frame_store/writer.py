@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from scenedino_ros.core.disk_space import reserve
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.files import require_own_folder, write_atomically
+from scenedino_ros.core.reading import writing
 from scenedino_ros.recordings.frame_store.store import (
     FORMAT,
     INDEX,
@@ -95,7 +97,7 @@ class FrameStoreWriter:
             depths: Cameras with depth maps.
 
         Raises:
-            InputError: If something is at `path` already.
+            InputError: If something is at `path` already, or the disk has no room for the store.
         """
         self.path = Path(path)
         if self.path.exists():
@@ -119,10 +121,13 @@ class FrameStoreWriter:
             for name in names
         }
         plan = json.dumps([self._index, [[*key, *shape] for key, shape in shapes.items()]])
-        if not self._resumes(plan):
-            self._begin(plan, shapes)
-        self._states = np.load(self._partial / _STATES, mmap_mode="r+")
-        self._arrays = {key: np.load(self._file(*key), mmap_mode="r+") for key in shapes}
+        if self._partial.exists() or self._partial.is_symlink():
+            require_own_folder(self._partial)
+        with writing(f"the frame store {path}"):
+            if not self._resumes(plan):
+                self._begin(plan, shapes)
+            self._states = np.load(self._partial / _STATES, mmap_mode="r+")
+            self._arrays = {key: np.load(self._file(*key), mmap_mode="r+") for key in shapes}
 
     def __enter__(self) -> "FrameStoreWriter":
         return self
@@ -179,10 +184,15 @@ class FrameStoreWriter:
     def _begin(self, plan: str, shapes: dict[tuple[str, str], tuple[int, ...]]) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
+        try:
+            self._create(plan, shapes)
+        except OSError:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise
+
+    def _create(self, plan: str, shapes: dict[tuple[str, str], tuple[int, ...]]) -> None:
         for (kind, camera), shape in shapes.items():
-            array = np.lib.format.open_memmap(
-                self._file(kind, camera), "w+", KINDS[kind][0], shape
-            )
+            array = _new_array(self._file(kind, camera), KINDS[kind][0], shape)
             if kind == "label":
                 array[:] = NO_LABEL
         np.save(self._partial / _STATES, np.zeros(len(self._poses), np.uint8))
@@ -201,7 +211,8 @@ class FrameStoreWriter:
         for key, array in list(self._arrays.items()):
             array.flush()
             if kept.size < len(array):
-                self._keep(self._file(*key), array, kept)
+                with writing(f"the frame store {self.path}"):
+                    self._keep(self._file(*key), array, kept)
         self._arrays.clear()
         np.save(self._partial / POSES, self._poses[kept])
         for camera, poses in self._camera_poses.items():
@@ -218,8 +229,23 @@ class FrameStoreWriter:
         """Write some of an array's frames in its place."""
         smaller = path.with_suffix(".kept")
         shape = (kept.size, *array.shape[1:])
-        copy = np.lib.format.open_memmap(smaller, "w+", array.dtype, shape)
+        copy = _new_array(smaller, array.dtype, shape)
         for place, frame in enumerate(kept.tolist()):
             copy[place] = array[frame]
         copy.flush()
         os.replace(smaller, path)
+
+
+def _new_array(path: Path, dtype: type | np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """Create an array on disk, with the space that it needs.
+
+    Raises:
+        OSError: If the disk has no room for it.
+    """
+    array: np.memmap = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    try:
+        reserve(path, 0, path.stat().st_size)
+    except OSError:
+        path.unlink()
+        raise
+    return array

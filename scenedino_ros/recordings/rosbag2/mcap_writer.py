@@ -47,6 +47,7 @@ class McapWriter:
 
     Attributes:
         path: The file.
+        stored: How many messages are in the file; those of the chunk that grows are not yet.
     """
 
     storage = "mcap"
@@ -54,7 +55,9 @@ class McapWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb")
+        # Without a buffer, a write that fails leaves nothing to be written later.
+        self._file = path.open("xb", buffering=0)
+        self.stored = 0
         self._schemas: dict[tuple[str, str], Schema] = {}
         self._channels: list[Channel] = []
         self._indexes: list[ChunkIndex] = []
@@ -62,8 +65,7 @@ class McapWriter:
         self._times: list[int] = []  # first and last of the file
         self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
         self._begin_chunk()
-        self._file.write(MAGIC)
-        self._put(Header(profile="ros2", library="scenedino_ros"))
+        self._append(MAGIC + _bytes_of(Header(profile="ros2", library="scenedino_ros")))
 
     def add_topic(self, topic: BagTopic) -> int:
         """Add a topic and return its number."""
@@ -108,7 +110,6 @@ class McapWriter:
         """Hand every message written so far to the operating system."""
         if self._entries:
             self._end_chunk()
-        self._file.flush()
 
     def close(self, metadata: dict[str, object]) -> None:
         """Write what is left, then the index, and close the file.
@@ -120,14 +121,12 @@ class McapWriter:
             self._end_chunk()
         text = yaml.safe_dump(metadata, sort_keys=False)
         metadata_at = self._file.tell()
-        self._put(Metadata(name="rosbag2", metadata={"serialized_metadata": text}))
+        self._append(_bytes_of(Metadata("rosbag2", {"serialized_metadata": text})))
         metadata_index = MetadataIndex(
             offset=metadata_at, length=self._file.tell() - metadata_at, name="rosbag2"
         )
-        self._put(DataEnd(data_section_crc=0))
-        self._put_summary(metadata_index)
-        self._file.write(MAGIC)
-        self._file.flush()
+        self._append(_bytes_of(DataEnd(data_section_crc=0)))
+        self._append(self._summary(metadata_index) + MAGIC)
         os.fsync(self._file.fileno())
         self._file.close()
 
@@ -143,7 +142,7 @@ class McapWriter:
             self._times = [min([first, *self._times]), max([last, *self._times])]
         compressed = self._compressor.compress(self._chunk)
         chunk_at = self._file.tell()
-        self._put(
+        records = _bytes_of(
             Chunk(
                 compression="zstd",
                 data=compressed,
@@ -153,11 +152,13 @@ class McapWriter:
                 uncompressed_size=len(self._chunk),
             )
         )
-        index_at = self._file.tell()
+        index_at = chunk_at + len(records)
         offsets = {}
         for number, entries in self._entries.items():
-            offsets[number] = self._file.tell()
-            self._put(MessageIndex(channel_id=number, records=entries))
+            offsets[number] = chunk_at + len(records)
+            records += _bytes_of(MessageIndex(channel_id=number, records=entries))
+        self._append(records)
+        self.stored += sum(map(len, self._entries.values()))
         self._indexes.append(
             ChunkIndex(
                 chunk_start_offset=chunk_at,
@@ -168,13 +169,13 @@ class McapWriter:
                 message_start_time=first,
                 message_end_time=last,
                 message_index_offsets=offsets,
-                message_index_length=self._file.tell() - index_at,
+                message_index_length=chunk_at + len(records) - index_at,
             )
         )
         self._begin_chunk()
 
-    def _put_summary(self, metadata_index: MetadataIndex) -> None:
-        """Write the summary section and the footer with its checksum."""
+    def _summary(self, metadata_index: MetadataIndex) -> bytes:
+        """Return the summary section and the footer with its checksum."""
         statistics = Statistics(
             message_count=sum(self._counts.values()),
             schema_count=len(self._schemas),
@@ -203,11 +204,19 @@ class McapWriter:
         summary += b"".join(_bytes_of(offset) for offset in offsets if offset.group_length)
         # The checksum covers the summary and the footer up to the checksum itself.
         unsigned = _bytes_of(Footer(summary_at, offsets_at, summary_crc=0))[:-4]
-        self._file.write(summary)
-        self._put(Footer(summary_at, offsets_at, zlib.crc32(summary + unsigned)))
+        return summary + _bytes_of(Footer(summary_at, offsets_at, zlib.crc32(summary + unsigned)))
 
-    def _put(self, record: McapRecord) -> None:
-        self._file.write(_bytes_of(record))
+    def _append(self, content: bytes) -> None:
+        """Write whole records, or none of them where the disk is full."""
+        end, rest = self._file.tell(), memoryview(content)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._file.truncate(end)
+            self._file.seek(end)
+            error.filename = str(self.path)
+            raise
 
 
 def _bytes_of(record: McapRecord) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.files import require_own_folder
 from scenedino_ros.core.reading import read_json, read_yaml, reason_of
 from scenedino_ros.recordings.rosbag2.files import METADATA, write_metadata, write_whole
 from scenedino_ros.recordings.rosbag2.mcap_writer import McapWriter
@@ -91,6 +92,7 @@ class SplitBagWriter:
         self._files: list[BagFile] = []
         self._open: _OpenFile | None = None
         self.partial_path.mkdir(parents=True, exist_ok=True)
+        require_own_folder(self.partial_path)
         self._lock = self._locked()
         try:
             self._resume()

@@ -225,6 +225,7 @@ class SqliteWriter:
 
     Attributes:
         path: The file.
+        stored: How many messages are in the file.
     """
 
     storage = "sqlite3"
@@ -237,6 +238,8 @@ class SqliteWriter:
         self._database.executescript(_SCHEMA)
         self._types: set[str] = set()
         self._topics = 0
+        self._written = 0
+        self.stored = 0
 
     def add_topic(self, topic: BagTopic) -> int:
         """Add a topic and return its number."""
@@ -267,10 +270,12 @@ class SqliteWriter:
             "INSERT INTO messages(topic_id, timestamp, data) VALUES (?, ?, ?)",
             (number, time_ns, data),
         )
+        self._written += 1
 
     def flush(self) -> None:
         """Hand every message written so far to the operating system."""
         self._database.commit()
+        self.stored = self._written
 
     def close(self, metadata: dict[str, object]) -> None:
         """Write rosbag2's metadata and close the file."""
@@ -278,7 +283,7 @@ class SqliteWriter:
             "INSERT INTO metadata(metadata_version, metadata) VALUES (?, ?)",
             (metadata["version"], yaml.safe_dump(metadata, sort_keys=False)),
         )
-        self._database.commit()
+        self.flush()
         self._database.close()
         with self.path.open("rb") as file:
             os.fsync(file.fileno())

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.reading import writing
 from scenedino_ros.recordings.rosbag2.files import (
     is_recording_folder,
     new_folder,
@@ -122,13 +123,14 @@ class BagWriter:
             data: The serialized message.
 
         Raises:
-            BagError: If the topic was not added, or the recording is closed.
+            BagError: If the topic was not added, the recording is closed, or it cannot be written.
         """
         if self._closed:
             raise BagError(f"the recording {self.path} is closed")
         if name not in self._topics:
             raise BagError(f"topic {name} was not added to {self.path}")
-        self._storage.write(self._topics[name][0], time_ns, data)
+        with writing(str(self.partial_path), BagError):
+            self._storage.write(self._topics[name][0], time_ns, data)
         self._counts[name] += 1
         self.message_count += 1
         self._start_ns = time_ns if self._start_ns is None else min(self._start_ns, time_ns)
@@ -136,20 +138,26 @@ class BagWriter:
         if time.monotonic() - self._flushed >= _FLUSH_S:
             self.flush()
 
+    @property
+    def stored_count(self) -> int:
+        """Number of messages that are in the file, whatever happens to this process."""
+        return self._storage.stored
+
     def flush(self) -> None:
         """Put all that was written where it outlives this process.
 
         Happens by itself once a second while messages come; call it where they may pause.
         """
         self._flushed = time.monotonic()
-        self._storage.flush()
+        with writing(str(self.partial_path), BagError):
+            self._storage.flush()
 
     def close(self) -> None:
         """Finish the recording and give it its name.
 
         Raises:
             BagError: If something has appeared at `path` meanwhile; the recording is complete in
-                `partial_path` then.
+                `partial_path` then. If the disk is full; `stored_count` messages are there then.
         """
         if self._closed:
             return
@@ -160,8 +168,9 @@ class BagWriter:
         storage = self._storage
         file = BagFile(storage.path.name, self._start_ns, self._end_ns, self.message_count)
         metadata = metadata_map(storage.storage, [file], topics)
-        storage.close(metadata)
-        write_metadata(self.partial_path, metadata)
+        with writing(str(self.partial_path), BagError):
+            storage.close(metadata)
+            write_metadata(self.partial_path, metadata)
         try:
             self._check_target()
         except BagError as error:
@@ -178,7 +187,6 @@ class BagWriter:
     def abandon(self) -> None:
         """Give the recording up and remove what was written: half a recording is none."""
         self._closed = True
-        self._storage.flush()
         shutil.rmtree(self.partial_path, ignore_errors=True)
 
     def _check_target(self) -> None:
