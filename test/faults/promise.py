@@ -17,7 +17,7 @@ import torch
 
 from scenedino_ros.core.errors import SceneDinoError
 
-MOST_WORDS = 3000  # characters of an error's sentence
+MOST_WORDS = 4200  # characters of an error, which may list many keys of a checkpoint
 
 
 class BrokenPromiseError(AssertionError):
@@ -55,8 +55,10 @@ def check(reader: Reader, value: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = reader.read(value)
-    except (SceneDinoError, argparse.ArgumentTypeError) as error:
+    except SceneDinoError as error:
         check_sentence(str(error))
+    except argparse.ArgumentTypeError:
+        pass  # quotes what the user has typed
     else:
         _check_finite(result)
 
