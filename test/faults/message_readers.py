@@ -223,37 +223,37 @@ def _read_tf_bytes(data: bytes) -> list[Any]:
 
 
 _READERS = (
-    Reader("image", _image, _read_image, 12),
+    Reader("image", _image, _read_image, 50),
     Reader(
         "images of all encodings",
         lambda: {str(number): image for number, image in enumerate(_encoded_images())},
         _read_images,
-        1,
+        8,
     ),
-    Reader("jpeg", _compressed(".jpg"), lambda v: rgb_from_compressed(namespace(v)), 6),
-    Reader("png", _compressed(".png"), lambda v: rgb_from_compressed(namespace(v)), 6),
+    Reader("jpeg", _compressed(".jpg"), lambda v: rgb_from_compressed(namespace(v)), 30),
+    Reader("png", _compressed(".png"), lambda v: rgb_from_compressed(namespace(v)), 30),
     Reader(
         "label map",
         lambda: _image("mono8") | {"width": 3 * WIDTH},
         lambda value: label_from_message(namespace(value)),
-        3,
+        20,
     ),
     Reader(
         "depth map",
         lambda: _image("16UC1") | {"width": WIDTH, "step": 3 * WIDTH},
         lambda value: depth_from_message(namespace(value)),
-        3,
+        20,
     ),
-    Reader("camera_info", info, _read_info, 4),
-    Reader("frame", lambda: {"image": _image(), "info": info()}, _read_frame, 4),
-    Reader("transforms", _transforms, _read_transforms, 6),
-    Reader("tf bytes", _tf_bytes, _read_tf_bytes, 12),
-    Reader("header bytes", lambda: _tf_bytes()[:40], lambda data: [header_from_cdr(data)[1]], 12),
+    Reader("camera_info", info, _read_info, 40),
+    Reader("frame", lambda: {"image": _image(), "info": info()}, _read_frame, 40),
+    Reader("transforms", _transforms, _read_transforms, 40),
+    Reader("tf bytes", _tf_bytes, _read_tf_bytes, 50),
+    Reader("header bytes", lambda: _tf_bytes()[:40], lambda data: [header_from_cdr(data)[1]], 40),
     Reader(
         "voxels",
         lambda: {"info": info(), "transform": _transform(), "out_of_view": False},
         _read_voxels,
-        1,
+        3,
     ),
 )
 MESSAGES = tuple(replace(reader, typed=True) for reader in _READERS)
