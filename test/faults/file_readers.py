@@ -428,9 +428,9 @@ FILES = (
     Reader("checkpoint", _checkpoint, _file("m.safetensors", _load), 15),
     Reader("checkpoint metadata", _checkpoint_metadata, _checkpoint_header, 6),
     Reader(
-        "PyTorch file", _pytorch, _file("m.pt", lambda p: [read_official_state(p).tensors]), 10
+        "PyTorch file", _pytorch, _file("m.pt", lambda p: list(read_official_state(p).tensors)), 10
     ),
-    Reader("old PyTorch file", _old_pytorch, _file("m.pt", read_weights), 8),
+    Reader("old PyTorch file", _old_pytorch, _file("m.pt", lambda p: list(read_weights(p))), 8),
     Reader("MCAP", lambda: _bag_bytes("mcap"), _file("bag.mcap", _read_bag), 4),
     Reader("SQLite", lambda: _bag_bytes("sqlite3"), _file("bag.db3", _read_bag), 5),
     Reader("metadata.yaml", _metadata, _read_metadata, 2),

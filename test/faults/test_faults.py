@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""The node keeps its promises under the faults of the table; the suite runs a part of it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
+
+from fault_runner import Stages  # noqa: E402
+from fault_table import BY_NAME, OWN, Fault  # noqa: E402
+
+IN_SUITE = {name: fault for name, fault in BY_NAME.items() if fault.in_suite}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    kinds = {fault.node for fault in IN_SUITE.values()}
+    assert OWN not in kinds  # a node takes seconds to start
+    stages = Stages(tmp_path_factory.mktemp("faults"), kinds)
+    yield stages
+    stages.close()
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("fault", IN_SUITE.values(), ids=IN_SUITE)
+def test_answers_come_again_after_a_fault(fault: Fault, shared: Stages) -> None:
+    shared.run(fault)
