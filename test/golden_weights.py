@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.network.model import SceneDino
 
 OFFICIAL_PREFIXES = {

@@ -10,7 +10,7 @@ import torch
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, untrained_checkpoint
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 
 TINY = ModelConfig(
     backbone="dinov2_vits14",

@@ -15,7 +15,7 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 from small_fields import MODEL, NEARBY, PUBLISHED, WIDE, Tokens, batch_of, with_store, write_drives
 
 from scenedino_ros.checkpoints.checkpoint import build_model
-from scenedino_ros.core.config import PREDICTION_MODES
+from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery

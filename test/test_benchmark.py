@@ -24,8 +24,8 @@ from scenedino_ros.benchmark.stages import BFLOAT16, processor
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image, stamp_ns
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint, untrained_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reporting import silent
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.recording import Measurements

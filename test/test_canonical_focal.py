@@ -12,8 +12,8 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.checkpoints.checkpoint import build_model
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.network.field import PositionalCode

@@ -27,9 +27,9 @@ from scenedino_ros.checkpoints.checkpoint import (
     untrained_checkpoint,
 )
 from scenedino_ros.core.backbones import BACKBONES, patch_grid
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.network.encoder import Encoder
 from train import release
 

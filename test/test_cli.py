@@ -28,9 +28,9 @@ from scenedino_ros.checkpoints.checkpoint import (
 from scenedino_ros.cli.main import SUBCOMMANDS, build_parser, main
 from scenedino_ros.cli.results import result_folders
 from scenedino_ros.cli.view import has_display
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery

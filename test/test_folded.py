@@ -11,7 +11,7 @@ from models import TINY, lively_checkpoint
 from torch.nn import functional
 
 from scenedino_ros.checkpoints.checkpoint import build_model
-from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.core.model_config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.inference.engines.engine import points_on_rays
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.grid_view import encode_depths, points_at

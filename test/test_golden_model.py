@@ -24,7 +24,7 @@ from golden_arrays import agree, close
 from golden_weights import load_case, model_of
 from torch.nn import functional
 
-from scenedino_ros.core.config import PREDICTION_MODES
+from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.network.field import Projection, project, sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite, pixel_rays, render_rays, sample_distances

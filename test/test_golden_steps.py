@@ -21,8 +21,8 @@ from torch.nn import functional
 
 import train.field.sparse_decoder
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import kitti360_train_ids
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.network.semantics import SemanticHead
 from train.field.data import FieldBatch, GroupTensors, ItemTensors
 from train.field.model import FieldTraining

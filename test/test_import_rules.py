@@ -73,7 +73,7 @@ NEVER = (
 # It is used where it is installed, and wraps what is used elsewhere.
 EXCEPTIONS = {("scenedino_ros.recordings.transforms", "tf_transformations")}
 
-# Module, and all that it may import beside the standard library, core.errors and core.config.
+# Module, and all that it may import beside the standard library, core.errors and configurations.
 ONLY = {
     "scenedino_ros": (),
     "scenedino_ros.core.errors": ("core.printable",),
@@ -81,7 +81,8 @@ ONLY = {
     "scenedino_ros.core.limits": (),
     "scenedino_ros.core.backbones": (),
     "scenedino_ros.core.setting": (),
-    "scenedino_ros.core.config": ("core.backbones", "core.limits", "core.setting"),
+    "scenedino_ros.core.config": ("core.limits", "core.setting"),
+    "scenedino_ros.core.model_config": ("core.backbones",),
     "scenedino_ros.core.labels": (
         *("numpy", "core.voxels", "core.metrics", "core.printable", "core.reading"),
     ),
@@ -112,7 +113,11 @@ ONLY = {
     "scenedino_ros.network.field": ("torch", "numpy"),
     "scenedino_ros.network.render": ("torch", "numpy"),
 }
-ALWAYS = ("scenedino_ros.core.errors", "scenedino_ros.core.config")
+ALWAYS = (
+    "scenedino_ros.core.errors",
+    "scenedino_ros.core.config",
+    "scenedino_ros.core.model_config",
+)
 
 # Imports inside a function, which are otherwise refused: module pattern, what it imports there.
 LATE_IMPORTS = (

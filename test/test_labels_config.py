@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from scenedino_ros.core.config import GridSettings, ModelConfig, VoxelSettings
+from scenedino_ros.core.config import GridSettings, VoxelSettings
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.setting import check_value
 
 

@@ -14,7 +14,7 @@ PROGRAM = """
 import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.checkpoints.checkpoint import untrained_checkpoint
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.memory import peak_resident_memory
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.predictor import Predictor

@@ -20,9 +20,9 @@ from scenedino_ros.checkpoints.official.conversion import convert_official, rena
 from scenedino_ros.checkpoints.official.left_out import describe_left_out
 from scenedino_ros.checkpoints.official.shapes import config_from_state
 from scenedino_ros.checkpoints.official.training_config import OfficialConfig
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.model_config import ModelConfig
 
 State = dict[str, torch.Tensor]
 

@@ -198,7 +198,7 @@ def test_every_parameter_is_declared_and_described(make_node):
             assert word in described.additional_constraints
     assert node.describe_parameter("grid.tf_timeout").floating_point_range[0].to_value == 5.0
     assert node.describe_parameter("render.downscale").integer_range[0].from_value == 1
-    assert node.describe_parameter("voxels.max_cubes").additional_constraints == "1 or more"
+    assert node.describe_parameter("voxels.max_cubes").additional_constraints == "1 to 1000000"
 
 
 # Changes while running.

@@ -15,8 +15,8 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
+from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference import grid_view, point_queries, view_renderer
 from scenedino_ros.inference.device import Chunks, choose_device

@@ -31,7 +31,7 @@ from scenedino_ros.benchmark.roofline import (
     works,
 )
 from scenedino_ros.checkpoints.checkpoint import build_model, untrained_checkpoint
-from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
+from scenedino_ros.core.model_config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.predictor import Predictor

@@ -14,8 +14,8 @@ from small_fields import NEARBY, with_store, write_drives
 
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.graph_export import ClassPart, PointPart
 from scenedino_ros.inference.predictor import Predictor

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, load_checkpoint
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.config import PREDICTION_MODES
+from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.network.model import SceneDino
 
 TOLERANCE = 1e-4  # of the golden arrays, see test_golden_model

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.parameter_tree import Setting, walk_settings
 from scenedino_ros.core.setting import setting
 from train import (

@@ -19,8 +19,8 @@ from scenedino_ros.checkpoints.checkpoint import (
     resize_checkpoint,
     untrained_checkpoint,
 )
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.device import choose_device

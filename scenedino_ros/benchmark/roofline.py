@@ -22,8 +22,8 @@ import torch
 from scenedino_ros.benchmark.counting import Asked, Record
 from scenedino_ros.benchmark.peaks import TF32, Peaks
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 
 # Weights of a layer or of several, and how many multiplications they take part in.
 Layers = list[tuple[int, int]]

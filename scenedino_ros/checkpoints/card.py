@@ -12,9 +12,9 @@ from typing import NamedTuple
 from safetensors import safe_open
 
 from scenedino_ros.checkpoints.weights_file import require_safetensors
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import reading, reason_of
 

@@ -21,10 +21,10 @@ from scenedino_ros.checkpoints.card import (
 )
 from scenedino_ros.checkpoints.weights_file import require_safetensors
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import replacing
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reading import reading, reason_of
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.transformer import resample_positions

@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
         for folder in options.runs:
             if folder.exists() and not (is_training_run(folder) or is_evaluation(folder)):
                 print(
-                    f"left out: {printable(folder)} is neither a finished evaluation nor a training run"
+                    f"left out: {printable(folder)} is neither a finished evaluation nor a "
+                    "training run"
                 )
                 continue
             try:

@@ -33,6 +33,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """Return the kind of a device, and the card's name of a GPU."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type
+
+
 def device_memory(device: torch.device) -> dict[str, float]:
     """Return a GPU's memory in MiB, allocated now and at the peak; empty for the CPU."""
     if device.type != "cuda":

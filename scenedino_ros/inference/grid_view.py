@@ -11,8 +11,8 @@ import torch
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.network.field import PositionalCode, project

@@ -24,13 +24,13 @@ from scenedino_ros.core.config import (
     REPRODUCIBLE_ENGINE,
     REPRODUCIBLE_PRECISION,
     InputSettings,
-    ModelConfig,
     ModelSettings,
     NodeSettings,
 )
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.engines.engine import MakeEngine

@@ -8,9 +8,9 @@ from collections import OrderedDict
 import numpy as np
 import torch
 
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.memory import return_freed_memory
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import Chunks, to_numpy
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph

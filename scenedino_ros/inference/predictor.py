@@ -28,6 +28,7 @@ from scenedino_ros.inference.device import (
     Chunks,
     choose_device,
     device_memory,
+    device_name,
     memory_error,
     return_unused_memory,
 )
@@ -65,8 +66,7 @@ class Predictor:
             device: ``auto``, ``cpu`` or ``cuda``.
             precision: ``float32`` or ``bfloat16``, see `TorchEngine`.
             mode: Which head names the classes.
-            fit: How images of another aspect ratio fill the network input image, see
-                `ImagePreprocessor`.
+            fit: How images of another aspect ratio are fitted, see `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB.
             n_cameras: Number of cameras that take turns, see `PointQueries`.
             make_engine: Makes what runs the network.
@@ -108,9 +108,7 @@ class Predictor:
     @property
     def device(self) -> str:
         """Name of the device the network is on."""
-        if self._device.type == "cuda":
-            return f"cuda ({torch.cuda.get_device_name(self._device)})"
-        return "cpu"
+        return device_name(self._device)
 
     @property
     def engine(self) -> str:
@@ -119,8 +117,7 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Run one empty image through the network, so that the first real one is not slow."""
-        height, width = self.image_size
-        self._hidden_rows(np.zeros((height, width, 3), np.uint8))
+        self._hidden_rows(np.zeros((*self.image_size, 3), np.uint8))
 
     def encode(self, rgb: np.ndarray, camera: CalibratedCamera) -> EncodedImage:
         """Run encoder and decoder on an image.
@@ -389,7 +386,7 @@ class Predictor:
             raise memory_error(work, error) from error
 
     def device_memory(self) -> dict[str, float]:
-        """Return the device's memory in MiB: allocated now, and the peak; empty on the CPU."""
+        """Return the device's memory in MiB, see `inference.device.device_memory`."""
         return device_memory(self._device)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from scenedino_ros.cameras.camera import PinholeCamera
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.inference.device import Chunks
 from scenedino_ros.inference.engines.engine import Engine, Points
 from scenedino_ros.inference.grid_view import bytes_per_point, encode_depths, points_at

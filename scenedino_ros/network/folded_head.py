@@ -39,7 +39,7 @@ class FoldedHead(nn.Module):
 
         Args:
             model: The plain network, with a semantic head.
-            mode: One of ``config.PREDICTION_MODES``.
+            mode: One of ``model_config.PREDICTION_MODES``.
 
         Raises:
             InputError: If the network has no head for the mode.

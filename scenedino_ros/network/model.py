@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.network.decoder import Decoder
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.network.field import Expansion, PointField, PositionalCode, project, sample_map

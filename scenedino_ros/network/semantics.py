@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scenedino_ros.core.config import PREDICTION_MODES
+from scenedino_ros.core.model_config import PREDICTION_MODES
 
 _EPS = 1e-10
 
@@ -110,7 +110,7 @@ class SemanticHead(nn.Module):
 
         Args:
             feature: (..., C) full features.
-            mode: One of ``config.PREDICTION_MODES``.
+            mode: One of ``model_config.PREDICTION_MODES``.
 
         Returns:
             (..., n) cosines to the centres (k-means modes, before the assignment) or logits.

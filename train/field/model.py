@@ -13,9 +13,9 @@ from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.checkpoints.hub import locate_backbone
 from scenedino_ros.checkpoints.pretrained import RANDOM, TargetEncoder, load_backbone
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import sample_distances

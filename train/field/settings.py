@@ -6,8 +6,8 @@
 from dataclasses import dataclass, field
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.setting import setting
 from train.runs.settings import RunSettings
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
 from train.field.items import View
 from train.runs.nested import to_device

@@ -10,8 +10,8 @@ from torch import nn
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.model_config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.network.semantics import SemanticHead
 from train.semantics.distillation import (
     CropMemory,

@@ -25,10 +25,10 @@ from scenedino_ros.checkpoints.official.shapes import (
     config_from_state,
 )
 from scenedino_ros.checkpoints.official.training_config import OfficialConfig
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.network.model import SceneDino
 

@@ -10,9 +10,9 @@ import torch
 from scenedino_ros.checkpoints.official.file import State
 from scenedino_ros.checkpoints.official.training_config import OfficialConfig
 from scenedino_ros.core.backbones import BACKBONES
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.model_config import ModelConfig
 
 VIT = "renderer.net.encoder.encoder.model.vit."
 DECODER = "renderer.net.encoder.decoder."

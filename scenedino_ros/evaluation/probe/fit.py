@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
-from scenedino_ros.core.config import PREDICTION_MODES
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.segmentation.images import LabelledData
 from scenedino_ros.evaluation.settings import FitSettings

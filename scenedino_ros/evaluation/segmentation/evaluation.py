@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.evaluation.run_folder import Counts
 from scenedino_ros.evaluation.segmentation.cluster_maps import (
     ClusterMaps,

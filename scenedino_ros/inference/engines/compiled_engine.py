@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from scenedino_ros.cameras.image import image_tensor
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.model import SceneDino
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.inference.engines.engine import Points, points_on_rays
 
 # Points that a graph takes at a time.

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.core.config import ModelConfig
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.inference.engines.packages import require
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.folded_head import FieldHead, FoldedHead

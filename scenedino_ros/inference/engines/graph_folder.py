@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from scenedino_ros.core.cache_folder import cache_folder
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reading import read_json, reason_of
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.graph_engine import GraphEngine

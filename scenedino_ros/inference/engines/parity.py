@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from scenedino_ros.core.config import ModelConfig
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.inference.engines.engine import Engine, Points
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.network.field import PositionalCode
