@@ -22,17 +22,22 @@ from models import TINY, lively_checkpoint, street_camera
 from safetensors.torch import load_file
 
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.cli.main import main
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.evaluation.segmentation.crf import refine_labels
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
-from scenedino_ros.recordings.frame_store.store import StoredCamera
+from scenedino_ros.inference.token_classes import TokenClasses
+from scenedino_ros.recordings.frame_store.class_maps import ClassMapFolder
+from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train import train_semantics
 from train.runs.launch import launch
 from train.runs.settings import read_settings
 from train.semantics.data import SemanticsData
 from train.semantics.frozen_field import FrozenField
+from train.semantics.frozen_tokens import FrozenTokens
 from train.semantics.model import SemanticTraining, head_config, without_head
 from train.semantics.settings import SemanticsSettings
 from train.semantics.step_features import ProcessWeights, render_features
@@ -202,7 +207,10 @@ def test_the_checkpoint_alone_predicts(whole):
     assert checkpoint.config.n_clusters == 19
     assert checkpoint.config.code_dim == 12
     assert checkpoint.classes.names == CITYSCAPES19.names
-    assert checkpoint.provenance["semantics"] == "train.train_semantics, 16 steps"
+    assert (
+        checkpoint.provenance["semantics"]
+        == "train.train_semantics on features of the field, 16 steps"
+    )
     stage1 = lively_checkpoint().state
     for key, value in checkpoint.state.items():
         assert key.startswith("semantics.") or torch.equal(value, stage1[key]), key
@@ -348,3 +356,53 @@ def test_a_loss_that_is_not_a_number_ends_the_run(words, tmp_path, capsys):
     saved = load_file(path)
     assert saved["batch.0.image"].shape == (3, *TINY.image_size)
     assert "batch.1.crops.ball.direction" in saved
+
+
+def test_stego_learns_from_tokens_and_labels_images(words, tmp_path, capsys):
+    more = ["--features", "image", "--crops.points", "9", "--run.steps", "8"]
+    train(tmp_path / "run", [*words, *more])
+    steps = lines(tmp_path / "run" / "metrics.jsonl")
+    # A square of an image always exists: five of each of two images.
+    assert all({"self", "neighbour", "random"} <= set(step) for step in steps)
+    path = tmp_path / "run" / "semantics.safetensors"
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.provenance["semantics"].endswith("on features of the image, 8 steps")
+    drive = Path(words[words.index("--data.validation") + 1])
+    command = ["label-images", str(drive), "--network", str(path), "-o", str(tmp_path / "maps")]
+    assert main([*command, "--cameras", "camera_00", "--crf"]) == 0
+    store = FrameStore(drive)
+    label = ClassMapFolder(tmp_path / "maps", store).read("camera_00", 1)
+    model = build_model(checkpoint)
+    image = torch.from_numpy(np.array(store.image("camera_00", 1))).permute(2, 0, 1)
+    with torch.no_grad():
+        tokens = model.encoder(image[None].float() / 127.5 - 1)[-1][0].movedim(0, -1)
+        scores = model.semantics.scores(tokens, "stego_kmeans").movedim(-1, 0)
+        large = torch.nn.functional.interpolate(scores[None], TINY.image_size, mode="bilinear")
+        expected = model.semantics.labels(large[0].movedim(0, -1), "stego_kmeans").numpy()
+    plain = TokenClasses(checkpoint, "stego_kmeans", "cpu")(store.image("camera_00", 1))
+    assert np.array_equal(plain, expected)
+    assert label is not None
+    assert (label == refine_labels(plain, store.image("camera_00", 1))).all()
+    assert main([*command, "--mean", "0,0,0"]) == 2
+    assert "for other networks than checkpoints" in capsys.readouterr().err
+
+
+def test_stego_compares_squares_of_the_image():
+    model = build_model(lively_checkpoint())
+    image = torch.rand(3, *TINY.image_size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    view = FrozenTokens(model, 0).view("image", image, torch.eye(3))
+    with torch.no_grad():
+        tokens = model.encoder(image[None])[-1]
+    # The whole height at the right end, on a grid as fine as the tokens: the last square of them.
+    rows = tokens.shape[-2]
+    found = view.window(rows**2, 1.0, 1.0, 0.5)
+    torch.testing.assert_close(found, tokens[0, :, :, -rows:].flatten(1).T)
+    torch.testing.assert_close(view.window(4, 0.5, 0.3, 0.7).norm(dim=-1), torch.ones(4))
+
+
+def test_stage_2_refuses_a_network_without_features(words, tmp_path, capsys):
+    config = replace(TINY, heads=("field",), feature_dim=19, n_clusters=0)
+    save_checkpoint(tmp_path / "s4c.safetensors", lively_checkpoint(config))
+    more = ["--output", str(tmp_path / "run"), "--checkpoint", str(tmp_path / "s4c.safetensors")]
+    assert train_semantics.main([*words, *more]) == 2
+    assert "must name a network of SceneDINO" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from scenedino_ros.checkpoints.checkpoint import (
     Checkpoint,
@@ -42,6 +43,7 @@ from train.runs.settings import Command, parse_command
 from train.semantics.clustering import start_whitened
 from train.semantics.data import ImageBatch, SemanticsData, labelled_views
 from train.semantics.frozen_field import FrozenField
+from train.semantics.frozen_tokens import FrozenTokens
 from train.semantics.model import (
     SemanticTraining,
     head_config,
@@ -73,7 +75,7 @@ def fit(command: Command[SemanticsSettings]) -> None:
         network = build_model(stage1).to(fabric.device)
         config = head_config(stage1.config, settings)
         data = SemanticsData(settings, config)
-        field = FrozenField(network, settings.data.cache_mb)
+        field, expansion = _frozen(network, settings)
         labelled, sample = _rendered_pixels(field, data, network, settings, fabric)
         training = SemanticTraining(settings, config)
         optimizer = torch.optim.Adam(learning_groups(training, settings))
@@ -83,7 +85,7 @@ def fit(command: Command[SemanticsSettings]) -> None:
         first, extra = run.restore(*parts)
         best = extra.get("best", -1.0)
         if not first:
-            begin(training, sample, network, settings)
+            begin(training, sample, expansion, settings)
             if fabric.is_global_zero:
                 save_checkpoint(run.path / _STAGE1, stage1)
         with (
@@ -98,7 +100,7 @@ def fit(command: Command[SemanticsSettings]) -> None:
         ):
             for step, batch in batches:
                 batch = fabric.to_device(batch)
-                seen = render_features(field, network.expansion, batch.items, settings, fabric)
+                seen = render_features(field, expansion, batch.items, settings, fabric)
                 crops = training.compared(seen.crops)
                 training.remember(gather_rows(fabric, crops, seen.crops.order))
                 losses = model(seen)
@@ -112,13 +114,15 @@ def fit(command: Command[SemanticsSettings]) -> None:
                 run.log(step, reduced.values | learning_rates(optimizer))
                 show(step, reduced.values)
                 if run.is_due(step, settings.naming.every):
-                    scored = validate(training, labelled, sample, network, settings, step)
+                    scored = validate(training, labelled, sample, expansion, settings, step)
                     run.log_validation(step, scored.scores)
                     if run.is_due(step, settings.run.picture_every):
                         for name, picture in class_pictures(labelled, scored).items():
                             run.picture(step, name, picture)
                     if fabric.is_global_zero:
-                        checkpoint = whole_checkpoint(stage1, config, training, step + 1)
+                        checkpoint = whole_checkpoint(
+                            stage1, config, training, settings.features, step + 1
+                        )
                         save_checkpoint(run.path / "semantics.safetensors", checkpoint)
                         if scored.best > best:
                             save_checkpoint(run.path / "semantics_best.safetensors", checkpoint)
@@ -140,19 +144,34 @@ def _stage1(run: RunFolder, settings: SemanticsSettings) -> Checkpoint:
         return load_checkpoint(run.path / _STAGE1)
     if not settings.checkpoint:
         raise InputError("--checkpoint must name the network of stage 1, got none")
-    return NetworkChoice(settings.checkpoint).load()
+    checkpoint = NetworkChoice(settings.checkpoint).load()
+    if checkpoint.config.classes_in_field:
+        raise InputError(
+            "--checkpoint must name a network of SceneDINO, whose field has features, got one of "
+            "S4C (heads: field)"
+        )
+    return checkpoint
+
+
+def _frozen(
+    network: SceneDino, settings: SemanticsSettings
+) -> tuple[FrozenField | FrozenTokens, nn.Module]:
+    """Return where features come from, and what lifts them to full features."""
+    if settings.features == "image":
+        return FrozenTokens(network, settings.data.cache_mb), nn.Identity()
+    return FrozenField(network, settings.data.cache_mb), network.expansion
 
 
 def begin(
     training: SemanticTraining,
     sample: RenderedPixels | None,
-    network: SceneDino,
+    expansion: nn.Module,
     settings: SemanticsSettings,
 ) -> None:
     """Set the initial values that come from features instead of random draws."""
     if sample is None:
         return
-    features = full_features(sample, network.expansion)
+    features = full_features(sample, expansion)
     if settings.crops.centred:
         training.mean.copy_(features.mean(dim=0))
     if settings.head.start == "whitened":
@@ -163,7 +182,7 @@ def validate(
     training: SemanticTraining,
     labelled: RenderedPixels,
     sample: RenderedPixels | None,
-    network: SceneDino,
+    expansion: nn.Module,
     settings: SemanticsSettings,
     step: int,
 ) -> Scored:
@@ -173,8 +192,8 @@ def validate(
     """
     if settings.head.cluster_by == "kmeans" and sample is not None:
         generator = item_generator(settings.run.seed, step, settings.run.batch_size)
-        find_clusters(training.head, sample, network.expansion, generator)
-    return name_and_score(training.head, labelled, sample, network.expansion, settings.naming)
+        find_clusters(training.head, sample, expansion, generator)
+    return name_and_score(training.head, labelled, sample, expansion, settings.naming)
 
 
 def class_pictures(labelled: RenderedPixels, scored: Scored) -> dict[str, np.ndarray]:
@@ -190,7 +209,7 @@ def class_pictures(labelled: RenderedPixels, scored: Scored) -> dict[str, np.nda
 
 
 def _rendered_pixels(
-    field: FrozenField,
+    field: FrozenField | FrozenTokens,
     data: SemanticsData,
     network: SceneDino,
     settings: SemanticsSettings,

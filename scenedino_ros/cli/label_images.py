@@ -3,8 +3,10 @@
 
 """Name the class of every pixel of recorded images with a 2D segmentation network.
 
-The images are those of frame stores ('scenedino index'), the network is an ONNX file or a
-TorchScript archive that maps (1, 3, height, width) images to (1, classes, height, width) scores.
+The images are those of frame stores ('scenedino index'). The network is an ONNX file or a
+TorchScript archive that maps (1, 3, height, width) images to (1, classes, height, width) scores,
+or a checkpoint of this package, whose encoder and semantic head name classes without its field: a
+head that stage 2 has trained with 'features: image' is STEGO.
 Each class map is a grey PNG of train ids, OUTPUT/STORE/CAMERA/FRAME.png, with 255 where the
 network names no class of the table. S4C learns from them (setting data.class_maps of stage 1).
 
@@ -13,8 +15,12 @@ The command may be stopped at any time; called again, it labels the images that 
 
 import argparse
 import glob
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from scenedino_ros.core.config import DEVICES
 from scenedino_ros.core.errors import InputError
@@ -23,12 +29,14 @@ from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.recordings.frame_store.class_maps import ClassMapFolder
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.terminal.arguments import add_output
+from scenedino_ros.terminal.network_arguments import add_mode
 from scenedino_ros.terminal.progress import counting
 from scenedino_ros.terminal.values import image_size, numbers
 
 _EPILOG = """\
 examples:
   scenedino label-images data/stores/drive --network segmentation.onnx -o maps
+  scenedino label-images data/stores/drive --network stego.safetensors --crf -o maps
   scenedino label-images 'stores/*' --network segmentation.pt -o maps --input-size 288x1024 \\
       --cameras camera_00,camera_01
 """
@@ -39,10 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("stores", nargs="+", help="frame stores: paths, or patterns with *")
     parser.add_argument(
-        "--network", type=Path, required=True, metavar="FILE", help=".onnx, or TorchScript (.pt)"
+        "--network",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".onnx, TorchScript (.pt) or a checkpoint of this package (.safetensors)",
     )
     add_output(parser, "folder of the class maps")
     parser.add_argument("--cameras", default="", metavar="A,B", help="default: all")
+    parser.add_argument(
+        "--crf",
+        action="store_true",
+        help="refine each map with a dense CRF, as STEGO is evaluated (slow)",
+    )
     parser.add_argument(
         "--input-size",
         type=image_size,
@@ -69,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train id of each class of the network, 255 for none (default: class k is train id "
         f"k, those beyond {len(CITYSCAPES19) - 1} are 255)",
     )
+    add_mode(parser)
     parser.add_argument(
         "--device",
         choices=DEVICES,
@@ -81,21 +99,13 @@ def run(options: argparse.Namespace) -> int:
     """Label the images without a map."""
     # Imported here because it takes a while; help and wrong arguments do not wait for it.
     from scenedino_ros.evaluation.run_folder import begin_predictions
-    from scenedino_ros.inference.segmentation_network import (
-        SegmentationInput,
-        SegmentationNetwork,
-    )
 
     stores = _open(options.stores)
     wanted = [name.strip() for name in options.cameras.split(",") if name.strip()]
-    given = {"size": options.input_size, "mean": options.mean, "std": options.std}
-    form = SegmentationInput(
-        **{name: value for name, value in given.items() if value is not None}, ids=options.ids
-    )
     if not options.network.is_file():
         raise InputError(f"there is no segmentation network {options.network}")
-    network = SegmentationNetwork(options.network, form, len(CITYSCAPES19), options.device)
-    settings = {"network": file_sha256(options.network), **asdict(form)}
+    label, form = _network(options)
+    settings = {"network": file_sha256(options.network), "crf": options.crf, **form}
     current, stored = begin_predictions(options.output, settings)
     if stored != current:
         raise InputError(
@@ -110,11 +120,58 @@ def run(options: argparse.Namespace) -> int:
     missing = [job for job in jobs if not job[0].path(*job[1:]).exists()]
     with counting("labelled", "images") as count:
         for done, (maps, camera, frame) in enumerate(missing, start=1):
-            maps.write(camera, frame, network(maps.store.image(camera, frame)))
+            maps.write(camera, frame, label(maps.store.image(camera, frame)))
             count(done, len(missing))
     kept = len(jobs) - len(missing)
     print(f"{options.output}: {len(missing)} class maps written, {kept} were there")
     return 0
+
+
+def _network(
+    options: argparse.Namespace,
+) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
+    """Return what labels an image, and the settings that its maps depend on.
+
+    Raises:
+        InputError: If the network cannot be used, or options do not fit it.
+    """
+    from scenedino_ros.checkpoints.checkpoint import load_checkpoint
+    from scenedino_ros.evaluation.segmentation.crf import refine_labels
+    from scenedino_ros.inference.segmentation_network import (
+        SegmentationInput,
+        SegmentationNetwork,
+    )
+    from scenedino_ros.inference.token_classes import TokenClasses
+
+    given = {"size": options.input_size, "mean": options.mean, "std": options.std}
+    given = {name: value for name, value in given.items() if value is not None}
+    label: Callable[[np.ndarray], np.ndarray]
+    if options.network.suffix == ".safetensors":
+        if given or options.ids:
+            raise InputError(
+                "--input-size, --mean, --std and --ids are for other networks than checkpoints of "
+                "this package"
+            )
+        checkpoint = load_checkpoint(options.network)
+        label = TokenClasses(checkpoint, options.mode, options.device)
+        settings: dict[str, Any] = {"mode": options.mode}
+    else:
+        form = SegmentationInput(**given, ids=options.ids)
+        label = SegmentationNetwork(options.network, form, len(CITYSCAPES19), options.device)
+        settings = asdict(form)
+    if not options.crf:
+        return label, settings
+
+    def refine(rgb: np.ndarray) -> np.ndarray:
+        found = label(rgb)
+        unknown = found == IGNORE
+        if unknown.any():  # one class more, not 256 classes
+            found = np.where(unknown, len(CITYSCAPES19), found).astype(np.uint8)
+        refined = refine_labels(found, rgb)
+        refined[refined == len(CITYSCAPES19)] = IGNORE
+        return refined
+
+    return refine, settings
 
 
 def _open(patterns: list[str]) -> list[FrameStore]:

@@ -7,7 +7,6 @@ All samples of a ray project to the same pixel, so the feature map is read once 
 per sample. The other savings are those of `scenedino_ros.network.folded`.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import torch
@@ -17,6 +16,7 @@ from scenedino_ros.network.field import project
 from scenedino_ros.network.folded import FoldedSceneDino, bilinear_taps
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite, ray_directions, sample_distances
+from train.semantics.map_cache import MapCache
 
 _CHUNK_SAMPLES = 1 << 18  # points whose hidden layer is in memory at one time
 _ENCODE_MODE = "direct_kmeans"  # any mode: no head is folded
@@ -33,8 +33,7 @@ class FrozenField:
             cache_mb: Memory of the device for cached maps, MiB.
         """
         self._network = FoldedSceneDino(model, _ENCODE_MODE).eval()
-        self._budget = cache_mb << 20
-        self._maps: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+        self._cache = MapCache(cache_mb)
 
     @torch.no_grad()
     def view(self, key: Hashable, image: torch.Tensor, K_norm: torch.Tensor) -> "FieldView":
@@ -45,20 +44,8 @@ class FrozenField:
             image: (3, H, W) RGB in [-1, 1].
             K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
         """
-        found = self._maps.pop(key, None)
-        if found is None:
-            found = self._network.hidden_map(image[None])[0]
-            if self._budget:
-                found = found.half()
-        self._cache(key, found)
-        return FieldView(self._network, found.float(), K_norm)
-
-    def _cache(self, key: Hashable, hidden_map: torch.Tensor) -> None:
-        """Cache a map, and drop the oldest maps that no longer fit."""
-        self._maps[key] = hidden_map
-        size = hidden_map.numel() * hidden_map.element_size()
-        while self._maps and len(self._maps) * size > self._budget:
-            self._maps.popitem(last=False)
+        found = self._cache.get(key, lambda: self._network.hidden_map(image[None])[0])
+        return FieldView(self._network, found, K_norm)
 
 
 class FieldView:

@@ -175,11 +175,24 @@ def head_config(config: ModelConfig, settings: SemanticsSettings) -> ModelConfig
 
 
 def whole_checkpoint(
-    stage1: Checkpoint, config: ModelConfig, training: SemanticTraining, steps: int
+    stage1: Checkpoint,
+    config: ModelConfig,
+    training: SemanticTraining,
+    features: str,
+    steps: int,
 ) -> Checkpoint:
-    """Return the checkpoint of stage 1 with the current semantic head."""
+    """Return the checkpoint of stage 1 with the current semantic head.
+
+    Args:
+        stage1: The network of stage 1.
+        config: Its architecture with the head.
+        training: Has the head.
+        features: What the head was trained on, ``field`` or ``image``.
+        steps: After how many steps.
+    """
     state = dict(stage1.state)
     for name, value in training.head.state_dict().items():
         state[f"{_HEAD}{name}"] = value.detach().clone()
-    provenance = {**stage1.provenance, "semantics": f"train.train_semantics, {steps} steps"}
+    source = f"train.train_semantics on features of the {features}, {steps} steps"
+    provenance = {**stage1.provenance, "semantics": source}
     return replace(stage1, config=config, state=state, provenance=provenance)

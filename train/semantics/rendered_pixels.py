@@ -17,6 +17,7 @@ from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.items import View
 from train.semantics.data import NO_CLASS, Views, read_image, read_intrinsics, read_label
 from train.semantics.frozen_field import FieldView, FrozenField, grid_positions
+from train.semantics.frozen_tokens import FrozenTokens
 from train.semantics.settings import SemanticsSettings
 
 
@@ -46,7 +47,7 @@ def choose_views(views: Views, number: int, generator: torch.Generator) -> Views
 
 
 def regular_pixels(
-    field: FrozenField,
+    field: FrozenField | FrozenTokens,
     views: Views,
     settings: SemanticsSettings,
     device: torch.device,
@@ -73,7 +74,7 @@ def regular_pixels(
 
 
 def random_pixels(
-    field: FrozenField,
+    field: FrozenField | FrozenTokens,
     views: Views,
     settings: SemanticsSettings,
     device: torch.device,
@@ -88,7 +89,7 @@ def random_pixels(
 
 
 def _render(
-    field: FrozenField,
+    field: FrozenField | FrozenTokens,
     views: Views,
     pixels: list[torch.Tensor],
     size: tuple[int, int],
@@ -123,7 +124,11 @@ def _render(
 
 
 def _view(
-    field: FrozenField, store: FrameStore, view: View, image: torch.Tensor, device: torch.device
+    field: FrozenField | FrozenTokens,
+    store: FrameStore,
+    view: View,
+    image: torch.Tensor,
+    device: torch.device,
 ) -> FieldView:
     key = (str(store.path), view.camera, view.frame)
     return field.view(key, image.to(device), read_intrinsics(store, view).to(device))

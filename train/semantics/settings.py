@@ -8,6 +8,7 @@ choice of crops are rendered on every fourth pixel, clusters and probes learn fr
 and crops are kept in half precision. ``train/configs/semantics_plain.yaml`` turns them off.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from scenedino_ros.core.errors import InputError
@@ -53,6 +54,12 @@ class CropSettings:
     samples: int = setting(32, "Samples per ray", low=2)
     points: int = setting(576, "Points of a crop", low=1)
     radius: float = setting(0.5, "Radius of a crop", unit="m", low=0.0)
+    window: float = setting(
+        0.5,
+        "Edge of a crop where features is image, as a fraction of the height of the image",
+        low=0.05,
+        high=1.0,
+    )
     memory: int = setting(256, "Crops that are kept to draw partners from", low=6)
     half: bool = setting(True, "Keep these crops in half precision")
     neighbours: int = setting(
@@ -134,6 +141,12 @@ class SemanticsSettings:
     checkpoint: str = setting(
         "", "Network of stage 1, a file or a name; its semantic head, if it has one, is replaced"
     )
+    features: str = setting(
+        "field",
+        "What is clustered: features rendered from the field in 3D, or in the image the tokens of "
+        "the checkpoint's own encoder, as STEGO does; the class maps of such a head are for S4C",
+        choices=("field", "image"),
+    )
     run: RunSettings = field(
         default_factory=lambda: RunSettings(steps=1000, save_every=100, picture_every=100)
     )
@@ -150,6 +163,11 @@ class SemanticsSettings:
             InputError: Naming the settings, what was expected and what came.
         """
         classes = len(CITYSCAPES19)
+        if self.features == "image" and math.isqrt(self.crops.points) ** 2 != self.crops.points:
+            raise InputError(
+                "crops.points must be a square number where features is image, "
+                f"got {self.crops.points}"
+            )
         if self.naming.cover == "all" and self.head.clusters < classes:
             raise InputError(
                 f"{classes} classes need as many clusters, got {self.head.clusters} in "

@@ -13,6 +13,7 @@ from torch.nn import functional
 from train.semantics.crops import N_BINS, ball_points, solid_points, surface_points
 from train.semantics.data import ImageItem
 from train.semantics.frozen_field import FieldView, FrozenField, grid_positions
+from train.semantics.frozen_tokens import FrozenTokens, TokenView
 from train.semantics.settings import SemanticsSettings
 
 
@@ -97,7 +98,7 @@ class StepFeatures:
 
 @torch.no_grad()
 def render_features(
-    field: FrozenField,
+    field: FrozenField | FrozenTokens,
     expansion: nn.Module,
     items: list[ImageItem],
     settings: SemanticsSettings,
@@ -106,7 +107,7 @@ def render_features(
     """Render the crops and pixels of the images of a step.
 
     Args:
-        field: The frozen field.
+        field: The frozen field, or the tokens of images.
         expansion: From rendered to full features.
         items: This process's images with their draws.
         settings: The run.
@@ -118,7 +119,10 @@ def render_features(
         view = field.view(item.key, item.image, item.K_norm)
         if settings.head.distil:
             place = i * fabric.world_size + fabric.global_rank
-            crops += _crops(view, expansion, item, settings, place * N_BINS)
+            if isinstance(view, TokenView):
+                crops += _windows(view, item, settings, place * N_BINS)
+            else:
+                crops += _crops(view, expansion, item, settings, place * N_BINS)
         position = grid_positions(*item.image.shape[-2:]).to(item.pixel.device)[item.pixel]
         pixels.append(expansion(view.rendered(position, item.pixel_jitter)[1]))
         labels.append(item.label.flatten()[item.pixel])
@@ -176,6 +180,23 @@ def _crops(
             order = torch.tensor(first + i, device=centre.device)
             parts = (draws.feature_keep, draws.code_keep, draws.neighbour, draws.random)
             crops.append(Crops(order, expansion(kept[1]), *(part[i] for part in parts)))
+    return crops
+
+
+def _windows(
+    view: TokenView, item: ImageItem, settings: SemanticsSettings, first: int
+) -> list[Crops]:
+    """Return the crops of one image where there is no field: square windows of its tokens.
+
+    STEGO takes five windows of an image, too. The draws that choose surface points choose them.
+    """
+    crops, draws = [], item.crops
+    for i in range(N_BINS):
+        place = float(draws.pick[i]), float(draws.ball.radius[i, 0])
+        feature = view.window(settings.crops.points, settings.crops.window, *place)
+        order = torch.tensor(first + i, device=feature.device)
+        parts = (draws.feature_keep, draws.code_keep, draws.neighbour, draws.random)
+        crops.append(Crops(order, feature, *(part[i] for part in parts)))
     return crops
 
 
