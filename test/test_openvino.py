@@ -23,7 +23,7 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core import processor
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
 from scenedino_ros.core.processor import describe_processor
-from scenedino_ros.core.reporting import Report
+from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference import calibration
 from scenedino_ros.inference.engines import openvino_folder, packages, selection
@@ -344,6 +344,31 @@ def test_a_cache_that_cannot_be_written_is_reported_once(
         opened("onnx", "float32")
     with pytest.raises(InputError, match="set SCENEDINO_CACHE to a folder that is writable"):
         opened("openvino", "float32")
+
+
+def test_a_cache_without_room_leaves_an_engine_out_and_nothing_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(network: object, folder: Path) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")  # as OpenVINO does
+
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path))
+    warned: list[str] = []
+    for _ in range(2):  # it is measured at each start
+        with monkeypatch.context() as patch:
+            patch.setattr(openvino_folder, "write_openvino", fill)
+            found = fastest_engine(
+                "auto", build_model(checkpoint()), CPU, "float32", MODE, silent, warned.append
+            )
+        assert found.name == "torch"
+    assert len(warned) == 2
+    assert warned[0].startswith("engine openvino is left out: its graphs cannot be written to the")
+    assert "(basic_ios::clear: iostream error); the engines are measured at each" in warned[0]
+    assert not (tmp_path / "engines").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_folder, "write_openvino", fill)
+        with pytest.raises(InputError, match="its graphs cannot be written to the cache"):
+            opened("openvino", "float32")
 
 
 def test_a_slower_engine_is_timed_no_longer() -> None:

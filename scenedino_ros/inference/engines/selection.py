@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.config import ENGINES
+from scenedino_ros.core.disk_space import bytes_in_words, free_bytes
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
@@ -63,6 +64,10 @@ _PAIRS: tuple[Candidate, ...] = (
 )
 # The candidates of auto; compiling takes a minute, TensorRT longer.
 _AUTO = ("torch", "onnx", "openvino")
+
+
+class _CacheError(InputError):
+    """The graphs of an engine cannot be written to the cache."""
 
 
 class Opened(NamedTuple):
@@ -174,7 +179,8 @@ def fastest_engine(
             return opened
     opened, timings = _measure(candidates, network, report, warn)
     try:
-        remember(now, timings)
+        if timings is not None:
+            remember(now, timings)
     except InputError as error:
         warn(f"{error}; the engines are measured at each start")
     release_image_part(model)  # the engine has a copy
@@ -183,9 +189,13 @@ def fastest_engine(
 
 def _measure(
     candidates: list[Candidate], network: _Network, report: Report, warn: Report
-) -> tuple[Opened, Timings]:
-    """Open each engine, keep the fastest, and return what each took."""
+) -> tuple[Opened, Timings | None]:
+    """Open each engine, keep the fastest, and return what each took.
+
+    None instead of the timings: the cache had no room for an engine, which may be the fastest.
+    """
     seconds: dict[Candidate, float] = {}
+    unwritten: dict[str, _CacheError] = {}  # by engine, whatever its precision
     best: Opened | None = None
     for candidate in candidates:
         try:
@@ -198,8 +208,11 @@ def _measure(
             # An optional library may raise anything; PyTorch remains.
             if candidate[0] == "torch" and not isinstance(error, InputError):
                 raise
-            warn(f"engine {in_words(candidate)} is left out: {error}")
             failure = error
+            if isinstance(error, _CacheError):
+                unwritten[candidate[0]] = error
+            else:
+                warn(f"engine {in_words(candidate)} is left out: {error}")
             continue
         report(f"engine {in_words(candidate)} takes {_milliseconds(taken)} for an image")
         seconds[candidate] = taken
@@ -208,7 +221,10 @@ def _measure(
         del opened  # the slower one, before the next is opened
     if best is None:
         raise failure
-    return best, Timings(seconds, (best.name, best.precision))
+    for name, problem in unwritten.items():
+        warn(f"engine {name} is left out: {problem}; the engines are measured at each start")
+    timings = Timings(seconds, (best.name, best.precision))
+    return best, None if unwritten else timings
 
 
 def _milliseconds(seconds: float) -> str:
@@ -322,9 +338,16 @@ def _in_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> P
     """Return a folder in the cache, verified, and written now if it is missing."""
     folder = cached_folder(network.identity, kind)
     if not folder.exists():
-        with FileLock(make_cache_folder() / "graphs.lock"):  # of many workers one exports
-            if not folder.exists():
-                export(folder)
+        cache = make_cache_folder()
+        try:
+            with FileLock(cache / "graphs.lock"):  # of many workers one exports
+                if not folder.exists():
+                    export(folder)
+        except (OSError, RuntimeError) as error:  # OpenVINO has no class of error of its own
+            raise _CacheError(
+                f"its graphs cannot be written to the cache {cache}, which has "
+                f"{bytes_in_words(free_bytes(cache))} left ({error})"
+            ) from error
     check_exported(folder, network.identity)
     return folder
 
