@@ -198,7 +198,9 @@ def test_every_parameter_is_declared_and_described(make_node):
             assert word in described.additional_constraints
     assert node.describe_parameter("grid.tf_timeout").floating_point_range[0].to_value == 5.0
     assert node.describe_parameter("render.downscale").integer_range[0].from_value == 1
-    assert node.describe_parameter("voxels.max_cubes").additional_constraints == "1 to 1000000"
+    assert node.describe_parameter("voxels.max_cubes").integer_range[0].to_value == 1_000_000
+    threshold = node.describe_parameter("voxels.density_threshold")
+    assert threshold.additional_constraints == "0.0 or more"
 
 
 # Changes while running.

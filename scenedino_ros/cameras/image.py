@@ -4,6 +4,7 @@
 """Preprocessing: turns any calibrated image into the network input image and its camera."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +23,9 @@ _MAX_STRETCH = 1.25
 _MAX_BILINEAR_REDUCTION = 3.0
 # How far apart neighbours of the network input image may be in the image, of their mean distance.
 _LARGEST_STEP = 2.0
+
+
+_BAND = 1 << 18  # pixels that are projected at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +250,10 @@ def _straight_view(fisheye: MeiCamera) -> PinholeCamera:
     fx, fy = fisheye.gamma1 / (1 + fisheye.xi), fisheye.gamma2 / (1 + fisheye.xi)
     width, height = fisheye.width, fisheye.height
     view = PinholeCamera.from_focal(fx, fy, fisheye.u0, fisheye.v0, width, height)
-    uv = fisheye.project(_pixel_rays(view))
-    if not ((uv > -1) & (uv < (width, height))).all():
+    inside = (
+        ((uv > -1) & (uv < (width, height))).all() for _, uv in _projected_rows(view, fisheye)
+    )
+    if not all(inside):
         raise InputError(
             "a fisheye image must hold a straight view of its own size and central scale, but "
             f"with focal lengths {fx:.0f} and {fy:.0f} px that reaches beyond it"
@@ -271,8 +277,10 @@ def undistortion_maps(
     K, D = camera.pinhole.K, camera.D
     if camera.distortion_model == MEI:
         fisheye = MeiCamera.from_calibrated(camera)
-        uv = fisheye.project(_pixel_rays(target)).astype(np.float32)
-        return cv2.convertMaps(uv[..., 0], uv[..., 1], cv2.CV_16SC2)
+        where = np.empty((target.height, target.width, 2), np.float32)
+        for rows, uv in _projected_rows(target, fisheye):
+            where[rows] = uv
+        return cv2.convertMaps(where[..., 0], where[..., 1], cv2.CV_16SC2)
     kind = cv2.CV_32FC1 if camera.skew else cv2.CV_16SC2
     if camera.distortion_model == EQUIDISTANT:
         maps = cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), target.K, size, kind)
@@ -290,17 +298,25 @@ def undistortion_maps(
 
 def _area_of(maps: tuple[np.ndarray, np.ndarray]) -> float:
     """Return the area of an image within the rim of what lookup maps take from it, px^2."""
-    rim = [
-        [*m[0], *m[:, -1], *m[-1, ::-1], *m[::-1, 0]] for m in cv2.convertMaps(*maps, cv2.CV_32FC1)
-    ]
-    return float(cv2.contourArea(np.array(rim, np.float32).T))
+    rims = [np.concatenate([m[0], m[:, -1], m[-1, ::-1], m[::-1, 0]])[None] for m in maps]
+    rim = cv2.convertMaps(*rims, cv2.CV_32FC1)
+    return float(cv2.contourArea(np.concatenate(rim).T))
 
 
-def _pixel_rays(camera: PinholeCamera) -> np.ndarray:
-    """Return (H, W, 3) rays of the pixel centres, with z = 1."""
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
-    return pixels @ np.linalg.inv(camera.K).T
+def _projected_rows(
+    camera: PinholeCamera, fisheye: MeiCamera
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield bands of rows of a pinhole camera, with the positions (h, w, 2) in the fisheye image.
+
+    A band at a time, because the projection takes some hundred bytes for each pixel.
+    """
+    to_rays = np.linalg.inv(camera.K).T  # with z = 1
+    count = max(1, _BAND // camera.width)
+    for first in range(0, camera.height, count):
+        rows = slice(first, min(first + count, camera.height))
+        u, v = np.meshgrid(np.arange(camera.width), np.arange(rows.start, rows.stop))
+        pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
+        yield rows, fisheye.project(pixels @ to_rays)
 
 
 def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:

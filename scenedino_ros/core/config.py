@@ -121,7 +121,11 @@ class GridSettings:
         "the outputs; empty: none",
     )
     tf_timeout: float = setting(
-        0.1, "How long to wait for a transform that is a little late", unit="s", low=0.0, high=5.0
+        0.1,
+        "How long an image waits, from its arrival, for a transform that is a little late",
+        unit="s",
+        low=0.0,
+        high=5.0,
     )
 
 
