@@ -218,6 +218,14 @@ def test_a_service_that_fails_answers_with_a_sentence(rig, monkeypatch, name):
     answered(rig)
 
 
+def test_exhausted_memory_is_the_answer_of_a_service(rig, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.live.pipeline.map, "save", lambda: bytes(1 << 50))
+        answer = rig.call(Trigger, "/scenedino/save_map", Trigger.Request())
+    assert not answer.success
+    assert answer.message.startswith("there is not enough memory")
+
+
 # Bugs, hangs, threads that die.
 
 

@@ -71,6 +71,10 @@ CALIBRATIONS = {
     "skew 1e308": (calibration(skew=1e308), "skew must be within +-1e+07 px, got 1e+308"),
     "k3 1e300": (calibration(d=[0.0, 0.0, 0.0, 0.0, 1e300]), "coefficients must be within"),
     "xi 1e200": (calibration(**{**MEI, "d": [0, 0, 0, 0, 1e200]}), "must be within +-1e+12"),
+    "a million coefficients": (
+        calibration(d=[0.0] * 1_000_000),
+        "a distortion takes at most 100 numbers, got 1000000",
+    ),
     "4 billion pixels wide": (
         calibration(width=2**32 - 1),
         "CameraInfo size must be at most 32766 px along a side and 100000000 px in all, got 42949",

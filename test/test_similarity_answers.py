@@ -3,6 +3,8 @@
 
 """When and from which image the node answers a point; test_node_process.py has the topics."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from scenedino_ros.core.config import GridSettings  # noqa: E402
 from scenedino_ros.core.errors import TransformError  # noqa: E402
 from scenedino_ros.inference.predictor import Predictor  # noqa: E402
 from scenedino_ros.inference.query import VoxelQuery  # noqa: E402
+from scenedino_ros.node import similarity  # noqa: E402
 from scenedino_ros.node.placement import GridPlacement  # noqa: E402
 from scenedino_ros.node.point_topics import Point  # noqa: E402
 from scenedino_ros.node.similarity import SimilarityAnswers  # noqa: E402
@@ -110,6 +113,37 @@ def test_a_point_in_another_frame_waits_for_one_image_that_tf_knows():
     assert len(unknown.asked) == 2
     expected = "no similarity to the point: no transform from 'map' to 'camera'"
     assert scene.warnings == [expected]
+
+
+def test_a_point_whose_transform_is_late_is_asked_again_until_its_deadline():
+    scene, tf = Scene(), Lookups(since=5)
+    scene.image(4)
+    scene.answers.ask(Point("map", np.zeros(3), tf, deadline=time.monotonic() + 60.0))
+    assert scene.answers.answer()
+    assert scene.answers.answer()
+    assert scene.answers.waiting
+    tf.since = 4
+    assert not scene.answers.answer()
+    assert len(scene.clouds) == 1
+    tf.since = 5
+    scene.answers.ask(Point("map\n\x1b[2J", np.zeros(3), tf, deadline=time.monotonic()))
+    assert not scene.answers.answer()
+    (warning,) = scene.warnings
+    assert warning == r"no similarity to the point: no transform from 'map\n\x1b[2J' to 'camera'"
+
+
+def test_exhausted_memory_costs_one_answer(monkeypatch):
+    scene = Scene()
+    scene.image(4)
+    scene.answers.ask(Point("", AHEAD, None))
+    with monkeypatch.context() as patch:
+        patch.setattr(similarity, "VoxelFeatures", lambda *_: np.empty(1 << 50))
+        assert not scene.answers.answer()
+    (warning,) = scene.warnings
+    assert warning.startswith("no similarity to the point: Unable to allocate 8.00 PiB")
+    scene.answers.ask(Point("", AHEAD, None))
+    scene.answers.answer()
+    assert len(scene.clouds) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.limits import DISTORTION
+from scenedino_ros.core.limits import COEFFICIENTS, DISTORTION
 
 BROWN, RATIONAL, EQUIDISTANT, MEI = "plumb_bob", "rational_polynomial", "equidistant", "mei"
 
@@ -27,6 +27,7 @@ _BROWN_NAMES = (
 )
 _EQUIDISTANT_NAMES = ("equidistant", "equi", "fisheye", "kannalabrandt", "kannalabrandt4")
 _STRAIGHT_NAMES = ("", "none", "pinhole", "undistorted", "nodistortion")
+_LONGEST_NAME = 100  # characters; longer ones are unknown
 _BROWN_SIZES = (4, 5, 8, 12, 14)
 _KNOWN = (
     "plumb_bob, rational_polynomial, radtan, brown_conrady (4, 5, 8, 12 or 14 coefficients), "
@@ -59,6 +60,8 @@ def distortion(model: str, coefficients: object) -> Distortion:
             is unknown or has another number of coefficients.
     """
     D = np.array(coefficients, dtype=np.float64).reshape(-1)
+    if D.size > COEFFICIENTS:
+        raise InputError(f"a distortion takes at most {COEFFICIENTS} numbers, got {D.size}")
     if not np.isfinite(D).all():
         raise InputError(f"distortion coefficients must be finite, got {D.tolist()}")
     if (np.abs(D) > DISTORTION).any():
@@ -67,7 +70,7 @@ def distortion(model: str, coefficients: object) -> Distortion:
         )
     if not D.any():
         return Distortion("", np.zeros(0))
-    key = re.sub(r"[\s_-]+", "", model).lower()
+    key = re.sub(r"[\s_-]+", "", model[:_LONGEST_NAME]).lower()
     if key in _STRAIGHT_NAMES:
         raise InputError(
             f"distortion coefficients need a distortion model that has some, got '{model}' with "

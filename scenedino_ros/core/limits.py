@@ -23,6 +23,8 @@ FOCAL_LENGTHS = (1e-2, 1e7)
 # Of a distortion's coefficients. They multiply up to the sixth power of a small angle's tangent,
 # so those of long lenses are large; beyond this, that power overflows float32.
 DISTORTION = 1e12
+# Coefficients; the largest model has 14, and zeros may follow.
+COEFFICIENTS = 100
 
 # Metres from the origin of a frame. The Earth's centre is 6.4e6 m from a robot (REP 105), and
 # northings of UTM reach 1e7 m. The squares of coordinates overflow float32 from 1e19 m on.

@@ -17,6 +17,7 @@ from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.memory import resident_memory
 from scenedino_ros.core.outputs import BY_NAME, NODE
+from scenedino_ros.core.printable import printable
 from scenedino_ros.inference.torch_cache import unloadable
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.compute_thread import ComputeThread
@@ -134,8 +135,8 @@ class SceneDinoNode(LifecycleNode):
             self._predictor = self._compute.run(
                 load_predictor,
                 self.settings,
-                logger.info,
-                logger.warning,
+                lambda text: logger.info(printable(text)),
+                lambda text: logger.warning(printable(text)),
                 self._start_times.mark,
             )
             self._new_processor = partial(FrameProcessor, self._predictor)
@@ -197,12 +198,12 @@ class SceneDinoNode(LifecycleNode):
         try:
             return change(request, response)
         except RCLError:
-            self.get_logger().error(
-                f"no transition {request.transition.label or request.transition.id} from the "
-                f"state {self._state_label()}"
-            )
-            response.success = False
-            return response
+            wanted = printable(request.transition.label or request.transition.id)
+            self.get_logger().error(f"no transition {wanted} from the state {self._state_label()}")
+        except Exception as error:
+            self.failures.note("a transition", error)
+        response.success = False
+        return response
 
     @contextmanager
     def _transition(self, verb: str) -> Iterator[list[TransitionCallbackReturn]]:

@@ -20,6 +20,7 @@ from scenedino_ros.core.errors import DeviceMemoryError, InputError, SceneDinoEr
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.memory import MIB, is_out_of_memory, return_freed_memory
 from scenedino_ros.core.outputs import MAP
+from scenedino_ros.core.printable import printable
 from scenedino_ros.inference.device import memory_error
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage
@@ -302,6 +303,7 @@ class NodeMap:
         self._note(f"image not fused, {reason}: {sentence}")
 
     def _note(self, sentence: str) -> None:
+        sentence = printable(sentence)
         self._problem = sentence
         self._logger.warning(sentence, throttle_duration_sec=_WARNING_PERIOD)
 

@@ -13,6 +13,7 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
 from scenedino_ros.core.errors import TransformError
+from scenedino_ros.core.printable import printable
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.placement import Lookup
 from scenedino_ros.node.transform_source import TransformSource
@@ -95,7 +96,8 @@ class PointTopics:
         try:
             source = TransformSource(self._node, self._failures)
         except TransformError as error:
-            self._node.get_logger().warning(f"points in other frames are refused: {error}")
+            sentence = printable(f"points in other frames are refused: {error}")
+            self._node.get_logger().warning(sentence)
             return False
         self._own.callback(source.close)
         self._transforms = source

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.memory import is_out_of_memory
 from scenedino_ros.core.printable import printable
 from scenedino_ros.node.failures import Failures
 
@@ -61,5 +62,8 @@ class Services:
             response.success, response.message = False, printable(error)
         except Exception as error:
             response.success = False
+            if is_out_of_memory(error):
+                response.message = f"there is not enough memory: {printable(error)}"
+                return response
             response.message = f"failed, see the log: {self._failures.note('a service', error)}"
         return response

@@ -12,6 +12,8 @@ import numpy as np
 from std_msgs.msg import Header
 
 from scenedino_ros.core.errors import InputError, SceneDinoError, TransformError
+from scenedino_ros.core.memory import is_out_of_memory
+from scenedino_ros.core.printable import printable
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage, VoxelQuery
 from scenedino_ros.inference.similarity import VoxelFeatures
@@ -92,8 +94,15 @@ class SimilarityAnswers:
             if of_tf and not newer and point.again:
                 self._points.append(point._replace(again=False))
             else:
-                self._warn(f"no similarity to the point: {error}")
+                self._refuse(error)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._refuse(error)
         return False
+
+    def _refuse(self, error: Exception) -> None:
+        self._warn(printable(f"no similarity to the point: {error}"))
 
     def _cloud(self, point: Point, encoded: EncodedImage, header: Header) -> Any:
         frame = frame_name(self._placement.frame(header.frame_id))

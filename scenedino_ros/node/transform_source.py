@@ -168,13 +168,17 @@ class _TreeStore:
         try:
             transforms = transforms_from_cdr(data)
         except InputError as error:
-            self._logger.warning(f"ignored: {error}", throttle_duration_sec=_WARNING_PERIOD)
+            self._logger.warning(
+                printable(f"ignored: {error}"), throttle_duration_sec=_WARNING_PERIOD
+            )
             return
         for transform in transforms:
             try:
                 self._tree.add(transform, static)
             except TransformError as error:
-                self._logger.warning(f"ignored: {error}", throttle_duration_sec=_WARNING_PERIOD)
+                self._logger.warning(
+                    printable(f"ignored: {error}"), throttle_duration_sec=_WARNING_PERIOD
+                )
 
 
 class _Tf2Store:
