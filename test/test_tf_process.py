@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -293,6 +294,40 @@ def test_damaged_messages_are_skipped(node, monkeypatch):
         assert found(source, "odom", "base", stamp_message(START))[0, 3] == 0
     finally:
         source.close()
+
+
+def test_tf2_forgets_a_transform_from_the_future_and_refuses_absurd_ones(monkeypatch):
+    """With a stand-in for tf2_ros, so that it runs where that is not installed."""
+    calls, lines = [], []
+    move = SimpleNamespace(x=1e39, y=0.0, z=0.0)
+    turn = SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
+    buffer = SimpleNamespace(
+        clear=lambda: calls.append("clear"),
+        set_transform=lambda transform, authority: calls.append(transform.header.stamp.sec),
+        lookup_transform=lambda *_: SimpleNamespace(
+            transform=SimpleNamespace(translation=move, rotation=turn)
+        ),
+    )
+    tf2_ros = SimpleNamespace(
+        Buffer=lambda cache_time: buffer,
+        TransformListener=lambda buffer, node, spin_thread: None,
+        TransformException=RuntimeError,
+    )
+    monkeypatch.setattr(transform_source, "tf2_ros", tf2_ros)
+    logger = SimpleNamespace(warning=lambda text, throttle_duration_sec: lines.append(text))
+    store = transform_source._Tf2Store(SimpleNamespace(get_logger=lambda: logger), 10.0)
+    for second in (100, 900, 101, 102, 103, 104):
+        stamp = SimpleNamespace(sec=second, nanosec=0)
+        transform = SimpleNamespace(header=SimpleNamespace(stamp=stamp), child_frame_id="base")
+        store.set_transform(transform, "somebody")
+    assert calls == [100, 900, 101, 102, "clear", 103, 104]
+    assert [line.partition(":")[0] for line in lines] == [
+        "a transform is left out",
+        "a transform is left out",
+        "the transforms of 'base' start anew",
+    ]
+    with pytest.raises(TransformError, match="expected a translation within"):
+        store.lookup("odom", "base", START)
 
 
 def test_remappings_of_the_process_hold(domain, store):
