@@ -46,6 +46,7 @@ from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
 from scenedino_ros.node.pairing import Frame  # noqa: E402
 from scenedino_ros.node.skip_log import SkipLog  # noqa: E402
 from scenedino_ros.node.statistics import (  # noqa: E402
+    FrameNotReadyError,
     FrameSkippedError,
     FrameStatistics,
     Reason,
@@ -87,11 +88,10 @@ class Steps:
     def __init__(self, process, between=lambda: False, is_ready=lambda frame: True):
         self._process, self.between, self._is_ready = process, between, is_ready
 
-    def process(self, frame, camera):
+    def process(self, frame, camera, *, may_wait):
+        if may_wait and not self._is_ready(frame):
+            raise FrameNotReadyError("not yet")
         self._process(frame)
-
-    def is_ready(self, frame, camera):
-        return self._is_ready(frame)
 
 
 @pytest.fixture
@@ -431,7 +431,7 @@ def test_one_thread_loads_the_network_processes_frames_and_asks_the_map(make_nod
 
     node = make_node()
     monkeypatch.setattr(processor, "load_predictor", lambda *_: note(IdleNetwork()))
-    monkeypatch.setattr(processor.FrameProcessor, "process", lambda *_: note(None))
+    monkeypatch.setattr(processor.FrameProcessor, "process", lambda *_, **__: note(None))
     monkeypatch.setattr(pipeline.Pipeline, "_the_map", lambda _: FakeMap(note))
     assert node.autostart()
     node._cameras[0]._on_info(CameraInfo())

@@ -294,7 +294,7 @@ def test_a_service_does_not_wait_for_an_image_that_hangs(rig, monkeypatch):
     go_on, at_work = threading.Event(), threading.Event()
     processor = rig.live.pipeline._worker._processor
 
-    def hang(frame, camera):
+    def hang(*_):
         at_work.set()
         go_on.wait(DEADLINE)
 

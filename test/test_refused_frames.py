@@ -291,7 +291,7 @@ def test_memory_that_is_exhausted_costs_one_image(raw, monkeypatch, exhaust, rea
 # Anything else.
 
 
-@pytest.mark.parametrize("place", ["_encode", "_publish_grid", "_publish_views", "is_ready"])
+@pytest.mark.parametrize("place", ["_pose", "_encode", "_publish_grid", "_publish_views"])
 def test_an_exception_that_nobody_foresaw_costs_one_image(raw, monkeypatch, place):
     def fail(*_, **__):
         raise ZeroDivisionError(f"a bug in {place}")
@@ -299,9 +299,6 @@ def test_an_exception_that_nobody_foresaw_costs_one_image(raw, monkeypatch, plac
     count = raw.failures.counted()[0]
     with monkeypatch.context() as patch:
         patch.setattr(raw.processor, place, fail)
-        if place == "is_ready":
-            patch.setattr(raw.worker, "_patience", 5.0)
-            patch.setattr(raw.processor, "_process", fail)
         assert raw.send() == "failed"
     assert raw.problem() == f"ZeroDivisionError: a bug in {place}"
     assert raw.failures.counted()[0] == count + 1

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.costs import ClassCosts
-from scenedino_ros.core.errors import DeviceMemoryError, InputError, SceneDinoError, TransformError
+from scenedino_ros.core.errors import DeviceMemoryError, InputError, SceneDinoError
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.memory import MIB, is_out_of_memory, return_freed_memory
 from scenedino_ros.core.outputs import MAP
@@ -106,16 +106,6 @@ class NodeMap:
         """Return whether images shall be fused."""
         return self._live.current.map.keep_updated or bool(self._shared.wanted())
 
-    def frames(self, header: Header) -> list[tuple[str, str]]:
-        """Return the pairs of frames whose transforms the image of a header needs.
-
-        They are (target, source): the fixed frame and that of the camera, and of the robot if it
-        has one.
-        """
-        settings = self._live.current.map
-        sources = (header.frame_id, settings.robot_frame)
-        return [(settings.frame, source) for source in sources[: 1 + bool(settings.robot_frame)]]
-
     def poses(self, frame: Frame) -> MapPoses:
         """Look up where camera and robot were when an image was taken.
 
@@ -123,18 +113,20 @@ class NodeMap:
             frame: The image.
 
         Raises:
-            TransformError: If TF does not know; that is counted and logged here.
+            TransformError: If TF does not know.
         """
-        header = frame.image.header
-        try:
-            poses = [
-                self._transforms.lookup(target, source, header.stamp)
-                for target, source in self.frames(header)
-            ]
-        except TransformError as error:
-            self._refuse("no transform", str(error))
-            raise
-        return MapPoses(poses[0], poses[-1])
+        settings, header = self._live.current.map, frame.image.header
+        lookup, stamp = self._transforms.lookup, header.stamp
+        T_map_cam = lookup(settings.frame, header.frame_id, stamp)
+        if not settings.robot_frame:
+            return MapPoses(T_map_cam, T_map_cam)
+        return MapPoses(T_map_cam, lookup(settings.frame, settings.robot_frame, stamp))
+
+    def refuse(self, reason: str, sentence: str) -> None:
+        """Count an image that is not fused, and log why."""
+        self._counts[reason] += 1
+        self._problem_time = time.monotonic()
+        self._note(f"image not fused, {reason}: {sentence}")
 
     def fuse(
         self, encoded: EncodedImage, frame: Frame, camera: CameraInput, poses: MapPoses
@@ -153,10 +145,10 @@ class NodeMap:
             try:
                 self._fuse(encoded, frame, camera, poses)
             except InputError as error:
-                self._refuse("bad pose", str(error))
+                self.refuse("bad pose", str(error))
                 return
             except Exception as error:
-                self._refuse(*self._explained(error))
+                self.refuse(*self._explained(error))
                 return
             try:
                 self._publish_due(frame, camera)
@@ -295,12 +287,6 @@ class NodeMap:
 
     def _hidden(self, settings: NodeSettings) -> tuple[int, ...]:
         return hidden_ids(self._predictor.classes, settings.voxels.hidden_classes)
-
-    def _refuse(self, reason: str, sentence: str) -> None:
-        """Count an image that is not fused, and say why."""
-        self._counts[reason] += 1
-        self._problem_time = time.monotonic()
-        self._note(f"image not fused, {reason}: {sentence}")
 
     def _note(self, sentence: str) -> None:
         sentence = printable(sentence)

@@ -44,7 +44,12 @@ from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import GridPlacement, Lookup
 from scenedino_ros.node.similarity import SimilarityAnswers
-from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
+from scenedino_ros.node.statistics import (
+    FrameNotReadyError,
+    FrameSkippedError,
+    Reason,
+    Stage,
+)
 from scenedino_ros.node.to_msg import (
     camera_info_from_pinhole,
     cloud_from_voxels,
@@ -157,57 +162,38 @@ class FrameProcessor:
         """Answer a point that waits; return whether it still waits for a transform."""
         return self.similarity.answer()
 
-    def is_ready(self, frame: Frame, camera: CameraInput) -> bool:
-        """Return whether TF knows what the outputs need, or waiting for it cannot help."""
-        if self._transforms is None:
-            return True
-        header = frame.image.header
-        pairs = []
-        wanted = camera.outputs.wanted()
-        if self._placement.needs_transforms and any(output.needs == VOXELS for output in wanted):
-            pairs.append((self._placement.frame(header.frame_id), header.frame_id))
-        if self.map is not None and self.map.is_wanted():
-            pairs += self.map.frames(header)
-        try:
-            for target, source in pairs:
-                self._transforms.lookup(target, source, header.stamp)
-        except TransformTooOldError:
-            return True
-        except TransformError:
-            return False
-        return True
-
-    def process(self, frame: Frame, camera: CameraInput) -> None:
+    def process(self, frame: Frame, camera: CameraInput, *, may_wait: bool = False) -> None:
         """Publish the results of one frame that have subscribers.
 
         Args:
             frame: Image and calibration.
             camera: The camera that took it: its outputs, and where everything is counted.
+            may_wait: Whether the frame may wait for a transform that is late.
 
         Raises:
+            FrameNotReadyError: If it shall wait; nothing has been done.
             FrameSkippedError: If the frame cannot be used.
         """
         try:
-            self._process(frame, camera)
+            self._process(frame, camera, may_wait)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             raise _without_memory(memory_error("processing an image", error)) from error
 
-    def _process(self, frame: Frame, camera: CameraInput) -> None:
+    def _process(self, frame: Frame, camera: CameraInput, may_wait: bool) -> None:
         wanted, settings = camera.outputs.wanted(), self._live.current
         of_map = self.map if self.map is not None and self.map.is_wanted() else None
         if not wanted and of_map is None and not self.similarity.waiting:
             self.similarity.forget()
             camera.statistics.unwanted()
             return
-        poses = _map_poses(
-            of_map, frame, camera, needed=not wanted and not self.similarity.waiting
-        )
+        needed = not wanted and not self.similarity.waiting
+        poses = _map_poses(of_map, frame, camera, needed=needed, may_wait=may_wait)
         of_grid = [output.name for output in wanted if output.needs == VOXELS]
         views = [output for output in wanted if output.needs in RENDERED]
         # Before the image is encoded: where the pose is unknown, most of the work is saved.
-        T_grid_cam = self._pose(frame, camera) if of_grid else None
+        T_grid_cam = self._pose(frame, camera, may_wait) if of_grid else None
         encoded = self._encode(frame, camera, settings, T_grid_cam)
         self.similarity.remember(encoded, frame.image.header)
         self._latest = camera
@@ -231,12 +217,16 @@ class FrameProcessor:
         since_stamp = (self._clock.now().nanoseconds - frame.stamp_ns) / 1e9
         camera.statistics.done(frame.arrival, since_stamp if frame.stamp_ns else None)
 
-    def _pose(self, frame: Frame, camera: CameraInput) -> np.ndarray | None:
+    def _pose(self, frame: Frame, camera: CameraInput, may_wait: bool) -> np.ndarray | None:
         header = frame.image.header
         if not self._placement.needs_transforms:
             return self._placement.T_grid_cam(header, None)
-        with _step(camera, Stage.TRANSFORM, Reason.NO_TRANSFORM):
-            return self._placement.T_grid_cam(header, self._transforms)
+        try:
+            with camera.statistics.timed(Stage.TRANSFORM):
+                return self._placement.T_grid_cam(header, self._transforms)
+        except TransformError as error:
+            _wait_if_late(error, may_wait)
+            raise FrameSkippedError(Reason.NO_TRANSFORM, str(error)) from error
 
     def _encode(
         self,
@@ -367,12 +357,18 @@ def _without_memory(error: OutOfMemoryError) -> FrameSkippedError:
     return FrameSkippedError(Reason.DEVICE_MEMORY if of_device else Reason.MEMORY, str(error))
 
 
+def _wait_if_late(error: TransformError, may_wait: bool) -> None:
+    if may_wait and not isinstance(error, TransformTooOldError):
+        raise FrameNotReadyError(str(error)) from error
+
+
 def _map_poses(
-    of_map: NodeMap | None, frame: Frame, camera: CameraInput, *, needed: bool
+    of_map: NodeMap | None, frame: Frame, camera: CameraInput, *, needed: bool, may_wait: bool
 ) -> MapPoses | None:
     """Return the poses for the map; None without a map, or where TF does not know them.
 
     Raises:
+        FrameNotReadyError: If TF may know them in a moment, and the frame may wait.
         FrameSkippedError: If TF does not know poses that are needed.
     """
     if of_map is None:
@@ -381,6 +377,8 @@ def _map_poses(
         with camera.statistics.timed(Stage.TRANSFORM):
             return of_map.poses(frame)
     except TransformError as error:
+        _wait_if_late(error, may_wait)
+        of_map.refuse("no transform", str(error))
         if needed:
             raise FrameSkippedError(Reason.NO_TRANSFORM, str(error)) from error
         return None

@@ -83,6 +83,10 @@ class FrameSkippedError(SceneDinoError):
         self.reason = reason
 
 
+class FrameNotReadyError(SceneDinoError):
+    """One frame cannot be processed yet, but perhaps in a moment."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The statistics at one moment; all times in seconds of `time.monotonic`.

@@ -13,7 +13,12 @@ from scenedino_ros.node.compute_thread import ComputeThread
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Frame
-from scenedino_ros.node.statistics import FrameSkippedError, Reason, Stage
+from scenedino_ros.node.statistics import (
+    FrameNotReadyError,
+    FrameSkippedError,
+    Reason,
+    Stage,
+)
 
 # Seconds between two looks at a transform that is late.
 _POLL = 0.002
@@ -22,11 +27,11 @@ _POLL = 0.002
 class Processor(Protocol):
     """What the worker does with frames, such as a `FrameProcessor`. All in the compute thread."""
 
-    def is_ready(self, frame: Frame, camera: CameraInput) -> bool:
-        """Return whether a frame can be processed now; False: it is worth waiting a little."""
+    def process(self, frame: Frame, camera: CameraInput, *, may_wait: bool) -> None:
+        """Process a frame; raise `FrameSkippedError` for one that cannot be used.
 
-    def process(self, frame: Frame, camera: CameraInput) -> None:
-        """Process a frame; raise `FrameSkippedError` for one that cannot be used."""
+        While it may wait, raise `FrameNotReadyError` for one that can perhaps be used later.
+        """
 
     def between(self) -> bool:
         """Do what is due between two frames; return whether it shall be called again soon."""
@@ -139,47 +144,37 @@ class FrameWorker:
     def _process_next(self) -> bool:
         """Process a frame that was held, or the next one; return whether any work was taken."""
         with self._lock:
-            held = dict(self._held)
-        for camera, frame in held.items():
-            if self._may_begin(frame, camera):
-                with self._lock:
-                    discarded = self._held.pop(camera, None) is None
-                if not discarded:
-                    self._work_on(frame, camera)
+            held = list(self._held)
+        for camera in held:
+            with self._lock:
+                held_frame = self._held.pop(camera, None)  # None: it was discarded
+            if held_frame is not None and self._work_on(held_frame, camera):
                 return True
         taken = self._mailbox.take(held)
         if taken is None:
             return False
-        sender, next_frame = taken
-        if sender is None or next_frame is None:
-            return True
-        if self._may_begin(next_frame, sender):
-            self._work_on(next_frame, sender)
-            return True
-        with self._lock:
-            if not self._stopped:
-                self._held[sender] = next_frame
-        return False
+        sender, frame = taken
+        return sender is None or frame is None or self._work_on(frame, sender)
 
-    def _may_begin(self, frame: Frame, camera: CameraInput) -> bool:
-        if time.monotonic() - frame.arrival >= self._patience:
-            return True
-        try:
-            return self._processor.is_ready(frame, camera)
-        except Exception:
-            return True  # so that the frame is counted as failed
-
-    def _work_on(self, frame: Frame, camera: CameraInput) -> None:
-        camera.statistics.took(Stage.WAIT, time.monotonic() - frame.arrival)
+    def _work_on(self, frame: Frame, camera: CameraInput) -> bool:
+        """Process a frame, or hold it; return whether it is processed."""
+        waited = time.monotonic() - frame.arrival
         camera.statistics.begun(frame.stamp_ns)
         try:
-            self._processor.process(frame, camera)
+            self._processor.process(frame, camera, may_wait=waited < self._patience)
+        except FrameNotReadyError:
+            with self._lock:
+                if not self._stopped:
+                    self._held[camera] = frame
+            return False
         except FrameSkippedError as error:
             camera.skips.skipped(error.reason, str(error))
         except Exception as error:
             camera.skips.skipped(Reason.FAILED, self._failures.note("an image", error))
         finally:
             camera.statistics.ended()
+        camera.statistics.took(Stage.WAIT, waited)
+        return True
 
     def _between(self) -> bool:
         """Do what is due between two frames; return whether it shall be called again soon."""
