@@ -260,6 +260,24 @@ def test_whatever_one_frame_raises_the_next_one_is_answered(make_worker):
     assert warning.startswith("image skipped, failed: ZeroDivisionError")
 
 
+def test_a_log_that_cannot_be_written_ends_nothing(make_worker):
+    done = []
+
+    def process(frame):
+        if frame.image == "bad":
+            raise FrameSkippedError(Reason.BAD_IMAGE, "it is bad")
+        done.append(frame.image)
+
+    failures = Failures(lambda text: 1 / 0)
+    worker, camera = make_worker(process, failures=failures)
+    camera.skips._warn = lambda text: 1 / 0
+    worker.offer(camera, Frame("bad", "info", 0, 0.0))
+    wait_for(lambda: failures.counted()[0] == 1)
+    worker.offer(camera, Frame("good", "info", 1, 0.0))
+    wait_for(lambda: done == ["good"])
+    worker.raise_failure()
+
+
 def test_tracebacks_of_ever_new_causes_are_bounded(make_worker):
     log = []
     failures = Failures(log.append)
@@ -269,7 +287,7 @@ def test_tracebacks_of_ever_new_causes_are_bounded(make_worker):
             raise kind("new")
         except Exception as error:
             failures.note("a callback", error)
-    assert failures.counted() == (50, "a callback: Error49: new")
+    assert failures.counted() == (50, "a callback: test_managed_node.Error49: new")
     assert len(log) == 20
 
 

@@ -6,7 +6,7 @@
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from scenedino_ros.core.printable import printable
 
@@ -43,7 +43,8 @@ class Failures:
         Returns:
             A sentence that names it, safe to log and to publish.
         """
-        sentence = f"{type(error).__name__}: {printable(error, _LONGEST)}"
+        words = "".join(traceback.format_exception_only(error))  # also if its `str` fails
+        sentence = printable(words.strip(), _LONGEST)
         frames = traceback.extract_tb(error.__traceback__)
         place = (frames[-1].filename, frames[-1].lineno or 0) if frames else ("", 0)
         cause = (type(error), *place)
@@ -56,7 +57,8 @@ class Failures:
         if new:
             lines = "".join(traceback.format_exception(error))
             trace = printable(lines, _LONGEST_TRACEBACK, keep_lines=True)
-            self._log(f"{work} failed, and the node goes on; please report this:\n{trace}")
+            with suppress(Exception):  # a log that cannot be written ends nothing either
+                self._log(f"{work} failed, and the node goes on; please report this:\n{trace}")
         return sentence
 
     @contextmanager

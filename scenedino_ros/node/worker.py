@@ -128,10 +128,12 @@ class FrameWorker:
         """Process at most one frame; other work of the thread has its turn before the next."""
         with self._lock:
             self._scheduled = False
+        worked = False
         try:
-            worked = self._process_next()
-            if worked or self._again:
-                self._again = self._between()
+            with self._failures.caught("an image's turn"):  # such as its warning in the log
+                worked = self._process_next()
+                if worked or self._again:
+                    self._again = self._between()
         except BaseException as error:
             self._ended = error
             self.stop(0.0)
