@@ -131,7 +131,10 @@ def build_model(checkpoint: Checkpoint) -> SceneDino:
             f"the semantic head predicts {checkpoint.config.n_classes} classes, but the class "
             f"table has {len(checkpoint.classes)}"
         )
-    with torch.device("meta"):
+    with (
+        reading("the configuration of the checkpoint", CheckpointError, "makes no network"),
+        torch.device("meta"),
+    ):
         model = SceneDino(checkpoint.config)
     check_state(model, checkpoint.state)
     state = {

@@ -51,10 +51,8 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as plots:
         for folder in options.runs:
             if folder.exists() and not (is_training_run(folder) or is_evaluation(folder)):
-                print(
-                    f"left out: {printable(folder)} is neither a finished evaluation nor a "
-                    "training run"
-                )
+                shown = printable(folder)
+                print(f"left out: {shown} is neither a finished evaluation nor a training run")
                 continue
             try:
                 result: RunResult

@@ -168,13 +168,8 @@ class ClassTable:
         """
         try:
             rows: list[tuple[int, str, Any, int]] = [
-                (
-                    int(row["id"]),
-                    printable(row["name"]),
-                    tuple(map(int, row["color"])),
-                    row["ssc_id"],
-                )
-                for row in values["classes"]
+                (int(r["id"]), printable(r["name"]), tuple(map(int, r["color"])), int(r["ssc_id"]))
+                for r in values["classes"]
             ]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
@@ -186,7 +181,7 @@ class ClassTable:
         return cls(
             names=tuple(row[1] for row in rows),
             colors=tuple(row[2] for row in rows),
-            ssc_ids=tuple(int(row[3]) for row in rows),
+            ssc_ids=tuple(row[3] for row in rows),
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from scenedino_ros.core.errors import InputError, unknown_name
 PREDICTION_MODES = ("stego_kmeans", "stego_linear", "direct_kmeans", "direct_linear")
 # In place of the heads of S4C's networks, whose point network predicts the classes itself.
 FIELD_MODE = "field"
+_MOST_CHANNELS = 1 << 16  # of any layer, and most frequencies; more is no network but damage
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,17 @@ class ModelConfig:
             "code_dim",
         )
         for name in counts:
-            if getattr(self, name) < 1:
-                raise InputError(f"model config {name} must be >= 1, got {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= _MOST_CHANNELS:
+                raise InputError(
+                    f"model config {name} must be in 1 to {_MOST_CHANNELS}, got "
+                    f"{getattr(self, name)}"
+                )
+        for name in ("n_classes", "n_clusters"):
+            if not 0 <= getattr(self, name) <= _MOST_CHANNELS:
+                raise InputError(
+                    f"model config {name} must be in 0 to {_MOST_CHANNELS}, got "
+                    f"{getattr(self, name)}"
+                )
         near, far = self.depth_range
         if not 0 < near < far:
             raise InputError(f"model config depth_range must be 0 < near < far, got {near}, {far}")
@@ -133,7 +143,8 @@ class ModelConfig:
         """Build the configuration from plain values.
 
         Raises:
-            InputError: If a key is unknown. Missing keys take their default.
+            InputError: If a key is unknown, or a value of another kind than its default. Missing
+                keys take their default.
         """
         known = [item.name for item in dataclasses.fields(cls)]
         for name in values:
@@ -143,4 +154,22 @@ class ModelConfig:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
+        default = cls()
+        for name, value in plain.items():
+            if not _is_like(value, getattr(default, name)):
+                raise InputError(
+                    f"model config {name} must be like {getattr(default, name)!r}, got {value!r}"
+                )
         return cls(**plain)
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Return whether a stored value is of the default's kind; lists of words may be shorter."""
+    if isinstance(default, tuple):
+        return (
+            isinstance(value, tuple)
+            and (len(value) == len(default) or isinstance(default[0], str))
+            and all(_is_like(part, default[0]) for part in value)
+        )
+    kinds = (int, float) if isinstance(default, float) else (type(default),)
+    return type(value) in kinds

@@ -13,6 +13,7 @@ import numpy as np
 
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
 from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.core.reading import reading
 from scenedino_ros.core.outputs import OUTPUTS
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic
@@ -112,7 +113,8 @@ def _look_at(reader: BagReader, name: str) -> ImageTopic:
         messages = itertools.islice(reader.messages([name], raw=True), _TRIED)
         for stored in messages:
             try:
-                return _shown(name, reader.message_at(stored.place).message)
+                with reading(f"a message of {name}"):  # of a recorded definition
+                    return _shown(name, reader.message_at(stored.place).message)
             except SceneDinoError as error:
                 reasons.append(str(error))
     except SceneDinoError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError, TransformError
+from scenedino_ros.core.reading import reading
 from scenedino_ros.recordings.poses import (
     MAX_GAP_S,
     PoseTrack,
@@ -152,14 +153,15 @@ def _from_odometry(
     topic = source.topic or next(iter(odometry))
     if topic not in odometry:
         raise InputError(f"{recording.path} has no odometry on '{topic}'; it has {known}")
-    by_stamp = {nanoseconds(m.header.stamp): m for m in odometry[topic]}
-    messages = [by_stamp[stamp] for stamp in sorted(by_stamp)]
-    track = PoseTrack(
-        np.array(sorted(by_stamp)),
-        np.stack([_matrix_of_pose(message.pose.pose) for message in messages]),
-        max_gap_s=source.max_gap_s,
-    )
-    child = messages[0].child_frame_id or body_frame
+    with reading(f"the odometry on {topic}"):  # of a recorded definition
+        by_stamp = {nanoseconds(m.header.stamp): m for m in odometry[topic]}
+        messages = [by_stamp[stamp] for stamp in sorted(by_stamp)]
+        track = PoseTrack(
+            np.array(sorted(by_stamp)),
+            np.stack([_matrix_of_pose(message.pose.pose) for message in messages]),
+            max_gap_s=source.max_gap_s,
+        )
+        child = messages[0].child_frame_id or body_frame
     return _of_body(recording, track, child, body_frame), f"odometry on {topic}"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed, rgb_from_image
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import reading
 from scenedino_ros.recordings.bag_index import BagIndex, Progress, read_index
 from scenedino_ros.recordings.camera_topics import CameraTopics, find_cameras, unused_images
 from scenedino_ros.recordings.image_topics import COMPRESSED, look_at_images
@@ -202,12 +203,14 @@ class Recording:
             raise InputError("it has no CameraInfo")
         if topics.info in self.index.changing:
             raise InputError(self.index.changing[topics.info])
-        calibration = camera_from_info(info, rectified=topics.rectified)
+        with reading(f"the calibration on {topics.info}"):  # of a recorded definition
+            calibration = camera_from_info(info, rectified=topics.rectified)
+            baseline = _baseline(info)
         images = self.index.frames[topics.image].stream(self._own_problems)
         if not len(images):
             raise InputError("it has no images with stamps")
         labels, depths = (self._maps(topic, images) for topic in (topics.label, topics.depth))
-        return BagCamera(name, calibration, images, labels, depths, _baseline(info))
+        return BagCamera(name, calibration, images, labels, depths, baseline)
 
     def _maps(self, topic: str, images: Stream) -> Stream | None:
         """Return the maps of a camera's images, None where there are none that can be used."""
@@ -253,7 +256,8 @@ def _decoded(
     read: Callable[[Any], np.ndarray], stream: Stream, index: int, message: BagMessage
 ) -> np.ndarray:
     try:
-        return read(message.message)
+        with reading("the message"):  # of a recorded definition
+            return read(message.message)
     except InputError as error:
         seconds = int(stream.stamps_ns[index]) / 1e9
         raise InputError(f"{stream.topic} at {seconds:.3f} s: {error}") from error
