@@ -13,8 +13,8 @@ import numpy as np
 
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
 from scenedino_ros.core.errors import InputError, SceneDinoError
-from scenedino_ros.core.reading import reading
 from scenedino_ros.core.outputs import OUTPUTS
+from scenedino_ros.core.reading import reading
 from scenedino_ros.recordings.maps import depth_from_message, label_from_message
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic
 from scenedino_ros.recordings.rosbag2.reader import BagReader
