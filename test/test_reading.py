@@ -204,7 +204,5 @@ def test_the_length_of_a_reason_is_bounded_and_our_errors_pass():
 
 def test_class_names_are_printable(tmp_path: Path):
     rows = [{"id": 0, "name": "road\x1b[2J", "color": [0, 0, 0], "ssc_id": 0}]
-    table = ClassTable.from_yaml(
-        written(tmp_path / "a.yaml", json.dumps({"classes": rows}))
-    )
+    table = ClassTable.from_yaml(written(tmp_path / "a.yaml", json.dumps({"classes": rows})))
     assert table.names == (r"road\x1b[2J",)
