@@ -14,7 +14,7 @@ from pathlib import Path
 import lz4.frame
 import pytest
 import zstandard
-from test_bag import SECOND, STRING, image, text
+from test_bag import SECOND, STRING, text
 
 from scenedino_ros.core import file_limits
 from scenedino_ros.core.errors import BagError
@@ -255,7 +255,7 @@ def test_a_recorded_definition_without_the_fields_of_its_type_breaks_nothing(tmp
     with BagWriter(tmp_path / "bag") as writer:
         kind = "sensor_msgs/msg/Image"
         writer.add_topic("/camera/image_raw", kind, definition="int32 a\n")
-        writer.write("/camera/image_raw", SECOND, image(1))
+        writer.write("/camera/image_raw", SECOND, b"\0\1\0\0" + bytes(4))
     with BagReader(tmp_path / "bag") as reader:
         shown = look_at_images(reader)["/camera/image_raw"]
     assert shown.kind == BROKEN
