@@ -3,6 +3,8 @@
 
 """Files that are no checkpoints: every command that takes one says what they are."""
 
+import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from models import lively_checkpoint
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from scenedino_ros.checkpoints.card import read_card
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.official.file import read_official_state
 from scenedino_ros.checkpoints.pretrained import load_backbone, read_weights
 from scenedino_ros.checkpoints.weights_file import PYTORCH, SAFETENSORS, weights_format
 from scenedino_ros.cli.main import main
@@ -225,3 +229,93 @@ def test_heads_that_are_there_answer_as_in_the_whole_network(direct_only: Path, 
     assert torch.equal(got[0], expected[0])
     assert torch.equal(got[1], expected[1])
     assert torch.equal(folded[0], expected[0])
+
+
+# Files made to fill memory
+
+
+def zipped(path: Path, changed: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    """Write a PyTorch file again with other parts, or compressed."""
+    torch.save({"a": torch.zeros(4)}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, changed.get(name.rpartition("/")[2], content))
+    return path
+
+
+@pytest.mark.parametrize("read", [read_official_state, read_weights])
+def test_a_pytorch_file_may_not_be_compressed(tmp_path: Path, read):
+    path = zipped(tmp_path / "a.pt", {"0": bytes(10_000_000)}, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(CheckpointError, match="must hold its parts uncompressed"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_official_state, read_weights])
+def test_a_pickle_may_not_ask_for_a_bytearray(tmp_path: Path, read):
+    bomb = b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x00\x7f\x85R."  # bytearray(2 GB)
+    with pytest.raises(CheckpointError, match="holds a bytearray"):
+        read(zipped(tmp_path / "a.pt", {"data.pkl": bomb}))
+    (tmp_path / "b.pt").write_bytes(bomb)
+    with pytest.raises(CheckpointError, match="holds a bytearray"):
+        read(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("read", [read_official_state, read_weights])
+def test_a_tensor_may_not_repeat_one_number_a_billion_times(tmp_path: Path, read):
+    torch.save({"a": torch.zeros(1).expand(10**12)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="must have about the bytes of the file"):
+        read(tmp_path / "a.pt")
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (load_checkpoint, read_official_state, read_weights):
+        with pytest.raises(CheckpointError, match="must be a file, got a pipe"):
+            read(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("end", ["1e400", '"x"', "-1", "9" * 4000])
+def test_offsets_that_are_no_places_are_damage(tmp_path: Path, end: str):
+    header = f'{{"a":{{"dtype":"F32","shape":[1],"data_offsets":[0,{end}]}}}}'.encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError, match="damaged header"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("config", "[" * 30_000, "it is nested too deeply"),
+        (
+            "config",
+            '{"hidden_dim": "wide"}',
+            "hidden_dim must be like 128, got 'wide'",
+        ),
+        ("config", '{"image_size": [64]}', "image_size must be like"),
+        ("config", '{"hidden_dim": 1e9}', "hidden_dim must be like 128, got 1000000000.0"),
+        ("config", '{"n_frequencies": 1000000000}', "n_frequencies must be <= 65536"),
+        ("provenance", "[]", "has no attribute 'items'"),
+        ("classes", '{"classes": [{"id": Infinity}]}', "OverflowError"),
+        ("density_threshold", '"low"', "must be real number, not str"),
+    ],
+)
+def test_a_header_of_other_kinds_is_refused(tmp_path: Path, key: str, value: str, why: str):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file({"a": torch.zeros(1)}, path, {**header, key: value})
+    for read in (load_checkpoint, read_card):
+        with pytest.raises(CheckpointError, match="has a damaged header") as caught:
+            read(path)
+        assert why in str(caught.value)
+
+
+def test_provenance_is_printable(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, replace(lively_checkpoint(), provenance={"weights": "a\x1b[2Jb"}))
+    assert read_card(path).weights == r"a\x1b[2Jb"
