@@ -21,6 +21,7 @@ The path of an image, in the order in which to read it:
 
 What these use:
 
+    access          security (why SROS 2 cannot be used)
     parameters      params, placement (where the voxel grid is)
     inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost),
                     alternation (several cameras on one topic), point_topics (points that the

@@ -15,6 +15,7 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.node import log_files
 from scenedino_ros.node.interrupt import Interrupt
+from scenedino_ros.node.security import why_not_secure
 from scenedino_ros.node.shared_memory import shortage
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
         # rcl appends a place in its sources to the sentence.
-        return _fail(f"the arguments after --ros-args are wrong: {str(error).split(', at ')[0]}")
+        wrong = f"the arguments after --ros-args are wrong: {str(error).split(', at ')[0]}"
+        return _fail(why_not_secure(error, os.environ) or wrong)
     try:
         node = SceneDinoNode(interrupt.raising)
         for remark in filter(None, remarks):
@@ -100,6 +102,10 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
         return _fail(str(error))
     except ModuleNotFoundError as error:  # torch is loaded only now
         return _missing(error)
+    except RuntimeError as error:
+        if not (reason := why_not_secure(error, os.environ)):
+            raise
+        return _fail(reason)
     finally:
         rclpy.try_shutdown()
 

@@ -126,7 +126,7 @@ def _random_edit(rng: random.Random, base: Any, typed: bool) -> Edit:
     while isinstance(value, dict | list) and value:
         sized = typed and path[-1:] and path[-1] in FIXED_SIZE
         if isinstance(value, list) and not sized and rng.random() < 0.15:
-            return ("repeat", path, rng.choice((0, 1, 2, 5, 100)))
+            return ("repeat", path, rng.choice((0, 1, 2, 5, 20)))
         if path and not typed and rng.random() < 0.03:
             return ("set", path, rng.choice((None, [], {}, "", 0)))
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))

@@ -481,17 +481,23 @@ MESSAGES = (
         "40,000 x 1",
         "an image of 40,000 x 1 px with its CameraInfo",
         (Frames(image=WIDE_IMAGE, info=WIDE_INFO),),
-        dropped("bad image"),
+        dropped("bad camera_info"),
     ),
     *(
         Fault("messages", name, words, (Frames(image=image),), dropped("bad image"))
         for name, words, image in (
             ("cut off", "an image without its last byte", {"data": bytes(3 * WIDTH * HEIGHT - 1)}),
             ("empty", "an image without data", {"data": b""}),
-            ("0 x 0", "an image of 0 x 0 px", {"width": 0, "height": 0, "step": 0, "data": b""}),
             ("huge step", "rows of 4 GiB", {"step": 2**32 - 1}),
             ("unknown encoding", "an encoding with control characters", {"encoding": ESCAPES}),
         )
+    ),
+    Fault(
+        "messages",
+        "0 x 0",
+        "an image of 0 x 0 px",
+        (Frames(image={"width": 0, "height": 0, "step": 0, "data": b""}),),
+        dropped("image and camera_info do not fit"),
     ),
     Fault(
         "messages",
