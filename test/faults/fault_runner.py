@@ -312,8 +312,8 @@ class Stages:
         save_checkpoint(
             self.checkpoint, replace(lively_checkpoint(), density_threshold=EVERYTHING)
         )
-        self._shared = {kind: self._start(kind) for kind in sorted(set(kinds) - {OWN})}
-        for stage in self._shared.values():
+        self.shared = {kind: self._start(kind) for kind in sorted(set(kinds) - {OWN})}
+        for stage in self.shared.values():
             stage.open()
 
     def _start(self, fault_or_kind: Fault | str) -> Stage:
@@ -331,16 +331,16 @@ class Stages:
             finally:
                 stage.close()
         try:
-            return run_fault(fault, self._shared[fault.node])
+            return run_fault(fault, self.shared[fault.node])
         except BaseException:
-            self._shared[fault.node].close()
-            self._shared[fault.node] = self._start(fault.node)
-            self._shared[fault.node].open()
+            self.shared[fault.node].close()
+            self.shared[fault.node] = self._start(fault.node)
+            self.shared[fault.node].open()
             raise
 
     def close(self) -> None:
         """End all nodes."""
-        for stage in self._shared.values():
+        for stage in self.shared.values():
             stage.close()
 
 

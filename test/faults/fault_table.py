@@ -199,7 +199,7 @@ CAMERAS = (
             Frames(),
             Frames(image={"frame_id": "another_camera"}, transform={"child": "another_camera"}),
         ),
-        Seen(level=WARN, words="several cameras"),
+        Seen(level=WARN, words="come in turn"),
     ),
     Fault(
         "cameras",
