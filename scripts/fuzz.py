@@ -43,8 +43,8 @@ from readers import READERS  # noqa: E402
 
 MIB = 1 << 20
 # An image may have 100 million pixels (800 MiB at 16 bits and four channels).
-MOST_MEMORY = 1536 * MIB  # that one case may add to the resident memory of the process
-ADDRESS_SPACE = 3072 * MIB  # beyond what the process has at its start
+MOST_MEMORY = 1024 * MIB  # that one case may add to the resident memory of the process
+ADDRESS_SPACE = 2048 * MIB  # beyond what the process has at its start
 FILE_SIZE = 256 * MIB  # of a temporary file
 MOST_CPU_SECONDS = 10.0  # for one case
 MOST_SECONDS = 120.0  # for one that waits for something

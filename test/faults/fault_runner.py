@@ -53,7 +53,7 @@ GRID = VoxelGrid((0.0, -3.2, -2.0), (16, 16, 8), 0.4)
 EVERYTHING = 1e-9  # 1/m; every voxel is denser
 VOXELS = "/scenedino/voxels"
 STALL = 60.0  # seconds in which something must happen; a machine may be slow
-LOST = 5.0  # seconds after which an image that is neither answered nor counted was lost
+LOST = 5.0  # seconds after which an image that has not arrived is sent again
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 COMMON: dict[str, Any] = {
@@ -202,35 +202,48 @@ class Stage:
             )
             self._tf.publish(change.get("bytes") or cdr_from_transforms([transform]))
 
-    def is_answered(self, stamp_ns: int) -> bool:
-        """Wait until the node has answered an image or counted why not; return whether it has."""
-        deadline = time.monotonic() + LOST
-        while not any(c.header.stamp == as_stamp(stamp_ns) for c in self.clouds.messages):
-            counted = self.all_counted() and self.rig.reports > self._reports + 2
-            if counted or time.monotonic() > deadline:
-                return False
-            self.rig.spin_for(0.02)
-        return True
-
     def answered_frame(self, most: int) -> int:
-        """Send good frames until one is answered; return which one it was, from 1."""
-        for number in range(1, most + 1):
-            self._images, self._reports = self.rig.count("images in"), self.rig.reports
-            self.clouds.messages.clear()
-            if self.is_answered(self.send()):
-                return number
-        return most + 1
+        """Send good frames until one is answered; return which one it was, from 1.
 
-    def all_counted(self) -> bool:
-        """Return whether the last image arrived and every image has an outcome."""
+        A frame that never arrives, as may happen to best-effort messages on a busy machine, is
+        sent again and counts as the same one.
+        """
+        deadline = time.monotonic() + STALL
+        number = 1
+        while number <= most:
+            self._settle()
+            before = self.rig.count("images in")
+            self.clouds.messages.clear()
+            stamp, patience = as_stamp(self.send()), time.monotonic() + LOST
+            answered = False
+            while not answered and time.monotonic() < patience:
+                answered = any(cloud.header.stamp == stamp for cloud in self.clouds.messages)
+                if not answered and self.rig.count("images in") > before and self._all_counted():
+                    number += 1
+                    break
+                self.rig.spin_for(0.02)
+            if answered:
+                return number
+            assert time.monotonic() < deadline, f"no image arrives; {self.rig.status}"
+        return number
+
+    def _settle(self) -> None:
+        """Wait until two reports in a row say that every image has an outcome."""
+        for _ in range(2):
+            reports = self.rig.reports
+            self.rig.spin_until(
+                lambda seen=reports: self.rig.reports > seen and self._all_counted(),
+                "an outcome of every image",
+            )
+
+    def _all_counted(self) -> bool:
         values = self.rig.values()
         outcomes = sum(
             int(value)
             for name, value in values.items()
             if name in ("images out", "images nobody wanted") or name.startswith("dropped: ")
         )
-        arrived = int(values.get("images in", 0))
-        return arrived == outcomes and arrived > self._images
+        return int(values.get("images in", 0)) == outcomes
 
 
 def run_fault(fault: Fault, stage: Stage) -> Outcome:

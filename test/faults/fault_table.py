@@ -322,10 +322,10 @@ TRANSFORMS = (
     Fault(
         "transforms",
         "from the future",
-        "a transform is stamped ten years ahead, among good ones",
-        (Frames(more_transforms=({"offset": YEARS},)),),
-        Seen(log="ahead"),
-        recovery=1,
+        "one transform is stamped ten years ahead, and good ones follow",
+        (Frames(more_transforms=({"offset": YEARS},)), *(Frames(),) * 4),
+        Seen(log="start anew"),
+        recovery=3,
     ),
     Fault(
         "transforms",
