@@ -211,14 +211,14 @@ class Stage:
         deadline = time.monotonic() + STALL
         number = 1
         while number <= most:
-            self._settle()
-            before = self.rig.count("images in")
+            before, waiting = self._settled()
             self.clouds.messages.clear()
             stamp, patience = as_stamp(self.send()), time.monotonic() + LOST
             answered = False
             while not answered and time.monotonic() < patience:
                 answered = any(cloud.header.stamp == stamp for cloud in self.clouds.messages)
-                if not answered and self.rig.count("images in") > before and self._all_counted():
+                arrived, without = self._counted()
+                if not answered and arrived > before and without <= waiting:
                     number += 1
                     break
                 self.rig.spin_for(0.02)
@@ -227,23 +227,24 @@ class Stage:
             assert time.monotonic() < deadline, f"no image arrives; {self.rig.status}"
         return number
 
-    def _settle(self) -> None:
-        """Wait until two reports in a row say that every image has an outcome."""
-        for _ in range(2):
-            reports = self.rig.reports
-            self.rig.spin_until(
-                lambda seen=reports: self.rig.reports > seen and self._all_counted(),
-                "an outcome of every image",
-            )
+    def _settled(self) -> tuple[int, int]:
+        """Wait until nothing changes from one report to the next; return `_counted`."""
+        before, now, reports = (-1, -1), self._counted(), self.rig.reports
+        while before != now:
+            self.rig.spin_until(lambda seen=reports: self.rig.reports > seen, "a report")
+            before, now, reports = now, self._counted(), self.rig.reports
+        return now
 
-    def _all_counted(self) -> bool:
+    def _counted(self) -> tuple[int, int]:
+        """Return how many images have arrived, and how many of them have no outcome yet."""
         values = self.rig.values()
         outcomes = sum(
             int(value)
             for name, value in values.items()
             if name in ("images out", "images nobody wanted") or name.startswith("dropped: ")
         )
-        return int(values.get("images in", 0)) == outcomes
+        arrived = int(values.get("images in", 0))
+        return arrived, arrived - outcomes
 
 
 def run_fault(fault: Fault, stage: Stage) -> Outcome:
