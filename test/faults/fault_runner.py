@@ -211,14 +211,15 @@ class Stage:
         deadline = time.monotonic() + STALL
         number = 1
         while number <= most:
-            before, waiting = self._settled()
+            before = self._settled()
             self.clouds.messages.clear()
             stamp, patience = as_stamp(self.send()), time.monotonic() + LOST
             answered = False
             while not answered and time.monotonic() < patience:
                 answered = any(cloud.header.stamp == stamp for cloud in self.clouds.messages)
                 arrived, without = self._counted()
-                if not answered and arrived > before and without <= waiting:
+                # An image without its CameraInfo waits until a later one has found its own.
+                if not answered and arrived > before and without == 0:
                     number += 1
                     break
                 self.rig.spin_for(0.02)
@@ -227,13 +228,13 @@ class Stage:
             assert time.monotonic() < deadline, f"no image arrives; {self.rig.status}"
         return number
 
-    def _settled(self) -> tuple[int, int]:
-        """Wait until nothing changes from one report to the next; return `_counted`."""
+    def _settled(self) -> int:
+        """Wait until no image is worked on or on the way; return how many have arrived."""
         before, now, reports = (-1, -1), self._counted(), self.rig.reports
-        while before != now:
+        while before != now or (now[1] and not self.compressed):
             self.rig.spin_until(lambda seen=reports: self.rig.reports > seen, "a report")
             before, now, reports = now, self._counted(), self.rig.reports
-        return now
+        return now[0]
 
     def _counted(self) -> tuple[int, int]:
         """Return how many images have arrived, and how many of them have no outcome yet."""

@@ -87,7 +87,8 @@ class Fault:
         injected: What is injected, in words.
         during: Frames that are sent and acts that are done, in turn, until `seen`.
         seen: What must be seen.
-        recovery: Answers must come again with this good frame after the fault, from 1.
+        recovery: Answers must come again with this good frame after the fault, from 1. With 2, the
+            first one may still meet the fault: its image may arrive before its CameraInfo.
         before: Acts before the fault.
         after: Acts that end it, before the good frames.
         node: `RAW`, `COMPRESSED`, or `OWN`: a process of its own.
@@ -207,6 +208,7 @@ CAMERAS = (
         "images have another size than their CameraInfo",
         (Frames(image=OTHER_IMAGE),),
         dropped("image and camera_info do not fit"),
+        recovery=2,
     ),
 )
 CALIBRATIONS = (
@@ -258,6 +260,7 @@ CALIBRATIONS = (
         "K is all zeros",
         (Frames(info={"k": [0.0] * 9, "p": [0.0] * 12}),),
         dropped("bad camera_info", "not calibrated"),
+        recovery=2,
     ),
     *(
         Fault(
@@ -266,6 +269,7 @@ CALIBRATIONS = (
             f"CameraInfo with {name}",
             (Frames(info=info),),
             dropped("bad camera_info"),
+            recovery=2,
         )
         for name, info in (
             ("fx 1e154", intrinsics(1e154)),
@@ -482,6 +486,7 @@ MESSAGES = (
         "an image of 40,000 x 1 px with its CameraInfo",
         (Frames(image=WIDE_IMAGE, info=WIDE_INFO),),
         dropped("bad camera_info"),
+        recovery=2,
     ),
     *(
         Fault("messages", name, words, (Frames(image=image),), dropped("bad image"))
