@@ -140,7 +140,10 @@ NOT_RUN = (
     (r"scenedino (report|predict)\b.*", "test_report.py, test_cli.py"),
     (r"scenedino synthesize .*", "runs with other seeds above"),
     (r"python -m train\.benchmark_\w+.*", "test_training_field_run.py, test_speed.py"),
-    (r"python -m train\.(train_\w+|average|release) .*", "hours; runs small above, or a recipe"),
+    (
+        r"python -m train\.(train_\w+|average|draw_labels|release) .*",
+        "hours; runs small above, or a recipe",
+    ),
 )
 
 
@@ -245,7 +248,7 @@ def read_python(words: list[str]) -> None:
         return read_stage(STAGES[name], rest)
     module = importlib.import_module(name)
     with pytest.MonkeyPatch.context() as patch:
-        for work in ("load_checkpoint", "measure"):
+        for work in ("draw", "load_checkpoint", "measure"):
             if hasattr(module, work):
                 patch.setattr(module, work, begin)
         patch.setattr(module, "exit_code", lambda _, body: body())

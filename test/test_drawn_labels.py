@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""Labels of areas that a person has drawn, as frame stores for stage 2."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from small_fields import NEARBY
+
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
+from train.draw_labels import drawn_label, main
+from train.field.benchmark import write_noise_drive
+
+AREAS = {"road": [[0, 40, 159, 40, 159, 63, 0, 63]], "car": [[40, 30, 60, 30, 60, 50, 40, 50]]}
+DEFAULT = Path(__file__).parent.parent / "train" / "configs" / "drawn_default.yaml"
+
+
+def test_a_store_of_the_drawn_frames_is_made(tmp_path: Path, capsys) -> None:
+    write_noise_drive(tmp_path / "stores" / "drive", NEARBY)
+    source = FrameStore(tmp_path / "stores" / "drive")
+    file = tmp_path / "areas.yaml"
+    drives = {"drive": {5: AREAS, 2: {"sky": [[0, 0, 9, 0, 9, 9]]}}}
+    file.write_text(yaml.safe_dump(drives, sort_keys=False))
+    assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "o")]) == 0
+    drawn = FrameStore(tmp_path / "o" / "drive")
+    assert len(drawn) == 2
+    assert np.array_equal(drawn.image("camera_00", 1), source.image("camera_00", 5))
+    assert np.array_equal(drawn.T_world_cam("camera_00", 1), source.T_world_cam("camera_00", 5))
+    label = drawn.label("camera_00", 1)
+    road, car = CITYSCAPES19.ids(("road", "car"))
+    assert (label[60, 80], label[45, 50], label[35, 50], label[10, 10]) == (
+        road,
+        car,
+        car,
+        NO_LABEL,
+    )
+    file.write_text(yaml.safe_dump({"drive": {500: AREAS}}))
+    assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "p")]) == 2
+    assert "has frames 0 to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("areas", "what"),
+    [({"hedge": [[0, 0, 9, 0, 9, 9]]}, "hedge"), ({"car": [[0, 0, 9, 0]]}, "three corners")],
+)
+def test_what_is_no_area_is_refused(areas, what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        drawn_label(areas, (64, 160))
+
+
+def test_the_areas_of_the_default_model_can_be_drawn() -> None:
+    drives = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    labels = [drawn_label(areas, (192, 640)) for d in drives.values() for areas in d.values()]
+    assert len(labels) == 17
+    shown = {CITYSCAPES19.names[i] for label in labels for i in np.unique(label) if i < 19}
+    assert {"road", "sidewalk", "building", "vegetation", "sky", "car", "terrain"} <= shown
