@@ -42,9 +42,17 @@ prepare_arguments() {
   done
 }
 
+# The whole suite runs in two processes, file by file: most tests wait for other processes, or
+# compute in a single thread. What is named is run in one, which can be debugged.
+choose_workers() {
+  workers=()
+  (($#)) || workers=(-p xdist -n 2 --dist loadfile)
+}
+
 prepare_environment
 isolate
 prepare_arguments "$@"
+choose_workers "$@"
 cd "$ROOT"
 
 check "ruff check" "$PYTHON" -m ruff check --quiet .
@@ -52,7 +60,7 @@ check "ruff format" "$PYTHON" -m ruff format --check --quiet .
 check "mypy" "$PYTHON" -m mypy
 check "codespell" "$PYTHON" -m codespell_lib
 # Without a path among the arguments pytest takes the folder that pyproject.toml names.
-check "pytest" "$PYTHON" -m pytest ${arguments[@]+"${arguments[@]}"}
+check "pytest" "$PYTHON" -m pytest ${workers[@]+"${workers[@]}"} ${arguments[@]+"${arguments[@]}"}
 
 if ((${#failed[@]})); then
   printf 'failed: %s\n' "$(IFS=,; echo "${failed[*]}")" >&2

@@ -8,6 +8,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +119,18 @@ def golden_scores(request: pytest.FixtureRequest) -> Callable[[str], dict[str, n
             return {key: file[key] for key in file.files}
 
     return load
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the deviations that a process of pytest-xdist has seen to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["worst"] = WORST
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Take the deviations that a process of pytest-xdist has seen."""
+    WORST.update(getattr(node, "workeroutput", {}).get("worst", {}))
 
 
 def pytest_terminal_summary(
