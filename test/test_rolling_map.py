@@ -381,11 +381,11 @@ def test_guard_allows_what_the_robot_can_do():
     assert "97.4 degrees" in sentence
 
 
-@pytest.mark.parametrize("entry", [np.nan, 5.0])
-def test_nothing_is_fused_at_what_is_no_pose(entry):
+@pytest.mark.parametrize(("column", "entry"), [(0, np.nan), (0, 5.0), (3, 1e39), (3, -2e9)])
+def test_nothing_is_fused_at_what_is_no_pose(column, entry):
     fused = RollingMap(settings())
     T = pose(0, 0, 0)
-    T[0, 0] = entry
+    T[0, column] = entry
     with pytest.raises(InputError, match="a pose must"):
         fused.fuse(Constant(5.0), image(), T, 0)
     assert not fused.evidence().any()

@@ -56,7 +56,9 @@ def test_dense_and_sparse_forms_agree() -> None:
     [
         (((0.0, 0.0), (1, 1, 1), 0.2), "origin must be 3 finite metres"),
         (((0.0, 0.0, np.inf), (1, 1, 1), 0.2), "origin must be 3 finite metres"),
+        (((0.0, 0.0, 1e30), (1, 1, 1), 0.2), r"within \+-1e\+09, got"),
         (((0.0, 0.0, 0.0), (1, 0, 1), 0.2), "three counts >= 1"),
+        (((0.0, 0.0, 0.0), (4096, 4096, 4096), 0.2), "at most 268435456 voxels, got"),
         (((0.0, 0.0, 0.0), (1, 1, 1), 0.0), "voxel_size must be > 0 m, got 0.0"),
     ],
 )
