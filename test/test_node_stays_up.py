@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from live_node import LiveNode  # noqa: E402
 from rcl_interfaces.msg import Parameter, ParameterValue  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
@@ -311,6 +313,35 @@ def test_a_service_does_not_wait_for_an_image_that_hangs(rig, monkeypatch):
     go_on.set()
     answered(rig)
     assert rig.call(Trigger, "/scenedino/reset", Trigger.Request()).success
+
+
+def test_a_node_that_waits_for_a_hang_before_it_is_deactivated_reports_it(rig, monkeypatch):
+    go_on, at_work = threading.Event(), threading.Event()
+    processor = rig.live.pipeline._worker._processor
+
+    def hang(*_):
+        at_work.set()
+        go_on.wait(DEADLINE)
+
+    monkeypatch.setattr(health, "LONG", 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(processor, "_process", hang)
+        rig.send()
+        rig.spin_until(at_work.is_set, "an image that hangs")
+    client = rig.node.create_client(ChangeState, "/scenedino/change_state")
+    rig.spin_until(client.service_is_ready, "the service")
+    deactivate = Transition(id=Transition.TRANSITION_DEACTIVATE)
+    answer = client.call_async(ChangeState.Request(transition=deactivate))
+    rig.spin_until(lambda: "has been worked on for" in rig.verdict()[1], "the hang")
+    first = rig.reports
+    rig.spin_until(lambda: rig.reports > first + 2, "more reports")
+    assert not answer.done()
+    assert rig.status["failures"][:2] == (Level.OK, "none")
+    go_on.set()
+    rig.spin_until(answer.done, "the end of the transition")
+    assert answer.result().success
+    assert rig.change_state(Transition.TRANSITION_ACTIVATE)
+    answered(rig)
 
 
 def test_an_answer_to_a_point_that_hangs_is_reported(rig, monkeypatch):

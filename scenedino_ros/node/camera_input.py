@@ -9,6 +9,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from scenedino_ros.cameras.from_msg import stamp_ns
@@ -63,6 +64,7 @@ class CameraInput:
         self.outputs = Outputs(node, name)
         self.calibration: CameraInfo | None = None
         self.last_image: float | None = None
+        self._images: Subscription | None = None
         self._of_images, self._of_infos = Alternation(), Alternation()
         self._message_type, topic = IMAGE_TOPICS[settings.transport]
         self._image_topic, self._info_topic = (
@@ -98,7 +100,7 @@ class CameraInput:
             if self._settings.reliable
             else ReliabilityPolicy.BEST_EFFORT
         )
-        self._images = subscribe_counting_losses(
+        self._images = images = subscribe_counting_losses(
             self._node,
             self._message_type,
             self._image_topic,
@@ -106,14 +108,17 @@ class CameraInput:
             QoSProfile(depth=1, reliability=reliability),
             self.statistics.lost,
         )
-        self._open.callback(self._node.destroy_subscription, self._images)
+        self._open.callback(self._node.destroy_subscription, images)
 
     def close(self) -> None:
         """Close the topics; images that wait for a calibration are discarded."""
+        self._images = None
         self._open.close()
 
     def hints(self) -> tuple[str, str]:
         """Return why no image and no calibration comes, as far as the published topics show."""
+        if self._images is None:
+            return "", ""
         transport = self._settings.transport
         subscriptions = self._images, self._calibrations.subscription
         return hints(self._node, transport, *subscriptions, self.name)

@@ -59,7 +59,10 @@ class ImageReader:
             self._right = self._open()
         if self._convert is None or msg.encoding not in self._right:
             return rgb_from_image(msg)
-        rgb = self._convert(msg, "rgb8")
+        try:
+            rgb = self._convert(msg, "rgb8")
+        except Exception:  # our reader converts the image, or says what is wrong with it
+            return rgb_from_image(msg)
         rgb.flags.writeable = False
         return rgb
 
@@ -80,10 +83,13 @@ class ImageReader:
         if trial.returncode:
             lines = trial.stderr.strip().splitlines() or [f"it ends with {trial.returncode}"]
             return self._without(lines[-1])
-        right = frozenset(json.loads(trial.stdout.splitlines()[-1]))
+        try:
+            right = frozenset(json.loads(trial.stdout.splitlines()[-1]))
+            self._convert = _installed_converter() if right else None
+        except Exception as error:  # whatever is installed under that name
+            return self._without(str(error))
         if not right:
             return self._without("it gets no encoding right")
-        self._convert = _installed_converter()
         self._report(f"cv_bridge converts images in {', '.join(sorted(right))}")
         return right
 

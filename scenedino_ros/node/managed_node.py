@@ -168,7 +168,7 @@ class SceneDinoNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the frame at work, and close topics and TF."""
         with self._transition("deactivate") as outcome, self._interruptible():
-            self._close_pipeline(None)
+            self._finish_pipeline()
         return outcome[0]
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -182,7 +182,7 @@ class SceneDinoNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close and free everything, from whatever state."""
         with self._transition("shut down") as outcome, self._interruptible():
-            self._close_pipeline(None)
+            self._finish_pipeline()
             self._free_device()
         return outcome[0]
 
@@ -223,7 +223,12 @@ class SceneDinoNode(LifecycleNode):
                 self.failures.note(f"the transition ({verb})", error)
             raise
 
-    def _close_pipeline(self, timeout: float | None) -> bool:
+    def _finish_pipeline(self) -> None:
+        """Close the pipeline when the frame at work is finished; report while it is not."""
+        while not self._close_pipeline(self.settings.diagnostics.period):
+            self._reporter.report()
+
+    def _close_pipeline(self, timeout: float) -> bool:
         if self._pipeline is not None:
             if not self._pipeline.close(timeout):
                 return False

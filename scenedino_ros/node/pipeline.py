@@ -123,14 +123,14 @@ class Pipeline:
             undo.pop_all()
         self.since = monotonic()
 
-    def close(self, timeout: float | None) -> bool:
+    def close(self, timeout: float) -> bool:
         """Finish the frame at work, and close topics and TF.
 
         Args:
-            timeout: How long the frame may still take, seconds; None: as long as it takes.
+            timeout: How long the frame may still take, seconds.
 
         Returns:
-            Whether that was enough; if not, the outputs stay open.
+            Whether that was enough; if not, the outputs stay open until it is called again.
         """
         self._inputs.close()
         if not self._worker.stop(timeout):

@@ -6,6 +6,7 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from rclpy.clock import Clock
@@ -147,7 +148,7 @@ class FrameProcessor:
             transforms,
             lambda: self._query(live.current),
             self._publish_answer,
-            get_logger("scenedino.similarity").warning,
+            partial(get_logger("scenedino.similarity").warning, throttle_duration_sec=1.0),
         )
 
     def publish_classes(self) -> None:
