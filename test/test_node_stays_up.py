@@ -38,7 +38,7 @@ pytestmark = pytest.mark.ros
 YEARS = 300_000_000 * SECOND
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 FAILED = "dropped: failed"
-TF_TIMEOUT = 1.5  # seconds
+TF_TIMEOUT = 1.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def wait_for_failure(rig, words):
 # Messages.
 
 
-@pytest.mark.parametrize("far", [1e39, 1e300, float("inf"), float("nan")])
+@pytest.mark.parametrize("far", [1e39, float("nan")])
 def test_a_transform_that_no_robot_has_is_refused(rig, far):
     """With voxels out of view, squares of such coordinates overflow."""
     settle(rig)
@@ -102,7 +102,7 @@ def test_a_transform_that_no_robot_has_is_refused(rig, far):
 
 def settle(rig):
     """Wait until every image that was sent has been answered or dropped, and reported."""
-    rig.spin_for(0.3)
+    rig.spin_for(0.15)
     rig.spin_until(lambda: rig.count("images in") == accounted(rig), "all frames accounted for")
 
 
@@ -430,7 +430,7 @@ def pair():
 
 
 def test_a_camera_without_tf_holds_up_no_other(pair):
-    """Its images wait for a second and more; the other camera is answered meanwhile."""
+    """Its images wait for a second; the other camera is answered meanwhile."""
     pair.answer("front")
     start = time.monotonic()
     pair.send("left", with_tf=False)
