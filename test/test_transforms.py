@@ -302,6 +302,15 @@ def test_the_number_of_frames_is_bounded(static):
     assert tree.add(link("odom", "frame 7", START + 1), static)
 
 
+def test_a_tree_is_climbed_as_far_as_by_tf2():
+    tree = TransformTree()
+    for number in range(1001):
+        tree.add(link(f"frame {number + 1}", f"frame {number}", move=(1, 0, 0)), static=True)
+    assert tree.lookup("frame 1000", "frame 0", START)[0, 3] == 1000
+    with pytest.raises(TransformError, match="more than 1000 frames are above 'frame 0'"):
+        tree.lookup("frame 1001", "frame 0", START)
+
+
 @pytest.mark.parametrize("far", [1.1e9, 1e39, -1e308])
 def test_a_translation_beyond_all_robots_is_refused(far):
     with pytest.raises(TransformError, match=r"expected a translation within 1e\+09 m, got"):

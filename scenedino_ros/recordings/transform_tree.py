@@ -23,6 +23,8 @@ from scenedino_ros.recordings.transforms import (
     slerp,
 )
 
+_DEEPEST = 1000  # frames above another one: tf2's MAX_GRAPH_DEPTH
+
 
 class TransformTooOldError(TransformError):
     """The time asked for is before what is still kept: waiting longer cannot help."""
@@ -183,6 +185,9 @@ class TransformTree:
             if parent in ancestors:
                 loop = " -> ".join([*ancestors, parent])
                 raise TransformError(f"the frames form a loop: {loop}")
+            if len(ancestors) > _DEEPEST:
+                above = f"more than {_DEEPEST} frames are above {frame!r}"
+                return ancestors, TransformError(above)
             T_ancestor_frame = T_parent_name @ T_ancestor_frame
             ancestors[parent] = T_ancestor_frame
             name = parent
