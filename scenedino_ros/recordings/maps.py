@@ -6,9 +6,9 @@
 import struct
 from typing import Any
 
-import cv2
 import numpy as np
 
+from scenedino_ros.cameras.image_file import decode_image
 from scenedino_ros.core.errors import InputError
 
 _RAW_TYPES: dict[str, type[np.generic]] = {
@@ -66,13 +66,15 @@ def _unpacked_depth(msg: Any) -> np.ndarray:
     Source: its codec; 32FC1 is kept as the quantised inverse ``a / depth + b``, 0 where unknown.
     """
     data = np.frombuffer(msg.data, dtype=np.uint8)
-    values = None
-    if data.size > _DEPTH_HEADER.size:
-        values = cv2.imdecode(data[_DEPTH_HEADER.size :], cv2.IMREAD_UNCHANGED)
-    if values is None or values.ndim != 2 or values.dtype != np.uint16:
-        raise InputError(
-            f"compressed depth must be a 16-bit PNG, got '{msg.format}' of {data.size} bytes"
-        )
+    refused = f"compressed depth must be a 16-bit PNG, got '{msg.format}' of {data.size} bytes"
+    if data.size <= _DEPTH_HEADER.size:
+        raise InputError(refused)
+    try:
+        values = decode_image(data[_DEPTH_HEADER.size :], "it")
+    except InputError as error:
+        raise InputError(f"{refused}: {error}") from error
+    if values.ndim != 2 or values.dtype != np.uint16:
+        raise InputError(refused)
     if not msg.format.startswith("32FC1"):
         return np.asarray(values)
     _, a, b = _DEPTH_HEADER.unpack_from(data.tobytes())
@@ -85,7 +87,7 @@ def _plane(msg: Any) -> np.ndarray:
     """Return the (H, W) values of a message of one channel."""
     data = np.frombuffer(msg.data, dtype=np.uint8)
     if hasattr(msg, "format"):
-        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        values = decode_image(data, f"map ('{msg.format}')") if data.size else None
         if values is None or values.ndim != 2:
             raise InputError(
                 f"a map must be an image of one channel, got '{msg.format}' of {data.size} bytes"
