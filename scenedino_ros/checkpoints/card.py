@@ -19,6 +19,7 @@ from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import reading, reason_of
 
 FORMAT = "scenedino_ros/1"
+_LONGEST = 100_000  # characters of a sentence on the origin; the longest may hold JSON
 DENSITY_THRESHOLD = 0.2  # 1/m; of the published evaluation, and where a checkpoint names no other
 
 
@@ -106,7 +107,7 @@ def parse_metadata(path: Path, metadata: dict[str, str] | None) -> Header:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         classes = ClassTable.from_dict(json.loads(metadata["classes"]))
         provenance = {
-            printable(name): printable(text)
+            printable(name): printable(text, _LONGEST)
             for name, text in json.loads(metadata["provenance"]).items()
         }
         density_threshold = json.loads(metadata.get("density_threshold", str(DENSITY_THRESHOLD)))

@@ -33,8 +33,11 @@ MESSAGE_BYTES = 256 * MIB
 # Bytes of a chunk of MCAP: recorders close chunks of some megabytes, but a large message makes one
 # of its own.
 CHUNK_BYTES = 1024 * MIB
-# Bytes of the text that defines a message type, with all that it contains.
-DEFINITION_BYTES = MIB // 4
+# Bytes of the messages that wait until older ones of overlapping chunks are read.
+WAITING_BYTES = 1024 * MIB
+# Bytes of the text that defines a message type, with all that it contains. The parser reads about
+# 6 kB/s of it; definitions of motion planning, the longest in use, have 60 kB.
+DEFINITION_BYTES = MIB // 8
 # Elements of arrays of fixed length in one definition, for which a decoder is generated.
 DEFINITION_ELEMENTS = 10_000
 # Bytes of the arrays in one NPZ file: the densest grids that the node takes need half of it.

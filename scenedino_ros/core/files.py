@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.reading import open_file
 
 _PARTIAL = ".partial"
 
@@ -71,7 +72,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)

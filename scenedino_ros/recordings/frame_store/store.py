@@ -86,7 +86,7 @@ class FrameStore:
                 name: StoredCamera(name, _matrix(c["K_norm"], 3), _matrix(c["T_body_cam"], 4))
                 for name, c in index["cameras"].items()
             }
-            self.stamps_ns = np.array(index["stamps_ns"], dtype=np.int64)
+            self.stamps_ns = np.array(index["stamps_ns"], dtype=np.int64).reshape(-1)
             self.T_world_body = self._poses(POSES)
             self._camera_poses = {
                 name: self._poses(file) if (self.path / file).exists() else self.T_world_body

@@ -23,6 +23,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
 from scenedino_ros.core.errors import BagError
+from scenedino_ros.core.file_limits import WAITING_BYTES
 from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import open_file, reading, reason_of
 from scenedino_ros.recordings.rosbag2.mcap_records import (
@@ -147,10 +148,14 @@ class McapFile:
             if names is None or topic.name in names
         }
         waiting: list[tuple[int, int, StoredMessage]] = []
+        held = 0  # bytes
         serial = itertools.count()
         for span in self._spans:
             # Chunks may overlap in time: whatever is older than this one can go out.
-            while waiting and waiting[0][0] < span.start_ns:
+            while waiting and (waiting[0][0] < span.start_ns or held > WAITING_BYTES):
+                if waiting[0][0] >= span.start_ns:
+                    self._report(f"{self.path.name}: messages are not in the order of time")
+                held -= len(waiting[0][2].data)
                 yield heapq.heappop(waiting)[2]
             if span.end_ns < start or span.start_ns >= stop:
                 continue
@@ -162,6 +167,7 @@ class McapFile:
                 if number in wanted and start <= time_ns < stop:
                     data = records[begin + MESSAGE.size : end]
                     stored = StoredMessage(time_ns, wanted[number], data, span.offset, begin)
+                    held += len(data)
                     heapq.heappush(waiting, (time_ns, next(serial), stored))
         while waiting:
             yield heapq.heappop(waiting)[2]

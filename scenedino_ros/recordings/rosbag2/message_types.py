@@ -36,7 +36,7 @@ class MessageTypes:
 
     def __init__(self) -> None:
         self._known: Typestore | None = None
-        self._recorded: dict[tuple[str, str], Typestore] = {}
+        self._recorded: dict[tuple[str, str], Typestore | BagError] = {}
 
     def decode(self, topic: BagTopic, data: bytes) -> Any:
         """Return a message as an object with the fields as attributes, arrays as numpy.
@@ -88,16 +88,23 @@ class MessageTypes:
     def _recorded_store(self, topic: BagTopic) -> Typestore:
         key = (topic.type, topic.definition)
         if key not in self._recorded:
-            store = get_typestore(Stores.EMPTY)
-            try:
-                store.register(_parse(topic))
-            except Exception as error:  # a damaged definition can raise anything
-                raise BagError(
-                    f"the recorded definition of '{topic.type}' cannot be understood: "
-                    f"{reason_of(error)}"
-                ) from error
-            self._recorded[key] = store
-        return self._recorded[key]
+            self._recorded[key] = _registered(topic)
+        found = self._recorded[key]
+        if isinstance(found, BagError):
+            raise found
+        return found
+
+
+def _registered(topic: BagTopic) -> Typestore | BagError:
+    """Return a store with the types of a recorded definition, or why it cannot be used."""
+    store = get_typestore(Stores.EMPTY)
+    try:
+        store.register(_parse(topic))
+    except Exception as error:  # a damaged definition can raise anything
+        return BagError(
+            f"the recorded definition of '{topic.type}' cannot be understood: {reason_of(error)}"
+        )
+    return store
 
 
 def _deserialize(store: Typestore, topic: BagTopic, data: bytes) -> Any:

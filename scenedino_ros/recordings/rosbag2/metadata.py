@@ -20,6 +20,8 @@ from scenedino_ros.core.reading import parse_yaml, read_yaml, reading, reason_of
 _VERSION = 8
 _NEVER_NS = 2**63 - 1  # start of a recording without messages
 
+_LONGEST_PROFILES = 1 << 14  # characters; one profile has about 300
+
 _RELIABLE = (1, "reliable")
 _TRANSIENT_LOCAL = (1, "transient_local")
 
@@ -120,7 +122,7 @@ def parse_qos(profiles: object) -> TopicQos:
         profiles: YAML text, or what it contains: a list of maps whose policies are numbers (up
             to metadata version 8) or words. Anything else gives the default.
     """
-    if isinstance(profiles, str):
+    if isinstance(profiles, str) and len(profiles) <= _LONGEST_PROFILES:
         try:
             profiles = parse_yaml(profiles)
         except Exception:  # damaged text can raise anything
