@@ -229,9 +229,9 @@ class Stage:
         return number
 
     def _settled(self) -> int:
-        """Wait until no image is worked on or on the way; return how many have arrived."""
+        """Wait until no image is on the way any more; return how many have arrived."""
         before, now, reports = (-1, -1), self._counted(), self.rig.reports
-        while before != now or (now[1] and not self.compressed):
+        while before != now:
             self.rig.spin_until(lambda seen=reports: self.rig.reports > seen, "a report")
             before, now, reports = now, self._counted(), self.rig.reports
         return now[0]
