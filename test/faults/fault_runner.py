@@ -211,7 +211,7 @@ class Stage:
         deadline = time.monotonic() + STALL
         number = 1
         while number <= most:
-            before = self._settled()
+            before, answers = self._settled(), self.rig.count("images out")
             self.clouds.messages.clear()
             stamp, patience = as_stamp(self.send()), time.monotonic() + LOST
             answered = False
@@ -219,7 +219,9 @@ class Stage:
                 answered = any(cloud.header.stamp == stamp for cloud in self.clouds.messages)
                 arrived, without = self._counted()
                 # An image without its CameraInfo waits until a later one has found its own.
-                if not answered and arrived > before and without == 0:
+                refused = arrived > before and without == 0
+                # Where one more is answered, the answer itself may still be on the way.
+                if not answered and refused and self.rig.count("images out") == answers:
                     number += 1
                     break
                 self.rig.spin_for(0.02)
