@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from scenedino_ros.core.config import NodeSettings
 from scenedino_ros.core.costs import ClassCosts
-from scenedino_ros.core.errors import DeviceMemoryError, InputError, SceneDinoError
+from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.memory import MIB, is_out_of_memory, return_freed_memory
 from scenedino_ros.core.outputs import MAP
@@ -41,12 +41,15 @@ from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import Lookup
-from scenedino_ros.node.statistics import Stage
+from scenedino_ros.node.statistics import Reason, Stage, memory_reason
 from scenedino_ros.node.to_msg import cloud_from_map, occupancy_grid_from_values
 
 _WARNING_PERIOD = 10.0  # seconds between two warnings about the same thing
 # Why an image is not fused.
-_REASONS = ("no transform", "bad pose", "out of device memory", "out of memory", "failed")
+_REASONS = (
+    *("no transform", "bad pose"),
+    *(reason.value for reason in (Reason.DEVICE_MEMORY, Reason.MEMORY, Reason.FAILED)),
+)
 
 
 class MapPoses(NamedTuple):
@@ -161,11 +164,10 @@ class NodeMap:
     def _explained(self, error: Exception) -> tuple[str, str]:
         """Return the reason that an exception is counted under, and a sentence."""
         if not is_out_of_memory(error):
-            return "failed", self._failures.note("the map", error)
+            return Reason.FAILED.value, self._failures.note("the map", error)
         return_freed_memory()
         short = memory_error("the map", error)
-        of_device = isinstance(short, DeviceMemoryError)
-        return "out of device memory" if of_device else "out of memory", str(short)
+        return memory_reason(short).value, str(short)
 
     def _fuse(
         self, encoded: EncodedImage, frame: Frame, camera: CameraInput, poses: MapPoses

@@ -23,7 +23,6 @@ from scenedino_ros.cameras.image import check_fits
 from scenedino_ros.cameras.plausibility import camera_warnings
 from scenedino_ros.core.config import NodeSettings, RenderSettings
 from scenedino_ros.core.errors import (
-    DeviceMemoryError,
     OutOfMemoryError,
     SceneDinoError,
     TransformError,
@@ -50,6 +49,7 @@ from scenedino_ros.node.statistics import (
     FrameSkippedError,
     Reason,
     Stage,
+    memory_reason,
 )
 from scenedino_ros.node.to_msg import (
     camera_info_from_pinhole,
@@ -354,8 +354,7 @@ def _step(camera: CameraInput, stage: Stage | None, reason: Reason) -> Iterator[
 def _without_memory(error: OutOfMemoryError) -> FrameSkippedError:
     """Return freed memory to the system, and the error that skips a frame for want of it."""
     return_freed_memory()
-    of_device = isinstance(error, DeviceMemoryError)
-    return FrameSkippedError(Reason.DEVICE_MEMORY if of_device else Reason.MEMORY, str(error))
+    return FrameSkippedError(memory_reason(error), str(error))
 
 
 def _wait_if_late(error: TransformError, may_wait: bool) -> None:

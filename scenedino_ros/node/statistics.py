@@ -16,7 +16,7 @@ from enum import Enum
 
 import numpy as np
 
-from scenedino_ros.core.errors import SceneDinoError
+from scenedino_ros.core.errors import DeviceMemoryError, OutOfMemoryError, SceneDinoError
 
 _WINDOW = 500  # latest samples of each stage that the percentiles are taken from
 PERCENTILES = (50, 95, 99)
@@ -52,6 +52,11 @@ class Reason(str, Enum):
     def key(self) -> str:
         """Key of the number of such images in the diagnostics."""
         return f"dropped: {self.value}"
+
+
+def memory_reason(error: OutOfMemoryError) -> Reason:
+    """Return the reason that exhausted memory is counted under."""
+    return Reason.DEVICE_MEMORY if isinstance(error, DeviceMemoryError) else Reason.MEMORY
 
 
 class Stage(str, Enum):
