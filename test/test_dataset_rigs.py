@@ -174,8 +174,11 @@ def test_what_is_no_argoverse_pair_is_refused(tmp_path):
         InputError, match=r"must have one size, got \(40, 60\), \(40, 60\) and \(4, 5\)"
     ):
         read_argoverse_stereo(tmp_path / "pair")
+    cv2.imwrite(str(disparity), np.zeros((4, 5), np.uint8))
+    with pytest.raises(InputError, match="must be a 16-bit image, got uint8"):
+        read_argoverse_stereo(tmp_path / "pair")
     disparity.unlink()
-    with pytest.raises(InputError, match="must be a 16-bit image"):
+    with pytest.raises(InputError, match=r"left_disparity_gt.png cannot be read: No such file"):
         read_argoverse_stereo(tmp_path / "pair")
 
 
