@@ -8,6 +8,7 @@ A limit on the size of files stands in for the full disk: writing and reserving 
 
 import errno
 import os
+import queue
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from scenedino_ros.evaluation.page import page
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, read_result, write_result
 from scenedino_ros.recordings.frame_store.store import StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter, partial_store
+from scenedino_ros.recordings.rosbag2.metadata import TopicQos
 from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter
 from scenedino_ros.recordings.rosbag2.writer import BagWriter
@@ -154,6 +156,27 @@ def test_of_a_recording_everything_before_the_full_disk_is_kept(tmp_path: Path):
     with BagReader(tmp_path / "bag") as reader:
         assert len(list(reader.messages(raw=True))) == 7
         assert reader.problems == []
+
+
+def test_the_demos_recorder_says_what_is_lost(tmp_path: Path):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from scenedino_ros.demo.recorder import Recorder
+
+    recorder = Recorder.__new__(Recorder)  # without a node
+    recorder.failure, recorder._queue = None, queue.SimpleQueue()
+    recorder._writer = BagWriter(tmp_path / "bag")
+    recorder._queue.put(("/a", "std_msgs/msg/String", TopicQos()))
+    noise = np.random.default_rng(0)
+    for number in range(100):  # more than a chunk
+        recorder._queue.put(("/a", number + 1, noise.bytes(30_000)))
+    recorder._queue.put(None)
+    assert recorder.loss() == ""
+    with room(2_000_000):
+        recorder._write()
+    assert recorder.loss() == (
+        f"cannot record: {tmp_path / 'bag.partial'} cannot be written: {FULL}; 35 messages are in "
+        f"{tmp_path / 'bag.partial'}, about 64 that came before the end are lost"
+    )
 
 
 def test_a_recording_in_sqlite_says_that_the_disk_is_full(tmp_path: Path):

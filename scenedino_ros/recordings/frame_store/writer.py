@@ -211,8 +211,7 @@ class FrameStoreWriter:
         for key, array in list(self._arrays.items()):
             array.flush()
             if kept.size < len(array):
-                with writing(f"the frame store {self.path}"):
-                    self._keep(self._file(*key), array, kept)
+                self._keep(self._file(*key), array, kept)
         self._arrays.clear()
         np.save(self._partial / POSES, self._poses[kept])
         for camera, poses in self._camera_poses.items():

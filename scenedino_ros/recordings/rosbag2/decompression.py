@@ -88,7 +88,7 @@ def decompress_file(source: Path, target: Path) -> str:
     with open_file(source) as compressed, target.open("wb") as sink:
         size = source.stat().st_size
         bound = decompression_bound(size)
-        room = free_bytes(target.parent) - _RESERVE
+        room = max(free_bytes(target.parent) - _RESERVE, 0)
         reader = zstandard.ZstdDecompressor().stream_reader(compressed, read_across_frames=True)
         written = 0
         try:
