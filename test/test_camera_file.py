@@ -151,3 +151,36 @@ def test_an_opencv_file_without_a_size_says_so(tmp_path):
     opencv(path)
     with pytest.raises(InputError, match="read as OpenCV FileStorage: image_width is missing"):
         camera_from_yaml(path, rectified=False)
+
+
+STORAGE = """<?xml version="1.0"?>
+<opencv_storage>
+<image_width>640</image_width>
+<image_height>480</image_height>
+<camera_matrix type_id="opencv-matrix">
+  <rows>3</rows><cols>3</cols><dt>d</dt>
+  <data>500. 0. 320. 0. 500. 240. 0. 0. 1.</data></camera_matrix>
+<distortion_coefficients type_id="opencv-matrix">
+  <rows>1</rows><cols>5</cols><dt>d</dt><data>0.1 0. 0. 0. 0.</data></distortion_coefficients>
+</opencv_storage>
+"""
+
+
+@pytest.mark.parametrize(
+    ("damage", "by", "why"),
+    [
+        ("<?xml version", "<?xml '", "XML declaration not well-formed"),
+        ("0. 0. 1.</data>", "0. 0. x</data>", "could not convert string to float: 'x'"),
+        ("<opencv_storage>", '<!DOCTYPE a [<!ENTITY b "c">]><opencv_storage>', "document type"),
+        ("</opencv_storage>", "", "no element found"),
+    ],
+)
+def test_damaged_xml_is_refused_without_opencv_which_it_may_crash(
+    tmp_path: Path, damage: str, by: str, why: str
+):
+    path = tmp_path / "camera.xml"
+    path.write_text(STORAGE)
+    assert camera_from_yaml(path, rectified=False).K[0, 0] == 500
+    path.write_text(STORAGE.replace(damage, by))
+    with pytest.raises(InputError, match=why):
+        camera_from_yaml(path, rectified=False)

@@ -7,15 +7,16 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
-import cv2
 import numpy as np
+import yaml
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.from_msg import camera_from_info
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import YAML_BYTES
-from scenedino_ros.core.reading import parse_yaml, read_text, reading, reads
+from scenedino_ros.core.reading import BoundedLoader, parse_yaml, read_text, reading, reads
 
 ROS, OPENCV, KALIBR = "ROS calibration", "OpenCV FileStorage", "Kalibr camchain"
 
@@ -107,11 +108,11 @@ def baseline_from_yaml(path: Path) -> float:
 def _read(path: Path) -> _Calibration:
     with reading(f"calibration file {path}"):
         text = read_text(path, YAML_BYTES)
-        if text.startswith(("<?xml", "<opencv_storage")) or "!!opencv-matrix" in text:
-            return _Calibration(OPENCV, _named(_storage_fields(text)))
+        if text.startswith(("<?xml", "<opencv_storage")):
+            return _Calibration(OPENCV, _named(_xml_fields(text)))
         # ros2 topic echo ends a message with '---': only the first document counts.
         lines = "\n".join(line for line in text.split("\n") if not line.startswith("%YAML"))
-        fields = parse_yaml(lines, first=True)
+        fields = parse_yaml(lines, _StorageLoader, first=True)
     if not isinstance(fields, dict):
         raise InputError(f"calibration file {path} must hold fields such as camera_matrix")
     cameras = [key for key in fields if re.fullmatch(r"cam[0-9]+", str(key))]
@@ -126,24 +127,49 @@ def _read(path: Path) -> _Calibration:
     if "intrinsics" in named and "camera_model" in named:
         return _Calibration(KALIBR, named)
     stored = any(isinstance(value, dict) and "type_id" in value for value in fields.values())
-    return _Calibration(OPENCV if stored or text.startswith("%YAML") else ROS, named)
+    stored = stored or text.startswith("%YAML") or "!!opencv-matrix" in text
+    return _Calibration(OPENCV if stored else ROS, named)
 
 
-def _storage_fields(text: str) -> dict[str, object]:
-    """Return the top-level numbers, strings, lists and matrices of an OpenCV FileStorage."""
-    storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+class _StorageLoader(BoundedLoader):
+    """The loader, which takes a matrix of OpenCV as the mapping that it is written as."""
+
+    def construct_matrix(self, _: str, node: yaml.MappingNode) -> dict[Any, Any]:
+        """Return the size, dt and data of a matrix, which may have any number of axes."""
+        return self.construct_mapping(node, deep=True)
+
+
+_StorageLoader.add_multi_constructor("tag:yaml.org,2002:opencv-", _StorageLoader.construct_matrix)
+
+
+def _xml_fields(text: str) -> dict[str, object]:
+    """Return the top-level numbers, strings, lists and matrices of an OpenCV FileStorage in XML.
+
+    OpenCV's own reader writes beyond its memory when a file is damaged, and ends the process.
+    """
+    if "<!" in text:
+        raise ValueError("it must hold no document type, entities and comments")
+    root = ElementTree.fromstring(text)
     fields: dict[str, object] = {}
-    for key in storage.root().keys():
-        node = storage.getNode(key)
-        if node.isMap():
-            matrix = node.mat()
-            fields[key] = None if matrix is None else matrix.reshape(-1).tolist()
-        elif node.isSeq():
-            fields[key] = [node.at(i).real() for i in range(node.size())]
-        else:
-            fields[key] = node.string() if node.isString() else node.real()
-    storage.release()
+    for child in root:
+        data = child.find("data")
+        parts = [part.text or "" for part in child] if len(child) else None
+        if data is not None:
+            fields[child.tag] = {"data": [float(word) for word in (data.text or "").split()]}
+        elif parts is None:
+            fields[child.tag] = _plain(child.text or "")
+        elif all(part.tag == "_" for part in child):  # a list
+            fields[child.tag] = [_plain(part) for part in parts]
     return fields
+
+
+def _plain(text: str) -> object:
+    """Return the number, the list of numbers, or the string that a text stands for."""
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        return text.strip().strip('"')
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _named(fields: dict[str, object]) -> dict[str, object]:
