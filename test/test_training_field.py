@@ -59,9 +59,11 @@ def published(drives: dict[str, Path]) -> FieldTraining:
     [MODEL, WIDE, replace(MODEL, canonical_focal=48.0)],
     ids=["narrow", "wide", "canonical"],
 )
-@pytest.mark.parametrize("kind", ["published", "published flipped", "nearby"])
+@pytest.mark.parametrize("kind", ["published", "published flipped", "nearby", "fitted"])
 def test_the_step_equals_the_reference_step(kind: str, model, drives: dict[str, Path]) -> None:
-    settings, drive = (NEARBY, "short") if kind == "nearby" else (PUBLISHED, "long")
+    settings, drive = (PUBLISHED, "long") if "published" in kind else (NEARBY, "short")
+    if kind == "fitted":
+        settings = replace(settings, losses=replace(settings.losses, feature_shapes=False))
     settings = with_store(replace(settings, model=model), drives[drive])
     torch.manual_seed(0)
     reference = ReferenceTraining(settings, Tokens())
@@ -87,6 +89,20 @@ def test_the_step_equals_the_reference_step(kind: str, model, drives: dict[str, 
         expected = gradients[name]
         assert float((parameter.grad - expected).norm()) < 5e-3 * expected.norm() + 1e-7, name
     assert learned > 40
+
+
+def test_fitted_features_leave_densities_alone(drives: dict[str, Path]) -> None:
+    settings = with_store(NEARBY, drives["short"])
+    moved = []
+    for feature_shapes in (True, False):
+        losses = replace(settings.losses, feature_shapes=feature_shapes)
+        torch.manual_seed(0)
+        training = FieldTraining(replace(settings, losses=losses), Tokens())
+        training(batch_of(training.settings, STRAIGHT))["feature"].backward()
+        rows = training.network.field.lin_out.weight.grad.abs().amax(dim=1)
+        assert rows[1:].max() > 0
+        moved.append(bool(rows[0] > 0))  # the first row gives the density
+    assert moved == [True, False]
 
 
 def test_everything_that_learns_gets_a_gradient(published: FieldTraining) -> None:

@@ -239,7 +239,14 @@ class FieldTraining(nn.Module):
         """Render patches of a group, given its item's (1, C, h, w) map."""
         views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
         distances = self.distances(group.jitter)
-        return render_patches(self.network, *views, rays, distances, item.flipped)
+        return render_patches(
+            self.network,
+            *views,
+            rays,
+            distances,
+            item.flipped,
+            feature_shapes=self.settings.losses.feature_shapes,
+        )
 
     def distances(self, jitter: torch.Tensor) -> torch.Tensor:
         """Return the (..., K) distances, metres, of samples at places in their intervals."""

@@ -6,6 +6,8 @@
 Training runs `train.field.step`; tests and the benchmark verify it against this one.
 """
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional
 
@@ -41,7 +43,11 @@ class ReferenceTraining(FieldTraining):
         """Render the patches of a group as specified."""
         views = rendered_views(feature_map, item, group, self.settings.rays.min_depth)
         return render_patches_as_specified(
-            self.network, *views, rays, self.distances(group.jitter)
+            self.network,
+            *views,
+            rays,
+            self.distances(group.jitter),
+            feature_shapes=self.settings.losses.feature_shapes,
         )
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
@@ -56,6 +62,8 @@ def render_patches_as_specified(
     sources: SourceViews,
     rays: RayPatches,
     distances: torch.Tensor,
+    *,
+    feature_shapes: bool = True,
 ) -> RenderedPatches:
     """Render distances, colours and features along ray patches.
 
@@ -65,6 +73,7 @@ def render_patches_as_specified(
         sources: Images that colours are taken from.
         rays: P patches of p x p rays.
         distances: (P, p, p, K) of the samples, metres, ascending.
+        feature_shapes: Whether gradients of features reach densities.
     """
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
@@ -79,6 +88,7 @@ def render_patches_as_specified(
     shape = distances.shape
     density = functional.softplus(logit).view(shape)
     result = composite(density, distances, opaque_end=True)
+    fitted = result if feature_shapes else replace(result, weights=result.weights.detach())
     n_sources = len(colors)
     blended = result.blend(colors.permute(1, 0, 2).reshape(*shape, n_sources * 3))
     flags = invalid.T.reshape(*shape, n_sources).to(result.weights.dtype)
@@ -88,5 +98,5 @@ def render_patches_as_specified(
         weights=result.weights,
         colors=blended.unflatten(-1, (n_sources, 3)),
         unseen=unseen_weight(flags, result.weights),
-        feature=result.blend(feature.view(*shape, -1)),
+        feature=fitted.blend(feature.view(*shape, -1)),
     )

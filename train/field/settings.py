@@ -149,6 +149,11 @@ class LossSettings:
     feature: tuple[float, ...] = setting(
         (0.2,), "Weight of the feature loss: one number, or one for each phase", low=0.0
     )
+    feature_shapes: bool = setting(
+        True,
+        "Whether the feature loss moves densities too; if not, features only fit the geometry, "
+        "and a large weight does not spoil it",
+    )
     hint: float = setting(
         0.0,
         "Weight of the distance from depth hints, which are matched from the images of the drive",

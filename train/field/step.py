@@ -134,6 +134,8 @@ def render_patches(
     rays: RayPatches,
     distances: torch.Tensor,
     flipped: torch.Tensor,
+    *,
+    feature_shapes: bool = True,
 ) -> RenderedPatches:
     """Render distances, colours and features along ray patches.
 
@@ -147,6 +149,7 @@ def render_patches(
         rays: P patches of p x p rays.
         distances: (P, p, p, K) of the samples, metres, ascending.
         flipped: () bool, whether the map is that of the flipped image.
+        feature_shapes: Whether gradients of features reach densities.
     """
     samples = _samples(network, encoder, rays, distances, flipped)
     hidden, lin_out = samples.hidden, network.field.lin_out
@@ -154,8 +157,9 @@ def render_patches(
     if network.config.classes_in_field:
         feature = result.weights.new_zeros(*distances.shape[:-1], 0)  # see `render_classes`
     else:
+        weights = result.weights if feature_shapes else result.weights.detach()
         blended = torch.matmul(
-            result.weights.unsqueeze(-2).to(hidden.dtype), hidden.view(*distances.shape, -1)
+            weights.unsqueeze(-2).to(hidden.dtype), hidden.view(*distances.shape, -1)
         ).squeeze(-2)
         feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
     colors, unseen = _colors(sources, samples.points, samples.visible, result.weights)
