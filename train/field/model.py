@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.checkpoints.hub import locate_backbone
@@ -16,7 +15,6 @@ from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.model_config import ModelConfig
-from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import sample_distances
 from scenedino_ros.network.resnet import SkipDecoder
@@ -35,6 +33,7 @@ from train.field.losses import (
 from train.field.rays import (
     RayPatches,
     patch_colors,
+    patch_mean,
     patch_rays,
     sample_distances_log,
     shift_image,
@@ -214,7 +213,7 @@ class FieldTraining(nn.Module):
             rows, columns = rays.token.unbind(-1)
             target = self.tokens(group, shift)[rays.view, :, rows, columns]
         else:
-            target = _patch_mean(self.tokens(group, shift), rays)
+            target = patch_mean(self.tokens(group, shift), rays)
         colors = patch_colors(targets.images, rays)
         against_hints = self._against_hints(rendered, group, rays)
         return PatchBatch(rendered, colors, target, rays.token, *against_hints)
@@ -375,12 +374,6 @@ def rendered_views(
         encoder_view(feature_map, item, min_depth),
         SourceViews(group.sources.images, group.sources.K_norm, T_cam_item),
     )
-
-
-def _patch_mean(tokens: torch.Tensor, rays: RayPatches) -> torch.Tensor:
-    """Return the (P, C) unit mean over each patch of tokens sampled at its pixels."""
-    means = sample_map(tokens[rays.view], rays.uv_norm.flatten(1, 2)).mean(dim=1)
-    return functional.normalize(means, dim=-1)
 
 
 def load_encoder(training: FieldTraining, settings: FieldSettings) -> None:

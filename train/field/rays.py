@@ -6,7 +6,9 @@
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
+from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.render import ray_directions
 
 
@@ -125,6 +127,12 @@ def patch_colors(images: torch.Tensor, rays: RayPatches) -> torch.Tensor:
     """Return the (P, p, p, 3) colours under the patches of (V, 3, H, W) images."""
     rows, columns = _patch_pixels(rays.pixel, rays.directions.shape[1])
     return images[rays.view[:, None, None], :, rows, columns]
+
+
+def patch_mean(tokens: torch.Tensor, rays: RayPatches) -> torch.Tensor:
+    """Return the (P, C) unit mean over each patch of tokens sampled at its pixels."""
+    means = sample_map(tokens[rays.view], rays.uv_norm.flatten(1, 2)).mean(dim=1)
+    return functional.normalize(means, dim=-1)
 
 
 def shift_image(image: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
