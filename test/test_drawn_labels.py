@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Labels of areas that a person has drawn, as frame stores for stage 2."""
+"""Labels of areas drawn by hand, as frame stores for stage 2."""
 
 from pathlib import Path
 

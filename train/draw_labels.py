@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Make labelled frame stores of a few images whose areas a person has drawn.
+"""Make labelled frame stores of a few images with areas drawn by hand.
 
     python -m train.draw_labels train/configs/drawn_default.yaml --stores stores -o drawn
 
