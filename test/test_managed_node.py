@@ -14,6 +14,7 @@ rclpy = pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 import numpy as np  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import PointStamped  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from models import lively_checkpoint  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
@@ -516,6 +517,14 @@ def test_a_bug_in_a_transition_is_logged_and_the_node_can_start_again(
     with pytest.raises(ZeroDivisionError, match="a bug"):  # a start by itself ends with it
         node.raise_bug()
     assert node.autostart()
+
+
+def test_a_manager_is_answered_whatever_a_transition_raises(make_node):
+    node, response = make_node(), ChangeState.Response(success=True)
+    answer = node._change_state(lambda *_: 1 / 0, ChangeState.Request(), response)
+    assert answer is response
+    assert not answer.success
+    assert node.failures.counted() == (1, "a transition: ZeroDivisionError: division by zero")
 
 
 def test_quality_of_service_can_be_overridden(make_node):

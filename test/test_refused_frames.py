@@ -229,6 +229,14 @@ def test_a_jpeg_whose_header_lies_is_refused(compressed):
     assert compressed.send(message_of(bomb_jpeg(2 * WIDTH, 2 * HEIGHT)), info) == "bad image"
 
 
+def test_a_decoder_that_reads_another_size_than_the_header_is_refused(compressed, monkeypatch):
+    good = cv2.imencode(".png", picture())[1].tobytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(image_file.cv2, "imdecode", lambda *_: np.zeros((9, 7, 3), np.uint8))
+        assert compressed.send(message_of(good)) == "bad image"
+    assert "must have the size of its header, 160 x 64 px, got 7 x 9 px" in compressed.problem()
+
+
 @pytest.mark.parametrize("kind", [".png", ".jpg", ".tiff", ".bmp", ".webp", ".ppm", ".jp2"])
 def test_what_opencv_writes_is_answered(compressed, kind):
     data = cv2.imencode(kind, picture())[1].tobytes()
