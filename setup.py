@@ -30,14 +30,9 @@ setup(
     version="0.1.0",
     description="Semantic voxels from one camera image, as a ROS 2 node.",
     license="Apache-2.0",
-    url="https://example.org/scenedino_ros",
-    project_urls={
-        "Source": "https://example.org/scenedino_ros.git",
-        "Tracker": "https://example.org/scenedino_ros/issues",
-    },
     author="scenedino_ros authors",
     maintainer="scenedino_ros maintainers",
-    maintainer_email="scenedino-ros@example.org",
+    maintainer_email="scenedino-ros@example.org",  # a placeholder, see package.xml
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={NAME: ["weights/*.safetensors"]},
     data_files=shared_files(),

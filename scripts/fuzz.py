@@ -253,6 +253,9 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    # A shell starts jobs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.replay:
         return _replay(options.replay, options.output)
     unknown = [name for name in options.only if name not in READERS]

@@ -19,6 +19,7 @@ The exit code is 0 if the node stayed well, 1 if not.
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -143,6 +144,7 @@ def soak(options: argparse.Namespace, report: Any) -> Soak:
         stages = Stages(Path(temporary), [RAW])
         stage = stages.shared[RAW]
         start = next_line = time.monotonic()
+        shown = 0
         pid = stage.process.process.pid
         try:
             while time.monotonic() < start + 60 * options.minutes:
@@ -152,6 +154,9 @@ def soak(options: argparse.Namespace, report: Any) -> Soak:
                     seen.failures.append(f"the node has ended: {stage.log_text()[-500:]}")
                     break
                 seen.sample(pid, start)
+                while shown < len(seen.failures):
+                    report(f"  FAILED: {seen.failures[shown]}")
+                    shown += 1
                 if time.monotonic() >= next_line:
                     next_line += options.line
                     seconds, mib, descriptors, threads, sent = seen.samples[-1]
@@ -210,6 +215,9 @@ def plot(seen: Soak, path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run, print what was seen, and write it to files."""
     options = _parser().parse_args(argv)
+    # A shell starts jobs in the background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     report = lambda line: print(line, flush=True)  # noqa: E731
     try:
         seen = soak(options, report)
