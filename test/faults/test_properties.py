@@ -20,7 +20,7 @@ from scenedino_ros.core.errors import InputError
 
 Path = tuple[Any, ...]
 SLOW = ("MCAP", "SQLite", "metadata.yaml", "voxels", "class table", "class costs")
-FEW, MANY = 10, 40  # examples
+FEW, MANY = 5, 25  # examples
 # Few letters, which hypothesis needs no tables of all characters for.
 LETTERS = "aZ09_/ .,:;'\"{}[]&*!#%-\x1b\0\n\r\t\x7f\x9bé\u202e\udcff"
 
