@@ -383,7 +383,8 @@ PROCESSES = (
         "the node is stopped for 20 frames, and continues",
         (Act("stopped_for_frames", {"count": 20}),),
         ANSWERED,
-        recovery=2,
+        # The middleware repeats lost transforms up to 3 s later, and a frame waits 0.5 s for them.
+        recovery=8,
     ),
     Fault(
         "processes",
