@@ -123,9 +123,10 @@ def pictures(bag: Path | None) -> list[dict[str, Any]]:
     found = []
     with Recording(bag) as recording:
         name, camera = next(iter(recording.cameras.items()))
-        pinhole = camera.camera.pinhole
+        calibration, pinhole = camera.calibration, camera.calibration.pinhole
         size = {"width": pinhole.width, "height": pinhole.height}
-        info = {**size, "k": pinhole.K.reshape(-1).tolist(), "d": [0.0] * 5}
+        lens = {"distortion_model": calibration.distortion_model, "d": calibration.D.tolist()}
+        info = {**size, **lens, "k": calibration.K.reshape(-1).tolist()}
         for index in range(min(len(camera.images.stamps_ns), 50)):
             rgb = recording.image(name, index)
             image = {**size, "step": 3 * pinhole.width, "data": rgb.tobytes()}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from promise import Reader
 from readers import READERS
+from recorded_rig import write_rig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,8 +106,9 @@ def soak() -> Any:
 
 @pytest.mark.ros
 def test_a_short_soak_of_the_real_node(soak: Any, tmp_path: Path, capsys: Any) -> None:
+    write_rig(tmp_path / "drive", 3, cameras=("left",))
     options = ["--minutes", "0.05", "--short", "--every", "2", "--output", str(tmp_path)]
-    code = soak.main([*options, "--rate", "30", "--line", "0"])
+    code = soak.main([*options, "--rate", "30", "--line", "0", "--bag", str(tmp_path / "drive")])
     shown = capsys.readouterr().out
     assert code == 0, shown
     facts = json.loads((tmp_path / "soak.json").read_text())
