@@ -31,10 +31,12 @@ NETWORKS = tuple(
 # The rooms of the package, from the ground up: a room imports itself and those before it.
 ROOMS = (
     *("core", "cameras", "network", "checkpoints", "viewing", "recordings", "terminal"),
-    *("inference", "mapping", "evaluation", "streets", "node", "demo", "benchmark", "cli"),
+    *("inference", "mapping", "evaluation", "reproduction", "streets", "node", "demo"),
+    *("benchmark", "cli"),
 )
 # Rooms that only these others may import; `train` is the folder beside the package.
 IMPORTED_BY = {
+    "reproduction": ("cli",),
     "streets": ("cli",),
     "node": ("demo", "benchmark"),
     "demo": ("benchmark", "cli"),
@@ -61,6 +63,7 @@ NEVER = (
     ("scenedino_ros.inference.*", (ROS, "scenedino_ros.recordings", "scenedino_ros.viewing")),
     ("scenedino_ros.mapping.*", (ROS, "scenedino_ros.recordings", "scenedino_ros.terminal")),
     ("scenedino_ros.evaluation.*", (ROS, "scenedino_ros.terminal")),
+    ("scenedino_ros.reproduction.*", (ROS, "scenedino_ros.terminal")),
     ("scenedino_ros.streets.*", (ROS, "torch", *NETWORKS)),
     ("scenedino_ros.cli.*", (ROS, "rich.progress")),
     ("scenedino_ros.demo.*", ("rich.progress",)),

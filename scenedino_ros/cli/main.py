@@ -42,6 +42,7 @@ SUBCOMMANDS = (
     Subcommand("info", "show what a checkpoint contains", "scenedino_ros.cli.info"),
     Subcommand("benchmark", "measure network, node and messages", "scenedino_ros.cli.benchmark"),
     Subcommand("evaluate", "score a model on data sets", "scenedino_ros.cli.evaluate"),
+    Subcommand("reproduce", "reproduce a table of the paper", "scenedino_ros.cli.reproduce"),
     Subcommand("report", "put several runs on one page", "scenedino_ros.cli.report"),
 )
 _EPILOG = """\

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 the scenedino_ros authors
+
+"""Tables of the paper as chains of commands: `scenedino reproduce`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scenedino_ros.cli.main import build_parser, main
+from scenedino_ros.core.errors import InputError, SceneDinoError
+from scenedino_ros.reproduction.kitti360_recipe import kitti360_recipe
+from scenedino_ros.reproduction.recipe import Recipe, Step
+from scenedino_ros.reproduction.report import reproduced
+from scenedino_ros.reproduction.runner import StepRunner
+from scenedino_ros.reproduction.street_recipe import SCALES, street_recipe
+from train.field.settings import FieldSettings
+from train.runs.settings import parse_command
+from train.semantics.settings import SemanticsSettings
+
+RECIPES = {
+    **{name: street_recipe(scale, (0, 1), "default") for name, scale in SCALES.items()},
+    "kitti360": kitti360_recipe(Path("/data/KITTI-360"), (0, 1)),
+}
+SETTINGS = {"train.train_field": FieldSettings, "train.train_semantics": SemanticsSettings}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_command_of_a_recipe_is_one(name: str, tmp_path: Path) -> None:
+    recipe, runner = RECIPES[name], StepRunner(tmp_path)
+    for step in recipe.steps.values():
+        program, arguments = step.words[0], runner.command(step)[3:]
+        if program == "scenedino":
+            build_parser(arguments).parse_args(arguments)
+        else:
+            parse_command(arguments, SETTINGS[program](), program, "")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_steps_come_after_what_they_need(name: str) -> None:
+    recipe = RECIPES[name]
+    ordered = [step.name for step in recipe.order(recipe.rows)]
+    assert sorted(ordered) == sorted(recipe.steps)
+    for step in recipe.steps.values():
+        assert all(ordered.index(other) < ordered.index(step.name) for other in step.needs)
+        # What a step reads of a run, another step has written.
+        read = [word.split("/")[1] for word in step.words if word.startswith("runs/")]
+        assert set(read) <= {step.name, *step.needs, *recipe.steps}
+    assert all(len(row.steps) == 2 for row in recipe.rows)
+
+
+def test_rows_are_chosen_by_words_of_their_names() -> None:
+    recipe = RECIPES["tiny"]
+    names = [row.method for row in recipe.chosen(("stego", "linear"))]
+    assert names == ["S4C + STEGO", "SceneDINO, linear probe"]
+    needed = {step.name for step in recipe.order(recipe.chosen(("labels of the streets",)))}
+    assert "scenedino_field_0" not in needed
+    assert {"drives_train", "index_train", "s4c_labels_0", "score_s4c_labels_0"} <= needed
+    with pytest.raises(InputError, match="no row has 'monoscene' in its name; rows: SceneDINO, "):
+        recipe.chosen(("monoscene",))
+
+
+def test_a_step_is_run_once_and_its_failure_named(tmp_path: Path) -> None:
+    runner = StepRunner(tmp_path)
+    step = Step("help", ("scenedino", "info", "--help"))
+    assert runner.done(step) is None
+    runner.run(step)
+    assert "usage: scenedino info" in (tmp_path / "logs/help.log").read_text()
+    done = runner.done(step)
+    assert done is not None
+    assert done.seconds > 0
+    with pytest.raises(InputError, match="was made by another command, 'scenedino info --help'"):
+        runner.done(Step("help", ("scenedino", "info")))
+    wrong = Step("wrong", ("scenedino", "info", "nothing.safetensors"))
+    with pytest.raises(SceneDinoError, match="(?s)step wrong ended with 2; its log .*nothing"):
+        runner.run(wrong)
+    assert runner.done(wrong) is None
+
+
+def test_training_is_started_by_torchrun_where_asked(tmp_path: Path) -> None:
+    step = Step("field", ("train.train_field", "--config", "CONFIGS/field_smoke.yaml"))
+    words = StepRunner(tmp_path, processes=8).command(step)
+    assert words[1:7] == [
+        *("-m", "torch.distributed.run", "--nproc_per_node", "8", "-m"),
+        "train.train_field",
+    ]
+    assert Path(words[-1]).is_file()
+
+
+def test_the_table_has_means_and_spread_beside_the_published(tmp_path: Path) -> None:
+    rows = street_recipe(SCALES["smoke"], (0, 1), "default").rows
+    row = next(row for row in rows if row.method == "S4C + STEGO")
+    recipe = Recipe("title", {name: Step(name, ("scenedino",)) for name in row.steps}, (row,))
+    runner = StepRunner(tmp_path)
+    for number, name in enumerate(row.steps):
+        at = {"12.8": 0.5, "25.6": 0.4, "51.2": 0.3 + 0.1 * number}
+        folder = tmp_path / "scores" / name.removeprefix("score_")
+        folder.mkdir(parents=True)
+        scores = {"network": {"0.5": {"direct": {"iou": at, "miou": at}}, "0.2": {}}}
+        (folder / "result.json").write_text(json.dumps({"scores": scores}))
+        record = {"words": ["scenedino"], "seconds": 1800, "finished": True}
+        (tmp_path / "steps" / f"{name}.json").write_text(json.dumps(record))
+    table = reproduced(recipe, (row,), runner)
+    assert list(table.rows[0]) == [
+        *("S4C + STEGO", "50.00 (0.00)", "40.00 (0.00)", "35.00 (5.00)"),
+        *("50.00 (0.00)", "40.00 (0.00)", "35.00 (5.00)", 10.53, 9.26, 6.60, 1.0),
+    ]
+
+
+def test_the_plan_says_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reproduce", "ssc", "-o", str(tmp_path), "--rows", "labels of the streets", "--plan"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("test (to do): scenedino synthesize test --seeds 2000-2003 ")
+    assert lines[-1].startswith("score_s4c_labels_0 (to do): scenedino evaluate ssc test/kitti360")
+    assert main([*words, "--data", "KITTI-360"]) == 2
+    assert "--data is for --scale kitti360" in capsys.readouterr().err
+    assert main([*words, "--scale", "kitti360"]) == 2
+    assert "--scale kitti360 needs --data, a folder, got none" in capsys.readouterr().err
