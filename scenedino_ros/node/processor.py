@@ -6,7 +6,6 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 from rclpy.clock import Clock
@@ -148,7 +147,7 @@ class FrameProcessor:
             transforms,
             lambda: self._query(live.current),
             self._publish_answer,
-            partial(get_logger("scenedino.similarity").warning, throttle_duration_sec=1.0),
+            get_logger("scenedino.similarity").warning,
         )
 
     def publish_classes(self) -> None:
