@@ -214,13 +214,10 @@ class Predictor:
 
     @torch.inference_mode()
     def features_at(self, encoded: EncodedImage, points_cam: np.ndarray) -> torch.Tensor:
-        """Return the features at points; arguments as for `at_points`.
+        """Return the features at points; arguments and errors as for `at_points`.
 
         Returns:
             (N, F) float32 features on the device; `expansion` lifts them to full features.
-
-        Raises:
-            OutOfMemoryError: If even the smallest chunk does not fit.
         """
         with self._memory_errors("querying features"):
             return self._queries.features_at(encoded, points_cam)
