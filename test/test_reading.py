@@ -17,6 +17,11 @@ from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core import file_limits, reading
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import ClassTable
+from scenedino_ros.recordings.datasets.image_times import read_image_times
+from scenedino_ros.recordings.datasets.kitti360 import read_poses
+from scenedino_ros.recordings.datasets.numbered_files import read_times
+from scenedino_ros.recordings.poses import read_tum_trajectory
+from scenedino_ros.recordings.trajectory_files import read_kitti_poses
 from scenedino_ros.viewing.voxel_files import read_npz
 
 
@@ -206,3 +211,26 @@ def test_class_names_are_printable(tmp_path: Path):
     rows = [{"id": 0, "name": "road\x1b[2J", "color": [0, 0, 0], "ssc_id": 0}]
     table = ClassTable.from_yaml(written(tmp_path / "a.yaml", json.dumps({"classes": rows})))
     assert table.names == (r"road\x1b[2J",)
+
+
+@pytest.mark.parametrize(
+    ("read", "line", "why"),
+    [
+        (read_tum_trajectory, "1e1541000 0 0 0 0 0 0 1", "a time must be below 2^63 ns"),
+        (read_tum_trajectory, "9223372036854775808 0 0 0 0 0 0 1", "a time must be below 2^63 ns"),
+        (read_tum_trajectory, "nan 0 0 0 0 0 0 1", "InvalidOperation"),
+        (read_kitti_poses, "1 0 0 nan 0 1 0 0 0 0 1 0", "must hold finite numbers"),
+        (read_poses, f"1 1 0 0 {'9' * 400} 0 1 0 0 0 0 1 0", "must hold finite numbers"),
+        (read_poses, "1e30 1 0 0 0 0 1 0 0 0 0 1", "12 or 16 numbers"),
+    ],
+)
+def test_numbers_beyond_all_measure_are_refused_at_once(tmp_path: Path, read, line, why):
+    assert why in refusal(read, written(tmp_path / "poses.txt", line))
+
+
+def test_times_of_images_beyond_all_measure_are_refused_at_once(tmp_path: Path):
+    path = written(tmp_path / "times.txt", "1e1541000\n")
+    with pytest.raises(InputError, match=r"times must be below 2\^63 ns, got 1e1541000"):
+        read_image_times(path, [Path("a.png")])
+    with pytest.raises(InputError, match="times must be below 9223372036 s, got '1e1541000'"):
+        read_times(path, [0])

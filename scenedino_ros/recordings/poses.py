@@ -24,6 +24,8 @@ MAX_GAP_S = 0.3  # three frames at 10 Hz
 JUMP_FACTOR = 3.0  # how many times the usual speed around it a step must exceed to be a jump
 _NEIGHBOURS = 10  # steps before and after that define the usual speed
 _SLOW = 1.0  # metres per second; below this, noise counts as usual
+_END_NS = 2**63
+_SHOWN = 40  # characters of a damaged word
 _NANOSECONDS_FROM = 10**12  # larger times in a file are nanoseconds, as ORB-SLAM3 may write them
 
 
@@ -244,6 +246,8 @@ def read_tum_trajectory(path: Path, *, max_gap_s: float = MAX_GAP_S) -> PoseTrac
 def _nanoseconds(word: str) -> int:
     """Return a time exactly; a float would round it to a fifth of a microsecond."""
     time = Decimal(word)
+    if not -_END_NS < time < _END_NS:  # converting 1e1000000 to an integer takes for ever
+        raise ValueError(f"a time must be below 2^63 ns, got {word[:_SHOWN]}")
     return round(time if time >= _NANOSECONDS_FROM else time * 1_000_000_000)
 
 

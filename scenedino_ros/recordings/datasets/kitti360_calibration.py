@@ -121,12 +121,15 @@ def numbers(text: str, source: Path) -> np.ndarray:
     """Return the numbers of a text as float64.
 
     Raises:
-        InputError: If a word is none; `source` is named then.
+        InputError: If a word is none, or not finite; `source` is named then.
     """
     try:
-        return np.array([float(word) for word in text.split()])
+        values = np.array([float(word) for word in text.split()])
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
+    if not np.isfinite(values).all():
+        raise InputError(f"{source} must hold finite numbers, got {values[~np.isfinite(values)]}")
+    return values
 
 
 def rigid(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from scenedino_ros.recordings.datasets.kitti360_calibration import read_text
 FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
 FIRST_STAMP_NS = 1_000_000_000  # where no times are given: a stamp of zero means "latest" in TF
 
+_END_S = 2**63 // 10**9  # stamps in nanoseconds have 63 bits
+
 
 def numbered_files(folder: Path, *suffixes: str) -> dict[int, Path]:
     """Return the files of a folder whose names are numbers, by number; none without the folder.
@@ -93,9 +95,13 @@ def _nanoseconds_of_date(line: str, path: Path) -> int:
 
 def _nanoseconds_of_seconds(line: str, path: Path) -> int:
     try:
-        stamp = round(Decimal(line.strip()) * 1_000_000_000)
+        seconds = Decimal(line.strip())
+        # Converting 1e1000000 to an integer takes for ever.
+        stamp = round(seconds * 1_000_000_000) if seconds < _END_S else None
     except (InvalidOperation, ValueError, OverflowError) as error:
         raise InputError(f"{path}: '{line.strip()}' is not a number of seconds") from error
+    if stamp is None:
+        raise InputError(f"{path}: times must be below {_END_S} s, got '{line.strip()}'")
     if stamp < 0:
         raise InputError(f"{path}: times must be >= 0 s, got '{line.strip()}'")
     return max(stamp, 1)

@@ -149,6 +149,8 @@ class FrameStore:
                 f"{self.path / file} must be float64 of shape {expected}, got {poses.dtype} of "
                 f"{poses.shape}"
             )
+        if not np.isfinite(poses).all():
+            raise InputError(f"{self.path / file} must hold finite poses, and holds others")
         return poses
 
     def _array(self, kind: str, camera: str) -> np.ndarray | None:
