@@ -298,6 +298,7 @@ def test_offsets_that_are_no_places_are_damage(tmp_path: Path, end: str):
         ("config", '{"image_size": [64]}', "image_size must be like"),
         ("config", '{"hidden_dim": 1e9}', "hidden_dim must be like 128, got 1000000000.0"),
         ("config", '{"n_frequencies": 1000000000}', "n_frequencies must be <= 65536"),
+        ("config", '{"n_clusters": 2147483648}', "n_clusters must be in 0 to 65536"),
         ("provenance", "[]", "has no attribute 'items'"),
         ("classes", '{"classes": [{"id": Infinity}]}', "OverflowError"),
         ("density_threshold", '"low"', "must be real number, not str"),

@@ -59,10 +59,15 @@ class ModelConfig:
         for name in counts:
             if getattr(self, name) < 1:
                 raise InputError(f"model config {name} must be >= 1, got {getattr(self, name)}")
-        for name in (*counts, "n_classes", "n_clusters"):
             if getattr(self, name) > _MOST_CHANNELS:
                 raise InputError(
                     f"model config {name} must be <= {_MOST_CHANNELS}, got {getattr(self, name)}"
+                )
+        for name in ("n_classes", "n_clusters"):
+            if not 0 <= getattr(self, name) <= _MOST_CHANNELS:
+                raise InputError(
+                    f"model config {name} must be in 0 to {_MOST_CHANNELS}, got "
+                    f"{getattr(self, name)}"
                 )
         near, far = self.depth_range
         if not 0 < near < far:
