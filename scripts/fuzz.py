@@ -16,6 +16,7 @@ finding, too. Each kind of finding is cut down to the fewest edits, and written 
 """
 
 import argparse
+import faulthandler
 import hashlib
 import json
 import mmap
@@ -173,6 +174,7 @@ class Process:
             os.close(self._pipe)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 2)
+            faulthandler.disable()  # a test runner's, which writes elsewhere
             _limit()
             with os.fdopen(writing, "w") as lines:
                 for number in self.numbers:
