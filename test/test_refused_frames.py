@@ -223,6 +223,19 @@ def test_a_file_without_a_header_is_refused(compressed, data):
     assert compressed.problem().startswith("compressed image ('png')")
 
 
+def test_a_chunk_longer_than_its_file_is_refused(compressed, monkeypatch):
+    """Decoders reserve the memory of a chunk before they read it."""
+    good = cv2.imencode(".png", picture())[1].tobytes()
+    place = good.index(b"IDAT") - 4
+    lying = good[:place] + struct.pack(">I", 1 << 30) + good[place + 4 :]
+    with monkeypatch.context() as patch:
+        patch.setattr(image_file.cv2, "imdecode", None)  # is not called
+        for data in (lying, good[:-12]):  # the second has no end
+            assert compressed.send(message_of(data)) == "bad image"
+            assert "but is damaged or cut off" in compressed.problem()
+    assert compressed.send(message_of(good)) == "done"
+
+
 def test_a_jpeg_whose_header_lies_is_refused(compressed):
     """The calibration fits the header; the pixels end early."""
     info = calibration(width=2 * WIDTH, height=2 * HEIGHT)

@@ -46,7 +46,7 @@ def image_size(content: bytes | memoryview, name: str) -> ImageSize:
     data = memoryview(content)
     start = bytes(data[:24])
     if start.startswith(_PNG):
-        size = _size_of_png(start)
+        size = _size_of_png(start) if _has_whole_chunks(data) else None
     elif start.startswith(_JPEG):
         size = _size_of_jpeg(data)
     else:
@@ -63,6 +63,16 @@ def _size_of_png(start: bytes) -> ImageSize | None:
     if start[12:16] != b"IHDR" or len(start) < 24:
         return None
     return ImageSize(int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:], "big"))
+
+
+def _has_whole_chunks(png: memoryview) -> bool:
+    """Return whether no chunk of a PNG is longer than the file: decoders reserve that memory."""
+    place = len(_PNG)
+    while place + 8 <= len(png):
+        if png[place + 4 : place + 8] == b"IEND":
+            return True
+        place += 12 + int.from_bytes(png[place : place + 4], "big")  # length, kind, data, checksum
+    return False
 
 
 def _size_of_jpeg(data: memoryview) -> ImageSize | None:
