@@ -234,8 +234,8 @@ def test_images_must_be_a_whole_patch_grid() -> None:
     assert patch_grid("dinov2_vitb14", (192, 640)) == (12, 40)
     with pytest.raises(InputError, match="multiple of 16 px for dinov2_vits14, got 200 x 640"):
         patch_grid("dinov2_vits14", (200, 640))
-    with pytest.raises(InputError, match="unknown backbone 'resnet'; known: dino_vits8"):
-        patch_grid("resnet", (192, 640))
+    with pytest.raises(InputError, match="unknown backbone 'vgg'; known: dino_vits8"):
+        patch_grid("vgg", (192, 640))
     model = build_model(lively_checkpoint())
     with pytest.raises(InputError, match="built for 64 x 160 px, got 64 x 176"):
         model.encode(torch.zeros(1, 3, 64, 176))

@@ -113,6 +113,7 @@ NOT_RUN = (
         r"ros2 (run (depth_image_proc|nav2_lifecycle_manager)|action|pkg|service) .*",
         "needs a running node or Nav2",
     ),
+    (r"(ros2 security|export ROS_SECURITY_KEYSTORE).*", "needs SROS 2; test_access.py"),
     (r"ros2 run .*", "test_node_process.py starts the node"),
     (r"ros2 param set .*", "needs a running node; test_params.py"),
     (r"ros2 topic pub .*", "needs a running node; test_node_process.py"),
@@ -301,7 +302,7 @@ def read_ros2(words: list[str]) -> None:
         return
     if words[:1] != ["launch"]:
         programs = "run (depth_image_proc|nav2_lifecycle_manager)"
-        known = f"{programs}|action send_goal|pkg prefix|service call"
+        known = f"{programs}|action send_goal|pkg prefix|service call|security create_\\w+"
         assert re.fullmatch(known, " ".join(words[:2])), words
         return
     assert words[:2] == ["launch", "scenedino_ros"], words
@@ -311,6 +312,8 @@ def read_ros2(words: list[str]) -> None:
 
 
 def read_node(words: list[str]) -> None:
+    if words[:2] == ["--ros-args", "--enclave"]:
+        return
     assert words[:2] == ["--ros-args", "-p"], words
     assert words[2].split(":=")[0] in {item.name for item in walk_settings(NodeSettings())}
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from models import lively_checkpoint
 
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
@@ -34,6 +35,7 @@ from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.rosbag2.split_writer import SplitBagWriter
 from scenedino_ros.recordings.rosbag2.writer import BagWriter
 from train.field.frame_arrays import FrameArray
+from train.runs.state import save_state
 
 FULL = "File too large"  # what the limit says where a disk says "No space left on device"
 
@@ -47,6 +49,16 @@ def room(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_training_keeps_its_last_state(tmp_path: Path):
+    path, net = tmp_path / "state.safetensors", torch.nn.Linear(30, 30)
+    save_state(path, 1, {"net": net}, {})
+    before = path.read_bytes()
+    with room(1000), pytest.raises(CheckpointError, match=r"state .* cannot be written: .*large"):
+        save_state(path, 2, {"net": net}, {})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_names_the_file_and_leaves_the_old_one(tmp_path: Path):

@@ -385,20 +385,34 @@ def test_golden_transforms_and_intrinsics(golden, request):
 SMALL_SPLIT = 2 * 20_000  # bytes: two frames
 
 
+# The command, in a process that reads a pipe to its end before it opens one image.
+WAITING = """
+import os, sys
+from scenedino_ros.cli.main import main
+open_file = os.open
+def wait_and_open(path, *arguments, **options):
+    if str(path) == {image!r}:
+        with open({pipe!r}) as pipe:
+            pipe.read()
+    return open_file(path, *arguments, **options)
+os.open = wait_and_open
+sys.exit(main())
+"""
+
+
 @contextmanager
-def paused(official: Path, tmp_path: Path, number: int) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """Start a conversion that waits for the image of a frame, which is a pipe nobody fills.
+def paused(official: Path, tmp_path: Path, number: int) -> Iterator[subprocess.Popen]:
+    """Start a conversion that waits where it opens the image of a frame.
 
     Yields:
-        The process, when it has come to that image; and the pipe, which stays open, so that the
-        process goes on waiting, until the block ends.
+        The process, when it has come to that image; it goes on waiting until the block ends.
     """
-    root = tmp_path / "KITTI-360"
+    root, pipe = tmp_path / "KITTI-360", tmp_path / "pipe"
     shutil.copytree(official, root)
-    pipe = root / f"data_2d_raw/{DRIVE}/image_02/data_rgb/{number:010d}.png"
-    pipe.unlink()
     os.mkfifo(pipe)
-    command = [sys.executable, "-m", "scenedino_ros.cli", "kitti360-to-bag", str(root)]
+    image = root / f"data_2d_raw/{DRIVE}/image_02/data_rgb/{number:010d}.png"
+    code = WAITING.format(image=str(image), pipe=str(pipe))
+    command = [sys.executable, "-c", code, "kitti360-to-bag", str(root)]
     command += ["-o", str(tmp_path / "bags"), "--split-size", str(SMALL_SPLIT / (1 << 30))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     end = time.monotonic() + 300
@@ -409,12 +423,12 @@ def paused(official: Path, tmp_path: Path, number: int) -> Iterator[tuple[subpro
             time.sleep(0.02)
             continue
         try:
-            yield process, pipe
+            yield process
         finally:
             os.close(writer)
         return
     process.kill()
-    pytest.fail(f"the conversion never came to {pipe}: {process.communicate()}")
+    pytest.fail(f"the conversion never came to {image}: {process.communicate()}")
 
 
 def test_a_killed_conversion_goes_on_and_ends_like_an_undisturbed_one(official, tmp_path):
@@ -426,12 +440,10 @@ def test_a_killed_conversion_goes_on_and_ends_like_an_undisturbed_one(official, 
     for number in (3, 8):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with paused(official, folder, number) as (process, pipe):
+        with paused(official, folder, number) as process:
             process.send_signal(signal.SIGKILL)
             process.communicate()
         assert process.returncode == -signal.SIGKILL
-        pipe.unlink()
-        shutil.copy(official / pipe.relative_to(folder / "KITTI-360"), pipe)
         assert not (folder / "bags" / DRIVE).exists()
         done = [p for p in (folder / "bags" / f"{DRIVE}.partial").glob("*_[0-9].mcap")]
         assert len(done) > (number - 3) // 3
@@ -446,7 +458,7 @@ def size() -> str:
 
 
 def test_ctrl_c_ends_with_a_sentence(official, tmp_path):
-    with paused(official, tmp_path, 6) as (process, _):
+    with paused(official, tmp_path, 6) as process:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130

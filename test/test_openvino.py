@@ -55,6 +55,7 @@ def network_of_one_weight() -> nn.Module:
     """Stand in for a network where engines are stand-ins, too."""
     network = nn.Linear(1, 1)
     network.encoder = nn.Module()
+    network.encoder.part = "vit"
     return network
 
 
@@ -471,7 +472,7 @@ def test_int8_is_calibrated_scored_and_run(
     assert "calibrated on 6 images" in " ".join(out.split())
     assert "auto may take it" in out
     assert "engine openvino in int8 takes 1 ms for an image" in out
-    size = build_model(checkpoint()).encoder.vit_size
+    size = build_model(checkpoint()).encoder.input_size
     assert [image.shape for image in rounding] == [(1, 3, *size)] * 6
     # Black and white after normalisation by the statistics of ImageNet.
     assert all(-2.12 <= image.min() < 0 < image.max() <= 2.65 for image in rounding)

@@ -69,10 +69,10 @@ def _has_whole_chunks(png: memoryview) -> bool:
     """Return whether no chunk of a PNG is longer than the file: decoders reserve that memory."""
     place = len(_PNG)
     while place + 8 <= len(png):
-        if png[place + 4 : place + 8] == b"IEND":
+        if bytes(png[place + 4 : place + 8]) == b"IEND":
             return True
         place += 12 + int.from_bytes(png[place : place + 4], "big")  # length, kind, data, checksum
-    return False
+    return place <= len(png)
 
 
 def _size_of_jpeg(data: memoryview) -> ImageSize | None:

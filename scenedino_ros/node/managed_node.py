@@ -219,7 +219,9 @@ class SceneDinoNode(LifecycleNode):
             outcome[0] = _FAILURE
         except BaseException as error:
             self._bug = error
-            if isinstance(error, Exception):
+            if isinstance(error, ModuleNotFoundError):  # of the installation, not of the code
+                self.get_logger().error(f"cannot {verb}: {error}")
+            elif isinstance(error, Exception):
                 self.failures.note(f"the transition ({verb})", error)
             raise
 

@@ -5,7 +5,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from scenedino_ros.core.errors import SceneDinoError
-from scenedino_ros.core.files import partial_path
+from scenedino_ros.core.files import replacing
+from scenedino_ros.core.reading import writing
 from train.runs.nested import leaves
 
 
@@ -63,6 +63,5 @@ def save_batch(path: Path, batch: Any, facts: Mapping[str, Any]) -> None:
         if isinstance(value, torch.Tensor | np.ndarray)
     }
     rest = {name: repr(value) for name, value in values.items() if name not in tensors}
-    partial = partial_path(path)
-    save_file(tensors, partial, {"facts": json.dumps(facts), "rest": json.dumps(rest)})
-    os.replace(partial, path)
+    with writing(f"batch {path}"), replacing(path) as partial:
+        save_file(tensors, partial, {"facts": json.dumps(facts), "rest": json.dumps(rest)})

@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import partial_path, write_atomically
+from scenedino_ros.core.files import replacing, write_atomically
 
 
 class Records:
@@ -75,9 +75,8 @@ class Records:
                 f"picture {name} must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}"
             )
         path = self._path / "pictures" / f"{name}_{step:07d}.png"
-        partial = partial_path(path)
-        Image.fromarray(picture).save(partial, format="PNG")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            Image.fromarray(picture).save(partial, format="PNG")
         self._board.add_image(name, picture, step, dataformats="HWC")
 
     def to_disk(self) -> None:

@@ -24,7 +24,8 @@ from torch.optim import Optimizer
 
 from scenedino_ros.checkpoints.weights_file import require_safetensors
 from scenedino_ros.core.errors import CheckpointError
-from scenedino_ros.core.files import partial_path
+from scenedino_ros.core.files import replacing
+from scenedino_ros.core.reading import writing
 
 FORMAT = "scenedino_ros training state 1"
 _SHOWN = 5  # differing tensors named in a message
@@ -47,7 +48,8 @@ def save_state(
         extra: Further plain values, such as the best score so far.
 
     Raises:
-        CheckpointError: If an optimiser has a parameter that no module has.
+        CheckpointError: If an optimiser has a parameter that no module has, or the file cannot be
+            written, such as on a full disk.
     """
     names = _parameter_names(modules)
     tensors = _module_tensors(modules)
@@ -58,14 +60,10 @@ def save_state(
         tensors |= values
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    try:
+    with writing(f"state {path}", CheckpointError), replacing(path) as partial:
         save_file(tensors, partial, {"format": FORMAT, "state": json.dumps(metadata)})
         partial.chmod(0o644)  # safetensors makes files for their owner alone
         _to_disk(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_state(
