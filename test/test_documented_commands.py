@@ -113,7 +113,10 @@ NOT_RUN = (
         r"ros2 (run (depth_image_proc|nav2_lifecycle_manager)|action|pkg|service) .*",
         "needs a running node or Nav2",
     ),
-    (r"(ros2 security|export ROS_SECURITY_KEYSTORE).*", "needs SROS 2; test_access.py"),
+    (
+        r"(ros2 security|export ROS_SECURITY_KEYSTORE|scenedino_node .*--enclave).*",
+        "needs SROS 2; test_access.py",
+    ),
     (r"ros2 run .*", "test_node_process.py starts the node"),
     (r"ros2 param set .*", "needs a running node; test_params.py"),
     (r"ros2 topic pub .*", "needs a running node; test_node_process.py"),
