@@ -102,7 +102,7 @@ def test_an_interrupted_save_leaves_the_state_before(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("train.runs.state.save_file", cut_short)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CheckpointError, match="cannot be written: no space left on device"):
         stored(tmp_path / "state", steps=4)
     model = network()
     assert load_state(tmp_path / "state", {"net": model}, {"adam": adam(model)})[0] == 3
