@@ -261,10 +261,11 @@ def test_damaged_stores_are_refused(tmp_path):
     with pytest.raises(InputError, match="has no images of front"):
         store.image("front", 0)
     poses = np.load(store.path / "T_world_body.npy")
-    poses[1, 0, 3] = np.nan
-    np.save(store.path / "T_world_body.npy", poses)
-    with pytest.raises(InputError, match="T_world_body.npy must hold finite poses"):
-        FrameStore(store.path)
+    for value in (np.nan, 1e200):
+        poses[1, 0, 3] = value
+        np.save(store.path / "T_world_body.npy", poses)
+        with pytest.raises(InputError, match="T_world_body.npy must hold finite poses of at most"):
+            FrameStore(store.path)
     index = json.loads((store.path / "store.json").read_text())
     (store.path / "store.json").write_text(json.dumps(index | {"format": 0}))
     with pytest.raises(InputError, match="must be a frame store of format 1, got 0"):

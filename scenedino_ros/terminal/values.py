@@ -16,6 +16,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 NUMBER_RANGES = "N,N-N"  # how help shows what `number_ranges` parses
 _MOST_NUMBERS = 1_000_000  # that a range may stand for
+_DIGITS = "[0-9]{1,18}"  # of a whole number; Python refuses to convert thousands of them
 
 
 def numbers(names: str) -> Callable[[str], tuple[float, ...]]:
@@ -44,7 +45,7 @@ def counts(names: str) -> Callable[[str], tuple[int, ...]]:
 
     def parse(text: str) -> tuple[int, ...]:
         parts = text.split(",")
-        if len(parts) != size or not all(re.fullmatch("[0-9]+", part) for part in parts):
+        if len(parts) != size or not all(re.fullmatch(_DIGITS, part) for part in parts):
             raise argparse.ArgumentTypeError(f"must be {size} counts {names}, got '{text}'")
         values = tuple(map(int, parts))
         if min(values) < 1:
@@ -72,8 +73,8 @@ def not_negative(text: str) -> float:
 
 def image_size(text: str) -> tuple[int, int]:
     """Parse HEIGHTxWIDTH, such as 192x640, into (height, width)."""
-    match = re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)", text)
-    if not match:
+    match = re.fullmatch(f"({_DIGITS})x({_DIGITS})", text)
+    if not match or not int(match[1]) or not int(match[2]):
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH such as 192x640, got '{text}'")
     return int(match[1]), int(match[2])
 
@@ -85,7 +86,7 @@ def densities(text: str) -> tuple[float, ...]:
 
 def count(text: str) -> int:
     """Parse a whole number >= 1."""
-    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
+    if not re.fullmatch(_DIGITS, text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a count >= 1, got '{text}'")
     return int(text)
 
@@ -104,7 +105,7 @@ def several(parse: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]
 
 def number_ranges(text: str) -> tuple[int, ...]:
     """Parse different whole numbers and ranges of them, such as 0-9,90,91, in their order."""
-    matches = [re.fullmatch("([0-9]{1,18})(?:-([0-9]{1,18}))?", part) for part in text.split(",")]
+    matches = [re.fullmatch(f"({_DIGITS})(?:-({_DIGITS}))?", part) for part in text.split(",")]
     bounds = [(int(m[1]), int(m[2] or m[1])) for m in matches if m]
     sizes = [last - first + 1 for first, last in bounds]
     if len(bounds) == len(matches) and min(sizes) >= 1 and sum(sizes) <= _MOST_NUMBERS:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import DISTANCE
 from scenedino_ros.core.reading import read_array, read_json, reading, require_file
 from scenedino_ros.recordings.poses import pose_jumps
 
@@ -149,8 +150,11 @@ class FrameStore:
                 f"{self.path / file} must be float64 of shape {expected}, got {poses.dtype} of "
                 f"{poses.shape}"
             )
-        if not np.isfinite(poses).all():
-            raise InputError(f"{self.path / file} must hold finite poses, and holds others")
+        if not (np.abs(poses) <= DISTANCE).all():  # nor are NaN
+            raise InputError(
+                f"{self.path / file} must hold finite poses of at most {DISTANCE:g} m, and holds "
+                "others"
+            )
         return poses
 
     def _array(self, kind: str, camera: str) -> np.ndarray | None:
