@@ -43,10 +43,11 @@ prepare_arguments() {
 }
 
 # The whole suite runs in two processes, file by file: most tests wait for other processes, or
-# compute in a single thread. What is named is run in one, which can be debugged.
+# compute in a single thread. In their alphabetical order, since few tests of a file may take longest.
+# What is named is run in one process, which can be debugged.
 choose_workers() {
   workers=()
-  (($#)) || workers=(-p xdist -n 2 --dist loadfile)
+  (($#)) || workers=(-p xdist -n 2 --dist loadfile --no-loadscope-reorder)
 }
 
 prepare_environment
