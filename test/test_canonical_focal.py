@@ -11,7 +11,7 @@ import torch
 from models import TINY, lively_checkpoint, noise_image, street_camera
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.checkpoints.checkpoint import build_model, resize_checkpoint
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
@@ -98,6 +98,13 @@ def test_every_path_of_inference_agrees_with_the_plain_network() -> None:
     np.testing.assert_allclose(view.depth[::8, ::8], depth, rtol=1e-3)
     lens = predictor.encode(noise_image(160, 64), longer(street_camera(160, 64), 1.5))
     assert np.abs(predictor.densities(lens, grid, np.eye(4)) - found).max() > 0.01
+
+
+def test_a_resized_network_keeps_its_lens() -> None:
+    checkpoint = lively_checkpoint(CANONICAL)
+    before, resized = build_model(checkpoint), resize_checkpoint(checkpoint, (128, 320))
+    assert resized.config.canonical_focal == 2 * CANONICAL.canonical_focal
+    assert build_model(resized).code.canonical_focal == before.code.canonical_focal
 
 
 def test_stage_2_reads_the_plain_network() -> None:

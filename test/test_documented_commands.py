@@ -132,7 +132,7 @@ NOT_RUN = (
     (r"scenedino (convert|view|export|benchmark)\b.*", "test_cli, test_engines, test_benchmark*"),
     (r"scenedino (kitti|folder)-to-bag .*", "test_kitti.py, test_folder_to_bag.py"),
     (r"scenedino poses .*", "test_stereo_poses.py"),
-    (r"scenedino reproduce .*", "an hour, or data sets; test_reproduction.py"),
+    (r"scenedino reproduce .*", "long training, or data sets; test_reproduction.py"),
     (r"scenedino label-images .*", "needs a segmentation network; test_label_images.py makes one"),
     (r"scenedino dataset-to-bag .*", "data sets; test_dataset_rigs.py"),
     (

@@ -169,8 +169,9 @@ def check_state(model: SceneDino, state: dict[str, torch.Tensor]) -> None:
 def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Checkpoint:
     """Return the same network for images of another size.
 
-    Everything but the position embedding is independent of the size; the embedding is resampled
-    as timm does when it loads weights, see `resample_positions`.
+    All weights but the position embedding are independent of the size; the embedding is resampled
+    as timm does when it loads weights, see `resample_positions`. The canonical focal length is in
+    pixels, so it is scaled with the height.
 
     Args:
         checkpoint: The network as it was trained.
@@ -185,7 +186,11 @@ def resize_checkpoint(checkpoint: Checkpoint, image_size: tuple[int, ...]) -> Ch
     new_grid = patch_grid(config.backbone, image_size)
     if old_grid == new_grid:
         return checkpoint
-    resized = replace(config, image_size=(image_size[0], image_size[1]))
+    resized = replace(
+        config,
+        image_size=(image_size[0], image_size[1]),
+        canonical_focal=config.canonical_focal * image_size[0] / config.image_size[0],
+    )
     if backbone_spec(config.backbone).is_convolutional:
         return replace(checkpoint, config=resized)
     key = "encoder.vit.pos_embed"

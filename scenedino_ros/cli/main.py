@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return 130
-    except Exception as error:
+    except Exception as error:  # the last resort, whatever it is
         if os.environ.get(TRACEBACK):
             raise
         print(

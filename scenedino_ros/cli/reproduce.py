@@ -9,9 +9,8 @@ of its own with a log; the same command resumes an interrupted chain, and repeat
 done.
 
 --scale kitti360 is the published configuration and needs KITTI-360 with the labels of SSCBench.
---scale tiny renders synthetic streets and trains small networks on them, in less than an hour on
-two cores; --scale smoke only shows, in minutes, that every step runs. It must run in the
-repository, whose folder train has the training scripts.
+--scale tiny renders synthetic streets and trains small networks on them; --scale smoke only shows
+that every step runs. It must run in the repository, whose folder train has the training scripts.
 """
 
 import argparse

@@ -128,7 +128,7 @@ class Chunks:
             return result
         try:
             self._fill_in_threads(result, chunk, compute, threads)
-        except Exception as error:
+        except Exception as error:  # exhausted memory comes as many types
             if not is_out_of_memory(error):
                 raise
             self._fill_in_turn(result, max(_MIN_CHUNK, chunk // 2), compute)
@@ -165,7 +165,7 @@ class Chunks:
             part = slice(start, min(start + chunk, len(result)))
             try:
                 result[part] = compute(part)
-            except Exception as error:
+            except Exception as error:  # exhausted memory comes as many types
                 if not is_out_of_memory(error):
                     raise
                 if self.device.type == "cuda":

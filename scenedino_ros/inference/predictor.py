@@ -374,7 +374,7 @@ class Predictor:
         """Turn an error of exhausted memory into one that names the work; free the caches."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # exhausted memory comes as many types
             if not is_out_of_memory(error):
                 raise
             self._queries.forget()

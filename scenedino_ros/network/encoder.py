@@ -16,6 +16,19 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
+def require_size(image: torch.Tensor, size: tuple[int, int]) -> None:
+    """Refuse (B, 3, H, W) images of another (height, width) than the encoder's.
+
+    Raises:
+        InputError: Naming both sizes.
+    """
+    if tuple(image.shape[-2:]) != tuple(size):
+        raise InputError(
+            f"the encoder is built for {size[0]} x {size[1]} px, "
+            f"got {image.shape[-2]} x {image.shape[-1]}"
+        )
+
+
 class Encoder(nn.Module):
     """Vision transformer that returns the tokens of its tapped blocks and of its end.
 
@@ -74,11 +87,7 @@ class Encoder(nn.Module):
         Raises:
             InputError: If the image has another size.
         """
-        if tuple(image.shape[-2:]) != tuple(self.image_size):
-            raise InputError(
-                f"the encoder is built for {self.image_size[0]} x {self.image_size[1]} px, "
-                f"got {image.shape[-2]} x {image.shape[-1]}"
-            )
+        require_size(image, self.image_size)
         return self.taps(self.normalise(image))
 
     def taps(self, normalised: torch.Tensor) -> list[torch.Tensor]:

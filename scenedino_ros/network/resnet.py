@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.network.encoder import require_size
 
 # One mean and standard deviation for all channels of RGB in [0, 1], as published.
 _MEAN, _STD = 0.45, 0.225
@@ -118,11 +118,7 @@ class ConvEncoder(nn.Module):
         Raises:
             InputError: If the image has another size.
         """
-        if tuple(image.shape[-2:]) != tuple(self.image_size):
-            raise InputError(
-                f"the encoder is built for {self.image_size[0]} x {self.image_size[1]} px, "
-                f"got {image.shape[-2]} x {image.shape[-1]}"
-            )
+        require_size(image, self.image_size)
         return self.taps(self.normalise(image))
 
     def taps(self, normalised: torch.Tensor) -> list[torch.Tensor]:

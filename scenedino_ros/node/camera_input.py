@@ -144,7 +144,7 @@ class CameraInput:
             stamp = stamp_ns(message.header)
             self.statistics.missed(self._gaps.add_image(stamp))
             self._handle(self._pairing.add_image(stamp, message, arrival))
-        except Exception as error:
+        except Exception as error:  # nothing that comes may end the node
             sentence = self._failures.note("taking in an image", error)
             self.skips.skipped(Reason.FAILED, sentence)
 

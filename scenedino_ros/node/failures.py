@@ -66,7 +66,7 @@ class Failures:
         """Note what the body raises, and go on after it."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # nothing that comes may end the node
             self.note(work, error)
 
     def counted(self) -> tuple[int, str]:

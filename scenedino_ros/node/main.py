@@ -141,7 +141,7 @@ def spin_once(executor: "SingleThreadedExecutor", node: "SceneDinoNode") -> None
     """
     try:
         executor.spin_once(timeout_sec=_POLL)
-    except Exception as error:
+    except Exception as error:  # nothing that comes may end the node
         if not executor.context.ok():
             raise
         node.failures.note("a callback", error)

@@ -200,7 +200,7 @@ class SceneDinoNode(LifecycleNode):
         except RCLError:
             wanted = printable(request.transition.label or request.transition.id)
             self.get_logger().error(f"no transition {wanted} from the state {self._state_label()}")
-        except Exception as error:
+        except Exception as error:  # nothing that comes may end the node
             self.failures.note("a transition", error)
         response.success = False
         return response

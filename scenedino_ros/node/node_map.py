@@ -150,12 +150,12 @@ class NodeMap:
             except InputError as error:
                 self.refuse("bad pose", str(error))
                 return
-            except Exception as error:
+            except Exception as error:  # nothing that comes may end the node
                 self.refuse(*self._explained(error))
                 return
             try:
                 self._publish_due(frame, camera)
-            except Exception as error:
+            except Exception as error:  # nothing that comes may end the node
                 reason, sentence = self._explained(error)
                 self._counts["messages"] += 1
                 self._unpublished = f"the map was not published, {reason}: {sentence}"

@@ -125,7 +125,7 @@ class LiveSettings:
             self._check(changed)
         except InputError as error:
             return SetParametersResult(successful=False, reason=printable(error))
-        except Exception as error:
+        except Exception as error:  # nothing that comes may end the node
             reason = self._failures.note("setting a parameter", error)
             return SetParametersResult(successful=False, reason=f"failed, see the log: {reason}")
         self.current = changed

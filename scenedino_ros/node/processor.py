@@ -176,7 +176,7 @@ class FrameProcessor:
         """
         try:
             self._process(frame, camera, may_wait)
-        except Exception as error:
+        except Exception as error:  # exhausted memory comes as many types
             if not is_out_of_memory(error):
                 raise
             raise _without_memory(memory_error("processing an image", error)) from error

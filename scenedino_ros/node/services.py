@@ -60,7 +60,7 @@ class Services:
             response.success, response.message = True, act()
         except (SceneDinoError, OSError) as error:
             response.success, response.message = False, printable(error)
-        except Exception as error:
+        except Exception as error:  # nothing that comes may end the node
             response.success = False
             if is_out_of_memory(error):
                 response.message = f"there is not enough memory: {printable(error)}"

@@ -95,7 +95,7 @@ class SimilarityAnswers:
                 self._points.append(point._replace(again=False))
             else:
                 self._refuse(error)
-        except Exception as error:
+        except Exception as error:  # exhausted memory comes as many types
             if not is_out_of_memory(error):
                 raise
             self._refuse(error)

@@ -171,7 +171,7 @@ class FrameWorker:
             return False
         except FrameSkippedError as error:
             camera.skips.skipped(error.reason, str(error))
-        except Exception as error:
+        except Exception as error:  # nothing that comes may end the node
             camera.skips.skipped(Reason.FAILED, self._failures.note("an image", error))
         finally:
             camera.statistics.ended()

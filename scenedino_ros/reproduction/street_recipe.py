@@ -28,7 +28,6 @@ class StreetScale:
         s4c: Configuration of S4C.
         semantics: Configuration of stage 2, for 3D and 2D.
         semantics_steps: Its steps.
-        every: Score every n-th labelled frame.
     """
 
     train: str
@@ -42,11 +41,9 @@ class StreetScale:
     s4c: str
     semantics: str
     semantics_steps: int
-    every: int
 
 
 SCALES = {
-    # Two cores, less than an hour.
     "tiny": StreetScale(
         train="1000-1007",
         validation="1990-1993",
@@ -59,9 +56,8 @@ SCALES = {
         s4c="field_s4c_small",
         semantics="semantics_default",
         semantics_steps=100,
-        every=1,
     ),
-    # Minutes; shows that every step runs, and no order of the rows.
+    # Shows that every step runs, and no order of the rows.
     "smoke": StreetScale(
         train="1000-1001",  # of several recordings each gets a store of its own
         validation="1990-1991",
@@ -74,7 +70,6 @@ SCALES = {
         s4c="field_s4c_smoke",
         semantics="semantics_smoke",
         semantics_steps=4,
-        every=1,
     ),
 }
 
@@ -128,7 +123,7 @@ def _add_methods(builder: RecipeBuilder, scale: StreetScale, encoder: str) -> No
     field_run = (*data, "--run.steps", str(scale.field_steps))
     head_data = ("--data.stores", _TRAIN, "--data.validation", _VALIDATION)
     head_run = (*head_data, "--run.steps", str(scale.semantics_steps))
-    scored = ("--every", str(scale.every), "--thresholds", "0.5,0.2,1.0", "--panels", "1")
+    scored = ("--thresholds", "0.5,0.2,1.0", "--panels", "1")
 
     def learn_s4c(kind: str, *words: str, needs: tuple[str, ...]) -> str:
         needs += ("index_train",)
