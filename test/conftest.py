@@ -93,6 +93,15 @@ def quick_peaks(monkeypatch: pytest.MonkeyPatch) -> int:
     return nbytes
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Handle signals after a test as before it: processes inherit which ones are ignored."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _domains() -> Iterator[None]:
     """Give back the DDS domains of a module once all of its processes have ended."""
