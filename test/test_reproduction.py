@@ -11,6 +11,7 @@ import pytest
 from scenedino_ros.cli.main import build_parser, main
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.reproduction.kitti360_recipe import kitti360_recipe
+from scenedino_ros.reproduction.measures import TABLES
 from scenedino_ros.reproduction.recipe import Recipe, Step
 from scenedino_ros.reproduction.report import reproduced
 from scenedino_ros.reproduction.runner import StepRunner
@@ -19,16 +20,24 @@ from train.field.settings import FieldSettings
 from train.runs.settings import parse_command
 from train.semantics.settings import SemanticsSettings
 
+SEEDS = (0, 1)
 RECIPES = {
-    **{name: street_recipe(scale, (0, 1), "default") for name, scale in SCALES.items()},
-    "kitti360": kitti360_recipe(Path("/data/KITTI-360"), (0, 1)),
+    **{
+        (table, name): street_recipe(table, scale, SEEDS, "default")
+        for table in TABLES
+        for name, scale in SCALES.items()
+    },
+    **{
+        (table, "kitti360"): kitti360_recipe(table, Path("/data/KITTI-360"), SEEDS)
+        for table in TABLES
+    },
 }
 SETTINGS = {"train.train_field": FieldSettings, "train.train_semantics": SemanticsSettings}
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_command_of_a_recipe_is_one(name: str, tmp_path: Path) -> None:
-    recipe, runner = RECIPES[name], StepRunner(tmp_path)
+@pytest.mark.parametrize("key", RECIPES, ids="-".join)
+def test_every_command_of_a_recipe_is_one(key: tuple[str, str], tmp_path: Path) -> None:
+    recipe, runner = RECIPES[key], StepRunner(tmp_path)
     for step in recipe.steps.values():
         program, arguments = step.words[0], runner.command(step)[3:]
         if program == "scenedino":
@@ -37,9 +46,9 @@ def test_every_command_of_a_recipe_is_one(name: str, tmp_path: Path) -> None:
             parse_command(arguments, SETTINGS[program](), program, "")
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_steps_come_after_what_they_need(name: str) -> None:
-    recipe = RECIPES[name]
+@pytest.mark.parametrize("key", RECIPES, ids="-".join)
+def test_steps_come_after_what_they_need(key: tuple[str, str]) -> None:
+    recipe = RECIPES[key]
     ordered = [step.name for step in recipe.order(recipe.rows)]
     assert sorted(ordered) == sorted(recipe.steps)
     for step in recipe.steps.values():
@@ -50,8 +59,17 @@ def test_steps_come_after_what_they_need(name: str) -> None:
     assert all(len(row.steps) == 2 for row in recipe.rows)
 
 
+@pytest.mark.parametrize("scale", ["tiny", "kitti360"])
+def test_tables_share_their_steps(scale: str) -> None:
+    shared: dict[str, Step] = {}
+    for table in TABLES:
+        for step in RECIPES[table, scale].steps.values():
+            assert shared.setdefault(step.name, step).words == step.words
+    assert len(shared) < sum(len(RECIPES[table, scale].steps) for table in TABLES)
+
+
 def test_rows_are_chosen_by_words_of_their_names() -> None:
-    recipe = RECIPES["tiny"]
+    recipe = RECIPES["ssc", "tiny"]
     names = [row.method for row in recipe.chosen(("stego", "linear"))]
     assert names == ["S4C + STEGO", "SceneDINO, linear probe"]
     needed = {step.name for step in recipe.order(recipe.chosen(("labels of the streets",)))}
@@ -89,9 +107,10 @@ def test_training_is_started_by_torchrun_where_asked(tmp_path: Path) -> None:
 
 
 def test_the_table_has_means_and_spread_beside_the_published(tmp_path: Path) -> None:
-    rows = street_recipe(SCALES["smoke"], (0, 1), "default").rows
+    rows = RECIPES["ssc", "smoke"].rows
     row = next(row for row in rows if row.method == "S4C + STEGO")
-    recipe = Recipe("title", {name: Step(name, ("scenedino",)) for name in row.steps}, (row,))
+    steps = {name: Step(name, ("scenedino",)) for name in row.steps}
+    recipe = Recipe("streets", TABLES["ssc"], steps, (row,))
     runner = StepRunner(tmp_path)
     for number, name in enumerate(row.steps):
         at = {"12.8": 0.5, "25.6": 0.4, "51.2": 0.3 + 0.1 * number}
@@ -112,7 +131,7 @@ def test_the_plan_says_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["reproduce", "ssc", "-o", str(tmp_path), "--rows", "labels of the streets", "--plan"]
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("test (to do): scenedino synthesize test --seeds 2000-2003 ")
+    assert lines[0].startswith("drives_train (to do): scenedino synthesize drives/train --seeds ")
     assert lines[-1].startswith("score_s4c_labels_0 (to do): scenedino evaluate ssc test/kitti360")
     assert main([*words, "--data", "KITTI-360"]) == 2
     assert "--data is for --scale kitti360" in capsys.readouterr().err

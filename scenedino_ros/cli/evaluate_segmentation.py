@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     add_labelled_arguments(parser)
+    add_setting(parser, SegmentationSettings, "features")
     add_setting(
         parser, SegmentationSettings, "crf", flag="--no-crf", help="leave the dense CRF out"
     )

@@ -3,10 +3,16 @@
 
 """Reproduce a table of the paper: make what each row needs, and put it beside the published one.
 
-TABLE is ssc, semantic scene completion. Each row is a chain of this package's own commands:
-drives, frame stores, training, class maps, evaluation. --plan prints them. Each runs in a process
-of its own with a log; the same command resumes an interrupted chain, and repeats nothing that is
-done.
+TABLE is one of these:
+  ssc           semantic scene completion: SceneDINO, linear probes, S4C, S4C + STEGO
+  analysis      one thing changed at a time: probes, clusters, losses, poses
+  segmentation  classes of images: SceneDINO, STEGO, S4C + STEGO
+  consistency   features of the same surface in two frames
+
+Each row is a chain of this package's own commands: drives, frame stores, training, class maps,
+evaluation. --plan prints them. Each runs in a process of its own with a log; the same command
+resumes an interrupted chain, and repeats nothing that is done. Tables with the same output folder
+share what both of them need.
 
 --scale kitti360 is the published configuration and needs KITTI-360 with the labels of SSCBench.
 --scale tiny renders synthetic streets and trains small networks on them; --scale smoke only shows
@@ -30,15 +36,17 @@ _EPILOG = """\
 examples:
   scenedino reproduce ssc --scale tiny -o reproduced
   scenedino reproduce ssc --scale tiny -o reproduced --rows s4c --seeds 0,1
+  scenedino reproduce consistency --scale tiny -o reproduced
   scenedino reproduce ssc --scale kitti360 --data KITTI-360 -o reproduced --processes 8 --plan
 """
+_TABLES = ("ssc", "analysis", "segmentation", "consistency")
 _SCALES = ("tiny", "smoke", "kitti360")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
-    parser.add_argument("table", choices=("ssc",), metavar="TABLE", help="ssc")
+    parser.add_argument("table", choices=_TABLES, metavar="TABLE", help=", ".join(_TABLES))
     add_output(parser, "folder of everything that is made")
     parser.add_argument(
         "--scale", choices=_SCALES, default="tiny", help="how much (default: %(default)s)"
@@ -115,7 +123,8 @@ def _recipe(options: argparse.Namespace) -> "Recipe":
     if options.scale != "kitti360":
         if options.data is not None:
             raise InputError(f"--data is for --scale kitti360, got --scale {options.scale}")
-        return street_recipe(SCALES[options.scale], options.seeds, options.encoder)
+        scale = SCALES[options.scale]
+        return street_recipe(options.table, scale, options.seeds, options.encoder)
     if options.data is None or not options.data.is_dir():
         raise InputError(f"--scale kitti360 needs --data, a folder, got {options.data or 'none'}")
-    return kitti360_recipe(options.data.absolute(), options.seeds)
+    return kitti360_recipe(options.table, options.data.absolute(), options.seeds)

@@ -191,6 +191,12 @@ class ImageSettings(EvaluationSettings):
 class SegmentationSettings(ImageSettings):
     """Unsupervised segmentation of images."""
 
+    features: str = setting(
+        "field",
+        "What is classified: features rendered from the field, or, as STEGO does, the tokens of "
+        "the encoder in the image, by a head that was trained on them",
+        choices=("field", "image"),
+    )
     crf: bool = setting(True, "Score the predictions after a dense CRF, too")
     jitter: bool = setting(
         True, "Sample at random within each interval along a ray, as the published evaluation does"

@@ -3,11 +3,11 @@
 
 """What a table needs: steps, each a command, and rows, each the result of a step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.evaluation.published import PublishedSsc
+from scenedino_ros.reproduction.measures import Measures, Published
 
 CONFIGS = "CONFIGS/"  # in a command: stands for the folder train/configs
 
@@ -35,12 +35,14 @@ class Row:
     Attributes:
         method: What is scored.
         steps: Names of the evaluations whose results are the row, one for each seed.
-        published: The row of the paper; None: it has none.
+        part: Which part of their scores is the row, where one evaluation compares several things.
+        published: What the paper has in the published columns of the table; empty: no such row.
     """
 
     method: str
     steps: tuple[str, ...]
-    published: PublishedSsc | None = None
+    part: str = ""
+    published: Published = ()
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,18 @@ class Recipe:
     """A table.
 
     Attributes:
-        title: What it shows.
+        data: What it is made from.
+        measures: What it shows.
         steps: All steps by name.
         rows: Its rows, in order.
+        left_out: Rows of the paper that cannot be made, and why; a sentence, or nothing.
     """
 
-    title: str
+    data: str
+    measures: Measures
     steps: dict[str, Step]
     rows: tuple[Row, ...]
+    left_out: str = ""
 
     def order(self, rows: tuple[Row, ...]) -> list[Step]:
         """Return the steps that some rows need, each after those it needs itself."""
@@ -100,7 +106,7 @@ class RecipeBuilder:
         """Begin without steps."""
         self.seed = 0
         self._steps: dict[str, Step] = {}
-        self._rows: dict[str, list[str]] = {}
+        self._rows: dict[str, Row] = {}
 
     def add(self, name: str, *words: str, needs: Sequence[str] = ()) -> str:
         """Add a step, and return its name."""
@@ -122,34 +128,39 @@ class RecipeBuilder:
         run = ("--output", f"runs/{name}", "--run.seed", str(self.seed), "--resume")
         return self.add(name, *start, *run, *words, needs=needs)
 
-    def score(self, method: str, kind: str, root: str, run: str, stage: str, *words: str) -> None:
-        """Add the evaluation of a run, and its row or its seed of a row.
+    def evaluate(
+        self, table: str, kind: str, data: str, weights: str, *words: str, needs: Sequence[str]
+    ) -> str:
+        """Add an evaluation, and return its name.
+
+        Args:
+            table: Of `scenedino evaluate`.
+            kind: Part of the name of the step.
+            data: What is scored on.
+            weights: The checkpoint.
+            words: Other options.
+            needs: Steps that come first.
+        """
+        name = f"{kind}_{self.seed}"
+        start = ("scenedino", "evaluate", table, data, "--checkpoint", weights)
+        words = (*start, "-o", f"scores/{name}", *words)
+        return self.add(f"score_{name}", *words, needs=needs)
+
+    def row(self, method: str, step: str, part: str = "", published: Published = ()) -> None:
+        """Add a row, or an evaluation of another seed to a row.
 
         Args:
             method: Name of the row.
-            kind: Part of the name of the step.
-            root: Data that is scored.
-            run: The run.
-            stage: ``field`` or ``semantics``.
-            words: Other options.
+            step: The evaluation.
+            part: As `Row.part`.
+            published: As `Row.published`.
         """
-        name = f"{kind}_{self.seed}"
-        start = ("scenedino", "evaluate", "ssc", root, "--checkpoint", checkpoint(run, stage))
-        step = self.add(f"score_{name}", *start, "-o", f"scores/{name}", *words, needs=(run,))
-        self._rows.setdefault(method, []).append(step)
+        steps = self._rows[method].steps if method in self._rows else ()
+        self._rows[method] = Row(method, (*steps, step), part, published)
 
-    def recipe(self, title: str, published: Mapping[str, PublishedSsc]) -> Recipe:
-        """Return the recipe.
-
-        Args:
-            title: What the table shows.
-            published: Rows of the paper, by the name of the row.
-        """
-        rows = (
-            Row(method, tuple(steps), published.get(method))
-            for method, steps in self._rows.items()
-        )
-        return Recipe(title, self._steps, tuple(rows))
+    def recipe(self, data: str, measures: Measures, left_out: str = "") -> Recipe:
+        """Return the recipe; arguments as the attributes of `Recipe`."""
+        return Recipe(data, measures, self._steps, tuple(self._rows.values()), left_out)
 
 
 def checkpoint(run: str, stage: str) -> str:

@@ -12,26 +12,20 @@ from scenedino_ros.evaluation.result import Table
 from scenedino_ros.reproduction.recipe import Recipe, Row
 from scenedino_ros.reproduction.runner import StepRunner
 
-RANGES = ("12.8", "25.6", "51.2")
 
-
-def row_scores(folder: Path, row: Row) -> list[dict[str, tuple[float, ...]]]:
-    """Return IoU and mIoU in percent at the three ranges, one dict for each seed of a row.
+def row_scores(folder: Path, recipe: Recipe, row: Row) -> list[tuple[float, ...]]:
+    """Return what a row's evaluations measured, one tuple for each seed.
 
     Raises:
-        InputError: If a result has no such scores.
+        InputError: If a result does not have it.
     """
     found = []
     for name in row.steps:
         path = folder / "scores" / name.removeprefix("score_") / "result.json"
-        scores = read_json(path)["scores"]["network"]
-        first = next(iter(scores.values()))
-        rule = first.get("direct")
-        if rule is None:
-            raise InputError(f"{path} has no scores of classes as the checkpoint names them")
-        found.append(
-            {key: tuple(100 * rule[key][part] for part in RANGES) for key in ("iou", "miou")}
-        )
+        try:
+            found.append(recipe.measures.read(read_json(path)["scores"], row.part))
+        except (InputError, LookupError) as error:
+            raise InputError(f"{path} does not have the scores of a row: {error}") from error
     return found
 
 
@@ -49,29 +43,24 @@ def reproduced(recipe: Recipe, rows: tuple[Row, ...], runner: StepRunner) -> Tab
         rows: Those of its rows that are shown.
         runner: Ran their steps.
     """
+    measures = recipe.measures
+    none = (None,) * len(measures.published)
     cells = []
     for row in rows:
-        scores = row_scores(runner.folder, row)
-        published = row.published.miou if row.published else (None, None, None)
-        cells.append(
-            [
-                row.method,
-                *(_spread([each["iou"][i] for each in scores]) for i in range(len(RANGES))),
-                *(_spread([each["miou"][i] for each in scores]) for i in range(len(RANGES))),
-                *published,
-                seconds_of(recipe, row, runner) / 3600,
-            ]
-        )
-    columns = ["method", *(f"IoU {r} m" for r in RANGES), *(f"mIoU {r} m" for r in RANGES)]
-    columns += [*(f"published mIoU {r} m" for r in RANGES), "hours"]
+        scores = row_scores(runner.folder, recipe, row)
+        means = (_spread(values) for values in zip(*scores, strict=True))
+        hours = seconds_of(recipe, row, runner) / 3600
+        cells.append([row.method, *means, *(row.published or none), hours])
+    columns = ["method", *measures.columns, *(f"published {name}" for name in measures.published)]
     notes = (
-        "Percent; with several seeds the mean, and in brackets half of the range.",
+        f"{measures.note} With several seeds the mean, and in brackets half of the range.",
         "The published numbers are those of KITTI-360: on other data only the order of the rows "
         "can be compared.",
+        *([recipe.left_out] if recipe.left_out else []),
     )
-    return Table(recipe.title, columns, cells, notes)
+    return Table(f"{measures.title}, {recipe.data}", [*columns, "hours"], cells, notes)
 
 
-def _spread(values: list[float]) -> str:
+def _spread(values: tuple[float, ...]) -> str:
     mean = f"{fmean(values):.2f}"
     return mean if len(values) == 1 else f"{mean} ({(max(values) - min(values)) / 2:.2f})"

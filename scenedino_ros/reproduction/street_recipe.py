@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The table of semantic scene completion on synthetic streets, from nothing but this package."""
+"""The tables on synthetic streets, from nothing but this package."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from scenedino_ros.evaluation.published import SSC_ROWS, PublishedSsc
+from scenedino_ros.evaluation.published import CONSISTENCY, SEGMENTATION, SSC_ROWS
+from scenedino_ros.reproduction import measures
 from scenedino_ros.reproduction.recipe import Recipe, RecipeBuilder, checkpoint
+from scenedino_ros.terminal.values import number_ranges
 
+_BACKBONE = "dinov2_vits14"  # of the configurations below
 _TRAIN, _VALIDATION, _TEST = "stores/train/*", "stores/validation/*", "test/kitti360"
-_PUBLISHED: dict[str, PublishedSsc] = {row.method: row for row in SSC_ROWS}
+_SSC = {row.method: row.miou for row in SSC_ROWS}
+_SEGMENTATION = {row.method: row[1:] for row in SEGMENTATION["KITTI-360"]}
+_CONSISTENCY = {row.features: row[1:] for row in CONSISTENCY["KITTI-360"]}
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class StreetScale:
         train: Seeds of the streets that are learned from.
         validation: Seeds of those whose labels name clusters, and that linear probes learn from.
         test: Seeds of those that are scored.
+        pairs: Seed of the one whose frames are compared with each other.
         frames: Of each street.
         width: Of rectified images, px.
         image_size: Of network input images, HEIGHTxWIDTH.
@@ -33,6 +40,7 @@ class StreetScale:
     train: str
     validation: str
     test: str
+    pairs: str
     frames: int
     width: int
     image_size: str
@@ -48,6 +56,7 @@ SCALES = {
         train="1000-1007",
         validation="1990-1993",
         test="2000-2003",
+        pairs="2010",
         frames=12,
         width=640,
         image_size="192x640",
@@ -62,6 +71,7 @@ SCALES = {
         train="1000-1001",  # of several recordings each gets a store of its own
         validation="1990-1991",
         test="2000",
+        pairs="2010",
         frames=6,
         width=176,
         image_size="96x320",
@@ -74,84 +84,204 @@ SCALES = {
 }
 
 
-def street_recipe(scale: StreetScale, seeds: tuple[int, ...], encoder: str) -> Recipe:
-    """Return the recipe of the table.
+def street_recipe(table: str, scale: StreetScale, seeds: tuple[int, ...], encoder: str) -> Recipe:
+    """Return the recipe of a table.
 
-    All methods have the same frozen encoder and as many steps. The labels of S4C are those of the
-    streets; its network labels come from a linear probe that the validation streets' labels have
-    taught on the encoder's tokens.
+    All methods have the same frozen encoder and as many steps.
 
     Args:
+        table: Which one, of `measures.TABLES`.
         scale: How much is rendered and trained.
         seeds: Seeds of the training runs.
         encoder: Weights of the encoder, as ``encoder.weights`` of stage 1.
     """
-    builder = RecipeBuilder()
-    _add_drives(builder, scale)
-    for builder.seed in seeds:
-        _add_methods(builder, scale, encoder)
-    return builder.recipe(
-        "Semantic scene completion of synthetic streets",
-        {
-            "SceneDINO": _PUBLISHED["SceneDINO, DINOv2"],
-            "SceneDINO, linear probe": _PUBLISHED["SceneDINO, DINOv2, linear probe"],
-            "S4C, labels of a network": _PUBLISHED["S4C (classes from labels)"],
-            "S4C + STEGO": _PUBLISHED["S4C + STEGO"],
-        },
-    )
+    streets = _Streets(scale, encoder)
+    add_rows, left_out = _TABLES[table]
+    for streets.builder.seed in seeds:
+        add_rows(streets)
+    return streets.builder.recipe("synthetic streets", measures.TABLES[table], left_out)
 
 
-def _add_drives(builder: RecipeBuilder, scale: StreetScale) -> None:
-    """Add the steps that render drives and make frame stores."""
-    size = ("--frames", str(scale.frames), "--width", str(scale.width))
-    common = (*size, "--rate", "8", "--speed", "8", "--rays", "2")
-    fisheyes = ("--fisheye-width", str(scale.width * 5 // 4), "--fisheye-crop")
-    for part, seeds in (("train", scale.train), ("validation", scale.validation)):
+class _Streets:
+    """Adds runs to a recipe, each with what it needs; for the seed of the builder.
+
+    Attributes:
+        builder: Has what was added.
+        tokens: The encoder, as a consistency evaluation names it.
+    """
+
+    def __init__(self, scale: StreetScale, encoder: str) -> None:
+        self.builder, self.tokens = RecipeBuilder(), f"{_BACKBONE}:{encoder}"
+        self._scale, self._encoder = scale, encoder
+
+    def _drives(self, part: str, seeds: str) -> str:
+        """Add drives and their frame stores; return the step that makes the stores."""
+        fisheyes = ("--fisheye-width", str(self._scale.width * 5 // 4), "--fisheye-crop")
         drives = ("scenedino", "synthesize", f"drives/{part}", "--seeds", seeds)
-        made = builder.add(f"drives_{part}", *drives, *common, *fisheyes)
+        made = self.builder.add(f"drives_{part}", *drives, *self._rendering, *fisheyes)
         index = ("scenedino", "index", f"drives/{part}/bags/*", "-o", f"stores/{part}")
-        builder.add(f"index_{part}", *index, "--image-size", scale.image_size, needs=(made,))
-    cameras = ("--cameras", "camera_00", "camera_01", "--write", "folders")
-    builder.add(
-        "test", "scenedino", "synthesize", "test", "--seeds", scale.test, *common, *cameras
-    )
+        size = ("--image-size", self._scale.image_size)
+        return self.builder.add(f"index_{part}", *index, *size, needs=(made,))
+
+    @property
+    def _rendering(self) -> tuple[str, ...]:
+        size = ("--frames", str(self._scale.frames), "--width", str(self._scale.width))
+        return *size, "--rate", "8", "--speed", "8", "--rays", "2"
+
+    def _test(self) -> str:
+        """Add the streets that are scored."""
+        words = ("scenedino", "synthesize", "test", "--seeds", self._scale.test, *self._rendering)
+        cameras = ("--cameras", "camera_00", "camera_01", "--write", "folders")
+        return self.builder.add("test", *words, *cameras)
+
+    def _learn_field(self, kind: str, config: str, *words: str, needs: tuple[str, ...]) -> str:
+        data = ("--data.stores", _TRAIN, "--encoder.cache", "cache")
+        steps = ("--encoder.weights", self._encoder, "--run.steps", str(self._scale.field_steps))
+        needs = (self._drives("train", self._scale.train), *needs)
+        return self.builder.learn("field", kind, config, *data, *steps, *words, needs=needs)
+
+    def scenedino_field(self) -> str:
+        """Add stage 1 of SceneDINO."""
+        return self._learn_field("scenedino_field", self._scale.field, needs=())
+
+    def head(self, kind: str, *words: str) -> str:
+        """Add a head on the field of SceneDINO; labels of validation streets name its clusters."""
+        field = self.scenedino_field()
+        data = ("--data.stores", _TRAIN, "--data.validation", _VALIDATION)
+        steps = ("--run.steps", str(self._scale.semantics_steps))
+        start = ("--checkpoint", checkpoint(field, "field"), *data, *steps)
+        needs = (field, self._drives("validation", self._scale.validation))
+        config = self._scale.semantics
+        return self.builder.learn("semantics", kind, config, *start, *words, needs=needs)
+
+    def scenedino(self) -> str:
+        """Add SceneDINO."""
+        return self.head("scenedino")
+
+    def stego(self) -> str:
+        """Add STEGO: the head on the tokens of the image."""
+        return self.head("stego", "--features", "image")
+
+    def s4c_labels(self) -> str:
+        """Add S4C with the labels of the streets."""
+        return self._learn_field("s4c_labels", self._scale.s4c, needs=())
+
+    def s4c(self, kind: str, mode: str) -> str:
+        """Add S4C with class maps that STEGO's head makes of images in some mode."""
+        stego, maps = self.stego(), f"{kind}_{self.builder.seed}"
+        label = ("scenedino", "label-images", _TRAIN, "--network", checkpoint(stego, "semantics"))
+        words = (*label, "--mode", mode, "-o", f"maps/{maps}")
+        made = self.builder.add(f"maps_{maps}", *words, needs=(stego,))
+        learned = ("--data.class_maps", f"maps/{maps}")
+        return self._learn_field(f"s4c_{kind}", self._scale.s4c, *learned, needs=(made,))
+
+    def ssc(self, kind: str, weights: str, *words: str, needs: tuple[str, ...]) -> str:
+        """Add an evaluation of semantic scene completion."""
+        scored = ("--thresholds", "0.5,0.2,1.0", "--panels", "1", *words)
+        needs = (*needs, self._test())
+        return self.builder.evaluate("ssc", kind, _TEST, weights, *scored, needs=needs)
+
+    def mlp_probe(self, weights: str, *, needs: tuple[str, ...]) -> str:
+        """Add probes with a hidden layer, fitted to validation streets, and their scores."""
+        stores = [f"stores/validation/street_{n}" for n in number_ranges(self._scale.validation)]
+        train = [word for store in stores for word in ("--train", store)]
+        needs = (*needs, self._test(), self._drives("validation", self._scale.validation))
+        words = (*train, "--hidden", "--panels", "1")
+        fitted = self.builder.evaluate("probe", "probe", _TEST, weights, *words, needs=needs)
+        probe = f"scores/probe_{self.builder.seed}/probe.safetensors"
+        return self.ssc("mlp", probe, "--mode", "direct_linear", needs=(fitted,))
+
+    def segmentation(self, kind: str, weights: str, *words: str, needs: tuple[str, ...]) -> str:
+        """Add an evaluation of segmentation."""
+        needs = (*needs, self._test())
+        words = ("--panels", "1", *words)
+        name = f"segmentation_{kind}"
+        return self.builder.evaluate("segmentation", name, _TEST, weights, *words, needs=needs)
+
+    def consistency(self, weights: str, *, needs: tuple[str, ...]) -> str:
+        """Add an evaluation of consistency, with exact flow from the depth of a street."""
+        street = f"stores/pairs/street_{self._scale.pairs}"
+        words = ("--features", self.tokens, "--panels", "1")
+        needs = (*needs, self._drives("pairs", self._scale.pairs))
+        return self.builder.evaluate(
+            "consistency", "consistency", street, weights, *words, needs=needs
+        )
 
 
-def _add_methods(builder: RecipeBuilder, scale: StreetScale, encoder: str) -> None:
-    """Add training and scores of every row, for one seed."""
-    data = ("--data.stores", _TRAIN, "--encoder.cache", "cache", "--encoder.weights", encoder)
-    field_run = (*data, "--run.steps", str(scale.field_steps))
-    head_data = ("--data.stores", _TRAIN, "--data.validation", _VALIDATION)
-    head_run = (*head_data, "--run.steps", str(scale.semantics_steps))
-    scored = ("--thresholds", "0.5,0.2,1.0", "--panels", "1")
+def _ssc_rows(streets: _Streets) -> None:
+    """Add the table of semantic scene completion.
 
-    def learn_s4c(kind: str, *words: str, needs: tuple[str, ...]) -> str:
-        needs += ("index_train",)
-        return builder.learn("field", kind, scale.s4c, *field_run, *words, needs=needs)
-
-    def score(method: str, kind: str, run: str, stage: str, *words: str) -> None:
-        builder.score(method, kind, _TEST, run, stage, *scored, *words)
-
-    field = builder.learn(
-        "field", "scenedino_field", scale.field, *field_run, needs=("index_train",)
-    )
-    learned = ("--checkpoint", checkpoint(field, "field"), *head_run)
-    needs = (field, "index_validation", "test")
-    head = builder.learn("semantics", "scenedino", scale.semantics, *learned, needs=needs)
-    score("SceneDINO", "scenedino", head, "semantics")
+    The network labels of S4C come from a linear probe that the validation streets' labels have
+    taught on the encoder's tokens.
+    """
+    row, head = streets.builder.row, streets.scenedino()
+    weights = checkpoint(head, "semantics")
+    scored = streets.ssc("scenedino", weights, needs=(head,))
+    row("SceneDINO", scored, published=_SSC["SceneDINO, DINOv2"])
     linear = ("--mode", "direct_linear")
-    score("SceneDINO, linear probe", "scenedino_linear", head, "semantics", *linear)
-    labelled = learn_s4c("s4c_labels", needs=("test",))
-    score("S4C, labels of the streets", "s4c_labels", labelled, "field")
-    in_2d = (*learned, "--features", "image")
-    stego = builder.learn("semantics", "stego", scale.semantics, *in_2d, needs=needs)
-    for kind, method, mode in (
-        ("network", "S4C, labels of a network", "direct_linear"),
-        ("stego", "S4C + STEGO", "stego_kmeans"),
+    scored = streets.ssc("scenedino_linear", weights, *linear, needs=(head,))
+    row("SceneDINO, linear probe", scored, published=_SSC["SceneDINO, DINOv2, linear probe"])
+    for method, kind, run, published in (
+        ("S4C, labels of the streets", "labels", streets.s4c_labels(), ()),
+        (
+            "S4C, labels of a network",
+            "network",
+            streets.s4c("network", "direct_linear"),
+            _SSC["S4C (classes from labels)"],
+        ),
+        ("S4C + STEGO", "stego", streets.s4c("stego", "stego_kmeans"), _SSC["S4C + STEGO"]),
     ):
-        folder = f"maps/{kind}_{builder.seed}"
-        words = ("scenedino", "label-images", _TRAIN, "--network", checkpoint(stego, "semantics"))
-        name = f"maps_{kind}_{builder.seed}"
-        maps = builder.add(name, *words, "--mode", mode, "-o", folder, needs=(stego,))
-        run = learn_s4c(f"s4c_{kind}", "--data.class_maps", folder, needs=(maps,))
-        score(method, f"s4c_{kind}", run, "field")
+        scored = streets.ssc(f"s4c_{kind}", checkpoint(run, "field"), needs=(run,))
+        row(method, scored, published=published)
+
+
+def _analysis_rows(streets: _Streets) -> None:
+    """Add the analysis: one network, its classes found in other ways."""
+    head = streets.scenedino()
+    weights = checkpoint(head, "semantics")
+    for method, kind, mode in (
+        ("SceneDINO", "scenedino", ""),
+        ("clusters of the features themselves", "direct_kmeans", "direct_kmeans"),
+        ("linear probe of the code", "stego_linear", "stego_linear"),
+        ("linear probe of the features", "scenedino_linear", "direct_linear"),
+    ):
+        words = ("--mode", mode) if mode else ()
+        scored = streets.ssc(kind, weights, *words, needs=(head,))
+        streets.builder.row(method, scored)
+    streets.builder.row("MLP probe of the features", streets.mlp_probe(weights, needs=(head,)))
+
+
+def _segmentation_rows(streets: _Streets) -> None:
+    """Add the table of segmentation."""
+    row, head, stego = streets.builder.row, streets.scenedino(), streets.stego()
+    scored = streets.segmentation("scenedino", checkpoint(head, "semantics"), needs=(head,))
+    row("SceneDINO", scored, published=_SEGMENTATION["SceneDINO, DINO"])
+    in_image = ("--features", "image")
+    scored = streets.segmentation(
+        "stego", checkpoint(stego, "semantics"), *in_image, needs=(stego,)
+    )
+    row("STEGO", scored, published=_SEGMENTATION["STEGO, DINO"])
+    run = streets.s4c("stego", "stego_kmeans")
+    scored = streets.segmentation("s4c_stego", checkpoint(run, "field"), needs=(run,))
+    row("S4C + STEGO", scored)
+
+
+def _consistency_rows(streets: _Streets) -> None:
+    """Add the table of consistency."""
+    field = streets.scenedino_field()
+    scored = streets.consistency(checkpoint(field, "field"), needs=(field,))
+    row = streets.builder.row
+    row("SceneDINO", scored, "field", _CONSISTENCY["SceneDINO (DINOv2)"])
+    row("its encoder", scored, streets.tokens, _CONSISTENCY["DINOv2"])
+
+
+_TABLES: dict[str, tuple[Callable[[_Streets], None], str]] = {
+    "ssc": (_ssc_rows, ""),
+    "analysis": (
+        _analysis_rows,
+        "The published ablations of losses, decoder and crops change settings that the small "
+        "networks do without; --scale kitti360 has them.",
+    ),
+    "segmentation": (_segmentation_rows, "U2Seg is a program of others."),
+    "consistency": (_consistency_rows, "FiT3D has no weights of this encoder."),
+}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Rendered maps of pseudo classes: predicted by a network, kept as PNG files, read again."""
+"""Maps of pseudo classes: predicted by a network, kept as PNG files, read again."""
 
 import zlib
 from collections.abc import Mapping
@@ -19,23 +19,24 @@ from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.run_folder import begin_predictions
 from scenedino_ros.evaluation.segmentation.data import read_ids
 from scenedino_ros.evaluation.segmentation.images import LabelledImage
+from scenedino_ros.evaluation.settings import SegmentationSettings
 from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.inference.network_choice import NetworkChoice
+from scenedino_ros.inference.token_classes import TokenClasses
 
 
 class ClusterPredictor:
-    """Renders the pseudo class of each pixel, before any class is assigned to it.
+    """Predicts the pseudo class of each pixel, before any class is assigned to it.
 
     In the linear modes, which know no pseudo classes, it is the class itself.
     """
 
-    def __init__(self, network: NetworkChoice, n_samples: int, *, jitter: bool) -> None:
+    def __init__(self, network: NetworkChoice, choices: SegmentationSettings) -> None:
         """Build the network.
 
         Args:
             network: The network.
-            n_samples: Samples along each ray.
-            jitter: Whether samples are jittered, from a seed of the image's own.
+            choices: What of it is classified, and how it is rendered.
 
         Raises:
             InputError: If the network has no semantic head.
@@ -47,19 +48,28 @@ class ClusterPredictor:
         for key in state:
             if key.endswith("pseudo_assignment"):
                 state[key] = torch.arange(len(state[key]))
-        self._predictor = network.predictor(replace(checkpoint, state=state))
-        self._n_samples, self._jitter = n_samples, jitter
+        checkpoint = replace(checkpoint, state=state)
+        self._choices = choices
+        self._in_image = choices.features == "image"
+        if self._in_image:
+            self._tokens = TokenClasses(checkpoint, network.mode, network.device)
+        else:
+            self._predictor = network.predictor(checkpoint)
 
     def __call__(self, item: str, image: LabelledImage) -> np.ndarray:
         """Return the (H, W) uint8 pseudo classes of an image of the network's size."""
+        if self._in_image:
+            return self._tokens(image.rgb)
+        # Jitter is of the image's own seed, so that it does not depend on other images.
+        seed = zlib.crc32(item.encode()) if self._choices.jitter else None
         encoded = self._predictor.encode(image.rgb, image.camera)
         view = self._predictor.render(
             encoded,
             downscale=1,
-            n_samples=self._n_samples,
+            n_samples=self._choices.n_samples,
             depth=False,
             semantic=True,
-            jitter_seed=zlib.crc32(item.encode()) if self._jitter else None,
+            jitter_seed=seed,
         )
         assert view.label is not None
         return view.label
@@ -108,14 +118,12 @@ class ClusterMaps:
     def __init__(
         self,
         network: NetworkChoice,
-        n_samples: int,
+        choices: SegmentationSettings,
         files: LabelFiles | None,
         watch: Stopwatch,
-        *,
-        jitter: bool,
     ) -> None:
         """Open; arguments as for `ClusterPredictor`, and what times it."""
-        self._make = lambda: ClusterPredictor(network, n_samples, jitter=jitter)
+        self._make = lambda: ClusterPredictor(network, choices)
         self._files, self._watch = files, watch
 
     @cached_property

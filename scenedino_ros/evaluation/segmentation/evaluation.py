@@ -61,6 +61,7 @@ class SegmentationEvaluation:
         return {
             "data": self.data.settings(),
             "network": self.network.settings(),
+            "features": self.choices.features,
             "jitter": self.choices.jitter,
             "n_samples": self.choices.n_samples,
         }
@@ -109,13 +110,7 @@ class SegmentationWork:
     def __init__(self, evaluation: SegmentationEvaluation, watch: Stopwatch) -> None:
         """Open the stored maps; the network waits until a map is not there."""
         self._evaluation, choices = evaluation, evaluation.choices
-        self._maps = ClusterMaps(
-            evaluation.network,
-            choices.n_samples,
-            evaluation.label_files(),
-            watch,
-            jitter=choices.jitter,
-        )
+        self._maps = ClusterMaps(evaluation.network, choices, evaluation.label_files(), watch)
         self._size = evaluation.image_size()
         self._assignment = np.arange(_CLASSES)
         if evaluation.has_clusters:
