@@ -27,11 +27,12 @@ from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, s
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.metrics import merge_clusters
 from scenedino_ros.evaluation.consistency.data import DrivePairs, RealEstatePairs, StorePairs
 from scenedino_ros.evaluation.probe.fit import PROBES, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
-from scenedino_ros.evaluation.segmentation.cluster_maps import LabelFiles
+from scenedino_ros.evaluation.segmentation.cluster_maps import LabelFiles, stored_assignment
 from scenedino_ros.evaluation.segmentation.data import (
     Bdd100kImages,
     CityscapesImages,
@@ -39,9 +40,12 @@ from scenedino_ros.evaluation.segmentation.data import (
 )
 from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
 from scenedino_ros.evaluation.segmentation.images import StoreImages, Together
+from scenedino_ros.evaluation.segmentation.scores import pixel_confusion
 from scenedino_ros.evaluation.settings import FitSettings, SegmentationSettings
 from scenedino_ros.evaluation.speed import ItemTime
 from scenedino_ros.inference.network_choice import NetworkChoice
+from scenedino_ros.inference.token_classes import TokenClasses
+from scenedino_ros.reproduction.measures import TABLES
 
 SIZE = TINY.image_size
 FRAMES = (4, 7, 8, 9, 12)
@@ -177,9 +181,30 @@ def test_clusters_that_are_the_labels_score_full(
     assert result.scores["matched"]["accuracy"] == 1
     assert result.scores["matched"]["iou"]["sky"] == 1
     assert result.counts["plain"].sum() == 5 * 60 * 160  # 4 rows have no label
+    table = TABLES["segmentation"]
+    assert len(table.read(result.scores, "")) == len(table.columns)
+    assert table.read(result.scores, "")[0] == 100
     assert result.speed is not None
     assert (result.speed.predicted, result.speed.prediction, result.speed.scored) == (0, None, 5)
     assert "images/s of scoring alone, in one process" in (tmp_path / "run/report.md").read_text()
+
+
+def test_classes_of_tokens_in_the_image_are_scored(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    more = ("--checkpoint", checkpoint, "--features", "image", "--no-crf")
+    result = evaluate("segmentation", data / "wall", tmp_path, *more)
+    weights = load_checkpoint(Path(checkpoint))
+    named = TokenClasses(weights, "stego_kmeans")
+    expected = np.zeros((19, 19), np.int64)
+    images = StoreImages(data / "wall")
+    for item in images.items():
+        image = images.load(item, SIZE)
+        expected += pixel_confusion(image.target, named(image.rgb), (19, 19))
+    stored = merge_clusters(
+        result.counts["plain"], stored_assignment(NetworkChoice(checkpoint, fit=EVALUATION_FIT))
+    )
+    np.testing.assert_array_equal(stored, expected)
 
 
 def test_a_run_is_resumed_and_names_what_is_missing(
@@ -304,6 +329,9 @@ def test_exact_flow_is_used_where_there_is_depth(
     assert 0 < l2 < l1
     assert cosine <= 1
     assert row(result, "rendered field, common mean removed")[2] <= cosine
+    values = TABLES["consistency"].read(result.scores, "field")
+    assert values[:3] == (l1, l2, cosine)
+    assert len(values) == len(TABLES["consistency"].columns)
 
 
 def test_other_flow_is_named(data: Path, checkpoint: str, tmp_path: Path) -> None:

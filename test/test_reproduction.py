@@ -4,6 +4,7 @@
 """Tables of the paper as chains of commands: `scenedino reproduce`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,24 @@ def test_the_table_has_means_and_spread_beside_the_published(tmp_path: Path) -> 
         *("S4C + STEGO", "50.00 (0.00)", "40.00 (0.00)", "35.00 (5.00)"),
         *("50.00 (0.00)", "40.00 (0.00)", "35.00 (5.00)", 10.53, 9.26, 6.60, 1.0),
     ]
+
+
+def test_a_chain_of_real_commands_makes_its_table_once(tmp_path: Path) -> None:
+    """The smallest chain: streets, frame stores, S4C with their labels, scores."""
+    scale = replace(SCALES["smoke"], frames=4, field_steps=2)
+    recipe = street_recipe("ssc", scale, (0,), "random")
+    rows, runner = recipe.chosen(("labels of the streets",)), StepRunner(tmp_path)
+    steps = recipe.order(rows)
+    for step in steps:
+        runner.run(step)
+    table = reproduced(recipe, rows, runner)
+    (cells,) = table.rows
+    values = [float(cell) for cell in cells[1:7]]
+    assert len(table.columns) == len(cells) == 11
+    assert all(0 <= value <= 100 for value in values)
+    result = json.loads((tmp_path / "scores/s4c_labels_0/result.json").read_text())
+    assert result["items"] > 0
+    assert all(runner.done(step) is not None for step in steps)
 
 
 def test_the_plan_says_what_is_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

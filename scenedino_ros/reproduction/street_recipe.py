@@ -13,6 +13,7 @@ from scenedino_ros.terminal.values import number_ranges
 
 _BACKBONE = "dinov2_vits14"  # of the configurations below
 _TRAIN, _VALIDATION, _TEST = "stores/train/*", "stores/validation/*", "test/kitti360"
+_PAIRS = "stores/pairs"  # of one recording it is the store itself
 _SSC = {row.method: row.miou for row in SSC_ROWS}
 _SEGMENTATION = {row.method: row[1:] for row in SEGMENTATION["KITTI-360"]}
 _CONSISTENCY = {row.features: row[1:] for row in CONSISTENCY["KITTI-360"]}
@@ -200,11 +201,10 @@ class _Streets:
 
     def consistency(self, weights: str, *, needs: tuple[str, ...]) -> str:
         """Add an evaluation of consistency, with exact flow from the depth of a street."""
-        street = f"stores/pairs/street_{self._scale.pairs}"
         words = ("--features", self.tokens, "--panels", "1")
         needs = (*needs, self._drives("pairs", self._scale.pairs))
         return self.builder.evaluate(
-            "consistency", "consistency", street, weights, *words, needs=needs
+            "consistency", "consistency", _PAIRS, weights, *words, needs=needs
         )
 
 
