@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.memory import peak_resident_memory, resident_memory
@@ -108,6 +109,13 @@ def run_step(training: FieldTraining, batch: FieldBatch) -> dict[str, float]:
     return {**times, **{name: float(value.detach()) for name, value in losses.items()}}
 
 
+def count_operations(training: FieldTraining, batch: FieldBatch) -> float:
+    """Return the operations of matrix products and convolutions of one pass, 1e9."""
+    with FlopCounterMode(display=False) as counter:
+        run_step(training, batch)
+    return counter.get_total_flops() / 1e9
+
+
 def measure(
     settings: FieldSettings, repeats: int, report: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -121,8 +129,8 @@ def measure(
     Returns:
         Plain values: machine and run; per variant the p50 and p95 of a step in milliseconds, the
         p50 of processor time, peak memory of a process that does one step in MiB and the step's
-        part of it, and, except for the reference step, the largest relative difference of each
-        loss; p50 and p95 of loading a step's items.
+        part of it, its operations, and, except for the reference step, the largest relative
+        difference of each loss; p50 and p95 of loading a step's items.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = resolve(settings, Path(folder))
@@ -141,6 +149,9 @@ def measure(
                 report(f"step {number} of {repeats}, {name}")
                 steps[name].append(run_step(trained[name], batch))
         results = {name: _summary(steps[name][1:]) for name in names}
+        for name in names:
+            report(f"operations of {name}")
+            results[name]["operations [GFLOP]"] = count_operations(trained[name], batch)
         device = str(choose_device(settings.run.device))
         trained.clear()
         for name in names:
