@@ -121,7 +121,7 @@ def test_a_run_leaves_what_it_says(whole: Path) -> None:
     assert [entry["step"] for entry in scores] == [1, 3, 4]
     best = load_checkpoint(whole / "field_best.safetensors")
     chosen = min(scores, key=lambda entry: entry["feature"])["step"] + 1
-    told = f"geometry and features after {chosen} training steps, no classes"
+    told = f"geometry and features after {chosen} training steps"
     assert best.provenance["weights"] == told
     last = load_checkpoint(whole / "field.safetensors")
     state = load_file(whole / "state.safetensors")

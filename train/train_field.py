@@ -175,8 +175,7 @@ def _save_model(
     if fabric.is_global_zero:
         of_s4c = training.network.config.classes_in_field
         what = "and classes (S4C)" if of_s4c else "and features"
-        end = "" if of_s4c else ", no classes"
-        provenance = {"weights": f"geometry {what} after {steps} training steps{end}"}
+        provenance = {"weights": f"geometry {what} after {steps} training steps"}
         save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(provenance))
 
 
