@@ -15,6 +15,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.limits import DISTANCE
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.inference.coarse_grid import Lattice, lattice_of
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.network.field import PositionalCode, project
 from scenedino_ros.network.folded import bilinear_taps
@@ -31,10 +32,12 @@ class ViewRequest:
     Attributes:
         out_of_view: All of them, not only those in view.
         grow: Those in view and their neighbours, whose density may grow into the view.
+        coarse: Coarse to fine.
     """
 
     out_of_view: bool
     grow: bool
+    coarse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,7 @@ class GridView:
         depth: (N,) depth, metres.
         code: The positional code of the camera.
         points: What the engine takes, or None where it would not fit the memory budget.
+        lattice: The voxels that are asked first, or None where all are asked at once.
     """
 
     index: torch.Tensor | None
@@ -56,6 +60,7 @@ class GridView:
     depth: torch.Tensor
     code: PositionalCode
     points: Points | None
+    lattice: Lattice | None = None
 
     def __len__(self) -> int:
         """Return the number of queried voxels."""
@@ -136,6 +141,10 @@ def view_grid(
         wanted = dilate(visible, grid.shape) if request.grow else visible
         index = wanted.nonzero().squeeze(1)
         uv_norm, depth, visible = uv_norm[index], depth[index], visible[index]
+    lattice = None
+    if request.coarse:
+        queried = torch.arange(len(depth)) if index is None else index
+        lattice = Lattice(*(t.to(device) for t in lattice_of(queried, grid.shape)))
     fits = len(depth) * (code.channels + 8) * 4 <= budget
     uv_norm, depth = uv_norm.to(device), depth.to(device)
     code = code.for_camera(K_norm.to(device))
@@ -146,6 +155,7 @@ def view_grid(
         depth=depth,
         code=code,
         points=_all_points(uv_norm, depth, map_size, code) if fits else None,
+        lattice=lattice,
     )
 
 

@@ -12,6 +12,7 @@ from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.memory import return_freed_memory
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.inference.coarse_grid import settled
 from scenedino_ros.inference.device import Chunks, to_numpy
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Engine, Points
@@ -78,7 +79,10 @@ class PointQueries:
             threshold: Density from which on a voxel is occupied, 1/m.
         """
         view = self._grid_view(encoded, grid, T_grid_cam, query)
-        density = self._densities(encoded, view)
+        if view.lattice is not None:
+            density = self._coarse_to_fine(encoded, view, grid.shape, query, threshold)
+        else:
+            density = self._densities(encoded, view)
         grown = self._grow(density, view, grid.shape) if query.grow else density
         occupied = grown >= threshold
         if view.visible is not None:
@@ -87,6 +91,9 @@ class PointQueries:
             occupied = self._exposed(occupied, view, grid.shape)
         chosen = occupied.nonzero().squeeze(1)
         label, confidence = self._classify(encoded, view, chosen)
+        if view.lattice is not None:
+            not_asked = chosen[density[chosen].isinf()]
+            density[not_asked] = self._densities_at(encoded, view, not_asked)
         if query.grow:
             label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
         index = chosen if view.index is None else view.index[chosen]
@@ -95,6 +102,8 @@ class PointQueries:
         keep = ~np.isin(columns[1], query.hidden)
         highest = None
         if not keep.any():
+            if view.lattice is not None:
+                grown = self._densities(encoded, view)
             in_view = grown if view.visible is None else grown[view.visible]
             highest = in_view.max().item() if in_view.numel() else None
         index, label, confidence, found = (column[keep] for column in columns)
@@ -206,6 +215,47 @@ class PointQueries:
             lambda part: self._engine.density(rows, self._points(map_size, view, part)),
         )
 
+    def _coarse_to_fine(
+        self,
+        encoded: EncodedImage,
+        view: GridView,
+        shape: tuple[int, int, int],
+        query: VoxelQuery,
+        threshold: float,
+    ) -> torch.Tensor:
+        """Return the (N,) densities of a view, most of which are not computed.
+
+        Those of voxels that the lattice shows to be empty are 0; where only exposed voxels are
+        wanted, those of voxels that it shows to be occupied are infinite.
+        """
+        assert view.lattice is not None
+        places = view.lattice.places
+        of_lattice = self._densities_at(encoded, view, places)
+        empty, occupied = settled(of_lattice, view.lattice, shape, threshold)
+        if view.index is not None:
+            empty, occupied = empty[view.index], occupied[view.index]
+        density = torch.zeros_like(view.depth)
+        if query.exposed_only:
+            density.masked_fill_(occupied, torch.inf)
+            empty |= occupied
+        empty[places] = True  # those are known
+        open_ = empty.logical_not_().nonzero().squeeze(1)
+        density[places] = of_lattice
+        density[open_] = self._densities_at(encoded, view, open_)
+        return density
+
+    def _densities_at(
+        self, encoded: EncodedImage, view: GridView, places: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the (M,) densities of some voxels of a view."""
+        return self._chunks.fill(
+            len(places),
+            bytes_per_point(self._config),
+            lambda part: self._engine.density(
+                encoded.rows, self._points(encoded.map_size, view, places[part])
+            ),
+        )
+
     def _grow(
         self, density: torch.Tensor, view: GridView, shape: tuple[int, int, int]
     ) -> torch.Tensor:
@@ -228,12 +278,15 @@ class PointQueries:
         self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray, query: VoxelQuery
     ) -> GridView:
         camera = encoded.camera
+        # A GPU would wait for the lattice, and its graphs have a fixed number of points.
+        coarse = query.coarse_to_fine and not query.grow and self._chunks.device.type == "cpu"
         key = (
             camera.K.tobytes(),
             grid,
             T_grid_cam.tobytes(),
             query.out_of_view,
             query.grow,
+            coarse,
             encoded.map_size,
         )
         view = self._views.get(key)
@@ -253,7 +306,7 @@ class PointQueries:
                 T_grid_cam,
                 camera,
                 encoded.map_size,
-                ViewRequest(query.out_of_view, query.grow),
+                ViewRequest(query.out_of_view, query.grow, coarse),
                 self._code,
                 device=self._chunks.device,
                 budget=self._chunks.budget,

@@ -26,6 +26,9 @@ class VoxelQuery:
         exposed_only: Only occupied voxels of which at least one of the six face neighbours is not
             occupied; one that is out of view or outside the grid is not. Hidden voxels are
             occupied. A voxel all of whose neighbours are hidden or occupied is left out.
+        coarse_to_fine: Ask every second voxel of each axis first, and of the others only those
+            that it leaves open (see `coarse_grid`): faster, and now and then a voxel is missed.
+            What is returned of a voxel is exact. Without effect where `grow` is set, and on a GPU.
     """
 
     density_threshold: float | None = None
@@ -33,6 +36,7 @@ class VoxelQuery:
     out_of_view: bool = False
     hidden: tuple[int, ...] = ()
     exposed_only: bool = False
+    coarse_to_fine: bool = False
 
     def threshold(self, default: float) -> float:
         """Return the density threshold, 1/m, given the checkpoint's."""
