@@ -89,7 +89,12 @@ class Bench:
 
     def _seek(self, threshold: float) -> None:
         self.threshold = threshold
-        self._query = VoxelQuery(threshold, grow=self._grow, exposed_only=self._job.exposed_only)
+        self._query = VoxelQuery(
+            threshold,
+            grow=self._grow,
+            exposed_only=self._job.exposed_only,
+            coarse_to_fine=self._job.coarse_to_fine,
+        )
 
     def _counted(self, variant: str) -> Callable[[MakeEngine], MakeEngine]:
         """Return what lets the engine of a variant count what it is asked."""

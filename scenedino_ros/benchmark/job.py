@@ -44,6 +44,7 @@ class BenchmarkJob:
         image: Picture as KITTI-360's cameras take it; empty: noise of that size.
         render: Also render what the node shows: depth and classes.
         exposed_only: Seek only occupied voxels with a face neighbour that is not occupied.
+        coarse_to_fine: Let the folded network leave out voxels that an eighth of them settles.
         variants: Any of ``VARIANTS``, and ``BFLOAT16``.
         threshold: Density threshold, 1/m, where it is known already; None: found from the share.
     """
@@ -57,6 +58,7 @@ class BenchmarkJob:
     image: str = ""
     render: bool = True
     exposed_only: bool = False
+    coarse_to_fine: bool = False
     variants: tuple[str, ...] = VARIANTS
     threshold: float | None = None
 

@@ -128,6 +128,12 @@ def add_picture(parser: argparse.ArgumentParser) -> None:
         help="seek only occupied voxels with a face neighbour that is not occupied, as the node "
         "does by default",
     )
+    parser.add_argument(
+        "--coarse-to-fine",
+        action="store_true",
+        help="let the folded network leave out the voxels that an eighth of them settles, as the "
+        "node does by default; on the grid of the camera, whose voxels do not grow",
+    )
 
 
 def network_job(options: argparse.Namespace, *, render: bool) -> "BenchmarkJob":
@@ -135,7 +141,10 @@ def network_job(options: argparse.Namespace, *, render: bool) -> "BenchmarkJob":
     from scenedino_ros.benchmark.job import BenchmarkJob
     from scenedino_ros.inference.network_choice import NetworkChoice
 
-    names = ("backbone", "grid", "voxel_size", "share", "repeats", "image", "exposed_only")
+    names = (
+        *("backbone", "grid", "voxel_size", "share", "repeats", "image"),
+        *("exposed_only", "coarse_to_fine"),
+    )
     values = {name: getattr(options, name) for name in names}
     network = network_values(options)
     if network["precision"] == BOTH:

@@ -150,6 +150,12 @@ class VoxelSettings:
         "or unknown; false: all occupied voxels",
         live=True,
     )
+    coarse_to_fine: bool = setting(
+        True,
+        "Ask the network for every second voxel of each axis first, and of the others only for "
+        "those that these leave open: faster; not with grow, and not on a GPU",
+        live=True,
+    )
     hidden_classes: tuple[str, ...] = setting(
         ("sky",), "Names of classes that are not published; sky never is", live=True
     )

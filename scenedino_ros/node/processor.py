@@ -273,7 +273,14 @@ class FrameProcessor:
         chosen = settings.voxels
         hidden = hidden_ids(self._predictor.classes, chosen.hidden_classes)
         threshold = chosen.density_threshold or None  # 0.0 stands for the checkpoint's
-        return VoxelQuery(threshold, chosen.grow, chosen.out_of_view, hidden, chosen.exposed_only)
+        return VoxelQuery(
+            threshold,
+            chosen.grow,
+            chosen.out_of_view,
+            hidden,
+            chosen.exposed_only,
+            chosen.coarse_to_fine,
+        )
 
     def _publish_grid(
         self,
