@@ -107,3 +107,42 @@ def test_refuses_what_is_no_segmentation_network(tmp_path: Path) -> None:
             SegmentationNetwork(tmp_path / name, PLAIN, 19)
     with pytest.raises(InputError, match="must end with one of"):
         SegmentationNetwork(tmp_path / "a.h5", PLAIN, 19)
+
+
+def test_a_failed_try_leaves_the_folder_free(networks: dict[str, Path], tmp_path: Path) -> None:
+    drive, maps = write_drives(tmp_path)["short"], tmp_path / "maps"
+    words = ["label-images", str(drive), "--network", str(networks["onnx"]), "-o", str(maps)]
+    height, width = FrameStore(drive).image_size
+    if (height, width) != (64, 160):
+        assert main(words) == 2
+    assert main([*words, "--ids", "0,1"]) == 2
+    assert main([*words, "--input-size", "64x160"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "onnx"])
+def test_refuses_answers_that_would_teach_nonsense(tmp_path: Path, kind: str) -> None:
+    class Undefined(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return nn.functional.avg_pool2d(image, 2) * torch.nan
+
+    path, example = tmp_path / "network", torch.zeros(1, 3, 64, 160)
+    if kind == "onnx":
+        path = path.with_suffix(".onnx")
+        torch.onnx.export(Undefined(), (example,), path, dynamo=True, verbose=False)
+    else:
+        path = path.with_suffix(".pt")
+        torch.jit.trace(Undefined(), example).save(str(path))
+    with pytest.raises(InputError, match="scores that are no numbers"):
+        SegmentationNetwork(path, PLAIN, 19)(quarters())
+
+
+def test_refuses_values_that_do_not_fit(networks: dict[str, Path]) -> None:
+    for mean, std in (((123.0, 117.0, 104.0), (1.0, 1.0, 1.0)), ((0.5,) * 3, (0.0, 1.0, 1.0))):
+        with pytest.raises(InputError, match="mean and std must be those of RGB in 0 to 1"):
+            SegmentationInput(mean=mean, std=std)
+    few = SegmentationInput(ids=(0, 1))
+    with pytest.raises(InputError, match="for each of the network's 3 classes, got 2"):
+        SegmentationNetwork(networks["torchscript"], few, 19)(quarters())
+    other = np.zeros((32, 80, 3), np.uint8)
+    with pytest.raises(InputError, match=r"takes images of shape .*, got .*; --input-size"):
+        SegmentationNetwork(networks["onnx"], PLAIN, 19)(other)

@@ -15,6 +15,7 @@ The command may be stopped at any time; called again, it labels the images that 
 
 import argparse
 import glob
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -106,21 +107,25 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"there is no segmentation network {options.network}")
     label, form = _network(options)
     settings = {"network": file_sha256(options.network), "crf": options.crf, **form}
-    current, stored = begin_predictions(options.output, settings)
-    if stored != current:
-        raise InputError(
-            f"{options.output} holds class maps made with another network or other settings; "
-            "choose another folder"
-        )
     jobs = []
     for store in stores:
         maps = ClassMapFolder(options.output, store)
         for camera in _cameras(store, wanted):
             jobs += [(maps, camera, frame) for frame in range(len(store))]
     missing = [job for job in jobs if not job[0].path(*job[1:]).exists()]
+    answers = (label(maps.store.image(camera, frame)) for maps, camera, frame in missing)
+    # A network that fails leaves no folder that refuses the next try with other settings.
+    first = [next(answers)] if missing else []
+    current, stored = begin_predictions(options.output, settings)
+    if stored != current:
+        raise InputError(
+            f"{options.output} holds class maps made with another network or other settings; "
+            "choose another folder"
+        )
     with counting("labelled", "images") as count:
-        for done, (maps, camera, frame) in enumerate(missing, start=1):
-            maps.write(camera, frame, label(maps.store.image(camera, frame)))
+        found = zip(missing, itertools.chain(first, answers), strict=True)
+        for done, ((maps, camera, frame), labels) in enumerate(found, start=1):
+            maps.write(camera, frame, labels)
             count(done, len(missing))
     kept = len(jobs) - len(missing)
     print(f"{options.output}: {len(missing)} class maps written, {kept} were there")

@@ -37,6 +37,18 @@ class SegmentationInput:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     ids: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: If a mean or a standard deviation is not one of RGB in 0 to 1.
+        """
+        if not all(0 <= v <= 1 for v in self.mean) or not all(0 < v <= 1 for v in self.std):
+            raise InputError(
+                "mean and std must be those of RGB in 0 to 1 (divide those of 0 to 255 by 255), "
+                f"got {self.mean} and {self.std}"
+            )
+
 
 class SegmentationNetwork:
     """Names the class of every pixel of an image."""
@@ -93,6 +105,13 @@ class SegmentationNetwork:
                 "a segmentation network must answer with scores of shape (1, classes, height, "
                 f"width), got {tuple(scores.shape)}"
             )
+        if self._form.ids and len(self._form.ids) != scores.shape[1]:
+            raise InputError(
+                f"there must be one train id for each of the network's {scores.shape[1]} classes, "
+                f"got {len(self._form.ids)}"
+            )
+        if scores.isnan().any():
+            raise InputError("the segmentation network answers with scores that are no numbers")
         scores = functional.interpolate(
             scores.float(), rgb.shape[:2], mode="bilinear", align_corners=False
         )
@@ -107,7 +126,18 @@ def _onnx(path: Path) -> Run:
     except RuntimeError as error:
         raise InputError(f"{path} cannot be read as ONNX: {_first_line(error)}") from error
 
+    shape, kind = network.inputs[0].partial_shape, network.inputs[0].element_type
+    if len(network.inputs) != 1 or not kind.is_real():
+        given = network.inputs
+        got = ", ".join(f"{i.element_type.get_type_name()} {i.partial_shape}" for i in given)
+        raise InputError(f"{path} must take one image of floating point numbers, got {got}")
+
     def run(x: torch.Tensor) -> torch.Tensor:
+        if not shape.compatible(ov.PartialShape(list(x.shape))):
+            raise InputError(
+                f"{path} takes images of shape {shape}, got {tuple(x.shape)}; --input-size "
+                "resizes images"
+            )
         try:
             return torch.from_numpy(network(x.contiguous().numpy())[0].copy())
         except RuntimeError as error:
@@ -123,13 +153,19 @@ def _torchscript(path: Path, device: torch.device) -> Run:
             warnings.simplefilter("ignore", FutureWarning)
             network = torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read as TorchScript: {_first_line(error)}") from error
+        raise InputError(
+            f"{path} cannot be read as TorchScript (weights alone are no network; torch.jit.trace "
+            f"makes one): {_first_line(error)}"
+        ) from error
 
     def run(x: torch.Tensor) -> torch.Tensor:
         try:
             answer = network(x)
         except RuntimeError as error:
-            raise InputError(f"{path} failed on {tuple(x.shape)}: {_first_line(error)}") from error
+            raise InputError(
+                f"{path} failed on {tuple(x.shape)}; if it was traced for another size, give that "
+                f"as --input-size: {_first_line(error)}"
+            ) from error
         if not isinstance(answer, torch.Tensor):
             raise InputError(f"{path} must answer with one tensor, got {type(answer).__name__}")
         return answer
