@@ -4,6 +4,7 @@
 """Writes frame stores frame by frame, in any order, and resumes after an interruption."""
 
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from scenedino_ros.recordings.frame_store.store import (
 # In the unfinished folder only.
 _PLAN, _STATES, _REASONS = "plan.json", "states.npy", "dropped.txt"
 _TODO, _STORED, _DROPPED = 0, 1, 2
+_HELD = 1 << 26  # bytes that are written before their pages of memory are given back
 
 
 def store_bytes(
@@ -128,6 +130,7 @@ class FrameStoreWriter:
                 self._begin(plan, shapes)
             self._states = np.load(self._partial / _STATES, mmap_mode="r+")
             self._arrays = {key: np.load(self._file(*key), mmap_mode="r+") for key in shapes}
+        self._held = 0
 
     def __enter__(self) -> "FrameStoreWriter":
         return self
@@ -156,7 +159,13 @@ class FrameStoreWriter:
 
     def put(self, kind: str, camera: str, index: int, values: np.ndarray) -> None:
         """Set the ``image``, ``label`` or ``depth`` map of a camera at a frame."""
-        self._arrays[kind, camera][index] = values
+        place = self._arrays[kind, camera][index]
+        place[...] = values
+        self._held += place.nbytes
+        if self._held > _HELD:
+            self._held = 0
+            for array in self._arrays.values():
+                _give_back(array)
 
     def stored(self, index: int) -> None:
         """Declare that a frame is complete."""
@@ -194,7 +203,10 @@ class FrameStoreWriter:
         for (kind, camera), shape in shapes.items():
             array = _new_array(self._file(kind, camera), KINDS[kind][0], shape)
             if kind == "label":
-                array[:] = NO_LABEL
+                step = max(1, _HELD // max(1, array[0].nbytes))
+                for start in range(0, len(array), step):
+                    array[start : start + step] = NO_LABEL
+                    _give_back(array)
         np.save(self._partial / _STATES, np.zeros(len(self._poses), np.uint8))
         (self._partial / _REASONS).touch()
         # Last: a folder with a plan has everything else.
@@ -229,10 +241,20 @@ class FrameStoreWriter:
         smaller = path.with_suffix(".kept")
         shape = (kept.size, *array.shape[1:])
         copy = _new_array(smaller, array.dtype, shape)
-        for place, frame in enumerate(kept.tolist()):
-            copy[place] = array[frame]
+        step = max(1, _HELD // max(1, array[0].nbytes))
+        for start in range(0, kept.size, step):
+            copy[start : start + step] = array[kept[start : start + step]]
+            for each in (array, copy):
+                _give_back(each)
         copy.flush()
         os.replace(smaller, path)
+
+
+def _give_back(array: np.ndarray) -> None:
+    """Give back the memory of an array on disk; what was written is kept."""
+    pages: Any = array.base  # not a mapped file where the array is empty
+    if isinstance(pages, mmap.mmap):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _new_array(path: Path, dtype: type | np.dtype, shape: tuple[int, ...]) -> np.memmap:
