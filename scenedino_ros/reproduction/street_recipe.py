@@ -182,15 +182,19 @@ class _Streets:
         needs = (*needs, self._test())
         return self.builder.evaluate("ssc", kind, _TEST, weights, *scored, needs=needs)
 
-    def mlp_probe(self, weights: str, *, needs: tuple[str, ...]) -> str:
-        """Add probes with a hidden layer, fitted to validation streets, and their scores."""
+    def probe(self, kind: str, head: str, mode: str, *words: str) -> str:
+        """Add probes that are fitted to the validation streets, and the evaluation of one of them.
+
+        The probes that a head learns on the way are far from their optimum after so few steps.
+        """
         stores = [f"stores/validation/street_{n}" for n in number_ranges(self._scale.validation)]
         train = [word for store in stores for word in ("--train", store)]
-        needs = (*needs, self._test(), self._drives("validation", self._scale.validation))
-        words = (*train, "--hidden", "--panels", "1")
-        fitted = self.builder.evaluate("probe", "probe", _TEST, weights, *words, needs=needs)
-        probe = f"scores/probe_{self.builder.seed}/probe.safetensors"
-        return self.ssc("mlp", probe, "--mode", "direct_linear", needs=(fitted,))
+        needs = (head, self._test(), self._drives("validation", self._scale.validation))
+        words = (*train, "--every", "6", "--panels", "1", *words)
+        name, weights = f"probe_{kind}", checkpoint(head, "semantics")
+        fitted = self.builder.evaluate("probe", name, _TEST, weights, *words, needs=needs)
+        weights = f"scores/{name}_{self.builder.seed}/probe.safetensors"
+        return self.ssc(f"{kind}_{mode}", weights, "--mode", mode, needs=(fitted,))
 
     def segmentation(self, kind: str, weights: str, *words: str, needs: tuple[str, ...]) -> str:
         """Add an evaluation of segmentation."""
@@ -218,8 +222,7 @@ def _ssc_rows(streets: _Streets) -> None:
     weights = checkpoint(head, "semantics")
     scored = streets.ssc("scenedino", weights, needs=(head,))
     row("SceneDINO", scored, published=_SSC["SceneDINO, DINOv2"])
-    linear = ("--mode", "direct_linear")
-    scored = streets.ssc("scenedino_linear", weights, *linear, needs=(head,))
+    scored = streets.probe("linear", head, "direct_linear")
     row("SceneDINO, linear probe", scored, published=_SSC["SceneDINO, DINOv2, linear probe"])
     for method, kind, run, published in (
         ("S4C, labels of the streets", "labels", streets.s4c_labels(), ()),
@@ -237,18 +240,15 @@ def _ssc_rows(streets: _Streets) -> None:
 
 def _analysis_rows(streets: _Streets) -> None:
     """Add the analysis: one network, its classes found in other ways."""
-    head = streets.scenedino()
-    weights = checkpoint(head, "semantics")
-    for method, kind, mode in (
-        ("SceneDINO", "scenedino", ""),
-        ("clusters of the features themselves", "direct_kmeans", "direct_kmeans"),
-        ("linear probe of the code", "stego_linear", "stego_linear"),
-        ("linear probe of the features", "scenedino_linear", "direct_linear"),
-    ):
-        words = ("--mode", mode) if mode else ()
-        scored = streets.ssc(kind, weights, *words, needs=(head,))
-        streets.builder.row(method, scored)
-    streets.builder.row("MLP probe of the features", streets.mlp_probe(weights, needs=(head,)))
+    row, head = streets.builder.row, streets.scenedino()
+    weights, direct = checkpoint(head, "semantics"), "direct_kmeans"
+    row("SceneDINO", streets.ssc("scenedino", weights, needs=(head,)))
+    scored = streets.ssc(direct, weights, "--mode", direct, needs=(head,))
+    row("clusters of the features themselves", scored)
+    row("linear probe of the code", streets.probe("linear", head, "stego_linear"))
+    row("linear probe of the features", streets.probe("linear", head, "direct_linear"))
+    row("MLP probe of the code", streets.probe("mlp", head, "stego_linear", "--hidden"))
+    row("MLP probe of the features", streets.probe("mlp", head, "direct_linear", "--hidden"))
 
 
 def _segmentation_rows(streets: _Streets) -> None:
