@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from scenedino_ros.evaluation.published import CONSISTENCY, SEGMENTATION, SSC_ROWS
 from scenedino_ros.reproduction import measures
 from scenedino_ros.reproduction.recipe import Recipe, RecipeBuilder, checkpoint
-from scenedino_ros.terminal.values import number_ranges
 
 _BACKBONE = "dinov2_vits14"  # of the configurations below
 _TRAIN, _VALIDATION, _TEST = "stores/train/*", "stores/validation/*", "test/kitti360"
@@ -25,7 +24,7 @@ class StreetScale:
 
     Attributes:
         train: Seeds of the streets that are learned from.
-        validation: Seeds of those whose labels name clusters, and that linear probes learn from.
+        validation: First and last seed of those whose labels name clusters, and that linear probes learn from.
         test: Seeds of those that are scored.
         pairs: Seed of the one whose frames are compared with each other.
         frames: Of each street.
@@ -187,7 +186,8 @@ class _Streets:
 
         The probes that a head learns on the way are far from their optimum after so few steps.
         """
-        stores = [f"stores/validation/street_{n}" for n in number_ranges(self._scale.validation)]
+        first, last = map(int, self._scale.validation.split("-"))
+        stores = [f"stores/validation/street_{seed}" for seed in range(first, last + 1)]
         train = [word for store in stores for word in ("--train", store)]
         needs = (head, self._test(), self._drives("validation", self._scale.validation))
         words = (*train, "--every", "6", "--panels", "1", *words)
