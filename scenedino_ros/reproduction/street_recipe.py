@@ -24,7 +24,8 @@ class StreetScale:
 
     Attributes:
         train: Seeds of the streets that are learned from.
-        validation: First and last seed of those whose labels name clusters, and that linear probes learn from.
+        validation: First and last seed of those whose labels name clusters, and that probes
+            learn from.
         test: Seeds of those that are scored.
         pairs: Seed of the one whose frames are compared with each other.
         frames: Of each street.
