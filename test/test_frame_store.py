@@ -5,6 +5,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -242,6 +243,29 @@ def test_an_unfinished_store_of_something_else_is_discarded(tmp_path):
     assert store.label("a", 0) is None
     with pytest.raises(InputError, match="exists already"):
         FrameStoreWriter(tmp_path / "store", (4, 5), cameras, 2, {})
+
+
+def test_what_is_written_does_not_stay_in_memory(tmp_path, monkeypatch):
+    def mapped() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) << 10
+
+    monkeypatch.setattr("scenedino_ros.recordings.frame_store.writer._HELD", 1 << 20)
+    shape, frames = (64, 320), 400
+    cameras = {"left": StoredCamera("left", np.eye(3), np.eye(4))}
+    before, most = mapped(), 0
+    path = tmp_path / "store"
+    with FrameStoreWriter(path, shape, cameras, frames, {}, labels=("left",)) as store:
+        for frame in range(frames):
+            store.frame(frame, frame, np.eye(4))
+            store.put("image", "left", frame, np.full((*shape, 3), frame % 251, np.uint8))
+            store.put("label", "left", frame, np.full(shape, frame % 19, np.uint8))
+            store.stored(frame)
+            most = max(most, mapped() - before)
+    assert most < (64 * 320 * 4 * frames) // 4
+    written = FrameStore(path)
+    assert (written.image("left", 399) == 399 % 251).all()
+    assert (written.label("left", 7) == 7).all()
 
 
 def test_a_frame_without_pose_is_refused(tmp_path):

@@ -349,6 +349,9 @@ def test_benchmark_compares_both_steps(
     assert set(results) == {"reference float32", "training float32", "training bfloat16"}
     for values in results.values():
         assert 0 < values["p50 [ms]"] <= values["p95 [ms]"]
+    # The training step does less than the reference step, in either precision the same.
+    operations = {name: values["operations [GFLOP]"] for name, values in results.items()}
+    assert 0 < operations["training float32"] < operations["reference float32"]
     # Targets are cached in half precision.
     assert max(results["training float32"]["differences"].values()) < 1e-3
     assert 0 < max(results["training bfloat16"]["differences"].values()) < 0.1

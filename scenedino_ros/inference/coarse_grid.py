@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import torch
 
-# Of the threshold. On KITTI-360 and KITTI a quarter of the voxels has to be asked at these bounds,
-# and one occupied voxel in ten thousand is missed; at 1 and 1 a fifth, and one in five hundred.
+# Of the threshold. Nearer to 1, fewer voxels are asked and more are missed: of three frames of
+# KITTI-360 and KITTI, 26 to 28 % are asked at these bounds, with an IoU of 0.9999 to asking for
+# all; at 1 and 1 17 to 20 %, with an IoU of 0.991 to 0.9985.
 EMPTY_BELOW, OCCUPIED_ABOVE = 0.5, 1.5
 
 

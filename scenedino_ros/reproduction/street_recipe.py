@@ -281,7 +281,7 @@ _TABLES: dict[str, tuple[Callable[[_Streets], None], str]] = {
     "analysis": (
         _analysis_rows,
         "The published ablations of losses, decoder and crops change settings that the small "
-        "networks do without; --scale kitti360 has them.",
+        "networks do without; --scale kitti360 has some of them.",
     ),
     "segmentation": (_segmentation_rows, "U2Seg is a program of others."),
     "consistency": (_consistency_rows, "FiT3D has no weights of this encoder."),

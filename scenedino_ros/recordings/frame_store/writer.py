@@ -7,7 +7,7 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -203,9 +203,8 @@ class FrameStoreWriter:
         for (kind, camera), shape in shapes.items():
             array = _new_array(self._file(kind, camera), KINDS[kind][0], shape)
             if kind == "label":
-                step = max(1, _HELD // max(1, array[0].nbytes))
-                for start in range(0, len(array), step):
-                    array[start : start + step] = NO_LABEL
+                for part in _parts(array):
+                    array[part] = NO_LABEL
                     _give_back(array)
         np.save(self._partial / _STATES, np.zeros(len(self._poses), np.uint8))
         (self._partial / _REASONS).touch()
@@ -241,13 +240,18 @@ class FrameStoreWriter:
         smaller = path.with_suffix(".kept")
         shape = (kept.size, *array.shape[1:])
         copy = _new_array(smaller, array.dtype, shape)
-        step = max(1, _HELD // max(1, array[0].nbytes))
-        for start in range(0, kept.size, step):
-            copy[start : start + step] = array[kept[start : start + step]]
+        for part in _parts(copy):
+            copy[part] = array[kept[part]]
             for each in (array, copy):
                 _give_back(each)
         copy.flush()
         os.replace(smaller, path)
+
+
+def _parts(array: np.ndarray) -> Iterator[slice]:
+    """Return the frames of an array in parts that may be held in memory."""
+    step = max(1, _HELD * len(array) // max(1, array.nbytes))
+    return (slice(start, start + step) for start in range(0, len(array), step))
 
 
 def _give_back(array: np.ndarray) -> None:
