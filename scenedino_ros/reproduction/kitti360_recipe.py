@@ -6,18 +6,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from scenedino_ros.evaluation.published import CONSISTENCY, SEGMENTATION, SSC_ROWS
 from scenedino_ros.evaluation.ssc.data import SPLITS
 from scenedino_ros.reproduction import measures
+from scenedino_ros.reproduction.measures import (
+    PUBLISHED_CONSISTENCY,
+    PUBLISHED_SEGMENTATION,
+    PUBLISHED_SSC,
+)
 from scenedino_ros.reproduction.recipe import Recipe, RecipeBuilder, checkpoint
 
 _OFFICIAL, _ORB_SLAM = "official", "orb-slam"
 _DINO, _DINOV2 = "dino_vitb8", "dinov2_vitb14"
 _TEST_DRIVE = "data_2d_raw/2013_05_28_drive_0009_sync"
 _EVERY_PAIR = "10"  # some 1,300 pairs
-_SSC = {row.method: row.miou for row in SSC_ROWS}
-_SEGMENTATION = {row.method: row[1:] for row in SEGMENTATION["KITTI-360"]}
-_CONSISTENCY = {row.features: row[1:] for row in CONSISTENCY["KITTI-360"]}
 
 
 def kitti360_recipe(table: str, data: Path, seeds: tuple[int, ...]) -> Recipe:
@@ -118,18 +119,18 @@ def _ssc_rows(kitti360: _Kitti360) -> None:
     linear = ("--mode", "direct_linear")
     for name, backbone in (("DINO", _DINO), ("DINOv2", _DINOV2)):
         head, method = kitti360.published(backbone), f"SceneDINO, {name}"
-        kitti360.head_row(method, backbone, head, published=_SSC[method])
+        kitti360.head_row(method, backbone, head, published=PUBLISHED_SSC[method])
         method += ", linear probe"
         kind = f"{backbone}_linear"
-        kitti360.head_row(method, kind, head, *linear, published=_SSC[method])
+        kitti360.head_row(method, kind, head, *linear, published=PUBLISHED_SSC[method])
     head, method = _on_orb_slam(kitti360), "SceneDINO, DINO, poses of ORB-SLAM3"
-    kitti360.head_row(method, "orb_slam", head, published=_SSC[method])
+    kitti360.head_row(method, "orb_slam", head, published=PUBLISHED_SSC[method])
     for method, kind, run in (
         ("S4C (classes from labels)", "s4c", kitti360.s4c()),
         ("S4C + STEGO", "s4c_stego", kitti360.s4c_stego()),
     ):
         scored = kitti360.evaluate("ssc", kind, checkpoint(run, "field"), needs=run)
-        kitti360.builder.row(method, scored, published=_SSC[method])
+        kitti360.builder.row(method, scored, published=PUBLISHED_SSC[method])
 
 
 def _on_orb_slam(kitti360: _Kitti360) -> str:
@@ -171,8 +172,22 @@ def _segmentation_rows(kitti360: _Kitti360) -> None:
     head, stego, s4c = kitti360.published(_DINO), kitti360.stego(), kitti360.s4c_stego()
     in_image = ("--features", "image")
     for method, kind, run, stage, words, published in (
-        ("SceneDINO, DINO", _DINO, head, "semantics", (), _SEGMENTATION["SceneDINO, DINO"]),
-        ("STEGO, DINO", "stego", stego, "semantics", in_image, _SEGMENTATION["STEGO, DINO"]),
+        (
+            "SceneDINO, DINO",
+            _DINO,
+            head,
+            "semantics",
+            (),
+            PUBLISHED_SEGMENTATION["SceneDINO, DINO"],
+        ),
+        (
+            "STEGO, DINO",
+            "stego",
+            stego,
+            "semantics",
+            in_image,
+            PUBLISHED_SEGMENTATION["STEGO, DINO"],
+        ),
         ("S4C + STEGO", "s4c_stego", s4c, "field", (), ()),
     ):
         kind, weights = f"segmentation_{kind}", checkpoint(run, stage)
@@ -192,10 +207,10 @@ def _consistency_rows(kitti360: _Kitti360) -> None:
         weights, kind = checkpoint(field, "field"), f"consistency_{backbone}"
         scores[name] = kitti360.evaluate("consistency", kind, weights, *words, needs=field)
         method = f"SceneDINO ({name})"
-        row(method, scores[name], "field", _CONSISTENCY[method])
+        row(method, scores[name], "field", PUBLISHED_CONSISTENCY[method])
     row("DINO", scores["DINO"], _DINO)
     for method, tokens in _TOKENS.items():
-        row(method, scores["DINOv2"], tokens, _CONSISTENCY[method])
+        row(method, scores["DINOv2"], tokens, PUBLISHED_CONSISTENCY[method])
 
 
 _TOKENS = {

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.published import CONSISTENCY, SEGMENTATION, SSC_ROWS
 
 RANGES = ("12.8", "25.6", "51.2")  # metres
 
 Scores = Mapping[str, Any]  # as the summary of the evaluation describes them
 Published = tuple[float | None, ...]  # a row of the paper, in the order of the published columns
+# Rows of the paper on KITTI-360, by their names.
+PUBLISHED_SSC: dict[str, Published] = {row.method: row.miou for row in SSC_ROWS}
+PUBLISHED_SEGMENTATION: dict[str, Published] = {
+    row.method: row[1:] for row in SEGMENTATION["KITTI-360"]
+}
+PUBLISHED_CONSISTENCY: dict[str, Published] = {
+    row.features: row[1:] for row in CONSISTENCY["KITTI-360"]
+}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scenedino_ros.evaluation.published import CONSISTENCY, SEGMENTATION, SSC_ROWS
 from scenedino_ros.reproduction import measures
+from scenedino_ros.reproduction.measures import (
+    PUBLISHED_CONSISTENCY,
+    PUBLISHED_SEGMENTATION,
+    PUBLISHED_SSC,
+)
 from scenedino_ros.reproduction.recipe import Recipe, RecipeBuilder, checkpoint
 
 _BACKBONE = "dinov2_vits14"  # of the configurations below
 _TRAIN, _VALIDATION, _TEST = "stores/train/*", "stores/validation/*", "test/kitti360"
 _PAIRS = "stores/pairs"  # of one recording it is the store itself
-_SSC = {row.method: row.miou for row in SSC_ROWS}
-_SEGMENTATION = {row.method: row[1:] for row in SEGMENTATION["KITTI-360"]}
-_CONSISTENCY = {row.features: row[1:] for row in CONSISTENCY["KITTI-360"]}
 
 
 @dataclass(frozen=True)
@@ -222,18 +223,27 @@ def _ssc_rows(streets: _Streets) -> None:
     row, head = streets.builder.row, streets.scenedino()
     weights = checkpoint(head, "semantics")
     scored = streets.ssc("scenedino", weights, needs=(head,))
-    row("SceneDINO", scored, published=_SSC["SceneDINO, DINOv2"])
+    row("SceneDINO", scored, published=PUBLISHED_SSC["SceneDINO, DINOv2"])
     scored = streets.probe("linear", head, "direct_linear")
-    row("SceneDINO, linear probe", scored, published=_SSC["SceneDINO, DINOv2, linear probe"])
+    row(
+        "SceneDINO, linear probe",
+        scored,
+        published=PUBLISHED_SSC["SceneDINO, DINOv2, linear probe"],
+    )
     for method, kind, run, published in (
         ("S4C, labels of the streets", "labels", streets.s4c_labels(), ()),
         (
             "S4C, labels of a network",
             "network",
             streets.s4c("network", "direct_linear"),
-            _SSC["S4C (classes from labels)"],
+            PUBLISHED_SSC["S4C (classes from labels)"],
         ),
-        ("S4C + STEGO", "stego", streets.s4c("stego", "stego_kmeans"), _SSC["S4C + STEGO"]),
+        (
+            "S4C + STEGO",
+            "stego",
+            streets.s4c("stego", "stego_kmeans"),
+            PUBLISHED_SSC["S4C + STEGO"],
+        ),
     ):
         scored = streets.ssc(f"s4c_{kind}", checkpoint(run, "field"), needs=(run,))
         row(method, scored, published=published)
@@ -256,12 +266,12 @@ def _segmentation_rows(streets: _Streets) -> None:
     """Add the table of segmentation."""
     row, head, stego = streets.builder.row, streets.scenedino(), streets.stego()
     scored = streets.segmentation("scenedino", checkpoint(head, "semantics"), needs=(head,))
-    row("SceneDINO", scored, published=_SEGMENTATION["SceneDINO, DINO"])
+    row("SceneDINO", scored, published=PUBLISHED_SEGMENTATION["SceneDINO, DINO"])
     in_image = ("--features", "image")
     scored = streets.segmentation(
         "stego", checkpoint(stego, "semantics"), *in_image, needs=(stego,)
     )
-    row("STEGO", scored, published=_SEGMENTATION["STEGO, DINO"])
+    row("STEGO", scored, published=PUBLISHED_SEGMENTATION["STEGO, DINO"])
     run = streets.s4c("stego", "stego_kmeans")
     scored = streets.segmentation("s4c_stego", checkpoint(run, "field"), needs=(run,))
     row("S4C + STEGO", scored)
@@ -272,8 +282,8 @@ def _consistency_rows(streets: _Streets) -> None:
     field = streets.scenedino_field()
     scored = streets.consistency(checkpoint(field, "field"), needs=(field,))
     row = streets.builder.row
-    row("SceneDINO", scored, "field", _CONSISTENCY["SceneDINO (DINOv2)"])
-    row("its encoder", scored, streets.tokens, _CONSISTENCY["DINOv2"])
+    row("SceneDINO", scored, "field", PUBLISHED_CONSISTENCY["SceneDINO (DINOv2)"])
+    row("its encoder", scored, streets.tokens, PUBLISHED_CONSISTENCY["DINOv2"])
 
 
 _TABLES: dict[str, tuple[Callable[[_Streets], None], str]] = {
