@@ -22,6 +22,23 @@ from scenedino_ros.network.folded_head import FoldedHead
 pytestmark = pytest.mark.parity
 
 
+@pytest.mark.parametrize("unread", [0.5, 1.0], ids=["half", "all"])
+@pytest.mark.parametrize("mode", ["stego_kmeans", "stego_linear"])
+def test_hidden_units_that_nothing_reads_are_not_computed(mode: str, unread: float) -> None:
+    model = build_model(lively_checkpoint())
+    second = model.semantics.stego_head.nonlinear_path[2]
+    left = int(len(second.weight[0]) * (1 - unread))
+    weight = second.weight.detach().clone()  # the model shares the checkpoint's
+    weight[:, left:] = 0
+    second.weight = torch.nn.Parameter(weight)
+    feature = torch.randn(300, TINY.feature_dim, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        head = FoldedHead(model, mode)
+        assert len(head.first) == TINY.code_dim + left
+        expected = model.classify(feature, mode)[1]
+        torch.testing.assert_close(head.scores(feature), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("mlp_probe", [False, True], ids=["linear", "mlp"])
 @pytest.mark.parametrize("mode", PREDICTION_MODES)
 def test_head_gives_the_same_scores_and_classes(mode: str, mlp_probe: bool) -> None:

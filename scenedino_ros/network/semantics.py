@@ -124,7 +124,10 @@ class SemanticHead(nn.Module):
 
     def labels(self, scores: torch.Tensor, mode: str) -> torch.Tensor:
         """Return the (...) int64 class ids of (..., n) scores."""
-        winner = scores.argmax(dim=-1)
+        return self.classes(scores.argmax(dim=-1), mode)
+
+    def classes(self, winner: torch.Tensor, mode: str) -> torch.Tensor:
+        """Return the (...) int64 class ids of the (...) int64 places of the highest scores."""
         if mode.endswith("_kmeans"):
             source = mode.split("_")[0]
             return getattr(self, f"{source}_cluster_head").pseudo_assignment[winner]
