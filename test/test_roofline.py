@@ -99,6 +99,11 @@ def test_operations_are_those_that_pytorch_counts(config: ModelConfig) -> None:
     for mode in PREDICTION_MODES:
         head = FoldedHead(model, mode)
         assert operations(class_layers(config, mode)) * 5 == counted(head.name_classes, feature)
+    second = model.semantics.stego_head.nonlinear_path[2]
+    second.weight = torch.nn.Parameter(torch.zeros_like(second.weight))
+    head = FoldedHead(model, MODE)
+    linear = class_layers(config, MODE, head.code_units)
+    assert operations(linear) * 5 == counted(head.name_classes, feature)
 
 
 def check_image_part(config: ModelConfig, network: FoldedSceneDino, model: SceneDino) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from scenedino_ros.inference.engines.engine import Engine, Points
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
+from scenedino_ros.network.folded_head import FoldedHead
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Asked:
         map_bytes: Bytes of the map that points were looked up in.
         row_bytes: Bytes of one of its rows.
         precision: Type of the arithmetic at points, as PyTorch names it.
+        code_units: Hidden units of the distilled code that the head computes; None: all.
         seconds: Time that the calls took; on a GPU until their answers were there.
         processor_seconds: Processor time of all threads meanwhile.
     """
@@ -41,6 +43,7 @@ class Asked:
     map_bytes: int = 0
     row_bytes: int = 0
     precision: str = "float32"
+    code_units: int | None = None
     seconds: float = 0.0
     processor_seconds: float = 0.0
 
@@ -161,6 +164,9 @@ class CountingEngine:
         asked.count += len(feature)
         asked.bytes_in += feature.nbytes
         asked.bytes_out += label.nbytes + confidence.nbytes
+        if isinstance(self.engine, TorchEngine):
+            head = self.engine.network.head
+            asked.code_units = head.code_units if isinstance(head, FoldedHead) else None
         return label, confidence
 
 

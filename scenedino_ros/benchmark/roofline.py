@@ -141,8 +141,14 @@ def feature_layers(config: ModelConfig) -> Layers:
     return [(weights, weights)]
 
 
-def class_layers(config: ModelConfig, mode: str) -> Layers:
-    """Return the layers of the folded head, from a feature to its class."""
+def class_layers(config: ModelConfig, mode: str, code_units: int | None = None) -> Layers:
+    """Return the layers of the folded head, from a feature to its class.
+
+    Args:
+        config: Architecture of the network.
+        mode: Which head names the classes.
+        code_units: Hidden units of the distilled code that are computed; None: all.
+    """
     if config.classes_in_field:
         return []
     token = backbone_spec(config.backbone).width
@@ -151,7 +157,8 @@ def class_layers(config: ModelConfig, mode: str) -> Layers:
     width = config.code_dim if source == "stego" else token
     weights = config.feature_dim * hidden + hidden**2
     if source == "stego":
-        weights += hidden * (config.code_dim + token) + token * config.code_dim
+        units = token if code_units is None else code_units
+        weights += hidden * (config.code_dim + units) + units * config.code_dim
     # A direct head reads the expansion's hidden layer: its first layer is folded into it.
     inputs = config.code_dim if source == "stego" else hidden
     if kind == "kmeans":
@@ -178,11 +185,11 @@ def works(
     if "encode" in records:
         found.update(_image_works(config, precision, records["encode"]["hidden_map"]))
     density, feature = density_layers(config), feature_layers(config)
-    head = class_layers(config, mode)
     of_head = "float32" if precision == TF32 else precision
     if "voxels" in records:
         asked = records["voxels"]
         sampled, classified = asked["samples"], asked["classify"]
+        head = class_layers(config, mode, classified.code_units)
         found["voxels", "density"] = _alone(density, asked["density"])
         found["voxels", "classes"] = _work(
             [_of_points(density, sampled), _of_points(feature, asked["feature"])]
@@ -199,6 +206,7 @@ def works(
             [*_of_rays(config, sampled), _of_points(feature, features)],
             sampled.map_bytes_read + sampled.bytes_in + sampled.bytes_out + features.bytes_out,
         )
+        head = class_layers(config, mode, classified.code_units)
         moved = classified.bytes_in + classified.bytes_out
         found["render", "classes"] = _work([(head, classified.count, of_head)], moved)
     return found

@@ -91,6 +91,11 @@ class FoldedHead(nn.Module):
         first = probe[0] if isinstance(probe, nn.Sequential) else probe
         return first.weight, first.bias
 
+    @property
+    def code_units(self) -> int | None:
+        """The number of hidden units of the distilled code, if the mode has one."""
+        return len(self.second) if self.mode.startswith("stego") else None
+
     def scores(self, feature: torch.Tensor) -> torch.Tensor:
         """Return the (N, n) scores of (N, F) point features, as `SemanticHead.scores` does.
 
