@@ -6,6 +6,7 @@
 import dataclasses
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,6 +162,42 @@ def test_a_slow_frame_delays_only_itself(make_worker):
     assert now.busy_since is None
     assert Stage.WAIT in now.latencies
     assert logger.lines == []
+
+
+@pytest.mark.parametrize(
+    ("free_at", "done"),
+    [
+        (4.3, [0, 4]),  # the next one is due in 0.7 s: longer than this one waited
+        (4.7, [0, 5]),  # 0.3 s
+        (5.3, [0, 4]),  # it was due too long ago
+    ],
+)
+def test_a_frame_that_waited_for_long_is_left_for_the_next_one(
+    make_worker, monkeypatch, free_at, done
+):
+    at_work, go_on, processed, now = threading.Event(), threading.Event(), [], [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep)
+    monkeypatch.setattr("scenedino_ros.node.worker.time", clock)
+
+    def process(frame):
+        processed.append(frame.stamp_ns)
+        at_work.set()
+        go_on.wait(DEADLINE)
+
+    worker, camera = make_worker(process)
+    worker.offer(camera, Frame("image", "info", 0, 0.0))
+    at_work.wait(DEADLINE)
+    for second in range(1, 5):  # one image a second
+        worker.offer(camera, Frame("image", "info", second, float(second)))
+    now[0] = free_at
+    go_on.set()
+    if done[-1] == 5:
+        wait_for(lambda: camera.statistics.snapshot().busy_since is None)
+        time.sleep(0.05)  # some of its looks
+        assert processed == [0]
+        now[0] = 5.0
+        worker.offer(camera, Frame("image", "info", 5, 5.0))
+    wait_for(lambda: processed == done)
 
 
 def test_a_worker_that_is_woken_replaces_no_frame(make_worker):

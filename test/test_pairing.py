@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from scenedino_ros.node.cadence import Cadence
 from scenedino_ros.node.mailbox import Mailbox
 from scenedino_ros.node.pairing import Paired, Pairing
 from scenedino_ros.node.statistics import Reason
@@ -199,6 +200,41 @@ def test_clearing_returns_whose_items_waited():
     assert box.clear() == []
     box.put("left", "newer")
     assert box.take() == ("left", "newer")
+
+
+def test_an_item_that_waits_alone_can_be_looked_at():
+    box = Mailbox()
+    assert box.only() is None
+    box.put("front", "waits")
+    assert box.only() == box.only() == ("front", "waits")
+    box.put("left", "waits, too")
+    assert box.only() is None
+    assert box.take() == ("front", "waits")
+
+
+# When the next image is due.
+
+
+def test_the_next_image_of_a_regular_camera_is_due_a_period_after_the_last():
+    cadence = Cadence()
+    arrivals = [10.0, 10.1, 10.21, 10.3, 10.4]
+    assert [cadence.add(arrival) for arrival in arrivals[:4]] == [None] * 4
+    expected = cadence.add(arrivals[4])
+    assert expected == pytest.approx((10.5, 10.525), abs=1e-6)
+
+
+def test_nothing_is_expected_of_an_irregular_camera():
+    cadence = Cadence()
+    for arrival in (0.0, 0.1, 0.2, 0.3, 0.4):
+        expected = cadence.add(arrival)
+    assert expected
+    assert cadence.add(0.6) is None  # one is missing
+    later = [cadence.add(0.6 + 0.1 * step) for step in range(1, 9)]
+    assert later[:7] == [None] * 7  # until that step is forgotten
+    assert later[7]
+    assert not any(Cadence().add(0.0) for _ in range(9))
+    same = Cadence()
+    assert not any(same.add(5.0) for _ in range(9))
 
 
 def test_no_item_is_lost_between_threads():

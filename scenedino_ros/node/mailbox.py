@@ -52,6 +52,11 @@ class Mailbox(Generic[K, T]):
                     return sender, self._slots.pop(sender)
             return None
 
+    def only(self) -> tuple[K, T] | None:
+        """Return the item that waits, with its sender; None where there is none or several."""
+        with self._lock:
+            return next(iter(self._slots.items())) if len(self._slots) == 1 else None
+
     def __bool__(self) -> bool:
         """Return whether an item waits."""
         with self._lock:

@@ -5,9 +5,11 @@
 
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import wait
 from typing import Protocol
 
+from scenedino_ros.node.cadence import Cadence, Expected
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.compute_thread import ComputeThread
 from scenedino_ros.node.failures import Failures
@@ -42,6 +44,9 @@ class FrameWorker:
 
     A frame that is not ready yet is held, while the frames of other cameras are processed. An
     exception ends the frame that raised it, never the worker.
+
+    A single camera's frame that has waited for longer than it takes until the next one comes is
+    left for that one. What is published then is younger, at the price of a short pause.
     """
 
     def __init__(
@@ -62,12 +67,15 @@ class FrameWorker:
         self._lock = threading.Lock()  # of the next two lines
         self._held: dict[CameraInput, Frame] = {}  # in the order in which they were taken
         self._scheduled = self._stopped = False
+        self._cadences: defaultdict[CameraInput, Cadence] = defaultdict(Cadence)
+        self._expected: dict[CameraInput, Expected | None] = {}
         self._again = False  # whether `between` shall be called again soon
         self._between_since: float | None = None
         self._ended: BaseException | None = None
 
     def offer(self, camera: CameraInput, frame: Frame) -> None:
         """Hand over a frame; it replaces one of its camera that still waits for its turn."""
+        self._expected[camera] = self._cadences[camera].add(frame.arrival)
         if self._mailbox.put(camera, frame) is not None:
             camera.skips.skipped(Reason.REPLACED, "a newer image came while it waited")
         self._schedule()
@@ -152,11 +160,25 @@ class FrameWorker:
                 held_frame = self._held.pop(camera, None)  # None: it was discarded
             if held_frame is not None and self._work_on(held_frame, camera):
                 return True
+        if self._next_is_near():
+            return False
         taken = self._mailbox.take(held)
         if taken is None:
             return False
         sender, frame = taken
         return sender is None or frame is None or self._work_on(frame, sender)
+
+    def _next_is_near(self) -> bool:
+        """Return whether to leave the frame that waits for the next one of the only camera."""
+        waiting = self._mailbox.only()
+        if waiting is None or len(self._expected) > 1:
+            return False
+        camera, frame = waiting
+        expected = self._expected.get(camera) if camera is not None else None
+        if expected is None or frame is None:
+            return False
+        now = time.monotonic()
+        return now < expected.latest and expected.due - now < now - frame.arrival
 
     def _work_on(self, frame: Frame, camera: CameraInput) -> bool:
         """Process a frame, or hold it; return whether it is processed."""
