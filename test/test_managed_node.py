@@ -167,8 +167,8 @@ def test_a_slow_frame_delays_only_itself(make_worker):
 @pytest.mark.parametrize(
     ("free_at", "done"),
     [
-        (4.3, [0, 4]),  # the next one is due in 0.7 s: longer than this one waited
-        (4.7, [0, 5]),  # 0.3 s
+        (4.6, [0, 4]),  # the next one is due in 0.4 s, and this one has waited for 0.6 s
+        (4.7, [0, 5]),  # 0.3 s, 0.7 s
         (5.3, [0, 4]),  # it was due too long ago
     ],
 )

@@ -15,8 +15,8 @@ Six identities hold exactly, up to rounding:
 * blending along a ray is linear, so hidden activations are blended and the last layer of the MLP
   runs once per ray instead of once per sample;
 * with h the hidden layer of the expansion, the full feature is (W h + b) / |W h + b|, and the norm
-  follows from the small Gram matrix W^T W, so the head's first layers act on h directly and the
-  C-wide feature is never formed.
+  is |R h|, with W = Q R and b as a column of W, so the head's first layers act on h directly and
+  the C-wide feature is never formed.
 """
 
 import torch
