@@ -24,8 +24,8 @@ What these use:
     access          security (why SROS 2 cannot be used)
     parameters      params, placement (where the voxel grid is)
     inputs          inputs, calibration_topic, image_reader, stamp_gaps (images that got lost),
-                    alternation (several cameras on one topic), point_topics (points that the
-                    voxels are compared with)
+                    alternation (several cameras on one topic), cadence (when the next image is
+                    due), point_topics (points that the voxels are compared with)
     TF              transform_source, view_frame, tf_message_type, tf_type_support
     messages        to_msg, marker_cdr, message_types
     diagnostics     statistics, skip_log, failures, health, diagnostics, start_times
