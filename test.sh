@@ -44,10 +44,11 @@ prepare_arguments() {
 
 # The whole suite runs in two processes, file by file: most tests wait for other processes, or
 # compute in a single thread. In their alphabetical order, since few tests of a file may take longest.
-# What is named is run in one process, which can be debugged.
+# Where one of the processes dies, the run ends with the name of the test: xdist may wait for ever for
+# the process that it starts instead. What is named is run in one process, which can be debugged.
 choose_workers() {
   workers=()
-  (($#)) || workers=(-p xdist -n 2 --dist loadfile --no-loadscope-reorder)
+  (($#)) || workers=(-p xdist -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 }
 
 prepare_environment

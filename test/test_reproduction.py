@@ -4,6 +4,7 @@
 """Tables of the paper as chains of commands: `scenedino reproduce`."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_a_step_is_run_once_and_its_failure_named(tmp_path: Path) -> None:
     runner = StepRunner(tmp_path)
     step = Step("help", ("scenedino", "info", "--help"))
     assert runner.done(step) is None
-    runner.run(step)
+    runner.run([step])
     assert "usage: scenedino info" in (tmp_path / "logs/help.log").read_text()
     done = runner.done(step)
     assert done is not None
@@ -93,8 +94,72 @@ def test_a_step_is_run_once_and_its_failure_named(tmp_path: Path) -> None:
         runner.done(Step("help", ("scenedino", "info")))
     wrong = Step("wrong", ("scenedino", "info", "nothing.safetensors"))
     with pytest.raises(SceneDinoError, match="(?s)step wrong ended with 2; its log .*nothing"):
-        runner.run(wrong)
+        runner.run([wrong])
     assert runner.done(wrong) is None
+
+
+def python_step(name: str, code: str, *needs: str) -> Step:
+    """Return a step that runs some lines of Python in the folder of the reproduction."""
+    return Step(name, ("runpy", "-c", code), needs)
+
+
+@pytest.fixture
+def lines_as_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(self: StepRunner, step: Step) -> list[str]:
+        return [sys.executable, *step.words[1:]]
+
+    monkeypatch.setattr(StepRunner, "command", command)
+
+
+MEET = """
+import pathlib, time
+pathlib.Path({mine!r}).touch()
+while not pathlib.Path({other!r}).exists():
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.usefixtures("lines_as_steps")
+def test_steps_run_beside_each_other_where_they_may(tmp_path: Path) -> None:
+    meet = [MEET.format(mine=mine, other=other) for mine, other in (("a", "b"), ("b", "a"))]
+    steps = [
+        python_step("first", "print('first')"),
+        python_step("left", meet[0], "first"),
+        python_step("last", "import pathlib; pathlib.Path('a').rename('c')", "left", "right"),
+        python_step("right", meet[1], "first"),  # would wait for ever if it ran after the left one
+    ]
+    begun: list[str] = []
+    StepRunner(tmp_path).run(steps, jobs=2, begun=lambda step: begun.append(step.name))
+    assert begun == ["first", "left", "right", "last"]
+    assert (tmp_path / "c").exists()
+
+
+@pytest.mark.usefixtures("lines_as_steps")
+def test_a_step_that_fails_stops_those_beside_it(tmp_path: Path) -> None:
+    wait = (
+        "import pathlib, sys, time\n"
+        "pathlib.Path('begun').touch()\n"
+        "try: time.sleep(600)\n"
+        "except KeyboardInterrupt: pathlib.Path('saved').touch(); sys.exit(130)"
+    )
+    fail = (
+        "import pathlib, time\nwhile not pathlib.Path('begun').exists(): time.sleep(0.01)\n1 / 0"
+    )
+    steps = [
+        python_step("long", wait),
+        python_step("wrong", fail),
+        python_step("next", "0", "wrong"),
+    ]
+    runner = StepRunner(tmp_path)
+    with pytest.raises(SceneDinoError, match=r"(?s)step wrong ended with 1; .*ZeroDivisionError"):
+        runner.run(steps, jobs=2)
+    assert (tmp_path / "saved").exists()
+    records = [
+        json.loads((tmp_path / f"steps/{name}.json").read_text()) for name in ("long", "wrong")
+    ]
+    assert [record["finished"] for record in records] == [False, False]
+    assert all(record["seconds"] > 0 for record in records)
+    assert not (tmp_path / "logs/next.log").exists()
 
 
 def test_training_is_started_by_torchrun_where_asked(tmp_path: Path) -> None:
@@ -134,8 +199,7 @@ def test_a_chain_of_real_commands_makes_its_table_once(tmp_path: Path) -> None:
     recipe = street_recipe("ssc", scale, (0,), "random")
     rows, runner = recipe.chosen(("labels of the streets",)), StepRunner(tmp_path)
     steps = recipe.order(rows)
-    for step in steps:
-        runner.run(step)
+    runner.run(steps, jobs=2)
     table = reproduced(recipe, rows, runner)
     (cells,) = table.rows
     values = [float(cell) for cell in cells[1:7]]

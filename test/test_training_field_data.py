@@ -3,6 +3,7 @@
 
 """Data of stage 1: which views make an item, cached features, settings and drives refused."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train.field.copies import MIRRORED, WHOLE
 from train.field.data import FieldData, draw_detail
 from train.field.feature_cache import FeatureCache, cache_bytes, encoder_key
+from train.field.frame_arrays import filling
 from train.field.items import (
     NearbyViews,
     View,
@@ -245,3 +247,24 @@ def test_drives_that_do_not_fit_are_refused(drives: dict[str, Path], tmp_path: P
         writer.put("image", "camera_00", 0, np.zeros((64, 160, 3), np.uint8))
     with pytest.raises(InputError, match="lacks camera_01, camera_02, camera_03"):
         FieldData(PUBLISHED, (str(tmp_path / "one"),), None)
+
+
+def test_caches_are_filled_by_one_run_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, order = tmp_path / "cache", []
+
+    def other() -> None:
+        with filling(folder):
+            order.append("other")
+
+    with filling(folder):
+        thread = threading.Thread(target=other)
+        thread.start()
+        told = ""
+        while not told.endswith("\n"):
+            told += capsys.readouterr().err
+        order.append("this")
+    thread.join()
+    assert told == f"waiting for another run that fills {folder}\n"
+    assert order == ["this", "other"]

@@ -24,6 +24,7 @@ from scenedino_ros.network.encoder import Encoder
 from train.field.data import FieldBatch, FieldData
 from train.field.encoded_view import DepthErrors
 from train.field.feature_cache import encoder_key
+from train.field.frame_arrays import filling
 from train.field.learning_rates import learning_groups, learning_rates
 from train.field.model import FieldTraining, load_encoder, target_encoder
 from train.field.pictures import field_pictures
@@ -162,9 +163,11 @@ def _open_data(
     with fabric.rank_zero_first():
         for part in (data, validation):
             if part is not None and hints:
-                fill_hints(part, hints)
+                with filling(hints):
+                    fill_hints(part, hints)
             if part is not None and cache:
-                fill_features(part, encoder.to(fabric.device), cache[0])
+                with filling(cache[0]):
+                    fill_features(part, encoder.to(fabric.device), cache[0])
     return data, validation
 
 

@@ -20,6 +20,7 @@ that every step runs. It must run in the repository, whose folder train has the 
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from scenedino_ros.terminal.progress import time_in_words
 from scenedino_ros.terminal.values import count, number_ranges, several
 
 if TYPE_CHECKING:
-    from scenedino_ros.reproduction.recipe import Recipe
+    from scenedino_ros.reproduction.recipe import Recipe, Step
 
 _EPILOG = """\
 examples:
@@ -79,6 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", type=count, default=1, help="of a run of stage 1, by torchrun (default: 1)"
     )
     parser.add_argument(
+        "--jobs",
+        type=count,
+        help="steps that run at the same time, each with its share of the cores (default: one per "
+        "core, at most 4; 1 with --scale kitti360)",
+    )
+    parser.add_argument(
         "--plan", action="store_true", help="print the steps and what is done, and do nothing"
     )
 
@@ -101,14 +108,22 @@ def run(options: argparse.Namespace) -> int:
             state = f"done in {time_in_words(made.seconds)}" if made else "to do"
             print(f"{step.name} ({state}): {' '.join(step.words)}")
         return 0
-    for number, step in enumerate(steps, start=1):
-        if done[step.name] is None:
-            print(f"[{number}/{len(steps)}] {step.name}: {' '.join(step.words)}", flush=True)
-            runner.run(step)
+    numbers = {step.name: number for number, step in enumerate(steps, start=1)}
+
+    def tell(step: "Step") -> None:
+        place = f"[{numbers[step.name]}/{len(steps)}]"
+        print(f"{place} {step.name}: {' '.join(step.words)}", flush=True)
+
+    runner.run(steps, options.jobs or _usual_jobs(options.scale), tell)
     lines = "\n".join(table_lines(reproduced(recipe, rows, runner)))
     write_atomically(options.output / f"{options.table}.md", f"{lines}\n".encode())
     print(f"{lines}\n\n{options.output / options.table}.md")
     return 0
+
+
+def _usual_jobs(scale: str) -> int:
+    """Return how many steps run at a time: small networks leave cores idle, GPUs serve one."""
+    return 1 if scale == "kitti360" else min(os.cpu_count() or 1, 4)
 
 
 def _recipe(options: argparse.Namespace) -> "Recipe":

@@ -3,12 +3,16 @@
 
 """Runs the steps of a recipe, each in a process of its own; what is done is not done again."""
 
+import contextlib
 import glob
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,10 @@ from scenedino_ros.core.reading import read_json
 from scenedino_ros.reproduction.recipe import CONFIGS, Step
 
 _SHOWN_LINES = 5  # of the log of a step that failed
+_POLL = 0.1  # seconds
+_GRACE = 1.0  # seconds: Ctrl-C in a terminal has reached the steps as well
+_PATIENCE = 60.0  # seconds that a step may take to save its work when it is asked to stop
+_THREADS = "OMP_NUM_THREADS"  # what torch and OpenMP libraries read
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,23 @@ class Done:
 
     words: tuple[str, ...]
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A step in its process.
+
+    Attributes:
+        step: The step.
+        process: Its process.
+        begun: When, by the monotonic clock.
+        before: Seconds that earlier attempts took.
+    """
+
+    step: Step
+    process: subprocess.Popen[bytes]
+    begun: float
+    before: float
 
 
 class StepRunner:
@@ -80,30 +105,83 @@ class StepRunner:
             )
         return Done(step.words, float(stored["seconds"]))
 
-    def run(self, step: Step) -> None:
-        """Run a step, or what is left of it.
+    def run(
+        self, steps: Sequence[Step], jobs: int = 1, begun: Callable[[Step], None] = lambda _: None
+    ) -> None:
+        """Run the steps that are not done, each after those that it needs.
+
+        Args:
+            steps: In an order that could be theirs one by one.
+            jobs: Steps that run at the same time; several share the cores of the machine.
+            begun: Is told of each step that begins.
 
         Raises:
-            SceneDinoError: If it fails, with the end of its log.
+            SceneDinoError: If one fails, with the end of its log; those beside it are asked to
+                stop. The next call resumes what has not ended, here and after an interruption.
         """
-        before = self._seconds(step)
-        log = self.folder / "logs" / f"{step.name}.log"
-        begun = time.monotonic()
+        waiting = [step for step in steps if self.done(step) is None]
+        running: list[_Running] = []
         try:
-            with log.open("ab") as file:
-                status = subprocess.run(
-                    self.command(step), cwd=self.folder, stdout=file, stderr=subprocess.STDOUT
-                ).returncode
+            while waiting or running:
+                missing = {step.name for step in waiting} | {each.step.name for each in running}
+                ready = [step for step in waiting if missing.isdisjoint(step.needs)]
+                for step in ready[: jobs - len(running)]:
+                    begun(step)
+                    waiting.remove(step)
+                    running.append(self._start(step, jobs))
+                ended = [each for each in running if each.process.poll() is not None]
+                for each in ended:
+                    running.remove(each)
+                    self._finish(each)
+                if not ended:
+                    time.sleep(_POLL)
         finally:
-            seconds = before + time.monotonic() - begun
-            self._write(step, seconds, finished=False)
+            self._stop(running)
+
+    def _start(self, step: Step, jobs: int) -> _Running:
+        environment = dict(os.environ)
+        if jobs > 1:
+            environment.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // jobs)))
+        before = self._seconds(step)
+        with self._log(step).open("ab") as file:
+            process = subprocess.Popen(
+                self.command(step),
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        return _Running(step, process, time.monotonic(), before)
+
+    def _finish(self, ended: _Running) -> None:
+        """Note how long a step that has ended took, and that it is done if it succeeded."""
+        status, step = ended.process.returncode, ended.step
+        seconds = ended.before + time.monotonic() - ended.begun
+        self._write(step, seconds, finished=status == 0)
         if status:
+            log = self._log(step)
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             end = "\n".join(lines[-_SHOWN_LINES:])
             raise SceneDinoError(
                 f"step {step.name} ended with {status}; its log {log} ends:\n{end}"
             )
-        self._write(step, seconds, finished=True)
+
+    def _stop(self, running: Sequence[_Running]) -> None:
+        """Ask steps to stop, as Ctrl-C does, and note how long they ran."""
+        for each in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                each.process.wait(_GRACE)
+            each.process.send_signal(signal.SIGINT)
+        for each in running:
+            try:
+                each.process.wait(_PATIENCE)
+            except BaseException as error:
+                each.process.kill()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+            finally:
+                self._write(each.step, each.before + time.monotonic() - each.begun, finished=False)
 
     def command(self, step: Step) -> list[str]:
         """Return the words of the process of a step."""
@@ -129,6 +207,9 @@ class StepRunner:
             paths = sorted(glob.glob(word, root_dir=self.folder)) if "*" in word else []
             found += paths or [word]
         return found
+
+    def _log(self, step: Step) -> Path:
+        return self.folder / "logs" / f"{step.name}.log"
 
     def _record(self, step: Step) -> Path:
         return self.folder / "steps" / f"{step.name}.json"

@@ -3,7 +3,12 @@
 
 """Arrays on disk with one entry for each frame of a drive."""
 
+import fcntl
 import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +82,25 @@ class FrameArray:
             values, done = (np.load(path, mmap_mode="r+") for path in paths)
             self._opened = (values, done)
         return self._opened
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Keep other runs from filling arrays below a folder; waits while another one does.
+
+    What that one has filled is there when the block begins.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run that fills {folder}", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def array_name(camera: str, ending: str = "") -> str:
