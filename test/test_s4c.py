@@ -135,7 +135,7 @@ def test_renders_classes_as_the_plain_network_does(
     with torch.no_grad():
         feature_map = model.whole_map(item)
         size = group.labels.shape[1], group.labels.shape[2]
-        views = group.views.K_norm, group.views.T_item_cam
+        views = group.K_norm, group.T_item_cam
         rays = patch_rays(group.draws, *views, size, model.settings.rays.patch, aligned=False)
         distances = model.distances(group.jitter)
         probability, unseen = render_classes(

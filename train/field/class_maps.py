@@ -15,7 +15,7 @@ from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.items import View
 from train.field.rays import PatchDraws, draw_patches
 from train.field.settings import RaySettings
-from train.field.views import Augmentation, Views, load_views
+from train.field.views import Augmentation, load_cameras
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,15 @@ class ClassTensors:
     """Views whose class maps are known, and the rays along which classes are rendered.
 
     Attributes:
-        views: The V views.
+        K_norm: (V, 3, 3) intrinsics of the views, for coordinates in [-1, 1].
+        T_item_cam: (V, 4, 4) their poses in the frame of the encoded view, metres.
         labels: (V, h, w) uint8 classes, 255 where unknown.
         draws: P ray patches in the views.
         jitter: (P, p, p, K) position of each sample in its interval, in [0, 1).
     """
 
-    views: Views
+    K_norm: torch.Tensor
+    T_item_cam: torch.Tensor
     labels: torch.Tensor
     draws: PatchDraws
     jitter: torch.Tensor
@@ -119,7 +121,7 @@ def class_tensors(
     shape = (rays.patches, rays.patch, rays.patch, augmentation.samples)
     return (
         ClassTensors(
-            load_views(maps.store, known, T_world_item, augmentation),
+            *load_cameras(maps.store, known, T_world_item, mirrored=augmentation.mirrored),
             label,
             draws,
             jitter=torch.rand(shape, generator=generator),

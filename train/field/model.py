@@ -143,8 +143,8 @@ class FieldTraining(nn.Module):
                 size = (group.labels.shape[1], group.labels.shape[2])
                 rays = patch_rays(
                     group.draws,
-                    group.views.K_norm,
-                    group.views.T_item_cam,
+                    group.K_norm,
+                    group.T_item_cam,
                     size,
                     self.settings.rays.patch,
                     aligned=False,

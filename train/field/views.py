@@ -72,16 +72,31 @@ def load_views(
     """
     images = np.stack([store.image(v.camera, v.frame) for v in views])
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    if augmentation.mirrored:
+        pixels = pixels.flip(-1)
+    if augmentation.level > 1:
+        pixels = functional.avg_pool2d(pixels, augmentation.level)
+    return Views(pixels, *load_cameras(store, views, T_world_item, mirrored=augmentation.mirrored))
+
+
+def load_cameras(
+    store: FrameStore, views: tuple[View, ...], T_world_item: np.ndarray, *, mirrored: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Load the (V, 3, 3) intrinsics and the (V, 4, 4) poses of views, as `Views` has them.
+
+    Args:
+        store: The drive.
+        views: The views.
+        T_world_item: (4, 4) pose of the encoded camera, metres.
+        mirrored: Whether the whole item is mirrored.
+    """
     K_norm = np.stack([store.cameras[v.camera].K_norm for v in views])
     T_world_cam = np.stack([store.T_world_cam(v.camera, v.frame) for v in views])
     T_item_cam = relative_poses(T_world_cam, T_world_item)
-    if augmentation.mirrored:
-        pixels = pixels.flip(-1)
+    if mirrored:
         K_norm[:, 0, 2] *= -1
         T_item_cam = _MIRROR @ T_item_cam @ _MIRROR
-    if augmentation.level > 1:
-        pixels = functional.avg_pool2d(pixels, augmentation.level)
-    return Views(pixels, torch.from_numpy(K_norm).float(), T_item_cam)
+    return torch.from_numpy(K_norm).float(), T_item_cam
 
 
 def relative_poses(T_world_cam: np.ndarray, T_world_item: np.ndarray) -> torch.Tensor:
