@@ -41,6 +41,10 @@ def test_what_differs_in_kind_has_no_average() -> None:
     other = replace(first, config=replace(first.config, depth_range=(2.0, 80.0)))
     with pytest.raises(InputError, match="must be of the same network .* number 2"):
         average.averaged([first, other], [1, 1])
+    longer = replace(first, config=replace(first.config, canonical_focal=300.0))
+    with pytest.raises(InputError, match="another configuration"):
+        average.averaged([first, longer], [1, 1])
+    assert average.averaged([first, longer], [1, 1], 282.0).config.canonical_focal == 282.0
     for shares in ([1.0], [1.0, 0.0]):
         with pytest.raises(InputError, match="shares must be 2 positive numbers"):
             average.averaged([first, first], shares)

@@ -70,7 +70,7 @@ def published(drives: dict[str, Path]) -> list[str]:
         *f"--config {config} --run.precision float32".split(),
         *f"--data.stores {drives['long']} --data.validation {drives['long']}".split(),
         *"--data.validation_items 2 --validate_every 2 --run.batch_size 2".split(),
-        *f"--rays.patches 4 --run.steps {STEPS} --run.save_every 2".split(),
+        *f"--rays.patches 4 --run.steps {STEPS} --run.save_every 2 --keep 2".split(),
         *SMALL,
     ]
 
@@ -124,6 +124,10 @@ def test_a_run_leaves_what_it_says(whole: Path) -> None:
     told = f"geometry and features after {chosen} training steps"
     assert best.provenance["weights"] == told
     last = load_checkpoint(whole / "field.safetensors")
+    snapshots = sorted((whole / "snapshots").iterdir())
+    assert [path.name for path in snapshots] == ["0000004.safetensors", "0000005.safetensors"]
+    assert snapshots[1].read_bytes() == (whole / "field.safetensors").read_bytes()
+    assert snapshots[0].read_bytes() != snapshots[1].read_bytes()
     state = load_file(whole / "state.safetensors")
     assert "model/artifact" in state
     for name, tensor in last.state.items():

@@ -4,6 +4,7 @@
 """Averages the weights of runs that started from one another, often better than each of them.
 
     python -m train.average runs/1/field.safetensors runs/2/field.safetensors -o mean.safetensors
+    python -m train.average runs/3/snapshots/*.safetensors -o mean.safetensors
 
 The average of networks that were trained independently is useless. Verify the average on
 validation drives.
@@ -27,12 +28,18 @@ from train.runs.launch import exit_code
 NAME = "python -m train.average"
 
 
-def averaged(checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Checkpoint:
+def averaged(
+    checkpoints: Sequence[Checkpoint],
+    shares: Sequence[float],
+    canonical_focal: float | None = None,
+) -> Checkpoint:
     """Return the weighted mean of networks of one kind; everything else is from the first.
 
     Args:
         checkpoints: At least one.
         shares: Positive weights of the checkpoints; only their ratios matter.
+        canonical_focal: That of the result, px, whatever those of the checkpoints are;
+            None: theirs, which must be equal.
 
     Raises:
         InputError: If networks differ in more than their weights, or there is not one positive
@@ -43,6 +50,11 @@ def averaged(checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Chec
             f"shares must be {len(checkpoints)} positive numbers, one for each checkpoint, "
             f"got {list(shares)}"
         )
+    if canonical_focal is not None:
+        checkpoints = [
+            replace(each, config=replace(each.config, canonical_focal=canonical_focal))
+            for each in checkpoints
+        ]
     first = checkpoints[0]
     for number, other in enumerate(checkpoints[1:], start=2):
         if other.config != first.config or other.state.keys() != first.state.keys():
@@ -78,11 +90,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="A,B",
         help="weights of the checkpoints (default: all equal)",
     )
+    parser.add_argument(
+        "--canonical-focal",
+        type=float,
+        metavar="PX",
+        help="canonical focal length of the result, px (default: theirs, which must be equal)",
+    )
     options = parser.parse_args(argv)
 
     def body() -> None:
         checkpoints = [load_checkpoint(path) for path in options.checkpoints]
-        result = averaged(checkpoints, options.shares or [1.0] * len(checkpoints))
+        shares = options.shares or [1.0] * len(checkpoints)
+        result = averaged(checkpoints, shares, options.canonical_focal)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(options.output, result)
         print(f"{options.output}: the average of {len(checkpoints)} checkpoints")

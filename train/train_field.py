@@ -11,6 +11,7 @@ place. The folder of the run gets ``field.safetensors``, a checkpoint, with ever
 """
 
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,8 @@ def fit(command: Command[FieldSettings]) -> None:
                 if run.is_due(step, settings.run.save_every) or reduced.stop:
                     run.save(step + 1, *parts, {"best": best})
                     _save_model(training, run, "field", step + 1, fabric)
+                    if fabric.is_global_zero:
+                        _keep_snapshot(run.path, step + 1, settings.keep)
                 if reduced.stop:
                     raise run.stopped(step + 1)
 
@@ -180,6 +183,18 @@ def _save_model(
         what = "and classes (S4C)" if of_s4c else "and features"
         provenance = {"weights": f"geometry {what} after {steps} training steps"}
         save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(provenance))
+
+
+def _keep_snapshot(folder: Path, steps: int, keep: int) -> None:
+    """Keep the network that was just saved, and remove all but the latest of those kept before."""
+    if keep:
+        snapshots = folder / "snapshots"
+        snapshots.mkdir(exist_ok=True)
+        snapshot = snapshots / f"{steps:07d}.safetensors"
+        snapshot.unlink(missing_ok=True)
+        os.link(folder / "field.safetensors", snapshot)  # which the next one replaces by renaming
+        for old in sorted(snapshots.glob("*.safetensors"))[:-keep]:
+            old.unlink()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -239,6 +239,12 @@ class FieldSettings:
         choices=("feature", "photometric", "total"),
         live=True,
     )
+    keep: int = setting(
+        0,
+        "Latest saved networks that stay in the folder snapshots, to be averaged",
+        low=0,
+        live=True,
+    )
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
