@@ -8,6 +8,7 @@ import fcntl
 import functools
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,10 @@ def _remove_dead_segments() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object | None) -> None:
-    """Take the deviations that a process of pytest-xdist has seen."""
+    """Take the deviations that a process of pytest-xdist has seen; tell how it died, if it did."""
+    if error:  # it may have said nothing
+        code = node.gateway._io.popen.wait(10)
+        sys.stderr.write(f"\n{node.gateway.id} ended with exit code {code}\n")
     WORST.update(getattr(node, "workeroutput", {}).get("worst", {}))
 
 
