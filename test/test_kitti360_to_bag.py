@@ -385,15 +385,18 @@ def test_golden_transforms_and_intrinsics(golden, request):
 SMALL_SPLIT = 2 * 20_000  # bytes: two frames
 
 
-# The command, in a process that reads a pipe to its end before it opens one image.
+# The command, in a process that reads a pipe to its end before it opens one image. It asks again
+# and again: a signal that comes just before a read that blocks would wait as long as that does.
 WAITING = """
-import os, sys
+import os, sys, time
 from scenedino_ros.cli.main import main
 open_file = os.open
 def wait_and_open(path, *arguments, **options):
     if str(path) == {image!r}:
-        with open({pipe!r}) as pipe:
-            pipe.read()
+        with open({pipe!r}, "rb", buffering=0) as pipe:
+            os.set_blocking(pipe.fileno(), False)
+            while pipe.read() is None:
+                time.sleep(0.01)
     return open_file(path, *arguments, **options)
 os.open = wait_and_open
 sys.exit(main())
