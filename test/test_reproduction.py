@@ -135,6 +135,13 @@ def test_steps_run_beside_each_other_where_they_may(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("lines_as_steps")
+def test_no_more_steps_run_at_a_time_than_asked_for(tmp_path: Path) -> None:
+    alone = "import os, time; os.mkdir('busy'); time.sleep(0.3); os.rmdir('busy')"
+    StepRunner(tmp_path).run([python_step(name, alone) for name in "abc"], jobs=1)
+    assert len(list((tmp_path / "steps").iterdir())) == 3
+
+
+@pytest.mark.usefixtures("lines_as_steps")
 def test_a_step_that_fails_stops_those_beside_it(tmp_path: Path) -> None:
     wait = (
         "import pathlib, sys, time\n"
