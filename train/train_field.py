@@ -11,7 +11,6 @@ place. The folder of the run gets ``field.safetensors``, a checkpoint, with ever
 """
 
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,8 +89,7 @@ def fit(command: Command[FieldSettings]) -> None:
                 if run.is_due(step, settings.run.save_every) or reduced.stop:
                     run.save(step + 1, *parts, {"best": best})
                     _save_model(training, run, "field", step + 1, fabric)
-                    if fabric.is_global_zero:
-                        _keep_snapshot(run.path, step + 1, settings.keep)
+                    _keep_snapshot(training, run, step + 1, settings.keep, fabric)
                 if reduced.stop:
                     raise run.stopped(step + 1)
 
@@ -185,15 +183,15 @@ def _save_model(
         save_checkpoint(run.path / f"{name}.safetensors", training.checkpoint(provenance))
 
 
-def _keep_snapshot(folder: Path, steps: int, keep: int) -> None:
-    """Keep the network that was just saved, and remove all but the latest of those kept before."""
-    if keep:
-        snapshots = folder / "snapshots"
-        snapshots.mkdir(exist_ok=True)
-        snapshot = snapshots / f"{steps:07d}.safetensors"
-        snapshot.unlink(missing_ok=True)
-        os.link(folder / "field.safetensors", snapshot)  # which the next one replaces by renaming
-        for old in sorted(snapshots.glob("*.safetensors"))[:-keep]:
+def _keep_snapshot(
+    training: FieldTraining, run: RunFolder, steps: int, keep: int, fabric: Fabric
+) -> None:
+    """Save the network among the snapshots, and remove all but the latest of them."""
+    if keep and fabric.is_global_zero:
+        folder = run.path / "snapshots"
+        folder.mkdir(exist_ok=True)
+        _save_model(training, run, f"{folder.name}/{steps:07d}", steps, fabric)
+        for old in sorted(folder.glob("*.safetensors"))[:-keep]:
             old.unlink()
 
 

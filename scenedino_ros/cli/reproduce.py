@@ -20,7 +20,7 @@ that every step runs. It must run in the repository, whose folder train has the 
 """
 
 import argparse
-import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,10 +101,9 @@ def run(options: argparse.Namespace) -> int:
     rows = recipe.chosen(options.rows)
     runner = StepRunner(options.output, options.processes)
     steps = recipe.order(rows)
-    done = {step.name: runner.done(step) for step in steps}
     if options.plan:
         for step in steps:
-            made = done[step.name]
+            made = runner.done(step)
             state = f"done in {time_in_words(made.seconds)}" if made else "to do"
             print(f"{step.name} ({state}): {' '.join(step.words)}")
         return 0
@@ -114,16 +113,20 @@ def run(options: argparse.Namespace) -> int:
         place = f"[{numbers[step.name]}/{len(steps)}]"
         print(f"{place} {step.name}: {' '.join(step.words)}", flush=True)
 
+    begun = time.monotonic()
     runner.run(steps, options.jobs or _usual_jobs(options.scale), tell)
+    took = time_in_words(time.monotonic() - begun)
     lines = "\n".join(table_lines(reproduced(recipe, rows, runner)))
     write_atomically(options.output / f"{options.table}.md", f"{lines}\n".encode())
-    print(f"{lines}\n\n{options.output / options.table}.md")
+    print(f"{lines}\n\n{options.output / options.table}.md, after {took}")
     return 0
 
 
 def _usual_jobs(scale: str) -> int:
     """Return how many steps run at a time: small networks leave cores idle, GPUs serve one."""
-    return 1 if scale == "kitti360" else min(os.cpu_count() or 1, 4)
+    from scenedino_ros.streets.render import usual_workers
+
+    return 1 if scale == "kitti360" else usual_workers()
 
 
 def _recipe(options: argparse.Namespace) -> "Recipe":

@@ -155,20 +155,22 @@ class StepRunner:
         return _Running(step, process, time.monotonic(), before)
 
     def _finish(self, ended: _Running) -> None:
-        """Note how long a step that has ended took, and that it is done if it succeeded."""
-        status, step = ended.process.returncode, ended.step
-        seconds = ended.before + time.monotonic() - ended.begun
-        self._write(step, seconds, finished=status == 0)
+        """Note that a step has ended.
+
+        Raises:
+            SceneDinoError: If it has failed.
+        """
+        self._note(ended)
+        status, log = ended.process.returncode, self._log(ended.step)
         if status:
-            log = self._log(step)
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             end = "\n".join(lines[-_SHOWN_LINES:])
             raise SceneDinoError(
-                f"step {step.name} ended with {status}; its log {log} ends:\n{end}"
+                f"step {ended.step.name} ended with {status}; its log {log} ends:\n{end}"
             )
 
     def _stop(self, running: Sequence[_Running]) -> None:
-        """Ask steps to stop, as Ctrl-C does, and note how long they ran."""
+        """Ask steps to stop, as Ctrl-C does."""
         for each in running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 each.process.wait(_GRACE)
@@ -181,7 +183,12 @@ class StepRunner:
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
             finally:
-                self._write(each.step, each.before + time.monotonic() - each.begun, finished=False)
+                self._note(each)
+
+    def _note(self, step: _Running) -> None:
+        """Write how long a step ran, and that it is done if it has succeeded."""
+        seconds = step.before + time.monotonic() - step.begun
+        self._write(step.step, seconds, finished=step.process.returncode == 0)
 
     def command(self, step: Step) -> list[str]:
         """Return the words of the process of a step."""

@@ -3,15 +3,14 @@
 
 """Arrays on disk with one entry for each frame of a drive."""
 
-import fcntl
 import hashlib
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from scenedino_ros.core.disk_space import reserve
 from scenedino_ros.recordings.frame_store.store import INDEX, FrameStore, file_stem
@@ -91,16 +90,16 @@ def filling(folder: Path) -> Iterator[None]:
     What that one has filled is there when the block begins.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    lock = FileLock(Path(folder) / ".lock")
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another run that fills {folder}", file=sys.stderr, flush=True)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another run that fills {folder}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def array_name(camera: str, ending: str = "") -> str:
