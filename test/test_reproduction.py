@@ -142,12 +142,14 @@ def test_no_more_steps_run_at_a_time_than_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("lines_as_steps")
-def test_a_step_that_fails_stops_those_beside_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [130, 0])  # stopped, or done just before
+def test_a_step_that_fails_stops_those_beside_it(tmp_path: Path, code: int) -> None:
     wait = (
         "import pathlib, sys, time\n"
         "pathlib.Path('begun').touch()\n"
         "try: time.sleep(600)\n"
-        "except KeyboardInterrupt: pathlib.Path('saved').touch(); sys.exit(130)"
+        "except KeyboardInterrupt: pathlib.Path('saved').touch(); "
+        f"sys.exit({code})"
     )
     fail = (
         "import pathlib, time\nwhile not pathlib.Path('begun').exists(): time.sleep(0.01)\n1 / 0"
@@ -164,7 +166,7 @@ def test_a_step_that_fails_stops_those_beside_it(tmp_path: Path) -> None:
     records = [
         json.loads((tmp_path / f"steps/{name}.json").read_text()) for name in ("long", "wrong")
     ]
-    assert [record["finished"] for record in records] == [False, False]
+    assert [record["finished"] for record in records] == [code == 0, False]
     assert all(record["seconds"] > 0 for record in records)
     assert not (tmp_path / "logs/next.log").exists()
 
