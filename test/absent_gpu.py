@@ -3,8 +3,9 @@
 
 """A CUDA device that is not there: tensors without values, whose devices and shapes are checked.
 
-PyTorch's fake tensors make an operation's checks and none of its arithmetic, so an operation on
-tensors of different devices fails as it does on a real GPU. Where the course depends on values,
+PyTorch's fake tensors make most of an operation's checks and none of its arithmetic, so an
+operation on tensors of different devices fails as it does on a real GPU; matrix products of
+different types, which fake tensors let pass, fail here too. Where the course depends on values,
 it is decided here: what could be true is, and half of what could be chosen is chosen.
 """
 
@@ -21,12 +22,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import scenedino_ros.inference.predictor
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
-from scenedino_ros.inference import point_queries
+from scenedino_ros.inference import point_queries, view_renderer
 from scenedino_ros.inference.engines import torch_engine
 
 DEVICE = torch.device("cuda", 0)
 _NONZERO = torch.ops.aten.nonzero.default
 _SCALAR = torch.ops.aten._local_scalar_dense.default
+_PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution")
 
 
 class AbsentGpu(FakeTensorMode):
@@ -41,6 +43,10 @@ class AbsentGpu(FakeTensorMode):
         if func is _NONZERO:
             rows = max(1, args[0].numel() // 2)
             return args[0].new_empty(rows, args[0].ndim, dtype=torch.int64)
+        if func.__name__.split(".")[0].removesuffix("_") in _PRODUCTS:
+            kinds = {value.dtype for value in args if isinstance(value, torch.Tensor)}
+            if len(kinds) > 1:
+                raise RuntimeError(f"{func} needs one type, got {sorted(map(str, kinds))}")
         return super().dispatch(func, types, args, kwargs)
 
     def checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -73,6 +79,8 @@ def absent_gpu() -> Iterator[AbsentGpu]:
         (torch.cuda, "current_stream", lambda _: Mock()),
         (torch_engine, "CudaGraph", NoGraph),
         (point_queries, "CudaGraph", NoGraph),
+        (view_renderer, "CudaGraph", NoGraph),
+        (torch.cuda, "get_device_properties", lambda _: Mock(total_memory=1 << 33)),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
         (torch.Tensor, "numpy", _numpy),
         (nn.Module, "_apply", _apply),

@@ -16,14 +16,17 @@ import torch
 from models import TINY, lively_checkpoint, noise_image, street_camera
 from recorded_graph import RecordedGraph, use_recorded_graphs
 
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.inference import view_renderer
 from scenedino_ros.inference.engines import tensorrt_graph
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Points
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.grid_view import points_at
 from scenedino_ros.inference.predictor import Predictor
+from scenedino_ros.network import render
 
 CPU = torch.device("cpu")
 
@@ -86,6 +89,32 @@ def test_the_density_of_fixed_points_can_be_captured() -> None:
         torch.testing.assert_close(density, engine.density(image.rows, points))
     assert not np.allclose(found[0], found[1])
     assert TINY.hidden_dim == encoded[0].rows.shape[1]
+
+
+@torch.inference_mode()
+def test_a_view_can_be_captured_and_follows_its_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_renderer, "can_be_captured", lambda engine, device: True)
+    monkeypatch.setattr(render, "_check_samples", lambda *_: None)  # needs values
+    predictor = Predictor(lively_checkpoint(), device="cpu", n_cameras=2)
+    plain = Predictor(lively_checkpoint(), device="cpu")
+    plain._renderer._captures = False
+    cameras = [
+        CalibratedCamera(PinholeCamera.from_focal(focal, focal, 160, 48, 320, 96))
+        for focal in (100.0, 120.0, 140.0)
+    ]
+    replays = []
+    # A view is captured when it is used again; the third camera drives out the first.
+    for seed, camera in enumerate(cameras[i] for i in (0, 0, 1, 0, 1, 2, 2, 0)):
+        image = noise_image(seed=seed)
+        views = []
+        for one in (predictor, plain):
+            encoded = one.encode(image, camera)
+            views.append(one.render(encoded, n_samples=4, semantic=True, unbounded=True))
+        np.testing.assert_allclose(views[0].depth, views[1].depth, rtol=1e-5)
+        assert np.array_equal(views[0].label, views[1].label)
+        replays.append(RecordedGraph.replays)
+    assert replays == [0, 1, 1, 2, 3, 3, 4, 4]
+    assert len(predictor._renderer._graphs) == 1
 
 
 class Stream:

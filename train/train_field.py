@@ -55,7 +55,7 @@ def fit(command: Command[FieldSettings]) -> None:
             stop_signals() as stop,
             run.progress(first) as show,
             prefetch(
-                lambda step: data.batch(step, places),
+                lambda step: data.batch(step, places).staged(fabric.device),
                 run.steps(first),
                 workers=settings.run.workers,
                 depth=settings.run.prefetch,

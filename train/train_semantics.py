@@ -92,7 +92,9 @@ def fit(command: Command[SemanticsSettings]) -> None:
             stop_signals() as stop,
             run.progress(first) as show,
             prefetch(
-                lambda step: ImageBatch([data.item(step, place) for place in places]),
+                lambda step: ImageBatch([data.item(step, place) for place in places]).staged(
+                    fabric.device
+                ),
                 run.steps(first),
                 workers=settings.run.workers,
                 depth=settings.run.prefetch,

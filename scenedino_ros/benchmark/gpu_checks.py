@@ -9,6 +9,7 @@ it in `CHECKS`.
 
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,16 +30,19 @@ from scenedino_ros.benchmark.gpu_repository import (
 )
 from scenedino_ros.benchmark.gpu_run import Check, Found, SkippedError
 from scenedino_ros.benchmark.gpu_scene import GpuPlan, Scene, agreement, reference, stage_words
+from scenedino_ros.benchmark.grids import grid_of
 from scenedino_ros.benchmark.job import load, machine_facts
 from scenedino_ros.benchmark.network import measure_roofline
 from scenedino_ros.benchmark.node import NodeJob, measure_node, require_ros
 from scenedino_ros.benchmark.peaks import measure_peaks
 from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.memory import MIB, resident_memory
-from scenedino_ros.core.reporting import silent
+from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.demo.sources import checkpoint_argument, grid_frame
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
+from scenedino_ros.inference.engines.onnx_graph import require_provider
 from scenedino_ros.inference.grid_view import points_at
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
@@ -128,6 +132,11 @@ def check_engine(plan: GpuPlan, engine: str, precision: str) -> Iterator[Found]:
     """Compare an engine with PyTorch in float32 on the processor, and time its stages."""
     if engine == "tensorrt" and plan.device != "cuda":
         raise SkippedError("needs a GPU")
+    if engine == "onnx":
+        try:
+            require_provider(choose_device(plan.device))
+        except InputError as error:  # another build of the package is installed
+            raise SkippedError(str(error)) from error
     scene, expected = reference(plan.job)
     start = time.perf_counter()
     predictor = scene.predictor(plan.device, engine, precision)
@@ -249,7 +258,7 @@ def check_node(plan: GpuPlan, rate_hz: float) -> Iterator[Found]:
         frame = grid_frame(job.grid, "", drive)
         most = round(rate_hz * plan.seconds)
         drive = with_raw_images(drive, folder / "raw", most, lambda done, of: None)
-        grid = reference(job)[0].grid
+        grid = grid_of(job.grid, job.voxel_size)
         model: dict[str, Any] = {
             "checkpoint": checkpoint_argument(network.checkpoint),
             "device": plan.device,
@@ -266,7 +275,11 @@ def check_node(plan: GpuPlan, rate_hz: float) -> Iterator[Found]:
             },
         }
         played = NodeJob(drive, "", parameters, "all", (rate_hz,), plan.seconds)
-        figures = measure_node(played, folder / "runs", silent)
+        try:
+            figures = measure_node(played, folder / "runs", _with_time())
+        finally:  # also if the check is cut
+            for log in sorted((folder / "runs").rglob("node.log")):
+                sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
     run = figures["runs"][0]
     total, counts = run["latency_ms"]["stamp to publish"], run["images"]
     yield Found(
@@ -276,6 +289,16 @@ def check_node(plan: GpuPlan, rate_hz: float) -> Iterator[Found]:
         figures,
         "; ".join(run["problems"]),
     )
+
+
+def _with_time() -> Report:
+    """Return a function that writes to the log what is being done, and since when."""
+    start = time.perf_counter()
+
+    def report(what: str) -> None:
+        sys.stderr.write(f"{time.perf_counter() - start:.1f} s: {what}\n")
+
+    return report
 
 
 def _engine(engine: str, precision: str, seconds: float, *packages: str) -> Check:

@@ -96,23 +96,28 @@ def _repository(part: str) -> Path:
 def _run_python(arguments: list[str], folder: Path) -> tuple[int, str]:
     """Run Python in a folder; return its exit code and its last line.
 
-    If this process is ended meanwhile, so are the other one and its children.
+    If this process is ended meanwhile, so are the other one and its children; the log has what it
+    printed until then.
     """
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        text, _ = process.communicate()
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
             process.wait()
-    os.write(2, text.encode())
-    return process.returncode, (text.strip().splitlines() or ["no output"])[-1]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            output.seek(0)
+            text = output.read()
+            os.write(2, text)
+    lines = text.decode(errors="replace").strip().splitlines() or ["no output"]
+    return process.returncode, lines[-1]

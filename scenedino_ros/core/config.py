@@ -56,7 +56,12 @@ class ModelSettings:
         high=4096,
     )
     memory_budget: int = setting(
-        128, "Working memory of one chunk of point queries", unit="MiB", low=16, high=65536
+        0,
+        "Working memory of one chunk of point queries; 0: 128 MiB on a processor, a sixteenth of "
+        "a GPU's memory",
+        unit="MiB",
+        low=0,
+        high=65536,
     )
 
 

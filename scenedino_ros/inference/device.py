@@ -16,6 +16,8 @@ from scenedino_ros.core.errors import DeviceMemoryError, InputError, OutOfMemory
 from scenedino_ros.core.memory import MIB, is_out_of_memory
 
 _MIN_CHUNK = 1024
+_CPU_BUDGET = 128 * MIB
+_GPU_SHARE = 16  # of a GPU's memory; every chunk costs it a hundred launches
 _PARTS = 4  # of the memory budget, at least; on a processor each thread has one for its chunk
 
 
@@ -38,6 +40,21 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return device.type
+
+
+def chunk_bytes(memory_budget: int, device: torch.device) -> int:
+    """Return the working memory of one chunk of points, bytes.
+
+    Args:
+        memory_budget: The parameter ``model.memory_budget``, MiB; 0: 128 MiB on a processor, a
+            sixteenth of a GPU's memory.
+        device: Where the points are computed.
+    """
+    if memory_budget:
+        return memory_budget * MIB
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory // _GPU_SHARE
+    return _CPU_BUDGET
 
 
 def device_memory(device: torch.device) -> dict[str, float]:

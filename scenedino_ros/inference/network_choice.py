@@ -53,7 +53,7 @@ class NetworkChoice:
         device: ``auto``, ``cpu`` or ``cuda``.
         fit: How images of another aspect ratio fill the network input image. The published
             evaluation stretches them (`EVALUATION_FIT`).
-        memory_budget: Working memory of point queries, MiB.
+        memory_budget: Working memory of point queries, MiB; 0: see `inference.device.chunk_bytes`.
         n_cameras: Number of cameras whose images take turns.
     """
 

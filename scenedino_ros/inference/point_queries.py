@@ -16,7 +16,7 @@ from scenedino_ros.inference.coarse_grid import settled
 from scenedino_ros.inference.device import Chunks, to_numpy
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Engine, Points
-from scenedino_ros.inference.engines.torch_engine import TorchEngine
+from scenedino_ros.inference.engines.torch_engine import can_be_captured
 from scenedino_ros.inference.exposed import exposed
 from scenedino_ros.inference.grid_view import (
     GridView,
@@ -54,8 +54,7 @@ class PointQueries:
         """
         self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
         self._n_views = n_views
-        # Graphs of ONNX Runtime and TensorRT run in streams of their own.
-        self._captures = chunks.device.type == "cuda" and isinstance(engine, TorchEngine)
+        self._captures = can_be_captured(engine, chunks.device)
         # By what they depend on; the one that was used last comes last.
         self._views: OrderedDict[tuple[object, ...], GridView] = OrderedDict()
         # On a GPU, the densities of views that were used before, as a function of the map.

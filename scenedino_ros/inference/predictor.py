@@ -22,11 +22,12 @@ from scenedino_ros.core.config import (
 )
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
-from scenedino_ros.core.memory import MIB, is_out_of_memory
+from scenedino_ros.core.memory import is_out_of_memory
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import (
     Chunks,
     choose_device,
+    chunk_bytes,
     device_memory,
     device_name,
     memory_error,
@@ -67,7 +68,7 @@ class Predictor:
             precision: ``float32`` or ``bfloat16``, see `TorchEngine`.
             mode: Which head names the classes.
             fit: How images of another aspect ratio are fitted, see `ImagePreprocessor`.
-            memory_budget: Working memory of point queries, MiB.
+            memory_budget: Working memory of point queries, MiB; 0: see `chunk_bytes`.
             n_cameras: Number of cameras that take turns, see `PointQueries`.
             make_engine: Makes what runs the network.
 
@@ -92,9 +93,8 @@ class Predictor:
         self.mode = mode
         self.training_rig = training_rig(checkpoint.provenance)
         self._preprocess = ImagePreprocessor(self.image_size, fit)
-        self._chunks = Chunks(
-            self._device, memory_budget * MIB, concurrent=self._engine.concurrent
-        )
+        budget = chunk_bytes(memory_budget, self._device)
+        self._chunks = Chunks(self._device, budget, concurrent=self._engine.concurrent)
         field = self._engine, model.code.to(self._device), self.config, self._chunks
         self._queries = PointQueries(*field, n_cameras)
         self._renderer = ViewRenderer(*field, n_cameras)

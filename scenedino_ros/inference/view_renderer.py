@@ -12,7 +12,9 @@ import torch
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.inference.device import Chunks
+from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.inference.engines.engine import Engine, Points
+from scenedino_ros.inference.engines.torch_engine import can_be_captured
 from scenedino_ros.inference.grid_view import bytes_per_point, encode_depths, points_at
 from scenedino_ros.inference.query import EncodedImage
 from scenedino_ros.network.field import PositionalCode, project
@@ -80,12 +82,17 @@ class ViewRenderer:
         """
         self._engine, self._code, self._config, self._chunks = engine, code, config, chunks
         self._n_views = n_views
+        self._captures = can_be_captured(engine, chunks.device)
         # By what they depend on; those that were used last come last.
         self._rays: OrderedDict[tuple[object, ...], Rays] = OrderedDict()
+        # On a GPU, what is blended along remembered rays, with features and without, as a function
+        # of the map.
+        self._graphs: dict[tuple[tuple[object, ...], bool], CudaGraph] = {}
 
     def forget(self) -> None:
         """Free what is remembered of the last views."""
         self._rays.clear()
+        self._graphs.clear()
 
     def blend(
         self, encoded: EncodedImage, camera: PinholeCamera, sampling: Sampling, wants_feature: bool
@@ -104,24 +111,39 @@ class ViewRenderer:
         """
         shape = camera.height, camera.width
         key = (encoded.camera.K.tobytes(), shape, sampling, encoded.map_size)
-        cast: Callable[[slice], Rays]
-        if key in self._rays:
+        known = self._rays.get(key)
+        if known is not None:
             self._rays.move_to_end(key)
-            cast = self._rays[key].part
+            cast: Callable[[slice], Rays] = known.part
         else:
             cast = self._caster(encoded, camera, sampling)
             code_bytes = 4 * shape[0] * shape[1] * sampling.n_samples * self._code.channels // 3
             if sampling.jitter_seed is None and code_bytes <= self._chunks.budget:
                 while len(self._rays) >= self._n_views:
-                    self._rays.popitem(last=False)  # frees old ones before the new ones are made
+                    self._forget_oldest()  # frees old ones before the new ones are made
                 self._rays[key] = cast(slice(None))
                 cast = self._rays[key].part
-        return self._chunks.fill(
-            shape[0] * shape[1],
-            sampling.n_samples * bytes_per_point(self._config),
-            lambda part: self._blend(encoded, cast(part), wants_feature),
-            2 + (self._config.feature_dim if wants_feature else 0),
-        )
+
+        def blended(rows: torch.Tensor) -> torch.Tensor:
+            return self._chunks.fill(
+                shape[0] * shape[1],
+                sampling.n_samples * bytes_per_point(self._config),
+                lambda part: self._blend(rows, cast(part), wants_feature),
+                2 + (self._config.feature_dim if wants_feature else 0),
+            )
+
+        if known is None or not self._captures:
+            return blended(encoded.rows)
+        # Not at the first use: a camera that changes has rays of its own for each image.
+        graph = self._graphs.get((key, wants_feature))
+        if graph is None:
+            graph = self._graphs[key, wants_feature] = CudaGraph(blended, self._chunks.device)
+        return graph(encoded.rows)
+
+    def _forget_oldest(self) -> None:
+        key, _ = self._rays.popitem(last=False)
+        for wants_feature in (False, True):
+            self._graphs.pop((key, wants_feature), None)
 
     def _caster(
         self, encoded: EncodedImage, camera: PinholeCamera, sampling: Sampling
@@ -153,8 +175,8 @@ class ViewRenderer:
 
         return cast
 
-    def _blend(self, encoded: EncodedImage, rays: Rays, wants_feature: bool) -> torch.Tensor:
-        where = encoded.rows, rays.on_map, rays.depth_code
+    def _blend(self, rows: torch.Tensor, rays: Rays, wants_feature: bool) -> torch.Tensor:
+        where = rows, rays.on_map, rays.depth_code
         if wants_feature:
             density, linear = self._engine.ray_samples(*where)
         else:

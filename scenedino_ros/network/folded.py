@@ -222,7 +222,7 @@ class FoldedSceneDino(nn.Module):
         bias = lin_out.bias[1:]
         if total is None:
             return linear_as(hidden, lin_out.weight[1:], bias)
-        return hidden @ lin_out.weight[1:].T + total.unsqueeze(-1) * bias
+        return linear_as(hidden, lin_out.weight[1:]) + total.unsqueeze(-1) * bias
 
 
 def _doubled(small: torch.Tensor) -> torch.Tensor:

@@ -146,14 +146,18 @@ def _optical_depth(density: torch.Tensor, distances: torch.Tensor, end: float) -
     """Return the (..., S) optical depths of the segments from each sample to the next."""
     length = torch.diff(distances, dim=-1, append=torch.full_like(distances[..., :1], end))
     if density.device.type == "cpu":
-        if (length < -_ROUNDING).any():
-            raise InputError(
-                f"distances along a ray must ascend up to {end:g} m, got a step of "
-                f"{float(length.min()):g} m"
-            )
-        if (density < 0).any():
-            raise InputError(f"density must be >= 0 1/m, got {float(density.min()):g}")
+        _check_samples(density, length, end)
     return length * density
+
+
+def _check_samples(density: torch.Tensor, length: torch.Tensor, end: float) -> None:
+    if (length < -_ROUNDING).any():
+        raise InputError(
+            f"distances along a ray must ascend up to {end:g} m, got a step of "
+            f"{float(length.min()):g} m"
+        )
+    if (density < 0).any():
+        raise InputError(f"density must be >= 0 1/m, got {float(density.min()):g}")
 
 
 def render_rays(

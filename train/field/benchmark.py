@@ -204,7 +204,14 @@ def _differences(
 
 
 def _memory(settings: FieldSettings, variant: str, folder: Path) -> dict[str, float]:
-    """Return the peak memory of one step, measured in a process of its own."""
+    """Return the peak memory of one step, of a processor in a process of its own.
+
+    A GPU's memory is counted tensor by tensor, whatever else the process has done.
+    """
+    if choose_device(settings.run.device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        peak, before = _step_memory(settings, variant)
+        return {"peak memory [MiB]": peak, "memory of the step [MiB]": peak - before}
     config = folder / "settings.yaml"
     write_settings(config, settings)
     command = [sys.executable, "-m", "train.field.benchmark", str(config), variant]
@@ -217,14 +224,19 @@ def _memory(settings: FieldSettings, variant: str, folder: Path) -> dict[str, fl
 
 
 def _measure_own_memory(config: Path, variant: str) -> None:
-    """Print the peak memory, resident or on the GPU, and the memory before the step, in MiB."""
-    settings = read_settings(FieldSettings(), config, [])
+    """Print the peak memory and the memory before the step, MiB."""
+    peak, before = _step_memory(read_settings(FieldSettings(), config, []), variant)
+    sys.stdout.write(f"{peak} {before}\n")
+
+
+def _step_memory(settings: FieldSettings, variant: str) -> tuple[float, float]:
+    """Return the peak memory, resident or on the GPU, and the memory before the step, MiB."""
     device = choose_device(settings.run.device)
     training = build(settings, variant)
     batch = load(open_data(settings, training), settings, 0)
     before = device_memory(device).get("allocated", resident_memory())
     run_step(training, batch)
-    sys.stdout.write(f"{device_memory(device).get('peak', peak_resident_memory())} {before}\n")
+    return device_memory(device).get("peak", peak_resident_memory()), before
 
 
 def write_noise_drive(path: Path, settings: FieldSettings) -> None:

@@ -34,7 +34,7 @@ from train.field.items import (
 from train.field.rays import PatchDraws, draw_patches
 from train.field.settings import FieldSettings, RaySettings
 from train.field.views import Augmentation, Views, load_views
-from train.runs.nested import to_device
+from train.runs.nested import staged, to_device
 from train.runs.randomness import item_generator
 from train.runs.stores import open_store, store_paths
 
@@ -101,6 +101,10 @@ class FieldBatch:
 
     def __init__(self, items: list[ItemTensors], phase: int) -> None:
         self.items, self.phase = items, phase
+
+    def staged(self, device: torch.device) -> "FieldBatch":
+        """Return the batch in memory from which a device copies in the background."""
+        return FieldBatch([staged(item, device) for item in self.items], self.phase)
 
     def to(self, device: torch.device, **_: object) -> "FieldBatch":
         """Return the batch with all its tensors on a device."""

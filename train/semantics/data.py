@@ -13,7 +13,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
 from train.field.items import View
-from train.runs.nested import to_device
+from train.runs.nested import staged, to_device
 from train.runs.randomness import item_generator
 from train.runs.stores import open_store, store_paths
 from train.semantics.crops import N_BINS, OVERSAMPLING, BallDraws
@@ -246,6 +246,10 @@ class ImageBatch:
 
     def __init__(self, items: list[ImageItem]) -> None:
         self.items = items
+
+    def staged(self, device: torch.device) -> "ImageBatch":
+        """Return the batch in memory from which a device copies in the background."""
+        return ImageBatch([staged(item, device) for item in self.items])
 
     def to(self, device: torch.device, **_: object) -> "ImageBatch":
         """Return the batch with all its tensors on a device."""

@@ -24,6 +24,22 @@ def onnxruntime_version() -> str:
     return require("onnxruntime", _PURPOSE).__version__
 
 
+def require_provider(device: torch.device) -> str:
+    """Return the part of ONNX Runtime that runs graphs on a device.
+
+    Raises:
+        InputError: If ONNX Runtime is not installed, or not for this device.
+    """
+    known = require("onnxruntime", _PURPOSE).get_available_providers()
+    provider = "CUDAExecutionProvider" if device.type == "cuda" else "CPUExecutionProvider"
+    if provider not in known:
+        raise InputError(
+            "engine onnx on a GPU needs the Python package onnxruntime-gpu, got ONNX Runtime "
+            f"with {', '.join(known)}"
+        )
+    return provider
+
+
 class OnnxGraph:
     """An ONNX file, run where the tensors lie."""
 
@@ -38,12 +54,7 @@ class OnnxGraph:
             InputError: If ONNX Runtime is not installed, or not for this device.
         """
         ort = require("onnxruntime", _PURPOSE)
-        provider = "CUDAExecutionProvider" if device.type == "cuda" else "CPUExecutionProvider"
-        if provider not in ort.get_available_providers():
-            raise InputError(
-                "engine onnx on a GPU needs the Python package onnxruntime-gpu, got ONNX Runtime "
-                f"with {', '.join(ort.get_available_providers())}"
-            )
+        provider = require_provider(device)
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # Idle threads of one session must not keep the processor from the next one.

@@ -29,6 +29,7 @@ from scenedino_ros.inference.engines.graph_folder import (
     tensorrt_engine,
 )
 from scenedino_ros.inference.engines.int8_graph import INT8, read_agreement
+from scenedino_ros.inference.engines.onnx_graph import require_provider
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
 from scenedino_ros.inference.engines.openvino_folder import FLOAT, export_openvino
 from scenedino_ros.inference.engines.openvino_graph import has_bfloat16
@@ -291,6 +292,7 @@ def _open(candidate: Candidate, network: _Network, report: Report) -> Opened:
         folder = (_int8_graphs if precision == "int8" else _openvino_graphs)(network, report)
         engine = OpenVinoEngine(model, device, precision, mode, folder)
     elif name == "onnx":
+        require_provider(device)  # before graphs are exported
         engine = onnx_engine(_onnx_graphs(network, report), model.config, device)
     elif device.type != "cuda":
         raise InputError(f"engine tensorrt needs a GPU, but the device is {device.type}")

@@ -9,7 +9,7 @@ from torch import nn
 from scenedino_ros.core.config import PRECISIONS
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
-from scenedino_ros.inference.engines.engine import Points
+from scenedino_ros.inference.engines.engine import Engine, Points
 from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.model import SceneDino
 
@@ -105,6 +105,14 @@ class TorchEngine:
         if self.network.head is None:
             raise InputError("classes need a network with a semantic head, this one has none")
         return self.network.head.name_classes(feature.to(self._head_type))
+
+
+def can_be_captured(engine: Engine, device: torch.device) -> bool:
+    """Return whether calls of an engine on a device may become part of a CUDA graph.
+
+    Graphs of ONNX Runtime and TensorRT run in streams of their own.
+    """
+    return device.type == "cuda" and isinstance(engine, TorchEngine)
 
 
 def _own_tensors(layer: nn.Module) -> None:
