@@ -321,10 +321,13 @@ def _projected_rows(
 
 def image_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return (1, 3, H, W) float32 in [-1, 1] from an (H, W, 3) uint8 image."""
-    pixels = torch.from_numpy(np.ascontiguousarray(rgb))
     if torch.device(device).type == "cuda":
         # The copy runs in the background. PyTorch keeps pinned memory, and gives it to another
         # image only after the copy.
-        pixels = pixels.pin_memory()
-    pixels = pixels.to(device, non_blocking=True)
+        pixels = torch.empty(rgb.shape, dtype=torch.uint8, pin_memory=True)
+        # By NumPy: to copy, PyTorch would wake all its threads, which then keep OpenCV's waiting.
+        np.copyto(pixels.numpy(), rgb)
+        pixels = pixels.to(device, non_blocking=True)
+    else:
+        pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
     return pixels.permute(2, 0, 1).unsqueeze(0).float() / 255 * 2 - 1

@@ -16,6 +16,7 @@ from scenedino_ros.cameras.plausibility import training_rig
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import (
     REPRODUCIBLE_PRECISION,
+    GridSettings,
     InputSettings,
     ModelSettings,
     RenderSettings,
@@ -23,7 +24,7 @@ from scenedino_ros.core.config import (
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
 from scenedino_ros.core.memory import is_out_of_memory
-from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
+from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import (
     Chunks,
     choose_device,
@@ -117,7 +118,19 @@ class Predictor:
 
     def warm_up(self) -> None:
         """Run one empty image through the network, so that the first real one is not slow."""
-        self._hidden_rows(np.zeros((*self.image_size, 3), np.uint8))
+        rgb = np.zeros((*self.image_size, 3), np.uint8)
+        rows, map_size = self._hidden_rows(rgb)
+        if self._device.type != "cuda":
+            return
+        # A GPU loads each of its programs when it is first asked for: here, not while images wait.
+        height, width = self.image_size
+        camera = PinholeCamera.from_focal(width, width, width / 2, height / 2, width, height)
+        encoded = EncodedImage(rgb, camera, rows, map_size, kept=1.0)
+        query = VoxelQuery(density_threshold=0.0, exposed_only=True)
+        self.voxels(encoded, GRID_PRESETS[GridSettings.preset], query=query)
+        self.render(encoded, semantic=True, unbounded=True)
+        self._queries.forget()
+        self._renderer.forget()
 
     def encode(self, rgb: np.ndarray, camera: CalibratedCamera) -> EncodedImage:
         """Run encoder and decoder on an image.
