@@ -34,7 +34,7 @@ setup(
     maintainer="scenedino_ros maintainers",
     maintainer_email="scenedino-ros@example.org",  # a placeholder, see package.xml
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["weights/*.safetensors"]},
+    package_data={NAME: ["weights/*.safetensors", "weights/*.json"]},
     data_files=shared_files(),
     python_requires=">=3.10",
     install_requires=["setuptools"],

@@ -58,10 +58,11 @@ def test_head_gives_the_same_scores_and_classes(mode: str, mlp_probe: bool) -> N
     "config",
     [
         TINY,
+        dataclasses.replace(TINY, hidden_dim=16),
         dataclasses.replace(TINY, upsample_tail=True),
         dataclasses.replace(TINY, backbone="dino_vits8", image_size=(40, 72)),
     ],
-    ids=["half size", "full size", "odd patch grid"],
+    ids=["half size", "half size, few hidden units", "full size", "odd patch grid"],
 )
 def test_hidden_map_is_the_first_layer_of_the_plain_map(config: ModelConfig) -> None:
     model = build_model(lively_checkpoint(config))
@@ -73,6 +74,7 @@ def test_hidden_map_is_the_first_layer_of_the_plain_map(config: ModelConfig) -> 
         weight = lin_in.weight[:, : config.decoder_width, None, None]
         expected = functional.conv2d(plain, weight, lin_in.bias).permute(0, 2, 3, 1)
         folded = FoldedSceneDino(model, "stego_kmeans")
+        assert (folded.tail.last is None) == (config.hidden_dim == 16 or config.upsample_tail)
         maps = folded.hidden_map(image), folded.hidden_map_in_strips(image)
     scale = expected.abs().max()
     for found in maps:

@@ -89,7 +89,10 @@ def matrices(module: nn.Module) -> int:
 # --- operations -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [TINY, OTHER], ids=["tiny", "other"])
+NARROW = replace(TINY, hidden_dim=16)
+
+
+@pytest.mark.parametrize("config", [TINY, NARROW, OTHER], ids=["tiny", "narrow", "other"])
 def test_operations_are_those_that_pytorch_counts(config: ModelConfig) -> None:
     model = build_model(untrained_checkpoint(config))
     network = FoldedSceneDino(model, MODE)
@@ -117,7 +120,8 @@ def check_image_part(config: ModelConfig, network: FoldedSceneDino, model: Scene
     head, project = matrices(decoder.output_head), matrices(decoder.project)
     assert weights(transformer_layers(config)) == matrices(model.encoder)
     assert weights(decoder_layers(config)) == matrices(decoder) - head - project
-    tail = network.tail.weight.numel() + matrices(network.tail.first) + project
+    last = matrices(network.tail.last) if network.tail.last is not None else 0
+    tail = network.tail.weight.numel() + matrices(network.tail.first) + last + project
     assert weights(tail_layers(config)) == tail
 
 

@@ -112,7 +112,11 @@ def tail_layers(config: ModelConfig) -> Layers:
     wide = width + _ONES if config.upsample_tail else width
     # Four 2x2 kernels on the small map stand for one 3x3 kernel on the doubled one.
     kernels = 16 if config.upsample_tail else 9
-    weights = (9 * width**2, 9 * width * wide, kernels * wide * hidden)
+    last: tuple[int, ...] = (kernels * wide * hidden,)
+    apart = (9 * width**2, width * hidden)  # the last convolution, and then the hidden layer
+    if not config.upsample_tail and sum(apart) < sum(last):
+        last = apart
+    weights = (9 * width**2, 9 * width * wide, *last)
     return [(n, n * places) for n in weights]
 
 

@@ -12,9 +12,9 @@ Without --output the graphs go to the cache, where the node finds them. The comm
 converts the image part for OpenVINO and measures which engine is the fastest here, which the node
 otherwise does at its first start (parameters model.engine and model.precision).
 
-With --calibrate it converts the image part to int8 instead of writing ONNX graphs. The images of
-the folder show the range of each value; the last quarter of them is held out and shows how far the
-voxels of int8 agree with those of float32. It needs the Python package nncf.
+With --int8 it writes the image part in int8 instead of ONNX graphs. The images of the folder show
+how far voxels and depths of int8 agree with those of float32: the node takes int8 by itself only
+if that is enough.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from scenedino_ros.terminal.progress import reporting
 _EPILOG = """\
 examples:
   scenedino export
-  scenedino export --calibrate drive/images
+  scenedino export --int8 drive/images
   scenedino export dino.safetensors -o graphs
   scenedino export ssc-kitti-360-dino --mode direct_linear --image-size 192x640 -o graphs
 """
@@ -51,20 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_mode(parser)
     add_image_size(parser)
     parser.add_argument(
-        "--calibrate",
+        "--int8",
         type=Path,
         metavar="FOLDER",
-        help="images of your camera (at least 8, at most 256 are used) for precision int8",
+        help="images of your camera (at least 8, at most 32 are compared) for precision int8",
     )
     add_force(parser, "replace an earlier export")
 
 
 def run(options: argparse.Namespace) -> int:
     """Export, and print what was written."""
-    if options.calibrate and options.output:
-        raise InputError(
-            "--calibrate writes to the cache, where the node finds it, not to --output"
-        )
+    if options.int8 and options.output:
+        raise InputError("--int8 writes to the cache, where the node finds it, not to --output")
     with reporting("loading PyTorch") as report:
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
         from scenedino_ros.cli.exporting import export
@@ -73,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         network = NetworkChoice(**network_values(options))
         network.find(report)
         network.check_mode()
-        rows = export(network, options.output, options.calibrate, options.force, report)
+        rows = export(network, options.output, options.int8, options.force, report)
     table = Table(show_header=False, box=None, padding=(0, 1, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -9,7 +9,6 @@ from typing import Any
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.reporting import Report
-from scenedino_ros.inference.calibration import export_int8
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.engines.graph_folder import (
     CARD,
@@ -18,10 +17,11 @@ from scenedino_ros.inference.engines.graph_folder import (
     export_graphs,
     fingerprint,
 )
-from scenedino_ros.inference.engines.int8_graph import INT8, read_agreement, require_nncf
+from scenedino_ros.inference.engines.int8_graph import INT8, read_agreement
 from scenedino_ros.inference.engines.openvino_folder import FLOAT, export_openvino
 from scenedino_ros.inference.engines.selection import fastest_engine
 from scenedino_ros.inference.engines.tensorrt_graph import build_where_possible
+from scenedino_ros.inference.int8_check import export_int8
 from scenedino_ros.inference.network_choice import NetworkChoice
 
 # A line of the result: what, and its value.
@@ -31,7 +31,7 @@ Row = tuple[str, str]
 def export(
     network: NetworkChoice,
     output: Path | None,
-    calibrate: Path | None,
+    int8_images: Path | None,
     force: bool,
     report: Report,
 ) -> list[Row]:
@@ -41,7 +41,7 @@ def export(
         network: The network.
         output: Folder for ONNX graphs; None: everything goes to the cache, and the engines are
             timed.
-        calibrate: Folder of images for int8; None: ONNX graphs are written.
+        int8_images: Folder of images for int8; None: ONNX graphs are written.
         force: Whether an earlier export is replaced.
         report: Receives a few words on each long step.
 
@@ -51,24 +51,25 @@ def export(
     """
     checkpoint = network.load(report)
     identity = fingerprint(build_model(checkpoint), network.mode)
-    folder = output or cached_folder(identity, INT8 if calibrate else "")
-    if folder.exists() and not force:
+    folder = output or cached_folder(identity, INT8 if int8_images else "")
+    # The node writes int8 too, for a network whose agreement nobody knows.
+    is_compared = int8_images is None or read_agreement(folder) is not None
+    if folder.exists() and is_compared and not force:
         raise InputError(f"{folder} exists; --force replaces it")
     if folder.exists() and not (folder / CARD).is_file():
         raise InputError(f"{folder} is not an earlier export and is not replaced")
     rows = [("folder", str(folder))]
-    if calibrate is None:
+    if int8_images is None:
         card = export_graphs(build_model(checkpoint), network.mode, folder, report)
         rows += [*_sizes(folder, card), *_deviations(card)]
         rows.append(("TensorRT", build_where_possible(folder, report)))
     else:
-        require_nncf()  # before minutes of work
         source = cached_folder(identity, FLOAT)
         if force or not source.exists():
             export_openvino(build_model(checkpoint), network.mode, identity, source, report)
         check_exported(source, identity)
-        card = export_int8(checkpoint, network.mode, calibrate, source, folder, identity, report)
-        rows += [*_sizes(folder, card), *_agreement(folder, card)]
+        card = export_int8(checkpoint, network.mode, int8_images, source, folder, identity, report)
+        rows += [*_sizes(folder, card), *_agreement(folder)]
     if output is None:
         rows += _times(network, checkpoint, report)
     return rows
@@ -89,13 +90,12 @@ def _deviations(card: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _agreement(folder: Path, card: dict[str, Any]) -> list[Row]:
+def _agreement(folder: Path) -> list[Row]:
     agreement = read_agreement(folder)
     assert agreement is not None  # it was written just now
     verdict = "auto may take it" if agreement.is_enough else "auto does not take it"
     return [
-        ("calibrated on", f"{card['calibration']['images']} images"),
-        ("held out", f"{card['agreement']['images']} images: {agreement.describe()}"),
+        ("compared", f"{agreement.images} images: {agreement.describe()}"),
         ("int8", f"{verdict}; model.precision: int8 does"),
     ]
 

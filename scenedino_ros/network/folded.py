@@ -7,7 +7,8 @@ Six identities hold exactly, up to rounding:
 
 * a 1x1 convolution commutes with bilinear upsampling, so it runs on the small map;
 * the decoder's last convolution, the bilinear lookup (its weights sum to one) and the first
-  layer of the point MLP are all linear, so the map can hold that layer's output directly;
+  layer of the point MLP are all linear, so the map can hold that layer's output directly; where
+  that layer is wide, convolution and layer run one after the other on the map;
 * a transposed convolution of stride 2 followed by a 3x3 one is four 2x2 convolutions of the
   small map, one for each parity of row and column;
 * the points of a ray from the camera fall on one pixel, so everything but the depth's part of that
@@ -245,6 +246,12 @@ class FoldedTail(nn.Module):
         super().__init__()
         first, double, last = head
         self.upsamples = isinstance(double, nn.ConvTranspose2d)
+        self.last: nn.Conv2d | None = None
+        if not self.upsamples and is_cheaper_apart(last, len(to_hidden)):
+            self.first, self.last = first, last
+            self.register_buffer("weight", to_hidden.detach().clone())
+            self.register_buffer("bias", hidden_bias.detach().clone())
+            return
         with torch.no_grad():
             to_hidden = to_hidden.double()
             weight = torch.einsum("hc,cmyx->hmyx", to_hidden, last.weight.double())
@@ -266,6 +273,9 @@ class FoldedTail(nn.Module):
 
     def finish(self, padded: torch.Tensor) -> torch.Tensor:
         """Map (B, C', H + 2, W + 2), the first layer's output, to what `forward` returns."""
+        if self.last is not None:
+            final = functional.conv2d(padded, self.last.weight, self.last.bias)
+            return functional.linear(final.permute(0, 2, 3, 1), self.weight, self.bias)
         if not self.upsamples:
             hidden = functional.conv2d(padded, self.weight, self.bias)
             return hidden.permute(0, 2, 3, 1).contiguous()
@@ -281,6 +291,12 @@ class FoldedTail(nn.Module):
         ]
         stacked = torch.stack(phases).unflatten(0, (2, 2))  # (2, 2, B, hidden, H, W)
         return stacked.permute(2, 4, 0, 5, 1, 3).flatten(3, 4).flatten(1, 2)
+
+
+def is_cheaper_apart(last: nn.Conv2d, hidden: int) -> bool:
+    """Return whether a convolution and a layer of more units cost less one after the other."""
+    taps = last.kernel_size[0] * last.kernel_size[1] * last.in_channels
+    return taps * last.out_channels + last.out_channels * hidden < taps * hidden
 
 
 class FoldedConvTail(nn.Module):

@@ -1,45 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The graph for OpenVINO in int8, and what it must achieve before ``auto`` takes it."""
+"""The graph for OpenVINO in int8, and what it must achieve before ``auto`` takes it.
 
-import contextlib
-import io
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+The weights of linear layers are rounded to int8 once, in groups of inputs with a scale each.
+OpenVINO rounds what such a layer reads in groups, too, with scales of the image at hand: nothing
+needs to be calibrated. Convolutions stay float32.
+"""
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from scenedino_ros.core.errors import InputError
+from scenedino_ros.checkpoints.names import DEFAULT_FILE
+from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reading import read_json
-from scenedino_ros.inference.engines.graph_folder import CARD
-from scenedino_ros.inference.engines.openvino_graph import OPENVINO_IMAGE
-from scenedino_ros.inference.engines.packages import require, require_openvino
+from scenedino_ros.inference.engines.graph_folder import CARD, write_card
+from scenedino_ros.inference.engines.openvino_graph import (
+    OPENVINO_IMAGE,
+    ROUNDED_TOGETHER,
+    openvino_version,
+)
+from scenedino_ros.inference.engines.packages import require_openvino
 
 # What follows the fingerprint in the folder's name.
 INT8 = ".int8"
 # Least agreement with float32 at which auto may take int8: voxels that differ are then few beside
 # those that float32 itself gets wrong. bfloat16 has 0.995 and 0.98 on a KITTI-360 drive.
 LEAST_IOU, LEAST_MIOU = 0.95, 0.90
-# Operations that stay float32, by parts of their names: they cost most accuracy for their time.
-KEPT_FLOAT32 = (".mlp.fc2/", ".patch_embed.proj/", ".decoder.project/", ".network.tail")
+# Agreement of the default model, as `scenedino export --int8` found it.
+DEFAULT_CARD = DEFAULT_FILE.with_name("default_int8.json")
 
-_PURPOSE = "calibrating int8"
+_LARGEST = 127
+_KEPT_FLOAT32 = ".network.tail"  # the layer that writes the map: cheap, and all points read it
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the answers of int8 are from those of float32, on images it was not calibrated on.
+    """How far the answers of int8 are from those of float32, on some images.
 
     Attributes:
+        images: Number of images.
         iou: Intersection over union of occupied voxels, 0 to 1.
         miou: Mean IoU of the classes of occupied voxels, of those that are not rare.
         depth_abs_rel: Mean relative difference of rendered depth.
     """
 
+    images: int
     iou: float
     miou: float
     depth_abs_rel: float
@@ -58,64 +68,82 @@ class Agreement:
 
 
 def read_agreement(folder: Path) -> Agreement | None:
-    """Return the agreement on the card of a calibrated graph; None: there is no such card."""
+    """Return the agreement on the card of a graph in int8; None: there is no such card."""
+    return _agreement_on(folder / CARD)
+
+
+def known_agreement(identity: str) -> Agreement | None:
+    """Return the agreement that the package states for a network.
+
+    Args:
+        identity: The network's fingerprint.
+
+    Returns:
+        That of the default model; None for any other network.
+    """
+    return _agreement_on(DEFAULT_CARD, identity)
+
+
+def _agreement_on(card: Path, identity: str = "") -> Agreement | None:
     try:
-        values = read_json(folder / CARD)["agreement"]
+        values = read_json(card)
+        if identity and values["fingerprint"] != identity:
+            return None
+        found = values["agreement"]
         names = ("iou", "miou", "depth_abs_rel")
-        return Agreement(*(float(values[name]) for name in names))
+        return Agreement(int(found["images"]), *(float(found[name]) for name in names))
     except Exception:  # whatever is damaged, there is no agreement to trust
         return None
 
 
-def require_nncf() -> ModuleType:
-    """Import NNCF, which calibrates and is not needed otherwise.
-
-    Raises:
-        InputError: If it is not installed.
-    """
-    require_openvino(_PURPOSE)  # without its telemetry, which NNCF would use too
-    return require("nncf", _PURPOSE)
-
-
-def quantize(source: Path, images: Sequence[np.ndarray], folder: Path) -> None:
-    """Write a graph in int8.
+def write_int8(source: Path, folder: Path) -> None:
+    """Write a graph with the weights of its linear layers in int8.
 
     Args:
         source: Folder with the float32 graph for OpenVINO.
-        images: (1, 3, h, w) float32 images after `Encoder.normalise`.
         folder: Existing folder for the result.
 
     Raises:
-        InputError: If NNCF is not installed.
+        InputError: If OpenVINO is not installed.
     """
-    nncf, ov = require_nncf(), require_openvino(_PURPOSE)
-    nncf.set_log_level(logging.ERROR)
+    ov = require_openvino("engine openvino in int8")
     graph = ov.Core().read_model(source / OPENVINO_IMAGE)
-    with contextlib.redirect_stdout(io.StringIO()):  # bars of its own
-        result = nncf.quantize(
-            graph,
-            nncf.Dataset(list(images)),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(images),
-            model_type=nncf.ModelType.TRANSFORMER,
-            ignored_scope=nncf.IgnoredScope(names=kept_float32(graph), validate=False),
-        )
-    ov.save_model(result, folder / OPENVINO_IMAGE, compress_to_fp16=False)
+    for operation in graph.get_ordered_ops():
+        if operation.get_type_name() != "MatMul" or _KEPT_FLOAT32 in operation.get_friendly_name():
+            continue
+        weights = operation.input_value(1).get_node()
+        # A product of two computed matrices, as in attention, has no weights.
+        if weights.get_type_name() == "Constant" and weights.shape[1] % ROUNDED_TOGETHER == 0:
+            operation.input(1).replace_source_output(_rounded(ov, weights.data))
+    graph.validate_nodes_and_infer_types()
+    ov.save_model(graph, folder / OPENVINO_IMAGE, compress_to_fp16=False)
 
 
-def kept_float32(graph: object) -> list[str]:
-    """Return the names of the products and convolutions of a graph that stay float32.
+def write_int8_card(
+    folder: Path, config: ModelConfig, mode: str, identity: str, agreement: Agreement | None
+) -> dict[str, Any]:
+    """Write the card of a graph in int8, and return it.
 
-    Raises:
-        InputError: If a part that should stay has none.
+    Args:
+        folder: Holds the graph.
+        config: Architecture of its network.
+        mode: Which head names the classes.
+        identity: The network's fingerprint.
+        agreement: With float32; None: nobody knows, and auto does not take it.
     """
-    names = [
-        operation.get_friendly_name()
-        for operation in graph.get_ordered_ops()  # type: ignore[attr-defined]
-        if operation.get_type_name() in ("MatMul", "Convolution")
-    ]
-    kept = [name for name in names if any(part in name for part in KEPT_FLOAT32)]
-    for part in KEPT_FLOAT32:
-        if not any(part in name for name in kept):
-            raise InputError(f"the graph must have operations named *{part}*, got none")
-    return kept
+    values = {"mode": mode, "config": config.to_dict(), "openvino": openvino_version()}
+    if agreement is not None:
+        values["agreement"] = asdict(agreement)
+    return write_card(folder, identity, values)
+
+
+def _rounded(ov: ModuleType, weights: np.ndarray) -> Any:
+    """Return (outputs, inputs) weights in int8 as an operation of a graph, which restores them."""
+    groups = weights.astype(np.float32).reshape(len(weights), -1, ROUNDED_TOGETHER)
+    scale = np.abs(groups).max(axis=-1, keepdims=True) / _LARGEST
+    scale[scale == 0] = 1
+    op = ov.opset13
+    small = op.convert(op.constant(np.round(groups / scale).astype(np.int8)), "f32")
+    restored = op.multiply(small, op.constant(scale))
+    shape = op.constant(np.array(weights.shape, np.int64))
+    return op.reshape(restored, shape, False).output(0)

@@ -50,7 +50,7 @@ class OpenVinoEngine(TorchEngine):
             )
         arithmetic = "bfloat16" if precision == "bfloat16" else "float32"
         super().__init__(model, device, arithmetic, mode)
-        self._graph = OpenVinoGraph(folder / OPENVINO_IMAGE, arithmetic)
+        self._graph = OpenVinoGraph(folder / OPENVINO_IMAGE, precision)
         self._map_shape = (*map_size(model.config), model.config.hidden_dim)
         self._description = f"OpenVINO {openvino_version()}, {precision}"
         self.network.tail = nn.Identity()

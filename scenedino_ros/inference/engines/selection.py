@@ -25,10 +25,17 @@ from scenedino_ros.inference.engines.graph_folder import (
     check_exported,
     export_graphs,
     fingerprint,
+    new_folder,
     onnx_engine,
     tensorrt_engine,
 )
-from scenedino_ros.inference.engines.int8_graph import INT8, read_agreement
+from scenedino_ros.inference.engines.int8_graph import (
+    INT8,
+    known_agreement,
+    read_agreement,
+    write_int8,
+    write_int8_card,
+)
 from scenedino_ros.inference.engines.onnx_graph import require_provider
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
 from scenedino_ros.inference.engines.openvino_folder import FLOAT, export_openvino
@@ -247,11 +254,10 @@ def _candidates(name: str, precision: str, network: _Network) -> list[Candidate]
 
 
 def _int8_is_enough(network: _Network) -> bool:
-    """Return whether int8 has been calibrated, and agrees well enough with float32."""
-    if not _has_folder(network, INT8):
-        return False
-    agreement = read_agreement(cached_folder(network.identity, INT8))
-    return agreement is not None and agreement.is_enough
+    """Return whether int8 is known to agree well enough with float32."""
+    folder = cached_folder(network.identity, INT8)
+    found = read_agreement(folder) if folder.exists() else known_agreement(network.identity)
+    return found is not None and found.is_enough
 
 
 def _is_ready(name: str, network: _Network) -> bool:
@@ -325,15 +331,20 @@ def _openvino_graphs(network: _Network, report: Report) -> Path:
 
 
 def _int8_graphs(network: _Network, report: Report) -> Path:
-    """Return the folder of a network's graph in int8, which only the user's images make."""
-    folder = cached_folder(network.identity, INT8)
-    if not folder.exists():
-        raise InputError(
-            "precision int8 needs a network that is calibrated on images of your camera: "
-            "scenedino export CHECKPOINT --calibrate FOLDER"
-        )
-    check_exported(folder, network.identity)
-    return folder
+    """Return the folder of a network's graph in int8 in the cache."""
+    if cached_folder(network.identity, INT8).exists():
+        return _in_cache(network, INT8, lambda folder: None)
+    source = _openvino_graphs(network, report)
+
+    def export(folder: Path) -> None:
+        agreement = known_agreement(network.identity)
+        with new_folder(folder) as partial:
+            write_int8(source, partial)
+            write_int8_card(
+                partial, network.model.config, network.mode, network.identity, agreement
+            )
+
+    return _in_cache(network, INT8, export)
 
 
 def _in_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> Path:

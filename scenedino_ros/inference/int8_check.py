@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The image part in int8: calibrated on images of a camera, and scored on others of them."""
+"""How far the voxels and depths of int8 are from those of float32, on images of a camera."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,56 +11,43 @@ import numpy as np
 import torch
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.cameras.image import ImagePreprocessor, image_tensor
 from scenedino_ros.cameras.image_folder import image_files, read_rgb
 from scenedino_ros.cameras.plausibility import KITTI_360, TrainingRig, training_rig
-from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
+from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.inference.engines.engine import Engine
-from scenedino_ros.inference.engines.graph_folder import new_folder, write_card
-from scenedino_ros.inference.engines.int8_graph import Agreement, quantize, require_nncf
+from scenedino_ros.inference.engines.graph_folder import new_folder
+from scenedino_ros.inference.engines.int8_graph import Agreement, write_int8, write_int8_card
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
-from scenedino_ros.inference.engines.openvino_graph import openvino_version
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.network.model import SceneDino
 
-# Images that are used at most, and at least: more change nothing, fewer do not show what occurs.
-MOST_CALIBRATION, MOST_HELD_OUT, LEAST_IMAGES = 256, 32, 8
+# Images that are compared at most, and at least: fewer do not show what occurs.
+MOST_IMAGES, LEAST_IMAGES = 32, 8
 # Fraction of the occupied voxels from which on a class counts: the IoU of a few voxels is noise.
 LEAST_FRACTION = 0.001
-
-_HELD_OUT = 0.25  # fraction of the folder, its end: neighbours in a video are nearly the same
 
 _GRID = GRID_PRESETS["camera"]
 _RENDERED = 4  # one ray for so many rows and columns
 
 
-def split(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images of a folder that calibrate, and those that are held out.
-
-    The last quarter is held out. Of each part, at most as many as stated above are taken, evenly
-    spaced.
+def compared_images(folder: Path) -> list[Path]:
+    """Return the images of a folder that are compared, evenly spaced.
 
     Raises:
-        InputError: If there are too few images.
+        InputError: If there are too few.
     """
     files = image_files(folder)
     if len(files) < LEAST_IMAGES:
         raise InputError(
-            f"calibration needs at least {LEAST_IMAGES} images, got {len(files)} in {folder}"
+            f"comparing int8 needs at least {LEAST_IMAGES} images, got {len(files)} in {folder}"
         )
-    end = len(files) - round(_HELD_OUT * len(files))
-    return _spread(files[:end], MOST_CALIBRATION), _spread(files[end:], MOST_HELD_OUT)
-
-
-def _spread(files: list[Path], most: int) -> list[Path]:
-    numbers = np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int)
-    return [files[number] for number in numbers]
+    count = min(MOST_IMAGES, len(files))
+    return [files[number] for number in np.linspace(0, len(files) - 1, count).round().astype(int)]
 
 
 def export_int8(
@@ -74,7 +59,7 @@ def export_int8(
     identity: str,
     report: Report,
 ) -> dict[str, Any]:
-    """Write the image part of a network in int8, and score it against float32.
+    """Write the image part of a network in int8, and compare it with float32.
 
     Args:
         checkpoint: The network.
@@ -89,34 +74,15 @@ def export_int8(
         The card written beside the graph.
 
     Raises:
-        InputError: If there are too few images, or one cannot be read, or NNCF is not installed.
+        InputError: If there are too few images, or one cannot be read.
     """
-    nncf_version = require_nncf().__version__
-    calibrating, held_out = split(images)
+    compared = compared_images(images)
     rig = training_rig(checkpoint.provenance) or KITTI_360
-    prepare = ImagePreprocessor(checkpoint.config.image_size)
-    encoder = build_model(checkpoint).encoder
-
-    def normalised(path: Path) -> np.ndarray:
-        rgb = read_rgb(path)
-        image = image_tensor(prepare(rgb, _stand_in(rig, rgb)).rgb, "cpu")
-        return encoder.normalise(image).numpy()
-
     with new_folder(folder) as partial:
-        report(f"calibrating int8 on {len(calibrating)} images")
-        quantize(source, [normalised(path) for path in calibrating], partial)
-        report(f"comparing int8 with float32 on {len(held_out)} held-out images")
-        agreement = _agreement(checkpoint, mode, partial, held_out, rig)
-        digest = hashlib.sha256("".join(file_sha256(p) for p in calibrating).encode())
-        values = {
-            "mode": mode,
-            "config": checkpoint.config.to_dict(),
-            "openvino": openvino_version(),
-            "nncf": nncf_version,
-            "calibration": {"images": len(calibrating), "sha256": digest.hexdigest()},
-            "agreement": {"images": len(held_out), **asdict(agreement)},
-        }
-        return write_card(partial, identity, values)
+        write_int8(source, partial)
+        report(f"comparing int8 with float32 on {len(compared)} images")
+        agreement = _agreement(checkpoint, mode, partial, compared, rig)
+        return write_int8_card(partial, checkpoint.config, mode, identity, agreement)
 
 
 def _stand_in(rig: TrainingRig, rgb: np.ndarray) -> CalibratedCamera:
@@ -153,6 +119,7 @@ def _agreement(
         both = np.isfinite(depth) & np.isfinite(depth8)
         differences.append(np.abs(depth8 - depth)[both] / depth[both])
     return Agreement(
+        len(images),
         geometry_scores(confusion).iou,
         miou(confusion),
         float(np.concatenate(differences).mean()),
