@@ -36,7 +36,7 @@ class ModelSettings:
     precision: str = setting(
         "auto",
         "Arithmetic of the network, auto takes the faster one here; positions, densities and the "
-        "scores of classes stay float32; int8 is for engine openvino, calibrated on your images",
+        "scores of classes stay float32; int8 is for engine openvino",
         choices=("auto", *PRECISIONS, "int8"),
     )
     engine: str = setting(
