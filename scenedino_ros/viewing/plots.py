@@ -67,7 +67,7 @@ def line_plot(
         axes.set_xscale("log")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    if all(np.nanmin(y, initial=0) >= 0 for _, y in series.values()):
+    if all(np.nanmin(np.asarray(y, float), initial=0) >= 0 for _, y in series.values()):
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
