@@ -15,8 +15,10 @@ from models import TINY, lively_checkpoint, noise_image, street_camera
 from small_fields import MODEL, NEARBY, PUBLISHED, WIDE, Tokens, batch_of, with_store, write_drives
 
 from scenedino_ros.checkpoints.checkpoint import build_model
+from scenedino_ros.core.memory import MIB
 from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.core.voxels import VoxelGrid
+from scenedino_ros.inference.device import chunk_bytes
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from train.field.learning_rates import learning_groups
@@ -156,6 +158,21 @@ def test_a_step_of_stage_2(precision, drives):
         backward(losses["total"])
         optimizer.step()
         assert {value.device for value in losses.values()} == {DEVICE}
+
+
+def test_nothing_of_the_first_pass_is_kept():
+    with absent_gpu() as gpu:
+        predictor = predictor_on(gpu, "float32", "stego_kmeans")
+        predictor.warm_up()
+        assert not predictor._queries._views
+        assert not predictor._renderer._rays
+
+
+def test_a_chunk_fits_the_device():
+    with absent_gpu():
+        assert chunk_bytes(0, DEVICE) == 8192 * MIB // 16
+        assert chunk_bytes(64, DEVICE) == 64 * MIB
+    assert chunk_bytes(0, torch.device("cpu")) == 128 * MIB
 
 
 def test_a_tensor_that_is_left_on_the_cpu_is_found():

@@ -9,6 +9,8 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +30,7 @@ from scenedino_ros.benchmark.gpu_run import (
     PASSED,
     SKIPPED,
     Check,
+    Found,
     Outcome,
     SkippedError,
     run_checks,
@@ -35,8 +38,11 @@ from scenedino_ros.benchmark.gpu_run import (
 from scenedino_ros.benchmark.gpu_scene import Answer, GpuPlan, agreement
 from scenedino_ros.benchmark.job import BenchmarkJob
 from scenedino_ros.benchmark.peaks import Peaks
-from scenedino_ros.checkpoints.checkpoint import save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import build_model, save_checkpoint
 from scenedino_ros.cli.main import main
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.inference.engines import graph_folder
+from scenedino_ros.inference.engines.selection import engine_maker
 from scenedino_ros.inference.network_choice import NetworkChoice
 
 
@@ -242,6 +248,33 @@ def test_what_needs_the_repository_is_skipped_without_it(
 def test_tensorrt_is_skipped_on_a_processor(plan: GpuPlan) -> None:
     with pytest.raises(SkippedError, match="needs a GPU"):
         list(check_engine(plan, "tensorrt", "float32"))
+
+
+def test_onnx_runtime_without_cuda_is_skipped_before_anything_is_exported(
+    plan: GpuPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(gpu_checks, "choose_device", lambda name: gpu)
+    monkeypatch.setattr(graph_folder, "export_graphs", None)  # would fail
+    with pytest.raises(SkippedError, match="needs the Python package onnxruntime-gpu, got ONNX"):
+        list(check_engine(plan, "onnx", "float32"))
+    model = build_model(lively_checkpoint(TINY))
+    with pytest.raises(InputError, match="needs the Python package onnxruntime-gpu, got ONNX"):
+        engine_maker("onnx")(model, gpu, "float32", "stego_kmeans")
+
+
+def test_the_log_has_what_an_interrupted_program_printed(tmp_path: Path) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text("import time\nprint('begun', flush=True)\ntime.sleep(600)\n")
+    check = Check("slow", 1.0, partial(_run_slow, script=script))
+    (outcome,) = outcomes_of(tmp_path, check, seconds=4.0)
+    assert outcome.verdict == FAILED
+    assert "begun" in (tmp_path / "log").read_text()
+
+
+def _run_slow(plan: str, script: Path) -> Iterator[Found]:
+    yield Found(str(gpu_repository._run_python([str(script)], script.parent)))
 
 
 def test_all_checks_fit_into_eight_minutes() -> None:

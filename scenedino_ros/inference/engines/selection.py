@@ -332,8 +332,10 @@ def _openvino_graphs(network: _Network, report: Report) -> Path:
 
 def _int8_graphs(network: _Network, report: Report) -> Path:
     """Return the folder of a network's graph in int8 in the cache."""
-    if cached_folder(network.identity, INT8).exists():
-        return _in_cache(network, INT8, lambda folder: None)
+    found = cached_folder(network.identity, INT8)
+    if found.exists():
+        check_exported(found, network.identity)
+        return found
     source = _openvino_graphs(network, report)
 
     def export(folder: Path) -> None:
