@@ -40,7 +40,11 @@ from scenedino_ros.inference.engines.int8_graph import (
     write_int8,
 )
 from scenedino_ros.inference.engines.openvino_folder import FLOAT
-from scenedino_ros.inference.engines.openvino_graph import OpenVinoGraph, has_bfloat16
+from scenedino_ros.inference.engines.openvino_graph import (
+    OpenVinoGraph,
+    has_bfloat16,
+    openvino_core,
+)
 from scenedino_ros.inference.engines.parity import compare
 from scenedino_ros.inference.engines.remembered import Candidate
 from scenedino_ros.inference.engines.selection import Opened, engine_maker, fastest_engine
@@ -544,11 +548,10 @@ def test_compared_images_are_spread_over_the_folder(tmp_path: Path, pictures: Pa
 
 
 def test_linear_layers_are_rounded_and_nothing_else(cache: Path, tmp_path: Path) -> None:
-    ov = packages.require_openvino("a test")
     source = cached_folder(fingerprint(build_model(checkpoint()), MODE), FLOAT)
     write_int8(source, tmp_path)
     kinds: dict[str, list[str]] = {}
-    for operation in ov.Core().read_model(tmp_path / "image.xml").get_ordered_ops():
+    for operation in openvino_core().read_model(tmp_path / "image.xml").get_ordered_ops():
         if operation.get_type_name() in ("MatMul", "Convolution"):
             weights = operation.input_value(1).get_node().get_type_name()
             kinds.setdefault(weights, []).append(operation.get_friendly_name())
@@ -564,7 +567,7 @@ def test_weights_are_rounded_group_by_group() -> None:
     weights[0, 32:] *= 1000  # no other group loses by it
     weights[1, :32] = 0
     graph = ov.Model([ov.opset13.result(_rounded(ov, weights))], [])
-    found = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})({})[0]
+    found = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})({})[0]
     step = np.abs(weights.reshape(3, 2, 32)).max(axis=-1, keepdims=True) / 127
     assert (np.abs(found - weights).reshape(3, 2, 32) <= 0.501 * step).all()
 
@@ -586,3 +589,24 @@ def test_auto_takes_int8_of_a_network_that_is_known_to_agree(
         told: list[str] = []
         fastest_engine("auto", network_of_one_weight(), CPU, "auto", MODE, told.append, again=True)
         assert any(" in int8 takes " in line for line in told) == taken
+
+
+def test_a_signal_comes_through_after_another_thread_has_freed_an_engine(cache: Path) -> None:
+    folder = cached_folder(fingerprint(build_model(checkpoint()), MODE), FLOAT)
+    script = """
+import os, signal, sys, threading
+from pathlib import Path
+from scenedino_ros.inference.engines.openvino_graph import OpenVinoGraph
+
+taken = []
+signal.signal(signal.SIGINT, lambda number, frame: taken.append(number))
+graphs = [OpenVinoGraph(Path(sys.argv[1]), "float32")]
+other = threading.Thread(target=graphs.clear)
+other.start()
+other.join()
+os.kill(os.getpid(), signal.SIGINT)
+assert taken == [signal.SIGINT]
+"""
+    command = [sys.executable, "-c", script, str(folder / "image.xml")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -15,6 +15,7 @@ from torch.nn import functional
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.inference.device import choose_device
+from scenedino_ros.inference.engines.openvino_graph import openvino_core
 from scenedino_ros.inference.engines.packages import require_openvino
 
 ONNX, TORCHSCRIPT = ".onnx", (".pt", ".pth", ".ts", ".torchscript")
@@ -122,7 +123,7 @@ class SegmentationNetwork:
 def _onnx(path: Path) -> Run:
     ov = require_openvino("a segmentation network in ONNX")
     try:
-        network = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        network = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
         raise InputError(f"{path} cannot be read as ONNX: {_first_line(error)}") from error
 

@@ -22,6 +22,7 @@ from scenedino_ros.inference.engines.graph_folder import CARD, write_card
 from scenedino_ros.inference.engines.openvino_graph import (
     OPENVINO_IMAGE,
     ROUNDED_TOGETHER,
+    openvino_core,
     openvino_version,
 )
 from scenedino_ros.inference.engines.packages import require_openvino
@@ -107,7 +108,7 @@ def write_int8(source: Path, folder: Path) -> None:
         InputError: If OpenVINO is not installed.
     """
     ov = require_openvino("engine openvino in int8")
-    graph = ov.Core().read_model(source / OPENVINO_IMAGE)
+    graph = openvino_core().read_model(source / OPENVINO_IMAGE)
     for operation in graph.get_ordered_ops():
         if operation.get_type_name() != "MatMul" or _KEPT_FLOAT32 in operation.get_friendly_name():
             continue

@@ -3,8 +3,10 @@
 
 """The image part as a graph of OpenVINO, run on the processor."""
 
+import functools
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,14 +35,27 @@ def openvino_version() -> str:
     return version.split("-")[0]
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """Return the only core of the process, which lives as long as the process does.
+
+    A core gives the thread that makes it an alternate signal stack, and unmaps that at its own
+    end. If another thread ends it, as where that thread collects garbage, the next signal ends the
+    process without a word.
+
+    Raises:
+        InputError: If OpenVINO is not installed.
+    """
+    return require_openvino(_PURPOSE).Core()
+
+
 def has_bfloat16() -> bool:
     """Return whether OpenVINO can compute in bfloat16 on this processor.
 
     Raises:
         InputError: If OpenVINO is not installed.
     """
-    core = require_openvino(_PURPOSE).Core()
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class NormalisedImagePart(nn.Module):
@@ -114,7 +129,7 @@ class OpenVinoGraph:
         if precision == "int8":
             settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ROUNDED_TOGETHER
         try:
-            compiled = self._ov.Core().compile_model(path, "CPU", settings)
+            compiled = openvino_core().compile_model(path, "CPU", settings)
         except RuntimeError as error:
             raise SceneDinoError(f"OpenVINO cannot load {path}: {error}") from error
         self._request = compiled.create_infer_request()
