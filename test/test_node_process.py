@@ -49,7 +49,7 @@ from scenedino_ros.core.voxels import VoxelGrid  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery  # noqa: E402
-from scenedino_ros.node.main import main  # noqa: E402
+from scenedino_ros.node.main import main, spin_briefly  # noqa: E402
 from scenedino_ros.node.to_msg import SIMILARITY_DTYPE  # noqa: E402
 from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 
@@ -641,3 +641,23 @@ def test_help_needs_no_ros(tmp_path):
     started = run()
     assert "the ROS 2 client library cannot be loaded" in started.stderr
     assert "Traceback" not in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "20000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_threads_that_wait_sleep_soon_unless_the_user_chose(
+    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], expected: dict[str, str]
+) -> None:
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    for name in names:
+        monkeypatch.setenv(name, chosen.get(name, ""))  # restored whatever happens
+        if name not in chosen:
+            monkeypatch.delenv(name)
+    spin_briefly()
+    assert {name: os.environ[name] for name in names if name in os.environ} == expected
