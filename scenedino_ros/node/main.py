@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 def spin_briefly() -> None:
     """Let PyTorch's threads sleep soon after their work, unless the user has said how they wait.
 
-    GNU OpenMP lets a thread that is done wait awake for milliseconds. On two cores it then holds up
+    GNU OpenMP keeps a thread awake for milliseconds after each loop. On two cores it then holds up
     OpenVINO, the middleware and other processes. Without effect once PyTorch has been loaded.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
