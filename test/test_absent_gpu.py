@@ -21,6 +21,7 @@ from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.device import chunk_bytes
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
+from scenedino_ros.inference.warm_up import warm_up
 from train.field.learning_rates import learning_groups
 from train.field.model import FieldTraining
 from train.field.reference_step import ReferenceTraining
@@ -72,7 +73,7 @@ def test_voxels_and_views(precision, mode):
 def test_other_queries(precision):
     with absent_gpu() as gpu:
         predictor = predictor_on(gpu, precision, "stego_kmeans")
-        predictor.warm_up()
+        warm_up(predictor)
         encoded = predictor.encode(noise_image(), street_camera())
         for query in (VoxelQuery(grow=True), VoxelQuery(grow=True, out_of_view=True)):
             assert len(predictor.voxels(encoded, GRID, query=query).label) > 0
@@ -116,7 +117,7 @@ def test_a_step_of_stage_1(training, settings, model, drive, precision, drives):
     with absent_gpu():
         module = training(settings, Tokens()).to(DEVICE)
         optimizer = torch.optim.Adam(learning_groups(module))
-        batch = batch.to(DEVICE)
+        batch = batch.staged(DEVICE).to(DEVICE)
         with torch.autocast("cuda", torch.bfloat16, enabled=MIXED[precision]):
             losses = module(batch)
         backward(losses["total"])
@@ -147,7 +148,7 @@ def test_a_step_of_stage_2(precision, drives):
         field = FrozenField(network, settings.data.cache_mb)
         training = SemanticTraining(settings, config).to(DEVICE)
         optimizer = torch.optim.Adam(semantic_groups(training, settings))
-        items = batch.to(DEVICE).items
+        items = batch.staged(DEVICE).to(DEVICE).items
         seen = render_features(field, network.expansion, items, settings, fabric)
         assert len(seen.crops) > 0
         crops = training.compared(seen.crops)
@@ -163,7 +164,7 @@ def test_a_step_of_stage_2(precision, drives):
 def test_nothing_of_the_first_pass_is_kept():
     with absent_gpu() as gpu:
         predictor = predictor_on(gpu, "float32", "stego_kmeans")
-        predictor.warm_up()
+        warm_up(predictor)
         assert not predictor._queries._views
         assert not predictor._renderer._rays
 

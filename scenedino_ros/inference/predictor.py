@@ -16,7 +16,6 @@ from scenedino_ros.cameras.plausibility import training_rig
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.config import (
     REPRODUCIBLE_PRECISION,
-    GridSettings,
     InputSettings,
     ModelSettings,
     RenderSettings,
@@ -24,7 +23,7 @@ from scenedino_ros.core.config import (
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
 from scenedino_ros.core.memory import is_out_of_memory
-from scenedino_ros.core.voxels import GRID_PRESETS, SemanticVoxels, VoxelGrid
+from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import (
     Chunks,
     choose_device,
@@ -115,22 +114,6 @@ class Predictor:
     def engine(self) -> str:
         """A few words on what runs the network."""
         return self._engine.describe()
-
-    def warm_up(self) -> None:
-        """Run one empty image through the network, so that the first real one is not slow."""
-        rgb = np.zeros((*self.image_size, 3), np.uint8)
-        rows, map_size = self._hidden_rows(rgb)
-        if self._device.type != "cuda":
-            return
-        # A GPU loads each of its programs when it is first asked for: here, not while images wait.
-        height, width = self.image_size
-        camera = PinholeCamera.from_focal(width, width, width / 2, height / 2, width, height)
-        encoded = EncodedImage(rgb, camera, rows, map_size, kept=1.0)
-        query = VoxelQuery(density_threshold=0.0, exposed_only=True)
-        self.voxels(encoded, GRID_PRESETS[GridSettings.preset], query=query)
-        self.render(encoded, semantic=True, unbounded=True)
-        self._queries.forget()
-        self._renderer.forget()
 
     def encode(self, rgb: np.ndarray, camera: CalibratedCamera) -> EncodedImage:
         """Run encoder and decoder on an image.
@@ -390,10 +373,14 @@ class Predictor:
         except Exception as error:  # exhausted memory comes as many types
             if not is_out_of_memory(error):
                 raise
-            self._queries.forget()
-            self._renderer.forget()
+            self.forget()
             return_unused_memory(self._device)
             raise memory_error(work, error) from error
+
+    def forget(self) -> None:
+        """Free what is remembered of the last grids and views."""
+        self._queries.forget()
+        self._renderer.forget()
 
     def device_memory(self) -> dict[str, float]:
         """Return the device's memory in MiB, see `inference.device.device_memory`."""

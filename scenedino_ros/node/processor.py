@@ -33,6 +33,7 @@ from scenedino_ros.inference.empty_grid import why_empty
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage, VoxelQuery
+from scenedino_ros.inference.warm_up import warm_up
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.image_reader import ImageReader
@@ -86,7 +87,7 @@ def load_predictor(
     predictor = network.predictor(checkpoint, report, warn)
     mark("engine and precision")
     report(f"network on {predictor.device}, {predictor.engine}: {predictor.weights}")
-    predictor.warm_up()
+    warm_up(predictor)
     mark("first pass")
     gc.collect()  # networks hold themselves, and the mapped file of their checkpoint, in cycles
     return_freed_memory()  # of the checkpoint, and of engines that were slower
