@@ -41,7 +41,7 @@ from scenedino_ros.benchmark.peaks import Peaks
 from scenedino_ros.checkpoints.checkpoint import build_model, save_checkpoint
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.inference.engines import graph_folder
+from scenedino_ros.inference.engines import selection
 from scenedino_ros.inference.engines.selection import engine_maker
 from scenedino_ros.inference.network_choice import NetworkChoice
 
@@ -256,7 +256,7 @@ def test_onnx_runtime_without_cuda_is_skipped_before_anything_is_exported(
     pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
     gpu = torch.device("cuda")
     monkeypatch.setattr(gpu_checks, "choose_device", lambda name: gpu)
-    monkeypatch.setattr(graph_folder, "export_graphs", None)  # would fail
+    monkeypatch.setattr(selection, "_onnx_graphs", None)  # would fail
     with pytest.raises(SkippedError, match="needs the Python package onnxruntime-gpu, got ONNX"):
         list(check_engine(plan, "onnx", "float32"))
     model = build_model(lively_checkpoint(TINY))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _POLL = 0.1  # seconds until Ctrl-C is noticed
 # A frame at work may take this many seconds after Ctrl-C, so that all is over within 2 s.
 _GRACE = 0.7
-# Turns of a loop, some ten microseconds: the fewest that cost nothing where the node is alone.
+# Turns of a loop; fewer slow down PyTorch, whose next loop often comes at once.
 _SPINS = "20000"
 _PAUSE = 0.01  # seconds after a failure, so that one that lasts does not take a processor
 
