@@ -27,7 +27,12 @@ from scenedino_ros.core.processor import describe_processor
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference import int8_check
-from scenedino_ros.inference.engines import openvino_folder, packages, selection
+from scenedino_ros.inference.engines import (
+    openvino_folder,
+    openvino_graph,
+    packages,
+    selection,
+)
 from scenedino_ros.inference.engines.graph_folder import CARD, cached_folder, fingerprint
 from scenedino_ros.inference.engines.int8_graph import (
     INT8,
@@ -558,6 +563,15 @@ def test_linear_layers_are_rounded_and_nothing_else(cache: Path, tmp_path: Path)
     assert len(kinds["Reshape"]) == 48  # four layers of each of the twelve blocks, restored
     assert all(".blocks." in name for name in kinds["Reshape"])
     assert not any(".blocks." in name for name in kinds["Constant"])
+
+
+def test_openvino_rounds_what_a_layer_reads_in_the_same_groups(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cached_folder(fingerprint(build_model(checkpoint()), MODE), FLOAT)
+    monkeypatch.setattr(openvino_graph, "ROUNDED_TOGETHER", 64)  # not what OpenVINO takes itself
+    compiled = OpenVinoGraph(folder / "image.xml", "int8")._request.get_compiled_model()
+    assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 64
 
 
 def test_weights_are_rounded_group_by_group() -> None:
