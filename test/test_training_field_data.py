@@ -17,8 +17,9 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
+from train.field.choice import draw_detail
 from train.field.copies import MIRRORED, WHOLE
-from train.field.data import FieldData, draw_detail
+from train.field.data import FieldData
 from train.field.feature_cache import FeatureCache, cache_bytes, encoder_key
 from train.field.frame_arrays import filling
 from train.field.items import (

@@ -21,6 +21,7 @@ from lightning_fabric import Fabric
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.encoder import Encoder
+from train.field.batches import loaded_batches, resident_batches
 from train.field.data import FieldBatch, FieldData
 from train.field.encoded_view import DepthErrors
 from train.field.feature_cache import encoder_key
@@ -29,9 +30,9 @@ from train.field.learning_rates import learning_groups, learning_rates
 from train.field.model import FieldTraining, load_encoder, target_encoder
 from train.field.pictures import field_pictures
 from train.field.precompute import fill_features, fill_hints
+from train.field.resident_step import ResidentTraining
 from train.field.settings import FieldSettings
 from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
-from train.runs.prefetch import prefetch
 from train.runs.run import RunFolder
 from train.runs.settings import Command, parse_command
 
@@ -48,23 +49,18 @@ def fit(command: Command[FieldSettings]) -> None:
         model, adam = fabric.setup(training, optimizer)
         parts = ({"model": training}, {"adam": optimizer})
         first, extra = run.restore(*parts)  # the key of cached features depends on the weights
-        data, validation = _open_data(settings, training.network.encoder, run.path, fabric)
         places = local_items(fabric, settings.run.batch_size)
+        data, validation = _open_data(settings, training.network.encoder, run.path, fabric)
+        batches_of = resident_batches if settings.data.resident else loaded_batches
         best = extra.get("best", float("inf"))
         with (
             stop_signals() as stop,
             run.progress(first) as show,
-            prefetch(
-                lambda step: data.batch(step, places).staged(fabric.device),
-                run.steps(first),
-                workers=settings.run.workers,
-                depth=settings.run.prefetch,
-            ) as batches,
+            batches_of(data, training, run.steps(first), places, fabric) as batches,
         ):
             for step, batch in batches:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * settings.rate(step)
-                batch = fabric.to_device(batch)
                 losses = model(batch)
                 fabric.backward(losses["total"])
                 # Clip before the check: the norm is checked too.
@@ -73,13 +69,13 @@ def fit(command: Command[FieldSettings]) -> None:
                     model, adam, max_norm=most, error_if_nonfinite=False
                 )
                 reduced = reduce_losses(fabric, losses, stop=stop.requested)
-                run.check_finite(step, reduced.values, batch.items)
+                run.check_finite(step, reduced.values, batch.contents)
                 adam.step()
                 adam.zero_grad()
                 run.log(step, reduced.values | learning_rates(optimizer))
                 show(step, reduced.values)
                 if run.is_due(step, settings.run.picture_every):
-                    _show(run, step, training, batch)
+                    _show(run, step, training, data.batch(step, places[:1]).to(fabric.device))
                 if validation and run.is_due(step, settings.validate_every):
                     scores = validate(training, validation, settings, fabric)
                     run.log_validation(step, scores)
@@ -105,7 +101,8 @@ def _build(settings: FieldSettings, *, stored: bool) -> FieldTraining:
     # The field of S4C renders classes, which need no target features.
     wants_target = settings.encoder.trainable and not settings.model.classes_in_field
     target = target_encoder(settings, stored=stored) if wants_target else None
-    training = FieldTraining(settings, target)
+    kind = ResidentTraining if settings.data.resident else FieldTraining
+    training = kind(settings, target)
     if stored:
         return training
     load_encoder(training, settings)
@@ -155,21 +152,22 @@ def _open_data(
     hints = None
     if settings.losses.hint or settings.losses.behind:
         hints = Path(settings.data.hints or output / "hints")
-    data = FieldData(settings, settings.data.stores, cache, hints)
-    validation = (
-        FieldData(settings, settings.data.validation, cache, hints)
-        if settings.data.validation
-        else None
-    )
+    # The encoder sees new crops of resident images in every item.
+    parts = [(settings.data.stores, None if settings.data.resident else cache)]
+    if settings.data.validation:
+        parts.append((settings.data.validation, cache))
+    opened = []
     with fabric.rank_zero_first():
-        for part in (data, validation):
-            if part is not None and hints:
+        for stores, features in parts:
+            data = FieldData(settings, stores, features, hints)
+            if hints:
                 with filling(hints):
-                    fill_hints(part, hints)
-            if part is not None and cache:
-                with filling(cache[0]):
-                    fill_features(part, encoder.to(fabric.device), cache[0])
-    return data, validation
+                    fill_hints(data, hints)
+            if features:
+                with filling(features[0]):
+                    fill_features(data, encoder.to(fabric.device), features[0])
+            opened.append(data)
+    return opened[0], opened[1] if settings.data.validation else None
 
 
 def _save_model(

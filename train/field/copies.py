@@ -18,7 +18,7 @@ from train.field.items import View
 from train.runs.randomness import copy_generator
 
 _ASPECT = 0.1  # standard deviation of the logarithm of a crop's aspect ratio
-_GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ImageCopy:
                 pixels[None], grid, padding_mode="border", align_corners=False
             )[0]
         if self.gray:
-            weights = pixels.new_tensor(_GRAY).view(3, 1, 1)
+            weights = pixels.new_tensor(GRAY).view(3, 1, 1)
             pixels = (pixels * weights).sum(dim=0, keepdim=True).expand_as(pixels)
         return pixels
 

@@ -17,8 +17,8 @@ import torch
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import FrameStore
+from train.field.choice import DriveViews, ItemChoice
 from train.field.class_maps import ClassMaps, ClassTensors, class_tensors
-from train.field.copies import MIRRORED, WHOLE, ImageCopy, drawn_copy
 from train.field.depth_hints import DepthHints
 from train.field.feature_cache import FeatureCache
 from train.field.items import (
@@ -28,14 +28,12 @@ from train.field.items import (
     View,
     check_rig,
     encoder_cameras,
-    published_item,
     published_keyframes,
 )
 from train.field.rays import PatchDraws, draw_patches
 from train.field.settings import FieldSettings, RaySettings
 from train.field.views import Augmentation, Views, load_views
 from train.runs.nested import staged, to_device
-from train.runs.randomness import item_generator
 from train.runs.stores import open_store, store_paths
 
 
@@ -102,6 +100,11 @@ class FieldBatch:
     def __init__(self, items: list[ItemTensors], phase: int) -> None:
         self.items, self.phase = items, phase
 
+    @property
+    def contents(self) -> list[ItemTensors]:
+        """What is saved if a loss is not finite."""
+        return self.items
+
     def staged(self, device: torch.device) -> "FieldBatch":
         """Return the batch in memory from which a device copies in the background."""
         return FieldBatch([staged(item, device) for item in self.items], self.phase)
@@ -109,14 +112,6 @@ class FieldBatch:
     def to(self, device: torch.device, **_: object) -> "FieldBatch":
         """Return the batch with all its tensors on a device."""
         return FieldBatch([to_device(item, device) for item in self.items], self.phase)
-
-
-def draw_detail(rays: RaySettings, phase: int, generator: torch.Generator) -> tuple[int, int]:
-    """Return pyramid level and samples per ray of an item in a phase of the run."""
-    n = len(rays.levels)
-    shares = torch.tensor(rays.level_shares[phase * n : (phase + 1) * n])
-    level = rays.levels[int(torch.multinomial(shares, 1, generator=generator))]
-    return level, rays.samples[phase % len(rays.samples)]
 
 
 @dataclass(frozen=True)
@@ -221,6 +216,7 @@ class FieldData:
     Attributes:
         settings: The run.
         drives: The drives.
+        choice: Draws items from them.
     """
 
     def __init__(
@@ -243,7 +239,7 @@ class FieldData:
         """
         self.settings, self._cache, self._hints = settings, cache, hints
         self.drives: list[Drive] = []
-        self._weights: list[float] = []  # of the drives, when one is drawn
+        weights: list[float] = []
         data = settings.data
         for number, pattern in enumerate(stores):
             every = data.every[number % len(data.every)]
@@ -251,9 +247,11 @@ class FieldData:
             frames = [len(drive.encoded) for drive in drives]
             weight = data.shares[number] if data.shares else sum(frames)
             self.drives += drives
-            self._weights += [weight * n / sum(frames) for n in frames]
+            weights += [weight * n / sum(frames) for n in frames]
         if not self.drives:
             raise InputError("a run needs at least one frame store in data.stores, got none")
+        views = [DriveViews(d.encoded, d.nearby, len(d.store)) for d in self.drives]
+        self.choice = ItemChoice(settings, views, weights)
 
     def _open(self, path: Path, every: int) -> Drive:
         data, model = self.settings.data, self.settings.model
@@ -296,53 +294,18 @@ class FieldData:
             place: Place in the batch over all processes.
             validation: Without flip, copies, grid shift and coarse pyramid levels.
         """
-        settings, rays = self.settings, self.settings.rays
-        generator = item_generator(settings.run.seed, step, place)
-        drive, item = self._choose(generator, validation=validation)
-        # One grid shift and one flip for the whole batch, as published.
-        shared = item_generator(settings.run.seed, step, settings.run.batch_size)
-        half = rays.patch // 2
-        down, right = torch.randint(-half, half, (2,), generator=shared).tolist()
-        flipped = bool(torch.rand((), generator=shared) < 0.5)
-        copies = [WHOLE] if validation else self.copies(item.encoder)
-        copy = copies[int(torch.randint(len(copies), (), generator=generator))]
-        moves = rays.aligned and drive.features is None and not validation
-        phase = settings.phase(settings.run.steps if validation else step)
-        level, samples = draw_detail(rays, phase, generator)
-        augmentation = Augmentation(
-            level=level,
-            samples=samples,
-            shift=(down, right) if moves else (0, 0),
-            flipped=settings.flip and flipped and not validation,
-            copy=copy,
+        settings = self.settings
+        chosen = self.choice.draw(step, place, validation=validation)
+        return load_item(
+            self.drives[chosen.drive],
+            chosen.item,
+            chosen.augmentation,
+            settings.rays,
+            patch_grid(settings.target_backbone, settings.model.image_size),
+            chosen.generator,
         )
-        token_grid = patch_grid(settings.target_backbone, settings.model.image_size)
-        return load_item(drive, item, augmentation, rays, token_grid, generator)
-
-    def copies(self, view: View) -> list[ImageCopy]:
-        """Return the copies of an image of which an item encodes one."""
-        data, mirror = self.settings.data, self.settings.mirror
-        whole = [WHOLE, MIRRORED] if mirror else [WHOLE]
-        return whole + [
-            drawn_copy(view, number, data.zoom, mirror=mirror) for number in range(data.crops)
-        ]
 
     def batch(self, step: int, places: range) -> FieldBatch:
         """Return the items of a step at some places of its batch."""
         items = [self.item(step, place) for place in places]
         return FieldBatch(items, self.settings.phase(step))
-
-    def _choose(self, generator: torch.Generator, *, validation: bool) -> tuple[Drive, Item]:
-        """Draw a drive and an item that can be built in it."""
-        data = self.settings.data
-        weights = torch.tensor(self._weights, dtype=torch.float64)
-        while True:
-            drive = self.drives[int(torch.multinomial(weights, 1, generator=generator))]
-            chosen = int(torch.randint(len(drive.encoded), (), generator=generator))
-            encoder = drive.encoded[chosen]
-            if data.views == "published":
-                item = published_item(drive.store, encoder, generator, validation=validation)
-                return drive, item
-            found = drive.nearby.item(encoder, data.loss_views, data.sources, generator)
-            if found is not None:
-                return drive, found

@@ -132,19 +132,19 @@ def published_keyframes(store: FrameStore) -> np.ndarray:
 
 
 def published_item(
-    store: FrameStore, encoder: View, generator: torch.Generator, *, validation: bool = False
+    n_frames: int, encoder: View, generator: torch.Generator, *, validation: bool = False
 ) -> Item:
     """Return the published item around a keyframe of the left or right rectified camera.
 
     Args:
-        store: A drive with the whole rig.
+        n_frames: Frames of the drive, which has the whole rig.
         encoder: The keyframe.
         generator: Source of the draws.
         validation: Use the smallest offset of the side cameras instead of a random one.
     """
     low, high = FISHEYE_OFFSETS
     offset = low if validation else int(torch.randint(low, high + 1, (), generator=generator))
-    images = item_views(encoder.frame, encoder.camera == "camera_01", offset, len(store))
+    images = item_views(encoder.frame, encoder.camera == "camera_01", offset, n_frames)
     first = torch.rand(len(images) // 2, generator=generator) < _TARGET_FIRST
     targets, sources = split_views(first)
     group = RenderGroup(

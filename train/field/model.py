@@ -112,8 +112,12 @@ class FieldTraining(nn.Module):
         Only encoder, decoder and point MLP compute in the run's precision; autocast around a
         projection would move points by pixels.
         """
-        with torch.autocast(batch.items[0].image.device.type, enabled=False):
-            return self.losses(self.render(batch.items), batch.phase)
+        with torch.autocast(self.network.encoder.mean.device.type, enabled=False):
+            return self.losses(self.render_batch(batch), batch.phase)
+
+    def render_batch(self, batch: FieldBatch) -> PatchBatch:
+        """Encode the items of a batch and render their patches."""
+        return self.render(batch.items)
 
     def render(self, items: list[ItemTensors]) -> PatchBatch:
         """Encode the items and render their patches."""
@@ -163,18 +167,24 @@ class FieldTraining(nn.Module):
     def maps(self, items: list[ItemTensors]) -> torch.Tensor:
         """Return the (B, C, h, w) maps of the items that `render_rays` reads."""
         flipped = torch.stack([item.flipped for item in items])[:, None, None, None]
-        with torch.autocast(
-            items[0].image.device.type,
-            torch.bfloat16,
-            enabled=self.settings.run.precision == "bf16-mixed",
-        ):
+        with self._mixed(items[0].image.device):
             return training_map(self.network, self._taps(items, flipped))
+
+    def maps_of_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the (B, C, h, w) maps of (B, 3, H, W) images in [-1, 1], as `maps` does."""
+        with self._mixed(images.device):
+            return training_map(self.network, self._scaled_taps(self.network.encoder(images)))
 
     def whole_map(self, item: ItemTensors) -> torch.Tensor:
         """Return the (1, D, H', W') map of an item as `SceneDino.query` reads it, in float32."""
         flipped = item.flipped.view(1, 1, 1, 1)
         maps: torch.Tensor = self.network.decoder(self._taps([item], flipped))
         return torch.where(flipped, maps.flip(-1), maps)
+
+    def _mixed(self, device: torch.device) -> torch.autocast:
+        """Return the context in which encoder and decoder compute in the run's precision."""
+        enabled = self.settings.run.precision == "bf16-mixed"
+        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
     def _taps(self, items: list[ItemTensors], flipped: torch.Tensor) -> list[torch.Tensor]:
         """Return the four scaled taps of the input of the encoder, cached or computed."""
@@ -183,6 +193,9 @@ class FieldTraining(nn.Module):
         else:
             images = torch.stack([item.image for item in items])
             taps = self.network.encoder(torch.where(flipped, images.flip(-1), images))
+        return self._scaled_taps(taps)
+
+    def _scaled_taps(self, taps: list[torch.Tensor]) -> list[torch.Tensor]:
         if isinstance(self.network.decoder, SkipDecoder):
             return taps
         scales = self.settings.encoder.tap_scales
@@ -361,8 +374,7 @@ def _without_head(config: ModelConfig) -> ModelConfig:
 
 def encoder_view(feature_map: torch.Tensor, item: ItemTensors, min_depth: float) -> EncoderView:
     """Return the encoded view of an item, given its (1, C, h, w) map."""
-    identity = torch.eye(4, device=feature_map.device)
-    return EncoderView(feature_map, item.K_norm, identity, min_depth)
+    return EncoderView(feature_map, item.K_norm[None], min_depth)
 
 
 def rendered_views(

@@ -32,7 +32,7 @@ def missing_features(
             continue
         wanted = [(view, WHOLE) for view in drive.cached]
         for view in drive.encoded:
-            wanted += [(view, copy) for copy in data.copies(view) if copy != WHOLE]
+            wanted += [(view, copy) for copy in data.choice.copies(view) if copy != WHOLE]
         missing = drive.features.missing(wanted)
         if missing:
             found.append((drive.features, missing))

@@ -79,7 +79,7 @@ def patch_rays(
     draws: PatchDraws,
     K_norm: torch.Tensor,
     T_world_cam: torch.Tensor,
-    image_size: tuple[int, int],
+    image_size: tuple[int, int] | tuple[torch.Tensor, torch.Tensor],
     patch: int,
     shift: tuple[int, int] = (0, 0),
     *,
@@ -91,7 +91,7 @@ def patch_rays(
         draws: The patches.
         K_norm: (V, 3, 3) intrinsics of the target views for coordinates in [-1, 1].
         T_world_cam: (V, 4, 4) camera poses, metres.
-        image_size: (H, W) pixels.
+        image_size: (H, W) pixels, numbers or (P, 1, 1) tensors.
         patch: Edge p of a patch, pixels; equals the edge of a target token.
         shift: (down, right) pixels by which the image under the target tokens was moved.
         aligned: Rows and columns of the draws count tokens; if not, pixels.
@@ -101,7 +101,7 @@ def patch_rays(
     grid = torch.stack([draws.row, draws.column], dim=-1)  # (P, 2)
     pixel = offset % patch + patch * grid if aligned else grid
     token = grid + (offset < 0)
-    rows, columns = _patch_pixels(pixel, patch)
+    rows, columns = patch_pixels(pixel, patch)
     x = -1 + (2 * columns + 1) / width
     y = -1 + (2 * rows + 1) / height
     uv_norm = torch.stack(torch.broadcast_tensors(x, y), dim=-1)  # (P, p, p, 2)
@@ -117,7 +117,7 @@ def patch_rays(
     )
 
 
-def _patch_pixels(pixel: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+def patch_pixels(pixel: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the (P, p, 1) rows and (P, 1, p) columns of patches."""
     steps = torch.arange(patch, device=pixel.device)
     return pixel[:, 0, None, None] + steps[:, None], pixel[:, 1, None, None] + steps
@@ -125,7 +125,7 @@ def _patch_pixels(pixel: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.
 
 def patch_colors(images: torch.Tensor, rays: RayPatches) -> torch.Tensor:
     """Return the (P, p, p, 3) colours under the patches of (V, 3, H, W) images."""
-    rows, columns = _patch_pixels(rays.pixel, rays.directions.shape[1])
+    rows, columns = patch_pixels(rays.pixel, rays.directions.shape[1])
     return images[rays.view[:, None, None], :, rows, columns]
 
 

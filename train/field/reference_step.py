@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
-from scenedino_ros.network.field import sample_map
+from scenedino_ros.network.field import project, sample_map
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import composite
 from train.field.data import GroupTensors, ItemTensors
@@ -77,12 +77,12 @@ def render_patches_as_specified(
     """
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
     points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
-    seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
-    code = network.code.for_camera(encoder.K_norm)(
+    seen = project(points[None], encoder.K_norm)
+    code = network.code.for_camera(encoder.K_norm[0])(
         seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth)
     )
     logit, feature = network.field(sample_map(encoder.feature_map, seen.uv_norm)[0], code)
-    found = project_world(points, sources.K_norm, sources.T_cam_world)
+    found = project_world(points, sources.K_norm, sources.T_cam_item)
     colors = sample_map(sources.images, found.uv_norm)  # (S, N, 3)
     invalid = ~(found.visible & seen.visible)  # (S, N)
     shape = distances.shape

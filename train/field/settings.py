@@ -62,6 +62,11 @@ class DataSettings:
     zoom: float = setting(
         2.0, "Largest focal length of a cropped copy, relative to that of the image", low=1.0
     )
+    resident: bool = setting(
+        False,
+        "Keep all images in the memory of the device, and render all items of a step at once: for "
+        "GPUs, with a frozen encoder, which sees a new crop in every item",
+    )
     hints: str = setting("", "Folder of depth hints; empty: in the folder of the run", live=True)
     class_maps: str = setting(
         "",
@@ -279,6 +284,7 @@ class FieldSettings:
                 f"got {len(rays.level_shares)}"
             )
         self._check_classes()
+        self._check_resident()
         phased = {
             "rays.samples": rays.samples,
             "losses.feature": self.losses.feature,
@@ -309,6 +315,23 @@ class FieldSettings:
                 "encoder.target and encoder.target_weights need an encoder that is trained; a "
                 "frozen one gives the targets itself"
             )
+
+    def _check_resident(self) -> None:
+        """Refuse what items of images in the memory of the device cannot have."""
+        model = self.model
+        if not self.data.resident:
+            return
+        wanted = {
+            "encoder.trainable false": not self.encoder.trainable,
+            "data.views nearby": self.data.views == "nearby",
+            "rays.aligned false": not self.rays.aligned,
+            "heads other than [field]": not model.classes_in_field,
+            "model.decoder_width <= model.hidden_dim": model.decoder_width <= model.hidden_dim,
+            "level 1 in rays.levels": 1 in self.rays.levels,
+        }
+        missing = [name for name, holds in wanted.items() if not holds]
+        if missing:
+            raise InputError(f"data.resident needs {', '.join(missing)}")
 
     def _check_classes(self) -> None:
         """Refuse losses that the field of the model does not have."""

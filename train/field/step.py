@@ -12,7 +12,7 @@ The result is that of `train.field.reference_step`, which follows the specificat
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
@@ -29,34 +29,61 @@ from train.field.sparse_decoder import half_map, read_map
 
 @dataclass(frozen=True)
 class EncoderView:
-    """The encoded image of an item.
+    """The encoded images of B items, each in its own camera frame.
 
     Attributes:
-        feature_map: (1, D, H', W').
-        K_norm: (3, 3) intrinsics for coordinates in [-1, 1].
-        T_cam_world: (4, 4) world points to this camera, metres.
+        feature_map: (B, D, H', W'); B is 1 for a wide decoder.
+        K_norm: (B, 3, 3) intrinsics for coordinates in [-1, 1].
         min_depth: Least depth of points, metres; nearer points and points behind get it.
     """
 
     feature_map: torch.Tensor
     K_norm: torch.Tensor
-    T_cam_world: torch.Tensor
     min_depth: float
+
+
+class Sources(Protocol):
+    """The source views of ray patches."""
+
+    def colors(
+        self, points: torch.Tensor, visible: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `RenderedPatches.colors` and `RenderedPatches.unseen`.
+
+        Args:
+            points: (P * p * p * K, 3) samples, metres.
+            visible: (P * p * p * K,) whether the encoded view sees them.
+            weights: (P, p, p, K) rendering weights.
+        """
 
 
 @dataclass(frozen=True)
 class SourceViews:
-    """The images colours are taken from.
+    """The images that the colours of all patches are taken from.
 
     Attributes:
         images: (S, 3, H, W) in [0, 1].
         K_norm: (S, 3, 3).
-        T_cam_world: (S, 4, 4).
+        T_cam_item: (S, 4, 4) points of the encoded camera's frame to these cameras, metres.
     """
 
     images: torch.Tensor
     K_norm: torch.Tensor
-    T_cam_world: torch.Tensor
+    T_cam_item: torch.Tensor
+
+    def colors(
+        self, points: torch.Tensor, visible: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return colours and unseen weights, as `Sources` says."""
+        found = project_world(points, self.K_norm, self.T_cam_item)
+        colors, unseen = [], []
+        shape = weights.shape
+        for image, uv_norm, inside in zip(self.images, found.uv_norm, found.visible, strict=True):
+            color = _look_up(image[None], uv_norm[None])
+            colors.append(torch.matmul(weights.unsqueeze(-2), color.view(*shape, 3)).squeeze(-2))
+            invalid = ~(inside & visible)
+            unseen.append((weights.detach() * invalid.view(shape)).sum(dim=-1))
+        return torch.stack(colors, dim=-2), torch.stack(unseen, dim=-1)
 
 
 @dataclass(frozen=True)
@@ -130,7 +157,7 @@ def training_map(network: SceneDino, taps: list[torch.Tensor]) -> torch.Tensor:
 def render_patches(
     network: SceneDino,
     encoder: EncoderView,
-    sources: SourceViews,
+    sources: Sources,
     rays: RayPatches,
     distances: torch.Tensor,
     flipped: torch.Tensor,
@@ -144,9 +171,9 @@ def render_patches(
 
     Args:
         network: The network.
-        encoder: The encoded view, with the map of `training_map`.
+        encoder: The encoded views, with the maps of `training_map`.
         sources: Images that colours are taken from.
-        rays: P patches of p x p rays.
+        rays: P patches of p x p rays, as many for each encoded view, one view after the other.
         distances: (P, p, p, K) of the samples, metres, ascending.
         flipped: () bool, whether the map is that of the flipped image.
         feature_shapes: Whether gradients of features reach densities.
@@ -162,7 +189,7 @@ def render_patches(
             weights.unsqueeze(-2).to(hidden.dtype), hidden.view(*distances.shape, -1)
         ).squeeze(-2)
         feature = functional.linear(blended.float(), lin_out.weight[1:], lin_out.bias[1:])
-    colors, unseen = _colors(sources, samples.points, samples.visible, result.weights)
+    colors, unseen = sources.colors(samples.points, samples.visible, result.weights)
     opacity = metre_opacity(samples.density)
     return RenderedPatches(result.distance, opacity, result.weights, colors, unseen, feature)
 
@@ -213,17 +240,18 @@ def _samples(
 ) -> _Samples:
     """Evaluate the first layers of the point MLP, and the density, along rays."""
     steps = distances.unsqueeze(-1) * rays.directions.unsqueeze(-2)
-    points = (rays.origins[:, None, None, None] + steps).view(-1, 3)
-    seen = project_world(points, encoder.K_norm[None], encoder.T_cam_world[None])
-    uv_norm, depth = seen.uv_norm[0], seen.depth[0].clamp(min=encoder.min_depth)
-    in_map = torch.where(flipped, uv_norm * uv_norm.new_tensor([-1, 1]), uv_norm)
-    code = network.code.for_camera(encoder.K_norm)(uv_norm, depth)
-    hidden = _hidden(network, encoder.feature_map[0], in_map, code)
+    points = rays.origins[:, None, None, None] + steps
+    seen = project(points.view(len(encoder.K_norm), -1, 3), encoder.K_norm)
+    depth = seen.depth.clamp(min=encoder.min_depth)
+    mirror = seen.uv_norm.new_tensor([-1, 1])
+    in_map = torch.where(flipped, seen.uv_norm * mirror, seen.uv_norm)
+    code = network.code.for_camera(encoder.K_norm)(seen.uv_norm, depth)
+    hidden = _hidden(network, encoder.feature_map, in_map, code)
     lin_out = network.field.lin_out
     with _autocast(hidden):
         logit = functional.linear(hidden, lin_out.weight[:1], lin_out.bias[:1])
     density = functional.softplus(logit.float()).view(distances.shape)
-    return _Samples(points, seen.visible[0], hidden, density)
+    return _Samples(points.view(-1, 3), seen.visible.view(-1), hidden, density)
 
 
 def _autocast(like: torch.Tensor) -> torch.autocast:
@@ -234,40 +262,29 @@ def _autocast(like: torch.Tensor) -> torch.autocast:
 def _hidden(
     network: SceneDino, feature_map: torch.Tensor, uv_norm: torch.Tensor, code: torch.Tensor
 ) -> torch.Tensor:
-    """Return the (N, hidden) activations of the point MLP."""
+    """Return the (B * N, hidden) activations of the point MLP, given (B, N, 2) positions."""
     to_hidden, to_code = network.field.lin_in.weight.split(
         [network.config.decoder_width, code.shape[-1]], dim=1
     )
     if is_wide(network):
-        read = read_map(network, feature_map, uv_norm)
+        read = read_map(network, feature_map[0], uv_norm[0])
     else:
         sampled = _look_up(feature_map, uv_norm)
         with _autocast(sampled):
             read = functional.linear(sampled, to_hidden)
     with _autocast(read):
-        hidden = functional.linear(code, to_code, network.field.lin_in.bias)
+        hidden = functional.linear(code.flatten(0, 1), to_code, network.field.lin_in.bias)
     return functional.relu(hidden + read)
 
 
-def _look_up(picture: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
-    """Return the (N, C) values of a (C, h, w) map at image positions, bilinearly."""
-    index, fraction = bilinear_taps(uv_norm, *picture.shape[1:])
-    rows = picture.permute(1, 2, 0).reshape(-1, len(picture))
+def _look_up(maps: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
+    """Return the (B * N, C) values of (B, C, h, w) maps at (B, N, 2) positions, bilinearly."""
+    n_maps, channels, height, width = maps.shape
+    index, fraction = bilinear_taps(uv_norm.view(-1, 2), height, width)
+    if n_maps > 1:
+        first = torch.arange(n_maps, dtype=index.dtype, device=index.device) * (height * width)
+        index = (index.view(n_maps, -1) + first.unsqueeze(-1)).view(-1, 4)
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, channels)
     return functional.embedding_bag(
         index, rows, per_sample_weights=fraction.to(rows.dtype), mode="sum"
     )
-
-
-def _colors(
-    sources: SourceViews, points: torch.Tensor, visible: torch.Tensor, weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the (P, p, p, S, 3) colours and (P, p, p, S) unseen weights of the source views."""
-    found = project_world(points, sources.K_norm, sources.T_cam_world)
-    colors, unseen = [], []
-    shape = weights.shape
-    for image, uv_norm, inside in zip(sources.images, found.uv_norm, found.visible, strict=True):
-        color = _look_up(image, uv_norm)
-        colors.append(torch.matmul(weights.unsqueeze(-2), color.view(*shape, 3)).squeeze(-2))
-        invalid = ~(inside & visible)
-        unseen.append((weights.detach() * invalid.view(shape)).sum(dim=-1))
-    return torch.stack(colors, dim=-2), torch.stack(unseen, dim=-1)

@@ -10,7 +10,8 @@ never interrupted in one process.
 import numpy as np
 import torch
 
-_ITEM, _COPY = 0, 1  # begin the words of a seed; a seed for another purpose needs another number
+# Begin the words of a seed; a seed for another purpose needs another number.
+_ITEM, _COPY, _RAYS = 0, 1, 2
 
 
 def item_generator(seed: int, step: int, item: int) -> torch.Generator:
@@ -37,6 +38,17 @@ def copy_generator(camera: str, frame: int, number: int) -> torch.Generator:
     generator = torch.Generator()
     generator.manual_seed(_hash(_COPY, *camera.encode(), frame, number))
     return generator
+
+
+def ray_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of the rays that a process draws on its device in one step.
+
+    Args:
+        seed: Seed of the run, >= 0.
+        step: Number of the step, >= 0.
+        rank: Number of the process.
+    """
+    return _hash(_RAYS, seed, step, rank)
 
 
 def _hash(*words: int) -> int:
