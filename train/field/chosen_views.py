@@ -3,17 +3,20 @@
 
 """The views of a batch as numbers, for images that are on the device already."""
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from scenedino_ros.core.spawning import WorkerContext
 from train.field.choice import ChosenItem, ItemChoice
 from train.field.items import RenderGroup, View
+from train.runs.prefetch import in_order
 
 _AHEAD = 8  # batches of each process
 
@@ -46,6 +49,16 @@ class ChosenViews:
     window: torch.Tensor
     samples: int
 
+    @classmethod
+    def of_arrays(cls, values: Mapping[str, Any]) -> "ChosenViews":
+        """Return views whose tensors are given as arrays, by name."""
+        return cls(
+            **{
+                name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+                for name, value in values.items()
+            }
+        )
+
     def to(self, device: torch.device) -> "ChosenViews":
         """Return a copy on a device."""
         values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -55,7 +68,7 @@ class ChosenViews:
         return ChosenViews(**values)
 
 
-class ChosenBatches(Dataset[ChosenViews]):
+class ChosenBatches:
     """The views of each step; worker processes draw them."""
 
     def __init__(
@@ -123,9 +136,32 @@ class ChosenBatches(Dataset[ChosenViews]):
         return self._first[chosen.drive][view.camera] + view.frame
 
 
+_drawn_from: ChosenBatches | None = None  # of a worker process
+
+
+def _begin(batches: ChosenBatches) -> None:
+    """Prepare a worker process."""
+    global _drawn_from  # noqa: PLW0603 - sent once, not with every step
+    _drawn_from = batches
+    # A terminal sends Ctrl-C to all processes; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _draw(step: int) -> dict[str, Any]:
+    """Return the views of a step as arrays: tensors would travel through shared memory."""
+    assert _drawn_from is not None
+    views = _drawn_from[step]
+    return {item.name: _array(getattr(views, item.name)) for item in fields(views)}
+
+
+def _array(value: Any) -> Any:
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
 @contextmanager
 def drawn_ahead(
-    batches: ChosenBatches, steps: Sequence[int], *, workers: int
+    batches: ChosenBatches, steps: Iterable[int], *, workers: int
 ) -> Iterator[Iterator[tuple[int, ChosenViews]]]:
     """Draw the views of some steps in processes ahead of their use, and yield them in order.
 
@@ -137,16 +173,11 @@ def drawn_ahead(
     Yields:
         An iterator over pairs of step and views. When the block ends, no process is left.
     """
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=steps,
-        num_workers=workers,
-        multiprocessing_context=WorkerContext(),
-        prefetch_factor=_AHEAD,
+    executor = ProcessPoolExecutor(
+        workers, mp_context=WorkerContext(), initializer=_begin, initargs=(batches,)
     )
-    drawn = iter(loader)
     try:
-        yield zip(steps, drawn, strict=False)
+        drawn = in_order(executor, _draw, iter(steps), _AHEAD * workers)
+        yield ((step, ChosenViews.of_arrays(values)) for step, values in drawn)
     finally:
-        del drawn, loader  # ends the processes
+        executor.shutdown(wait=True, cancel_futures=True)

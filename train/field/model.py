@@ -167,24 +167,24 @@ class FieldTraining(nn.Module):
     def maps(self, items: list[ItemTensors]) -> torch.Tensor:
         """Return the (B, C, h, w) maps of the items that `render_rays` reads."""
         flipped = torch.stack([item.flipped for item in items])[:, None, None, None]
-        with self._mixed(items[0].image.device):
+        with self.mixed(items[0].image.device):
             return training_map(self.network, self._taps(items, flipped))
 
-    def maps_of_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the (B, C, h, w) maps of (B, 3, H, W) images in [-1, 1], as `maps` does."""
-        with self._mixed(images.device):
-            return training_map(self.network, self._scaled_taps(self.network.encoder(images)))
+    def map_of_taps(self, taps: list[torch.Tensor]) -> torch.Tensor:
+        """Return the (B, C, h, w) maps of four (B, C, rows, columns) taps, as `maps` does."""
+        with self.mixed(taps[0].device):
+            return training_map(self.network, self._scaled_taps(taps))
+
+    def mixed(self, device: torch.device) -> torch.autocast:
+        """Return the context in which encoder and decoder compute in the run's precision."""
+        enabled = self.settings.run.precision == "bf16-mixed"
+        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
     def whole_map(self, item: ItemTensors) -> torch.Tensor:
         """Return the (1, D, H', W') map of an item as `SceneDino.query` reads it, in float32."""
         flipped = item.flipped.view(1, 1, 1, 1)
         maps: torch.Tensor = self.network.decoder(self._taps([item], flipped))
         return torch.where(flipped, maps.flip(-1), maps)
-
-    def _mixed(self, device: torch.device) -> torch.autocast:
-        """Return the context in which encoder and decoder compute in the run's precision."""
-        enabled = self.settings.run.precision == "bf16-mixed"
-        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
     def _taps(self, items: list[ItemTensors], flipped: torch.Tensor) -> list[torch.Tensor]:
         """Return the four scaled taps of the input of the encoder, cached or computed."""

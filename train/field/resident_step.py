@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from scenedino_ros.inference.engines.cuda_graphs import CudaGraph
 from scenedino_ros.network.field import project
 from train.field.chosen_views import ChosenViews
 from train.field.data import FieldBatch
@@ -101,6 +102,8 @@ class ResidentSources:
 class ResidentTraining(FieldTraining):
     """Computes losses from batches whose images are on the device, and from any others."""
 
+    _graph: CudaGraph | None = None
+
     def render_batch(self, batch: FieldBatch | ResidentBatch) -> PatchBatch:
         """Encode the items and render their patches."""
         if not isinstance(batch, ResidentBatch):
@@ -136,7 +139,7 @@ class ResidentTraining(FieldTraining):
         rendered = render_patches(
             self.network,
             EncoderView(
-                self.maps_of_images(frames.copies(views)),
+                self._maps(frames.copies(views)),
                 _encoded_K_norm(frames, views),
                 settings.rays.min_depth,
             ),
@@ -161,6 +164,22 @@ class ResidentTraining(FieldTraining):
             hint_error=hint_error(rendered.weights, distances, hint),
             behind=opacity_behind(rendered.opacity, distances, hint),
         )
+
+    def _maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the (B, C, h, w) maps of (B, 3, H, W) images in [-1, 1], as `maps` does."""
+        if images.is_cuda:  # launching the kernels of the encoder takes longer than they do
+            self._graph = self._graph or CudaGraph(self._encode, images.device)
+            taps = self._graph(images)
+        else:
+            taps = self._encode(images)
+        return self.map_of_taps(list(taps.unbind(1)))
+
+    @torch.no_grad()
+    def _encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the (B, 4, C, rows, columns) float32 taps of the frozen encoder."""
+        with self.mixed(images.device):
+            taps = self.network.encoder(images)
+        return torch.stack([tap.float() for tap in taps], dim=1)
 
 
 def _cameras(

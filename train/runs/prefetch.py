@@ -5,7 +5,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -32,14 +32,22 @@ def prefetch(
     """
     executor = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
     try:
-        yield _in_order(executor, make_batch, iter(steps), depth)
+        yield in_order(executor, make_batch, iter(steps), depth)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(
-    executor: ThreadPoolExecutor, make_batch: Callable[[int], T], steps: Iterator[int], depth: int
+def in_order(
+    executor: Executor, make_batch: Callable[[int], T], steps: Iterator[int], depth: int
 ) -> Iterator[tuple[int, T]]:
+    """Yield pairs of step and batch in the order of the steps.
+
+    Args:
+        executor: Makes batches.
+        make_batch: Makes the batch of a step.
+        steps: Numbers of the steps.
+        depth: Most batches that are ready or being made at one time.
+    """
     waiting: deque[tuple[int, Future[T]]] = deque()
     for step in steps:
         waiting.append((step, executor.submit(make_batch, step)))
