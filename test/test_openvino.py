@@ -291,7 +291,11 @@ def test_another_machine_or_network_is_measured_again(
 
 
 @pytest.mark.parametrize(
-    "damage", ["no json", "[]", '{"ms": {"a": 1}}', "foreign", "other engine", "bytes"]
+    "damage",
+    [
+        *("no json", "[]", '{"ms": {"a": 1}}', "[" * 30_000, "foreign", "other engine", "bytes"),
+        *("pipe", "huge time", "no time"),
+    ],
 )
 def test_what_cannot_be_used_is_measured_again(
     made_up: dict[str, float], tmp_path: Path, damage: str
@@ -305,6 +309,12 @@ def test_what_cannot_be_used_is_measured_again(
         path.write_text(good.replace('"fastest": "torch', '"fastest": "compiled'))
     elif damage == "bytes":
         path.write_bytes(b"\xff")
+    elif damage == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif damage.endswith("time"):
+        time = "9" * 400 if damage == "huge time" else "NaN"
+        path.write_text(good.replace('"torch in float32": 1.0', f'"torch in float32": {time}'))
     else:
         path.write_text(damage)
     first, *others = _lines()

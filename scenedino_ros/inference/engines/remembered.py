@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from scenedino_ros.core.cache_folder import cache_folder, make_cache_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.processor import describe_processor
+from scenedino_ros.core.reading import read_json, reason_of
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.packages import installed_version
 
@@ -66,19 +68,18 @@ def recall(situation: dict[str, Any], report: Report) -> Timings | None:
     """
     try:
         path = _path(situation)
-        text = path.read_text(encoding="utf-8")
+        stored = read_json(path)
     except (InputError, FileNotFoundError, NotADirectoryError):  # nothing was remembered
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        report(f"{path} cannot be read ({error}): engines are measured again")
+    except Exception as error:  # whatever is damaged, it is measured again
+        report(f"{path} cannot be read ({reason_of(error)}): engines are measured again")
         return None
     try:
-        stored = json.loads(text)
         seconds = {_candidate(words): float(value) / 1000 for words, value in stored["ms"].items()}
         timings = Timings(seconds, _candidate(stored["fastest"]))
-        known = stored["situation"] == situation and timings.fastest in seconds
+        known = stored["situation"] == situation and math.isfinite(seconds[timings.fastest])
         known = known and list(timings.fastest) in situation["candidates"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # values of any type may stand anywhere
         known = False
     if not known:
         report(f"{path} does not hold the timings of this machine: engines are measured again")
