@@ -19,7 +19,11 @@ from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.recordings.datasets.image_times import read_image_times
 from scenedino_ros.recordings.datasets.kitti360 import read_poses
-from scenedino_ros.recordings.datasets.numbered_files import read_times
+from scenedino_ros.recordings.datasets.numbered_files import (
+    numbered_files,
+    read_stamps,
+    read_times,
+)
 from scenedino_ros.recordings.poses import read_tum_trajectory
 from scenedino_ros.recordings.trajectory_files import read_kitti_poses
 from scenedino_ros.viewing.voxel_files import read_npz
@@ -228,9 +232,47 @@ def test_numbers_beyond_all_measure_are_refused_at_once(tmp_path: Path, read, li
     assert why in refusal(read, written(tmp_path / "poses.txt", line))
 
 
-def test_times_of_images_beyond_all_measure_are_refused_at_once(tmp_path: Path):
-    path = written(tmp_path / "times.txt", "1e1541000\n")
-    with pytest.raises(InputError, match=r"times must be below 2\^63 ns, got 1e1541000"):
-        read_image_times(path, [Path("a.png")])
-    with pytest.raises(InputError, match="times must be below 9223372036 s, got '1e1541000'"):
-        read_times(path, [0])
+@pytest.mark.parametrize(
+    ("unit", "word", "why"),
+    [
+        ("auto", "1e1541000", "times must be below 2147483648000000000 ns, got 1e1541000"),
+        ("s", "1e17", "times must be below 2147483648 s, got 1e17"),
+        ("auto", "-1e999990", "times must be finite and >= 0, got -1e999990"),
+    ],
+)
+def test_times_of_images_beyond_all_measure_are_refused_at_once(tmp_path: Path, unit, word, why):
+    path = written(tmp_path / "times.txt", f"{word}\n")
+    assert why in refusal(lambda p: read_image_times(p, [Path("a.png")], unit), path)
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("1e1541000", "times must be below 2147483648 s, got '1e1541000'"),
+        ("9e9", "times must be below 2147483648 s, got '9e9'"),
+        ("-1e999990", "times must be >= 0 s, got '-1e999990'"),
+        ("-1e999999999", "times must be >= 0 s, got '-1e999999999'"),
+        ("sNaN", "'sNaN' is not a number of seconds"),
+    ],
+)
+def test_seconds_of_frames_beyond_all_measure_are_refused_at_once(tmp_path: Path, word, why):
+    path = written(tmp_path / "times.txt", f"{word}\n")
+    assert why in refusal(lambda p: read_times(p, [0]), path)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("9999-12-31 23:59:59.9", "times must be from 1970 to 2038"),
+        ("0001-01-01 00:00:00.0", "times must be from 1970 to 2038"),
+        ("2011-09-26 13:02:25.-1", "a fraction of a second has digits, got -1"),
+    ],
+)
+def test_dates_of_frames_beyond_all_measure_are_refused(tmp_path: Path, line, why):
+    path = written(tmp_path / "timestamps.txt", f"{line}\n")
+    assert why in refusal(lambda p: read_stamps(p.parent, [""], [0]), path)
+
+
+def test_a_frame_number_beyond_all_stamps_is_refused(tmp_path: Path):
+    path = written(tmp_path / "99999999999999999999.png", "")
+    assert "at most 21474836469" in refusal(lambda p: numbered_files(p.parent, ".png"), path)

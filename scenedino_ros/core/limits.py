@@ -30,6 +30,9 @@ COEFFICIENTS = 100
 # northings of UTM reach 1e7 m. The squares of coordinates overflow float32 from 1e19 m on.
 DISTANCE = 1e9
 
+# Nanoseconds of a stamp. ROS counts its seconds in 32 bits, which end in 2038.
+STAMPS_END = 2**31 * 10**9
+
 # Voxels of one grid or map: 268 million take 1 GiB in float32.
 VOXELS = 1 << 28
 # Cubes in one marker message: at 28 bytes each, 28 MB. RViz shows fewer in a second.

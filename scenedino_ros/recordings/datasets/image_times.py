@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import STAMPS_END
 from scenedino_ros.recordings.datasets.kitti360_calibration import read_text
 
 AUTO_UNIT = "auto"
 UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
-_END_NS = 2**63
 _NANOSECONDS_FROM = 10**12  # larger times without a unit are nanoseconds, as in trajectories
 _LEAST_PERIOD_NS = 1_000_000  # 1000 Hz; images that follow each other faster have another unit
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -97,10 +97,11 @@ def _nanoseconds(word: str, unit: str) -> int:
         raise InputError(f"'{word}' is not a time") from error
     if not (time.is_finite() and time >= 0):
         raise InputError(f"times must be finite and >= 0, got {word}")
-    if time >= _END_NS:  # converting 1e1000000 to an integer takes for ever
-        raise InputError(f"times must be below 2^63 ns, got {word}")
     if unit == AUTO_UNIT:
         unit = "ns" if time >= _NANOSECONDS_FROM else "s"
+    end = STAMPS_END // UNITS[unit]
+    if time >= end:  # converting 1e1000000 to an integer takes for ever
+        raise InputError(f"times must be below {end} {unit}, got {word}")
     return max(round(time * UNITS[unit]), 1)
 
 

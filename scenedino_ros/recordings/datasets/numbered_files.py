@@ -10,19 +10,21 @@ from itertools import pairwise
 from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import STAMPS_END
 from scenedino_ros.recordings.datasets.kitti360_calibration import read_text
 
 FRAME_PERIOD_NS = 100_000_000  # 10 Hz, where no timestamps are given
 FIRST_STAMP_NS = 1_000_000_000  # where no times are given: a stamp of zero means "latest" in TF
 
-_END_S = 2**63 // 10**9  # stamps in nanoseconds have 63 bits
+_END_S = STAMPS_END // 10**9
+_LAST_FRAME = (STAMPS_END - FIRST_STAMP_NS) // FRAME_PERIOD_NS - 1
 
 
 def numbered_files(folder: Path, *suffixes: str) -> dict[int, Path]:
     """Return the files of a folder whose names are numbers, by number; none without the folder.
 
     Raises:
-        InputError: If two files have one number.
+        InputError: If two files have one number, or a number is beyond the stamps there are.
     """
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     found: dict[int, Path] = {}
@@ -30,6 +32,8 @@ def numbered_files(folder: Path, *suffixes: str) -> dict[int, Path]:
         if path.suffix.lower() not in suffixes or not path.stem.isdecimal():
             continue
         number = int(path.stem)
+        if number > _LAST_FRAME:
+            raise InputError(f"frame numbers must be at most {_LAST_FRAME}, got {path}")
         if number in found:
             raise InputError(
                 f"{folder} must have one file for frame {number}, got {found[number].name} and "
@@ -84,24 +88,30 @@ def _times(path: Path, frames: Sequence[int], read: Callable[[str, Path], int]) 
 
 def _nanoseconds_of_date(line: str, path: Path) -> int:
     text, _, fraction = line.strip().partition(".")
+    digits = fraction[:9].ljust(9, "0")
     try:
         moment = datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%S")
-        nanoseconds = int(fraction[:9].ljust(9, "0"))
+        if not digits.isdecimal():
+            raise ValueError(f"a fraction of a second has digits, got {fraction[:9]}")
     except ValueError as error:
         raise InputError(f"{path}: '{line.strip()}' is not a time: {error}") from error
     moment = moment.replace(tzinfo=datetime.timezone.utc)
-    return round(moment.timestamp()) * 1_000_000_000 + nanoseconds
+    stamp = round(moment.timestamp()) * 1_000_000_000 + int(digits)
+    if not 0 <= stamp < STAMPS_END:
+        raise InputError(f"{path}: times must be from 1970 to 2038, got '{line.strip()}'")
+    return stamp
 
 
 def _nanoseconds_of_seconds(line: str, path: Path) -> int:
     try:
         seconds = Decimal(line.strip())
-        # Converting 1e1000000 to an integer takes for ever.
-        stamp = round(seconds * 1_000_000_000) if seconds < _END_S else None
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: '{line.strip()}' is not a number of seconds") from error
-    if stamp is None:
+    except InvalidOperation:
+        seconds = Decimal("NaN")
+    if seconds.is_nan():
+        raise InputError(f"{path}: '{line.strip()}' is not a number of seconds")
+    # Before any arithmetic: converting 1e1000000 or -1e1000000 to an integer takes for ever.
+    if seconds >= _END_S:
         raise InputError(f"{path}: times must be below {_END_S} s, got '{line.strip()}'")
-    if stamp < 0:
+    if seconds < 0:
         raise InputError(f"{path}: times must be >= 0 s, got '{line.strip()}'")
-    return max(stamp, 1)
+    return max(round(seconds * 1_000_000_000), 1)
