@@ -214,6 +214,7 @@ def test_kitti360_scans_are_recorded_as_they_are(tmp_path):
     [
         ("perspective.txt", "S_rect_00: 64 32\n", "no entry P_rect_00"),
         ("perspective.txt", PERSPECTIVE.replace("31.5", "x"), "could not convert"),
+        ("perspective.txt", PERSPECTIVE.replace("31.5", "1e300"), "image_00: the principal point"),
         ("perspective.txt", PERSPECTIVE.replace("31.5 0", "31.5"), "must have 12 numbers, got 11"),
         ("calib_cam_to_velo.txt", "1 2 3", "12 numbers, got 3"),
         ("calib_cam_to_velo.txt", None, "cannot be read"),
@@ -318,6 +319,21 @@ def test_dgp_what_is_missing_is_named(tmp_path):
     write_dgp(tmp_path / "skewed", skew=0.5)
     with pytest.raises(InputError, match="skew 0.5"):
         read_dgp(tmp_path / "skewed", "FRONT")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("calibration/abc.json", "40.0", "1e154", "focal lengths must be in"),
+        ("scene_abc.json", "15616458250936520", "9" * 20, "must be a time before 2038"),
+    ],
+)
+def test_dgp_numbers_beyond_all_measure_are_refused(tmp_path, file, old, new, message):
+    write_dgp(tmp_path / "scene")
+    path = tmp_path / "scene" / file
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_dgp(tmp_path / "scene", "FRONT")
 
 
 # --- image folders and the writer ---------------------------------------------------------------

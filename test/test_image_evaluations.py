@@ -414,6 +414,17 @@ def test_broken_lists_are_refused(tmp_path: Path) -> None:
         RealEstatePairs(tmp_path).items()
 
 
+@pytest.mark.parametrize("focal", ["wide", "1e154", "nan"])
+def test_a_broken_camera_of_a_list_is_refused(tmp_path: Path, focal: str) -> None:
+    write_realestate(tmp_path, "abc", (0, 1))
+    path = tmp_path / "test" / "abc.txt"
+    header, *lines = path.read_text().splitlines()
+    lines = [" ".join([line.split()[0], focal, *line.split()[2:]]) for line in lines]
+    path.write_text("\n".join([header, *lines]))
+    with pytest.raises(InputError):
+        RealEstatePairs(tmp_path).frame("abc/0")
+
+
 def test_settings_can_be_stored_as_they_are(data: Path, checkpoint: str) -> None:
     evaluation = SegmentationEvaluation(
         StoreImages(data / "wall"), NetworkChoice(checkpoint, fit=EVALUATION_FIT)

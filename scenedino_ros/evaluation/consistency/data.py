@@ -12,6 +12,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_folder import read_rgb
+from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.reading import read_text, reading
 from scenedino_ros.evaluation.settings import ConsistencySettings
@@ -241,11 +242,10 @@ class RealEstatePairs:
         height, width = rgb.shape[:2]
         video, time = name.split("/")
         line = next(line for line in self._videos[video] if line[0] == time)
-        fx, fy, cx, cy = (float(word) for word in line[1:5])
-        camera = PinholeCamera.from_focal(
-            fx * width, fy * height, cx * width, cy * height, width, height
-        )
-        return rgb, CalibratedCamera(camera)
+        with reading(f"the camera of {name}"):
+            fx, fy, cx, cy = (float(word) for word in line[1:5])
+            intrinsics = fx * width, fy * height, cx * width, cy * height
+            return rgb, camera_from_intrinsics(intrinsics, width, height)
 
     def geometry(self, item: str) -> PairGeometry | None:
         """Return nothing: there is no depth."""

@@ -14,6 +14,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_file import decode_image
 from scenedino_ros.cameras.image_folder import read_rgb
+from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import MESSAGE_BYTES
 from scenedino_ros.core.labels import bdd100k_train_ids, kitti360_train_ids
@@ -223,7 +224,8 @@ class CityscapesImages:
         with reading(f"camera file {path}"):
             values = read_json(path)["intrinsic"]
             fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "u0", "v0"))
-        return PinholeCamera.from_focal(fx, fy, cx, cy, rgb.shape[1], rgb.shape[0])
+            height, width = rgb.shape[:2]
+            return camera_from_intrinsics((fx, fy, cx, cy), width, height).pinhole
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.cameras.image_folder import read_pixels, read_rgb
+from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.reading import read_json, reads
 from scenedino_ros.recordings.transforms import matrix_from_rotation
@@ -74,14 +75,9 @@ def read_argoverse_stereo(folder: Path) -> ArgoverseStereo:
         entries = read_json(path)["camera_data_"]
         calibration = {entry["key"]: entry["value"] for entry in entries}
         left = calibration["image_raw_stereo_front_left_rect"]
-        camera = PinholeCamera.from_focal(
-            left["focal_length_x_px_"],
-            left["focal_length_y_px_"],
-            left["focal_center_x_px_"],
-            left["focal_center_y_px_"],
-            disparity.shape[1],
-            disparity.shape[0],
-        )
+        names = ("length_x", "length_y", "center_x", "center_y")
+        fx, fy, cx, cy = (float(left[f"focal_{name}_px_"]) for name in names)
+        camera = camera_from_intrinsics((fx, fy, cx, cy), *disparity.shape[::-1]).pinhole
         mounted = {side: _mounted(calibration, side) for side in images}
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error

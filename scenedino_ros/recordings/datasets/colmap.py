@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.plausibility import refuse_impossible
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import LONG_TEXT_BYTES
 from scenedino_ros.core.reading import reads
@@ -110,6 +111,10 @@ def read_colmap_camera(folder: Path, number: int) -> CalibratedCamera:
         rest = parameters[n_focal + 2 :]
         D = np.array([0.0 if place is None else rest[place] for place in places])
         width, height = numbers(" ".join(size), path)
-        pinhole = PinholeCamera.from_focal(fx, fy, cx, cy, int(width), int(height))
+        try:
+            pinhole = PinholeCamera.from_focal(fx, fy, cx, cy, int(width), int(height))
+            refuse_impossible(pinhole, distortion, D)
+        except InputError as error:
+            raise InputError(f"{path}: camera {number}: {error}") from error
         return CalibratedCamera(pinhole, distortion, D)
     raise InputError(f"{path} has no camera {number}")

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.limits import STAMPS_END
 from scenedino_ros.core.reading import read_json, reading, reads
 from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 
@@ -123,20 +125,17 @@ def read_dgp(folder: Path, camera_name: str) -> DgpDrive:
 def _camera(intrinsics: dict[str, float], image: dict[str, Any]) -> PinholeCamera:
     if intrinsics.get("skew", 0.0) != 0:
         raise InputError(f"a camera with skew is not supported, got skew {intrinsics['skew']:g}")
-    return PinholeCamera.from_focal(
-        intrinsics["fx"],
-        intrinsics["fy"],
-        intrinsics["cx"],
-        intrinsics["cy"],
-        int(image["width"]),
-        int(image["height"]),
-    )
+    fx, fy, cx, cy = (float(intrinsics[name]) for name in ("fx", "fy", "cx", "cy"))
+    size = int(image["width"]), int(image["height"])
+    return camera_from_intrinsics((fx, fy, cx, cy), *size).pinhole
 
 
 def _image(folder: Path, image: dict[str, Any]) -> DgpImage:
     path = folder / image["filename"]
     if not path.stem.isdigit():
         raise InputError(f"the name of an image must be its time in 100 ns, got {path.name}")
+    if not int(path.stem) < STAMPS_END // NAME_UNIT_NS:
+        raise InputError(f"the name of an image must be a time before 2038, got {path.name}")
     return DgpImage(path, int(path.stem) * NAME_UNIT_NS, _transform(image["pose"]))
 
 

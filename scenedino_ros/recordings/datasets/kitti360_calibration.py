@@ -17,6 +17,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.fisheye import MeiCamera
+from scenedino_ros.cameras.plausibility import refuse_impossible
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import TEXT_BYTES
 from scenedino_ros.core.reading import read_bytes, reading, reads
@@ -140,7 +141,12 @@ def rigid(values: np.ndarray) -> np.ndarray:
 def _pinhole(perspective: dict[str, str], name: str, folder: Path) -> PinholeCamera:
     K = entry(perspective, _key("P_rect", name), 12, folder).reshape(3, 4)[:, :3]
     width, height = entry(perspective, _key("S_rect", name), 2, folder)
-    return PinholeCamera(K, int(width), int(height))
+    try:
+        pinhole = PinholeCamera(K, int(width), int(height))
+        refuse_impossible(pinhole)
+    except InputError as error:
+        raise InputError(f"{folder / 'perspective.txt'}: {name}: {error}") from error
+    return pinhole
 
 
 def _key(kind: str, name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.plausibility import refuse_impossible
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.drive import T_BASE_AHEAD
 from scenedino_ros.recordings.datasets.kitti360_calibration import entry, read_entries, rigid
@@ -91,6 +92,7 @@ def _rig(
     for number, P in matrices.items():
         try:
             pinhole = PinholeCamera(P[:, :3], *sizes[number])
+            refuse_impossible(pinhole)
         except InputError as error:
             raise InputError(f"calibration of camera {number}: {error}") from error
         cameras[number] = CalibratedCamera(pinhole)
