@@ -3,6 +3,7 @@
 
 """Settings of training: defaults, a YAML file over them, and words on the command line."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ from train.semantics.settings import SemanticsSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "train" / "configs"
+# Some hundred bytes that stand for a hundred million values.
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 8)
+)
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
@@ -153,6 +158,12 @@ def test_wrong_words_are_refused(words, sentence):
         ("rays: {offsets: 3}", "rays.offsets must be a list, got 3"),
         ("- 1", "must hold 'name: value' lines"),
         ("a: [", "cannot be read"),
+        ("a: " + "[" * 30_000, "cannot be read: it nests more than 50 lists"),
+        ("&a {a: *a}", "contains itself"),
+        (BOMB, "cannot be read: it stands for more than"),
+        ("run: {steps: " + "1" * 100_000 + "}", "a number has more than 400 digits"),
+        ("rate: " + "9" * 400, "rate must be a number, got 9999"),
+        ("rate: 2001-13-45", "cannot be read: month must be"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path, text, sentence):
@@ -160,6 +171,18 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     config.write_text(text)
     with pytest.raises(InputError, match=sentence):
         parse("--config", str(config))
+
+
+@pytest.mark.parametrize("word", ["[" * 30_000, "2001-13-45", "9" * 400])
+def test_words_that_no_reader_takes_are_refused(word):
+    with pytest.raises(InputError, match="rate must be a number"):
+        parse("--rate", word)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="cannot be read: it must be a file, got a pipe"):
+        read_overlay(tmp_path / "pipe")
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -18,6 +18,7 @@ from torch import nn
 
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
 from train.runs.nonfinite import NonFiniteError, check_finite
+from train.runs.origin import add_start
 from train.runs.prefetch import prefetch
 from train.runs.randomness import item_generator
 from train.runs.records import Records
@@ -155,6 +156,32 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         load_state(path, *parts)
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {},
+        {"state": "{"},
+        {"state": "[" * 30_000},
+        {"state": "[]"},
+        {"state": '{"step": 3, "extra": {}, "optimizers": 7}'},
+        {"state": '{"step": 3, "extra": {}, "optimizers": {"adam": [{"parameters": 1}, 2]}}'},
+        {"state": '{"step": "x", "extra": {}, "optimizers": {}}'},
+    ],
+)
+def test_damaged_metadata_of_a_state_is_refused_and_changes_nothing(tmp_path, damaged):
+    path = tmp_path / "state"
+    stored(path)
+    with safe_open(path, "pt") as file:
+        kept = {"format": file.metadata()["format"]}
+    save_file(load_file(path), path, kept | damaged)
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match="state"):
+        load_state(path, {"net": model}, {"adam": adam(model)})
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_a_file_that_is_no_state_is_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, path)
@@ -278,6 +305,24 @@ def test_a_line_cut_short_is_dropped_even_before_the_step(tmp_path):
     with Records(tmp_path, 5, log_every=1):
         pass
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0}\n'
+
+
+@pytest.mark.parametrize("content", ["no json\n", "[]\n", "[" * 30_000 + "\n", '{"step": "x"}\n'])
+def test_damaged_records_are_refused(tmp_path, content):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"metrics.jsonl cannot be read"):
+        Records(tmp_path, 5, log_every=1)
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", '{"starts": 7}', "[" * 30_000])
+def test_a_damaged_origin_is_refused(tmp_path, content):
+    path = tmp_path / "origin.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="origin.json cannot be read"):
+        add_start(path, 0, 0, 1)
+    assert path.read_text() == content
 
 
 def test_curves_and_pictures_reach_tensorboard(tmp_path):

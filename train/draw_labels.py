@@ -18,10 +18,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
+from scenedino_ros.core.reading import read_yaml, reading
 from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train.runs.launch import exit_code
@@ -84,11 +84,8 @@ def draw(file: Path, stores: Path, camera: str, output: Path) -> None:
     Raises:
         InputError: If the file cannot be read, or does not fit the drives.
     """
-    try:
-        drives = yaml.safe_load(file.read_text(encoding="utf-8"))
-        drives = {str(name): dict(frames) for name, frames in drives.items()}
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
+    with reading(str(file)):
+        drives = {str(name): dict(frames) for name, frames in read_yaml(file).items()}
     for name, frames in drives.items():
         write_drawn(FrameStore(stores / name), frames, camera, output / name)
         print(f"{output / name}: {len(frames)} frames")

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.reading import read_json, reading
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "lightning-fabric", "safetensors")
@@ -25,8 +26,12 @@ def add_start(path: Path, first: int, seed: int, processes: int) -> None:
         first: The step that comes next, counted from 0.
         seed: Seed of the run.
         processes: Number of processes.
+
+    Raises:
+        InputError: If the file is damaged.
     """
-    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
+    with reading(str(path)):
+        starts = list(read_json(path)["starts"]) if path.exists() else []
     starts.append(
         {
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -15,7 +15,9 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.file_limits import LONG_TEXT_BYTES
 from scenedino_ros.core.files import replacing, write_atomically
+from scenedino_ros.core.reading import read_text, reading
 
 
 class Records:
@@ -98,8 +100,9 @@ def _cut(path: Path, first: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] >= first:
-            break
-        kept.append(line)
+    with reading(str(path)):
+        for line in read_text(path, LONG_TEXT_BYTES).splitlines(keepends=True):
+            if not line.endswith("\n") or json.loads(line)["step"] >= first:
+                break
+            kept.append(line)
     write_atomically(path, "".join(kept).encode())

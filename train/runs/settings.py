@@ -15,6 +15,7 @@ import yaml
 from scenedino_ros.core.errors import InputError, unknown_name
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.parameter_tree import Setting, replace_settings, walk_settings
+from scenedino_ros.core.reading import parse_yaml, read_yaml, reading
 from scenedino_ros.core.setting import check_value, setting
 
 T = TypeVar("T")
@@ -170,10 +171,8 @@ def read_overlay(path: Path) -> dict[str, Any]:
     Raises:
         InputError: If the file cannot be read or is no mapping.
     """
-    try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"settings {path} cannot be read: {error}") from error
+    with reading(f"settings {path}"):
+        tree = read_yaml(Path(path))
     if not isinstance(tree, dict):
         raise InputError(f"settings {path} must hold 'name: value' lines, got {tree!r}")
     return _flatten(tree)
@@ -273,7 +272,7 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if type(value) is not kind:
         raise InputError(f"{name} must be {_WORDS[kind]}, got {value!r}")
@@ -295,8 +294,8 @@ def _convert_tuple(name: str, kinds: tuple[Any, ...], value: Any) -> tuple[Any, 
 
 def _from_yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except (yaml.YAMLError, ValueError):  # such as a date of month 13
         return str(text)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.wrappers import is_wrapped
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from scenedino_ros.checkpoints.weights_file import require_safetensors
 from scenedino_ros.core.errors import CheckpointError
 from scenedino_ros.core.files import replacing
-from scenedino_ros.core.reading import writing
+from scenedino_ros.core.reading import reading, writing
 
 FORMAT = "scenedino_ros training state 1"
 _SHOWN = 5  # differing tensors named in a message
@@ -84,23 +84,22 @@ def load_state(
             another shape or type; nothing is changed then.
     """
     require_safetensors(Path(path), "state")
-    try:
+    names = _parameter_names(modules)
+    with reading(f"state {path}", CheckpointError):  # values of any type may stand anywhere
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"state {path} cannot be read: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} must be a {FORMAT}, got {metadata.get('format')}")
-    state = json.loads(metadata["state"])
-    names = _parameter_names(modules)
-    _check(path, tensors, state["optimizers"], _module_tensors(modules), optimizers, names)
+        if metadata.get("format") != FORMAT:
+            raise CheckpointError(f"{path} must be a {FORMAT}, got {metadata.get('format')}")
+        state = json.loads(metadata["state"])
+        step, extra = int(state["step"]), dict(state["extra"])
+        _check(path, tensors, state["optimizers"], _module_tensors(modules), optimizers, names)
     with torch.no_grad():
         for key, target in _module_tensors(modules).items():
             target.copy_(tensors[key])
     for name, optimizer in optimizers.items():
         _restore_optimizer(name, _bare(optimizer), state["optimizers"][name], tensors)
-    return state["step"], state["extra"]
+    return step, extra
 
 
 def _bare(wrapped: Any) -> Any:
