@@ -98,9 +98,22 @@ def test_the_camera_of_training_is_known_by_its_name_or_written_down():
     assert training_rig({"weights": "ours"}) is None
     written = {"focal": [1.0, 2.0], "height": 2.2, "pitch_deg": 10}
     assert training_rig({"training_rig": json.dumps(written)}) == TrainingRig((1, 2), 2.2, 10)
-    for damaged in ("", "{}", '{"focal": [1], "height": 2, "pitch_deg": 1}', "[1]"):
-        with pytest.raises(InputError, match="training_rig must hold focal"):
-            training_rig({"training_rig": damaged})
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("", "{}", "[1]", "[" * 30_000, '{"focal": [1], "height": 2, "pitch_deg": 1}'),
+        *(
+            f'{{"focal": [{focal}, 1], "height": 2, "pitch_deg": 1}}'
+            for focal in ("0", "-1", "NaN", "1e999", "9" * 400)
+        ),
+        '{"focal": [1, 1], "height": Infinity, "pitch_deg": 1}',
+    ],
+)
+def test_a_damaged_camera_of_training_is_refused(damaged: str):
+    with pytest.raises(InputError, match="training_rig must hold focal"):
+        training_rig({"training_rig": damaged})
 
 
 @pytest.mark.parametrize(

@@ -73,14 +73,16 @@ def training_rig(provenance: dict[str, str]) -> TrainingRig | None:
         return KITTI_360 if "KITTI-360" in provenance.get("weights", "") else None
     try:
         fields = json.loads(text)
-        x, y = fields["focal"]
-        return TrainingRig(
-            (float(x), float(y)), float(fields["height"]), float(fields["pitch_deg"])
-        )
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        x, y = (float(number) for number in fields["focal"])
+        rig = TrainingRig((x, y), float(fields["height"]), float(fields["pitch_deg"]))
+        if not (min(rig.focal) > 0 and np.isfinite((x, y, rig.height, rig.pitch_deg)).all()):
+            raise ValueError("no camera has these numbers")
+    except Exception as error:  # values of any type may stand anywhere
         raise InputError(
-            f"training_rig must hold focal (two numbers), height and pitch_deg, got {text}"
+            "training_rig must hold focal (two numbers > 0), height and pitch_deg, all finite, "
+            f"got {text}"
         ) from error
+    return rig
 
 
 def field_of_view(pinhole: PinholeCamera) -> tuple[float, float]:
