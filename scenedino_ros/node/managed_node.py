@@ -195,6 +195,8 @@ class SceneDinoNode(LifecycleNode):
 
         Up to Jazzy, such a request ends the process if only rclpy answers it.
         """
+        # The C library logs a label that it does not know as it came.
+        request.transition.label = printable(request.transition.label)
         try:
             return change(request, response)
         except RCLError:

@@ -543,6 +543,15 @@ PARAMETERS = (
         Seen(("images out",), refused="must be in"),
     ),
 )
+SERVICES = (
+    Fault(
+        "services",
+        "unknown transition",
+        "the label of a transition has control characters and a forged line of a log",
+        (Act("unknown_transition", {"label": ESCAPES}), Frames()),
+        Seen(("images out",), log="31mcamera"),
+    ),
+)
 FAULTS = (
     *CAMERAS,
     *CALIBRATIONS,
@@ -554,6 +563,7 @@ FAULTS = (
     *DISK,
     *MESSAGES,
     *PARAMETERS,
+    *SERVICES,
 )
 BY_NAME = {fault.title: fault for fault in FAULTS}
 # What ./test.sh runs; the other rows run with the whole table.
@@ -573,4 +583,5 @@ SUITE = (
     "messages: PNG of 30,000 x 30,000",
     "messages: control characters",
     "parameters: storm",
+    "services: unknown transition",
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 from fault_table import Act
 from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_rig import ISOLATED, ROOT, as_stamp, info_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -241,6 +242,11 @@ class Injector:
             accepted, reason = self._rig.set_parameter("voxels.density_threshold", -1.0 - number)
             assert not accepted
             self.refusals.append(reason)
+
+    def unknown_transition(self, label: str) -> None:
+        """Ask for a transition by a label that no transition has."""
+        request = ChangeState.Request(transition=Transition(label=label))
+        assert not self._rig.call(ChangeState, "/scenedino/change_state", request).success
 
     def save_map(self) -> None:
         """Ask for the map to be saved."""
