@@ -20,7 +20,7 @@ from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.outputs import OUTPUTS, SERVICES  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.node.main import main  # noqa: E402
-from scenedino_ros.node.security import why_not_secure  # noqa: E402
+from scenedino_ros.node.security import gap, why_not_secure  # noqa: E402
 
 POLICY = Path(__file__).resolve().parents[1] / "config" / "sros2" / "policy.xml"
 # sros2's schema of version 0.2.0: parent, children, attributes that must be there, and the others.
@@ -170,6 +170,14 @@ def test_a_sentence_says_why_security_is_impossible(
     assert sentence in found
     assert bool(found) == bool(sentence)
     assert why_not_secure(RuntimeError(words), {"ROS_SECURITY_KEYSTORE": keystore}) == ""
+
+
+@pytest.mark.parametrize(("strategy", "shown"), [("", "unset"), ("Permissive", "Permissive")])
+def test_security_that_may_be_missing_is_warned_of(strategy: str, shown: str) -> None:
+    environment = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": strategy}
+    assert f"ROS_SECURITY_STRATEGY is {shown}: where ROS finds no keys" in gap(environment)
+    assert gap(environment | {"ROS_SECURITY_STRATEGY": "Enforce"}) == ""
+    assert gap({"ROS_SECURITY_STRATEGY": strategy}) == ""
 
 
 @pytest.mark.ros

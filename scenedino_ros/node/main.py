@@ -15,7 +15,7 @@ from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.node import log_files
 from scenedino_ros.node.interrupt import Interrupt
-from scenedino_ros.node.security import why_not_secure
+from scenedino_ros.node.security import gap, why_not_secure
 from scenedino_ros.node.shared_memory import shortage
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _run(argv: list[str], interrupt: Interrupt) -> int:
             "or install the rclpy wheels"
         )
     # Checked before rclpy opens log files and shared memory.
-    remarks = (log_files.obstacle(os.environ), shortage(os.environ))
+    remarks = (log_files.obstacle(os.environ), shortage(os.environ), gap(os.environ))
     if remarks[0]:
         argv = [*argv, *log_files.WITHOUT]
     try:

@@ -1,11 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""SROS 2: a sentence on why the client library cannot start with security."""
+"""SROS 2: sentences on why the client library does not start with security."""
 
 from collections.abc import Mapping
 
 _ENABLED, _KEYSTORE = "ROS_SECURITY_ENABLE", "ROS_SECURITY_KEYSTORE"
+_STRATEGY, _ENFORCE = "ROS_SECURITY_STRATEGY", "Enforce"
+
+
+def gap(environment: Mapping[str, str]) -> str:
+    """Return a warning if ROS may start without the security that was asked for; else nothing.
+
+    Args:
+        environment: Variables of the process.
+    """
+    strategy = environment.get(_STRATEGY) or "unset"
+    if environment.get(_ENABLED) != "true" or strategy == _ENFORCE:
+        return ""
+    return (
+        f"{_ENABLED} is true, but {_STRATEGY} is {strategy}: where ROS finds no keys for this "
+        f"node, it runs without security and says nothing; set {_STRATEGY} to {_ENFORCE}"
+    )
 
 
 def why_not_secure(error: Exception, environment: Mapping[str, str]) -> str:
