@@ -399,6 +399,19 @@ def test_a_cache_without_room_leaves_an_engine_out_and_nothing_is_remembered(
             opened("openvino", "float32")
 
 
+def test_a_cache_that_may_not_be_read_leaves_the_engine_of_pytorch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Any error of the system, which no permission can give where the tests run as root.
+    monkeypatch.setenv("SCENEDINO_CACHE", str(tmp_path / ("a" * 300)))
+    warned: list[str] = []
+    model = build_model(checkpoint())
+    found = fastest_engine("auto", model, CPU, "auto", MODE, silent, warned.append)
+    assert found.name == "torch"
+    assert len(warned) == 1
+    assert "File name too long" in warned[0]
+
+
 def test_a_slower_engine_is_timed_no_longer() -> None:
     class Counted(TorchEngine):
         images = 0

@@ -255,8 +255,9 @@ def _candidates(name: str, precision: str, network: _Network) -> list[Candidate]
 
 def _int8_is_enough(network: _Network) -> bool:
     """Return whether int8 is known to agree well enough with float32."""
-    folder = cached_folder(network.identity, INT8)
-    found = read_agreement(folder) if folder.exists() else known_agreement(network.identity)
+    found = known_agreement(network.identity)
+    if _has_folder(network, INT8):
+        found = read_agreement(cached_folder(network.identity, INT8))
     return found is not None and found.is_enough
 
 
@@ -274,7 +275,7 @@ def _is_ready(name: str, network: _Network) -> bool:
 def _has_folder(network: _Network, kind: str = "") -> bool:
     try:
         return cached_folder(network.identity, kind).exists()
-    except InputError:  # there is no folder for the cache
+    except (InputError, OSError):  # there is no folder for the cache, or it may not be read
         return False
 
 
@@ -332,8 +333,8 @@ def _openvino_graphs(network: _Network, report: Report) -> Path:
 
 def _int8_graphs(network: _Network, report: Report) -> Path:
     """Return the folder of a network's graph in int8 in the cache."""
-    found = cached_folder(network.identity, INT8)
-    if found.exists():
+    if _has_folder(network, INT8):
+        found = cached_folder(network.identity, INT8)
         check_exported(found, network.identity)
         return found
     source = _openvino_graphs(network, report)
@@ -352,11 +353,11 @@ def _int8_graphs(network: _Network, report: Report) -> Path:
 def _in_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> Path:
     """Return a folder in the cache, verified, and written now if it is missing."""
     folder = cached_folder(network.identity, kind)
-    if not folder.exists():
+    if not _has_folder(network, kind):
         cache = make_cache_folder()
         try:
             with FileLock(cache / "graphs.lock"):  # of many workers one exports
-                if not folder.exists():
+                if not _has_folder(network, kind):
                     export(folder)
         except (OSError, RuntimeError) as error:  # OpenVINO has no class of error of its own
             raise _CacheError(
