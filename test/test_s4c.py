@@ -3,6 +3,7 @@
 
 """S4C: a field that predicts classes itself, from checkpoint to predictor and in training."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,6 +247,22 @@ def test_class_maps_come_from_the_store_or_a_folder(tmp_path: Path) -> None:
     ClassMapFolder(tmp_path / "maps", store).write("camera_00", 2, label[::2])
     with pytest.raises(InputError, match="must be a grey 8-bit image of shape"):
         maps.read(view)
+
+
+def test_a_hostile_class_map_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    drive = write_drives(tmp_path)["short"]
+    class_maps(drive, tmp_path / "maps")
+    folder = ClassMapFolder(tmp_path / "maps", FrameStore(drive))
+    path = folder.path("camera_00", 2)
+    png = bytearray(path.read_bytes())
+    png[16:24] = (30_000).to_bytes(4, "big") * 2  # width and height
+    path.write_bytes(png)
+    with pytest.raises(InputError, match="got 30000 x 30000 px"):
+        folder.read("camera_00", 2)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="it must be a file, got a pipe"):
+        folder.read("camera_00", 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scenedino_ros.cameras.image_folder import read_pixels
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.recordings.frame_store.store import FrameStore, file_stem
@@ -41,12 +42,14 @@ class ClassMapFolder:
         path = self.path(camera, frame)
         if not path.exists():
             return None
-        found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        found = read_pixels(path)
         size = tuple(self.store.image_size)
-        if found is None or found.dtype != np.uint8 or found.shape != size:
-            got = "no image" if found is None else f"{found.dtype} of shape {found.shape}"
-            raise InputError(f"{path} must be a grey 8-bit image of shape {size}, got {got}")
-        return np.asarray(found)
+        if found.dtype != np.uint8 or found.shape != size:
+            raise InputError(
+                f"{path} must be a grey 8-bit image of shape {size}, got {found.dtype} of shape "
+                f"{found.shape}"
+            )
+        return found
 
     def write(self, camera: str, frame: int, label: np.ndarray) -> None:
         """Write a (H, W) uint8 map."""
