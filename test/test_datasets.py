@@ -326,6 +326,8 @@ def test_dgp_what_is_missing_is_named(tmp_path):
     [
         ("calibration/abc.json", "40.0", "1e154", "focal lengths must be in"),
         ("scene_abc.json", "15616458250936520", "9" * 20, "must be a time before 2038"),
+        ("scene_abc.json", '"y": 50.0', '"y": 1e39', "a translation within 1e"),
+        ("scene_abc.json", '"z": 1.0', '"z": Infinity', "expected finite numbers"),
     ],
 )
 def test_dgp_numbers_beyond_all_measure_are_refused(tmp_path, file, old, new, message):

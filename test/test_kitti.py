@@ -182,6 +182,11 @@ def test_an_interrupted_conversion_resumes(tmp_path):
             "P0: 1e154 0 1 0 0 100 1 0 0 0 1 0\n" * 2 + "P1: 1 0 1 0 0 1 1 0 0 0 1 0\n",
             "calibration of camera 00: the focal lengths must be in",
         ),
+        (
+            "calib.txt",
+            "P0: 100 0 1 0 0 100 1 0 0 0 1 0\nP1: 100 0 1 1e300 0 100 1 0 0 0 1 0\n",
+            "calibration of camera 01: a transform must be within",
+        ),
         ("calib.txt", "P0: 1 2 3\n", "P0 in .* must have 12 numbers, got 3"),
         ("times.txt", "0\n0.1\n", "has 2 lines, too few for the image of frame 3"),
         ("times.txt", "0\n0.1\n0.1\n0.3\n", "frame 2 must be later than frame 1"),

@@ -118,7 +118,7 @@ def numbers_from_matrix(matrix: np.ndarray) -> tuple[float, ...]:
         Seven numbers which `matrix_from_numbers` turns back into the matrix.
 
     Raises:
-        InputError: If the matrix is not (4, 4), finite and rigid.
+        InputError: If the matrix is not (4, 4), finite and rigid, or its translation is absurd.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
@@ -126,6 +126,10 @@ def numbers_from_matrix(matrix: np.ndarray) -> tuple[float, ...]:
     R = matrix[:3, :3]
     if not np.allclose(R @ R.T, np.eye(3), atol=1e-4) or np.linalg.det(R) < 0:
         raise InputError(f"a transform must be rigid, got the rotation part {R.tolist()}")
+    if np.abs(matrix[:3, 3]).max() > DISTANCE:
+        raise InputError(
+            f"a transform must be within {DISTANCE:g} m, got {matrix[:3, 3].tolist()}"
+        )
     w, x, y, z = mat2quat(R)
     return tuple(float(number) for number in (*matrix[:3, 3], x, y, z, w))
 

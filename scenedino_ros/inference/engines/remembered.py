@@ -77,8 +77,9 @@ def recall(situation: dict[str, Any], report: Report) -> Timings | None:
     try:
         seconds = {_candidate(words): float(value) / 1000 for words, value in stored["ms"].items()}
         timings = Timings(seconds, _candidate(stored["fastest"]))
-        known = stored["situation"] == situation and math.isfinite(seconds[timings.fastest])
+        known = stored["situation"] == situation and timings.fastest in seconds
         known = known and list(timings.fastest) in situation["candidates"]
+        known = known and all(map(math.isfinite, seconds.values()))
     except Exception:  # values of any type may stand anywhere
         known = False
     if not known:

@@ -18,7 +18,7 @@ from scenedino_ros.cameras.image_folder import read_pixels, read_rgb
 from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.reading import read_json, reads
-from scenedino_ros.recordings.transforms import matrix_from_rotation
+from scenedino_ros.recordings.transforms import matrix_from_numbers
 
 _CALIBRATION = "vehicle_calibration_stereo_info.json"
 _IMAGES = {"left": "left_rect.jpg", "right": "right_rect.jpg"}
@@ -99,4 +99,4 @@ def _mounted(calibration: dict[str, Any], side: str) -> np.ndarray:
 def _transform(camera: dict[str, Any]) -> np.ndarray:
     pose = camera["vehicle_SE3_camera_"]
     w, x, y, z = pose["rotation"]["coefficients"]
-    return matrix_from_rotation(pose["translation"], (x, y, z, w))
+    return matrix_from_numbers([float(number) for number in (*pose["translation"], x, y, z, w)])

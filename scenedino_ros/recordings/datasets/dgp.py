@@ -19,7 +19,7 @@ from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.limits import STAMPS_END
 from scenedino_ros.core.reading import read_json, reading, reads
-from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
+from scenedino_ros.recordings.transforms import inverse, matrix_from_numbers
 
 NAME_UNIT_NS = 100
 
@@ -141,9 +141,8 @@ def _image(folder: Path, image: dict[str, Any]) -> DgpImage:
 
 def _transform(pose: dict[str, dict[str, float]]) -> np.ndarray:
     move, turn = pose["translation"], pose["rotation"]
-    return matrix_from_rotation(
-        (move["x"], move["y"], move["z"]), (turn["qx"], turn["qy"], turn["qz"], turn["qw"])
-    )
+    numbers = (*(move[axis] for axis in "xyz"), *(turn[f"q{axis}"] for axis in "xyzw"))
+    return matrix_from_numbers([float(number) for number in numbers])
 
 
 def _only(folder: Path, pattern: str) -> Path:

@@ -18,7 +18,7 @@ from scenedino_ros.cameras.plausibility import refuse_impossible
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.drive import T_BASE_AHEAD
 from scenedino_ros.recordings.datasets.kitti360_calibration import entry, read_entries, rigid
-from scenedino_ros.recordings.transforms import inverse
+from scenedino_ros.recordings.transforms import inverse, numbers_from_matrix
 
 _TO_CAMERA, _TO_VELO = "calib_velo_to_cam.txt", "calib_imu_to_velo.txt"
 
@@ -93,11 +93,12 @@ def _rig(
         try:
             pinhole = PinholeCamera(P[:, :3], *sizes[number])
             refuse_impossible(pinhole)
+            mounted[number] = np.eye(4)
+            mounted[number][:3, 3] = -np.linalg.solve(pinhole.K, P[:, 3])
+            numbers_from_matrix(mounted[number])  # which refuses what is no place of a camera
         except InputError as error:
             raise InputError(f"calibration of camera {number}: {error}") from error
         cameras[number] = CalibratedCamera(pinhole)
-        mounted[number] = np.eye(4)
-        mounted[number][:3, 3] = -np.linalg.solve(pinhole.K, P[:, 3])
     return KittiRig(cameras, mounted, T_base_cam0, has_imu)
 
 
