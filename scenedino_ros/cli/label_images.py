@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".onnx, TorchScript (.pt) or a checkpoint of this package (.safetensors)",
+        help=".onnx, TorchScript (.pt; it can write files, so only from those you trust) or a "
+        "checkpoint of this package (.safetensors)",
     )
     add_output(parser, "folder of the class maps")
     parser.add_argument("--cameras", default="", metavar="A,B", help="default: all")

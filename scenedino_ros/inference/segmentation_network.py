@@ -61,7 +61,8 @@ class SegmentationNetwork:
 
         Args:
             path: An ONNX file, which OpenVINO runs on the processor, or a TorchScript archive.
-                Both hold operations on tensors, no Python code.
+                Neither holds Python code, but an archive has operations that write files: it is
+                as trusted as a program.
             form: What it takes.
             n_classes: Number of classes of the maps; a train id beyond them is 255.
             device: ``auto``, ``cpu`` or ``cuda``, of TorchScript.
