@@ -24,6 +24,7 @@ import scenedino_ros.inference.predictor
 from scenedino_ros.checkpoints.checkpoint import Checkpoint
 from scenedino_ros.inference import point_queries, view_renderer
 from scenedino_ros.inference.engines import torch_engine
+from train.field import resident_step
 
 DEVICE = torch.device("cuda", 0)
 _NONZERO = torch.ops.aten.nonzero.default
@@ -80,7 +81,9 @@ def absent_gpu() -> Iterator[AbsentGpu]:
         (torch_engine, "CudaGraph", NoGraph),
         (point_queries, "CudaGraph", NoGraph),
         (view_renderer, "CudaGraph", NoGraph),
+        (resident_step, "CudaGraph", NoGraph),
         (torch.cuda, "get_device_properties", lambda _: Mock(total_memory=1 << 33)),
+        (torch.cuda, "mem_get_info", lambda _: (1 << 33, 1 << 33)),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
         (torch.Tensor, "numpy", _numpy),
         (nn.Module, "_apply", _apply),

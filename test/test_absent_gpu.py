@@ -22,9 +22,13 @@ from scenedino_ros.inference.device import chunk_bytes
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.inference.warm_up import warm_up
+from train.field.batches import chosen_batches
+from train.field.data import FieldData
 from train.field.learning_rates import learning_groups
 from train.field.model import FieldTraining
 from train.field.reference_step import ReferenceTraining
+from train.field.resident import ResidentBatch, ResidentFrames
+from train.field.resident_step import ResidentTraining
 from train.runs.settings import RunSettings
 from train.semantics.data import ImageBatch, SemanticsData
 from train.semantics.frozen_field import FrozenField
@@ -125,6 +129,30 @@ def test_a_step_of_stage_1(training, settings, model, drive, precision, drives):
         optimizer.step()
         assert {value.device for value in (norm, *losses.values())} == {DEVICE}
         learned = [p for group in optimizer.param_groups for p in group["params"]]
+        assert all(p.grad.device == p.device == DEVICE for p in learned)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16-mixed"])
+def test_a_step_of_stage_1_with_resident_images(precision, drives):
+    settings = with_store(NEARBY, drives["short"])
+    settings = replace(
+        settings,
+        run=replace(settings.run, precision=precision),
+        data=replace(settings.data, resident=True, crops=3),
+        mirror=True,
+    )
+    data = FieldData(settings, settings.data.stores, None)
+    with absent_gpu():
+        module = ResidentTraining(settings, None).to(DEVICE)
+        frames = ResidentFrames(data, module.network.encoder, DEVICE)
+    views = chosen_batches(data, frames, range(3))[0]
+    with absent_gpu():
+        batch = ResidentBatch(frames, views.to(DEVICE), 0, None)  # a generator needs the GPU
+        with torch.autocast("cuda", torch.bfloat16, enabled=MIXED[precision]):
+            losses = module(batch)
+        backward(losses["total"])
+        assert {value.device for value in losses.values()} == {DEVICE}
+        learned = learning_groups(module)[0]["params"]
         assert all(p.grad.device == p.device == DEVICE for p in learned)
 
 

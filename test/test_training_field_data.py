@@ -43,7 +43,7 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_published_item_is_that_of_the_specification(drives: dict[str, Path]) -> None:
     store = FrameStore(drives["long"])
-    item = published_item(store, View("camera_00", 2), item_generator(0, 0, 0))
+    item = published_item(len(store), View("camera_00", 2), item_generator(0, 0, 0))
     group = item.groups[0]
     assert item.encoder == View("camera_00", 2)
     assert len(item.groups) == 1
@@ -54,7 +54,7 @@ def test_published_item_is_that_of_the_specification(drives: dict[str, Path]) ->
     assert 10 <= ahead <= 40
     assert pairs[2] == {View("camera_02", 2 + ahead), View("camera_02", 3 + ahead)}
     assert pairs[3] == {View("camera_03", 2 + ahead), View("camera_03", 3 + ahead)}
-    right = published_item(store, View("camera_01", 2), item_generator(0, 0, 0)).groups[0]
+    right = published_item(len(store), View("camera_01", 2), item_generator(0, 0, 0)).groups[0]
     assert {right.targets[0].camera, right.targets[2].camera} == {"camera_01", "camera_03"}
 
 

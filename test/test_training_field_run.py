@@ -343,6 +343,7 @@ def test_benchmark_compares_both_steps(
         *"--data.shares 1 --data.every 2 --rays.patches 8 --repeats 1".split(),
         *f"-o {tmp_path / 'figures.json'}".split(),
         *SMALL,
+        *"--data.resident true --model.decoder_width 32".split(),
     ]
     # Processes of their own import torch anew; the one here is asked below.
     memory = {"peak memory [MiB]": 3.0, "memory of the step [MiB]": 1.0}
@@ -351,7 +352,8 @@ def test_benchmark_compares_both_steps(
     assert "a step of stage 1: vit_tiny, 160 x 64 px, 1 items" in capsys.readouterr().out
     figures = json.loads((tmp_path / "figures.json").read_text())
     results = figures["results"]
-    assert set(results) == {"reference float32", "training float32", "training bfloat16"}
+    names = ("reference float32", "training float32", "training bfloat16", "resident images")
+    assert tuple(results) == names
     for values in results.values():
         assert 0 < values["p50 [ms]"] <= values["p95 [ms]"]
     # The training step does less than the reference step, in either precision the same.

@@ -3,6 +3,12 @@
 
 """Stage 1 with all images on the device: the step equals that of loaded items; runs resume."""
 
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -10,19 +16,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_fields import NEARBY, with_store, write_drives
 
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.recordings.frame_store.store import FrameStore
-from train.field.chosen_views import ChosenBatches
+from train import train_field
+from train.field.batches import chosen_batches
+from train.field.chosen_views import drawn_ahead
 from train.field.copies import WHOLE, ImageCopy
 from train.field.data import FieldData, ItemTensors
 from train.field.frame_arrays import FrameArray, array_name, drive_key
 from train.field.items import View
-from train.field.model import PatchBatch
 from train.field.resident import ResidentFrames
-from train.field.resident_step import DrawnRays, ResidentTraining
+from train.field.resident_step import DrawnRays, ResidentTraining, draw_rays
 from train.field.settings import FieldSettings
+from train.field.step import PatchBatch
+from train.runs.settings import write_settings
 
 N_ITEMS = 6
 
@@ -84,10 +95,7 @@ def test_the_step_equals_that_of_loaded_items(settings: FieldSettings, folder: P
     training = ResidentTraining(settings, None)
     data = FieldData(settings, settings.data.stores, None, folder)
     frames = ResidentFrames(data, training.network.encoder, torch.device("cpu"))
-    batches = ChosenBatches(
-        data.choice, frames.first, range(N_ITEMS), (2, 3), settings.model.image_size, 8
-    )
-    views = batches[0]
+    views = chosen_batches(data, frames, range(N_ITEMS))[0]
     features = LiveFeatures(data.drives[0].store, training.network.encoder)
     data.drives[0] = replace(data.drives[0], features=features)
     items = data.batch(0, range(N_ITEMS)).items
@@ -141,3 +149,128 @@ def gradients(training: ResidentTraining, patches: PatchBatch) -> dict[str, torc
     training.losses(patches, 0)["total"].backward()
     named = training.named_parameters()
     return {name: p.grad.clone() for name, p in named if p.grad is not None}
+
+
+def test_patches_lie_in_their_windows_and_in_every_target_view(
+    settings: FieldSettings, folder: Path
+) -> None:
+    data = FieldData(settings, settings.data.stores, None, folder)
+    encoder = ResidentTraining(settings, None).network.encoder
+    frames = ResidentFrames(data, encoder, torch.device("cpu"))
+    views = chosen_batches(data, frames, range(N_ITEMS))[0]
+    many = replace(settings.rays, patches=500)
+    rays = draw_rays(views, many, torch.Generator().manual_seed(0))
+    top, left, rows, columns = views.window.unsqueeze(-1).unbind(1)
+    for first, begin, count in ((rays.row, top, rows), (rays.column, left, columns)):
+        assert ((first >= begin) & (first < begin + count)).all()
+        spread = (first.amax(1) - first.amin(1) + 1) / count.squeeze(-1)
+        assert spread.min() > 0.9
+    assert set(rays.group[0].tolist()) == {0, 1}
+    assert rays.jitter.shape == (N_ITEMS, 500, 8, 8, 8)
+
+
+def test_processes_draw_the_same_views_in_the_order_of_the_steps(
+    settings: FieldSettings, folder: Path
+) -> None:
+    data = FieldData(settings, settings.data.stores, None, folder)
+    encoder = ResidentTraining(settings, None).network.encoder
+    frames = ResidentFrames(data, encoder, torch.device("cpu"))
+    batches = chosen_batches(data, frames, range(N_ITEMS))
+    with drawn_ahead(batches, range(3, 9), workers=2) as drawn:
+        found = [next(drawn) for _ in range(4)]  # and leaves two that nobody takes
+    assert [step for step, _ in found] == [3, 4, 5, 6]
+    assert not multiprocessing.active_children()
+    for step, views in found:
+        for name, value in vars(batches[step]).items():
+            assert torch.equal(torch.as_tensor(getattr(views, name)), torch.as_tensor(value)), name
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_every_resident_item_gets_a_crop_of_its_own(
+    settings: FieldSettings, folder: Path, *, resident: bool
+) -> None:
+    changed = replace(settings, data=replace(settings.data, resident=resident))
+    choice = FieldData(changed, changed.data.stores, None, folder).choice
+    places = [(step, place) for step in range(20) for place in range(N_ITEMS)]
+    zooms = {choice.draw(*place).augmentation.copy.zoom for place in places}
+    # Three of five copies are crops; otherwise each of 32 images has three.
+    assert len(zooms) > 60 if resident else len(zooms) <= 97
+
+
+@pytest.fixture(scope="module")
+def words(settings: FieldSettings, folder: Path) -> list[str]:
+    """Return the words of a run of four steps."""
+    run = replace(settings.run, batch_size=2, steps=4, save_every=2, workers=1, device="cpu")
+    encoder = replace(settings.encoder, weights="random")
+    data = replace(settings.data, hints=str(folder / "of_the_run"))
+    write_settings(
+        folder / "run.yaml",
+        replace(settings, run=run, encoder=encoder, data=data, losses=NEARBY.losses),
+    )
+    return ["--config", str(folder / "run.yaml")]
+
+
+def test_a_resumed_run_ends_as_if_nothing_happened(words: list[str], tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert train_field.main([*words, "--output", str(whole)]) == 0
+    assert train_field.main([*words, "--output", str(halves), "--run.steps", "2"]) == 0
+    assert train_field.main(["--output", str(halves), "--resume", "--run.steps", "4"]) == 0
+    assert (whole / "metrics.jsonl").read_bytes() == (halves / "metrics.jsonl").read_bytes()
+    assert len((whole / "metrics.jsonl").read_text().splitlines()) == 4
+    found = load_file(halves / "field.safetensors")
+    for name, tensor in load_file(whole / "field.safetensors").items():
+        assert torch.equal(found[name], tensor), name
+    assert (whole / "pictures" / "depth_0000003.png").is_file()
+
+
+def test_ctrl_c_in_a_terminal_saves_the_run(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "train.train_field", *words, "--run.steps", "100000"]
+    command += ["--run.log_every", "1", "--output", str(tmp_path / "run")]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert run.stderr
+    said = ""
+    for line in run.stderr:
+        if line.startswith("step") and "step" not in said:
+            os.killpg(run.pid, signal.SIGINT)  # to the processes that draw, too
+        said += line
+    assert run.wait() == 130, said
+    assert "saved in" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert (tmp_path / "run" / "state.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "--rays.aligned true --rays.levels 1 --rays.level_shares 1 --rays.patch 16",
+            "rays.aligned false",
+        ),
+        ("--data.views published", "data.views nearby"),
+        ("--encoder.trainable true", "encoder.trainable false"),
+        ("--rays.levels 4,2", "level 1 in rays.levels"),
+        ("--model.decoder_width 4096", "model.decoder_width <= model.hidden_dim"),
+    ],
+)
+def test_what_resident_images_cannot_do_is_refused(
+    words: list[str],
+    change: str,
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*words, *change.split(), "--data.crops", "0", "--output", str(tmp_path / "run")]
+    assert train_field.main(arguments) == 2
+    assert re.search(rf"data.resident needs .*{re.escape(sentence)}", capsys.readouterr().err)
+
+
+def test_too_many_images_for_a_gpu_are_refused(
+    settings: FieldSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = FieldData(settings, settings.data.stores, None, folder)
+    encoder = ResidentTraining(settings, None).network.encoder
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000_000, 2_000_000))
+    with pytest.raises(
+        InputError, match=r"data.resident needs .* of GPU memory for 32 images .* 1.0 MB free"
+    ):
+        ResidentFrames(data, encoder, torch.device("cuda:0"))

@@ -81,8 +81,9 @@ def _table(figures: dict[str, Any]) -> Table:
         table.add_row(
             row, "", *(f"{results[REFERENCE][name] / values[name]:.1f}" for values in others)
         )
-    worst = (max(values["differences"].values()) for values in others)
-    table.add_row("largest difference of a loss", "", *(f"{value:.1e}" for value in worst))
+    worst = (max(values.get("differences", {"": None}).values()) for values in others)
+    shown = ("" if value is None else f"{value:.1e}" for value in worst)
+    table.add_row("largest difference of a loss", "", *shown)
     return table
 
 

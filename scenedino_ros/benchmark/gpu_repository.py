@@ -52,7 +52,8 @@ def check_field_step(plan: GpuPlan, repeats: int) -> Iterator[Found]:
         worst = max(values.get("differences", {"": 0.0}).values())
         if worst > _LOSSES.get(name, 0.0):
             problems.append(f"a loss of {name} differs by {worst:.1e}")
-    yield Found(f"a step: {', '.join(words)}", figures, "; ".join(problems))
+    items = figures["items per step"]
+    yield Found(f"a step of {items} items: {', '.join(words)}", figures, "; ".join(problems))
 
 
 def check_semantics_step(plan: GpuPlan, repeats: int) -> Iterator[Found]:
@@ -72,7 +73,8 @@ def _training(module: str, config: str, plan: GpuPlan, repeats: int) -> dict[str
         output = Path(folder) / "figures.json"
         arguments = ["--config", f"train/configs/{config}.yaml", "--run.device", plan.device]
         if module == "benchmark_field":
-            arguments += ["--encoder.weights", "random"]
+            arguments += ["--encoder.weights", "random", "--data.resident", "true"]
+            arguments += ["--run.batch_size", "8"]
         arguments += ["--repeats", str(repeats), "-o", str(output)]
         status, last = _run_python(["-m", f"train.{module}", *arguments], root)
         if status:

@@ -53,14 +53,7 @@ def resident_batches(
     """
     settings, device = training.settings, fabric.device
     frames = ResidentFrames(data, training.network.encoder, device)
-    batches = ChosenBatches(
-        data.choice,
-        frames.first,
-        places,
-        (settings.data.loss_views, settings.data.sources),
-        settings.model.image_size,
-        settings.rays.patch,
-    )
+    batches = chosen_batches(data, frames, places)
     generator = torch.Generator(device)
 
     def on_device(drawn: Iterator[tuple[int, ChosenViews]]) -> Iterator[tuple[int, ResidentBatch]]:
@@ -71,3 +64,22 @@ def resident_batches(
 
     with drawn_ahead(batches, steps, workers=settings.run.workers) as drawn:
         yield on_device(drawn)
+
+
+def chosen_batches(data: FieldData, frames: ResidentFrames, places: range) -> ChosenBatches:
+    """Return what draws the views of the batches of a run.
+
+    Args:
+        data: The drives.
+        frames: Their images.
+        places: Places of this process in the batch.
+    """
+    settings = data.settings
+    return ChosenBatches(
+        data.choice,
+        frames.first,
+        places,
+        (settings.data.loss_views, settings.data.sources),
+        settings.model.image_size,
+        settings.rays.patch,
+    )

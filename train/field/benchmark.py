@@ -24,32 +24,43 @@ from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.device import choose_device, device_memory
 from scenedino_ros.recordings.frame_store.store import StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
+from train.field.batches import chosen_batches
 from train.field.data import FieldBatch, FieldData
 from train.field.feature_cache import encoder_key
 from train.field.model import FieldTraining, load_encoder, target_encoder
 from train.field.precompute import compute_features
 from train.field.reference_step import ReferenceTraining
+from train.field.resident import ResidentBatch, ResidentFrames
+from train.field.resident_step import ResidentTraining
 from train.field.settings import FieldSettings
 from train.runs.settings import read_settings, write_settings
 
 REFERENCE = "reference float32"
 TRAINING, TRAINING_BFLOAT16 = "training float32", "training bfloat16"
+RESIDENT = "resident images"
+Batch = FieldBatch | ResidentBatch
 _PUBLISHED_FRAMES, _NEARBY_FRAMES = 48, 8  # of the drive of noise
 _SMALL = 1e-6  # below it, losses are compared absolutely
 
 
+_KINDS = {REFERENCE: ReferenceTraining, RESIDENT: ResidentTraining}
+
+
 def variants(settings: FieldSettings) -> tuple[str, ...]:
-    """Return the variants of a step: float32, and the precision of the run."""
+    """Return the variants of a step: float32, the precision of the run, and resident images."""
     mixed = settings.run.precision == "bf16-mixed"
-    return (REFERENCE, TRAINING, TRAINING_BFLOAT16) if mixed else (REFERENCE, TRAINING)
+    names = (REFERENCE, TRAINING, TRAINING_BFLOAT16) if mixed else (REFERENCE, TRAINING)
+    return (*names, RESIDENT) if settings.data.resident else names
 
 
 def build(settings: FieldSettings, variant: str) -> FieldTraining:
     """Return the training module of a variant; the same weights for each."""
     precision = "bf16-mixed" if variant == TRAINING_BFLOAT16 else "float32"
+    precision = settings.run.precision if variant == RESIDENT else precision
     settings = replace(settings, run=replace(settings.run, precision=precision))
     torch.manual_seed(settings.run.seed)
-    training = (ReferenceTraining if variant == REFERENCE else FieldTraining)(settings, None)
+    kind = _KINDS.get(variant, FieldTraining)
+    training = kind(settings, None)
     load_encoder(training, settings)
     if settings.encoder.trainable or variant == REFERENCE:
         torch.manual_seed(settings.run.seed)
@@ -77,8 +88,9 @@ def resolve(settings: FieldSettings, folder: Path) -> FieldSettings:
 
 def open_data(settings: FieldSettings, training: FieldTraining) -> FieldData:
     """Open the drives of resolved settings; a frozen encoder's features are cached as in a run."""
-    if settings.encoder.trainable:
+    if settings.encoder.trainable or isinstance(training, ResidentTraining):
         return FieldData(settings, settings.data.stores, None)
+    settings = replace(settings, data=replace(settings.data, resident=False))
     encoder, model = training.network.encoder, settings.model
     key = encoder_key(model.backbone, model.image_size, encoder.state_dict())
     data = FieldData(settings, settings.data.stores, (Path(settings.encoder.cache), key))
@@ -89,16 +101,25 @@ def open_data(settings: FieldSettings, training: FieldTraining) -> FieldData:
     return data
 
 
-def load(data: FieldData, settings: FieldSettings, number: int) -> FieldBatch:
-    """Return the items of a step late in the run."""
-    step = settings.run.steps - 1 - number
-    return data.batch(step, range(settings.run.batch_size))
+def loader(settings: FieldSettings, training: FieldTraining) -> Callable[[int], Batch]:
+    """Open the drives; return what makes the batch of a step, counted from the end of the run."""
+    data, places = open_data(settings, training), range(settings.run.batch_size)
+    device = training.network.encoder.mean.device
+    last = settings.run.steps - 1
+    if not isinstance(training, ResidentTraining):
+        return lambda number: data.batch(last - number, places)
+    frames = ResidentFrames(data, training.network.encoder, device)
+    chosen = chosen_batches(data, frames, places)
+    generator = torch.Generator(device).manual_seed(settings.run.seed)
+    phase = settings.phase(last)
+    return lambda number: ResidentBatch(frames, chosen[last - number].to(device), phase, generator)
 
 
-def run_step(training: FieldTraining, batch: FieldBatch) -> dict[str, float]:
+def run_step(training: FieldTraining, batch: Batch) -> dict[str, float]:
     """Run one forward and backward pass; return wall and processor seconds, and the losses."""
     device = training.network.encoder.mean.device
-    batch = batch.to(device)
+    if isinstance(batch, FieldBatch):
+        batch = batch.to(device)
     training.zero_grad(set_to_none=True)
     _synchronise(device)
     wall, processor = time.perf_counter(), time.process_time()
@@ -109,7 +130,7 @@ def run_step(training: FieldTraining, batch: FieldBatch) -> dict[str, float]:
     return {**times, **{name: float(value.detach()) for name, value in losses.items()}}
 
 
-def count_operations(training: FieldTraining, batch: FieldBatch) -> float:
+def count_operations(training: FieldTraining, batch: Batch) -> float:
     """Return the operations of matrix products and convolutions of one pass, 1e9."""
     with FlopCounterMode(display=False) as counter:
         run_step(training, batch)
@@ -129,8 +150,8 @@ def measure(
     Returns:
         Plain values: machine and run; per variant the p50 and p95 of a step in milliseconds, the
         p50 of processor time, peak memory of a process that does one step in MiB and the step's
-        part of it, its operations, and, except for the reference step, the largest relative
-        difference of each loss; p50 and p95 of loading a step's items.
+        part of it, its operations, and, except for the reference step and resident images, the
+        largest relative difference of each loss; p50 and p95 of loading a step's items.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = resolve(settings, Path(folder))
@@ -138,26 +159,29 @@ def measure(
         report("building the networks")
         trained = {name: build(settings, name) for name in names}
         report("opening the drives")
-        data = open_data(settings, trained[REFERENCE])
+        loaders = {name: loader(settings, trained[name]) for name in names}
         steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         loading = []
         for number in range(repeats + 1):
             start = time.perf_counter()
-            batch = load(data, settings, number)
+            loaded = loaders[REFERENCE](number)
             loading.append(time.perf_counter() - start)
             for name in names:  # in turns, so that other load affects all
                 report(f"step {number} of {repeats}, {name}")
+                batch = loaders[name](number) if name == RESIDENT else loaded
                 steps[name].append(run_step(trained[name], batch))
         results = {name: _summary(steps[name][1:]) for name in names}
         for name in names:
             report(f"operations of {name}")
+            batch = loaders[name](0)
             results[name]["operations [GFLOP]"] = count_operations(trained[name], batch)
         device = str(choose_device(settings.run.device))
         trained.clear()
+        loaders.clear()
         for name in names:
             report(f"memory of {name}")
             results[name] |= _memory(settings, name, Path(folder))
-            if name != REFERENCE:
+            if name not in (REFERENCE, RESIDENT):  # resident images have other draws
                 results[name]["differences"] = _differences(steps[REFERENCE], steps[name])
     return {
         "machine": {
@@ -233,7 +257,7 @@ def _step_memory(settings: FieldSettings, variant: str) -> tuple[float, float]:
     """Return the peak memory, resident or on the GPU, and the memory before the step, MiB."""
     device = choose_device(settings.run.device)
     training = build(settings, variant)
-    batch = load(open_data(settings, training), settings, 0)
+    batch = loader(settings, training)(0)
     before = device_memory(device).get("allocated", resident_memory())
     run_step(training, batch)
     return device_memory(device).get("peak", peak_resident_memory()), before

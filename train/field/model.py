@@ -3,7 +3,7 @@
 
 """What stage 1 trains: the network without semantic head, from the items of a batch to losses."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import torch
 from torch import nn
@@ -41,6 +41,7 @@ from train.field.rays import (
 from train.field.settings import FieldSettings
 from train.field.step import (
     EncoderView,
+    PatchBatch,
     RenderedPatches,
     SourceViews,
     concatenate,
@@ -52,29 +53,6 @@ from train.field.step import (
 _PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
 _SPACING = {"inverse": sample_distances, "logarithmic": sample_distances_log}
-
-
-@dataclass(frozen=True)
-class PatchBatch:
-    """Rendered patches of a batch with what the target views show.
-
-    Attributes:
-        rendered: P patches.
-        colors: (P, p, p, 3) colours.
-        target: (P, C) target features of the patches, unit vectors; NaN where unknown.
-        token: (P, 2) row and column of each target token; meaningless unless aligned.
-        hint_error: (P,) from `losses.hint_error`; 0 without hints.
-        behind: (P,) from `losses.opacity_behind`; 0 without hints.
-        classes: () from `losses.class_loss`, mean over the items; None without classes.
-    """
-
-    rendered: RenderedPatches
-    colors: torch.Tensor
-    target: torch.Tensor
-    token: torch.Tensor
-    hint_error: torch.Tensor
-    behind: torch.Tensor
-    classes: torch.Tensor | None = None
 
 
 class FieldTraining(nn.Module):

@@ -16,11 +16,11 @@ from scenedino_ros.network.field import project
 from train.field.chosen_views import ChosenViews
 from train.field.data import FieldBatch
 from train.field.losses import hint_error, opacity_behind
-from train.field.model import FieldTraining, PatchBatch
+from train.field.model import FieldTraining
 from train.field.rays import PatchDraws, patch_pixels, patch_rays
 from train.field.resident import ResidentBatch, ResidentFrames
 from train.field.settings import RaySettings
-from train.field.step import EncoderView, render_patches
+from train.field.step import EncoderView, PatchBatch, render_patches
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,29 @@ class RenderedPatches:
     feature: torch.Tensor
 
 
+@dataclass(frozen=True)
+class PatchBatch:
+    """Rendered patches of a batch with what the target views show.
+
+    Attributes:
+        rendered: P patches.
+        colors: (P, p, p, 3) colours.
+        target: (P, C) target features of the patches, unit vectors; NaN where unknown.
+        token: (P, 2) row and column of each target token; meaningless unless aligned.
+        hint_error: (P,) from `losses.hint_error`; 0 without hints.
+        behind: (P,) from `losses.opacity_behind`; 0 without hints.
+        classes: () from `losses.class_loss`, mean over the items; None without classes.
+    """
+
+    rendered: RenderedPatches
+    colors: torch.Tensor
+    target: torch.Tensor
+    token: torch.Tensor
+    hint_error: torch.Tensor
+    behind: torch.Tensor
+    classes: torch.Tensor | None = None
+
+
 def concatenate(parts: list[RenderedPatches]) -> RenderedPatches:
     """Join patches whose numbers of source views differ; the missing ones count as unseen."""
     most = max(part.colors.shape[-2] for part in parts)
