@@ -55,8 +55,8 @@ def fit(command: Command[FieldSettings]) -> None:
         best = extra.get("best", float("inf"))
         with (
             stop_signals() as stop,
-            run.progress(first) as show,
             batches_of(data, training, run.steps(first), places, fabric) as batches,
+            run.progress(first) as show,
         ):
             for step, batch in batches:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -62,7 +62,9 @@ class ResidentFrames:
                 self.first[-1][camera] = n_views
                 cameras.append((drive, camera))
                 n_views += len(drive.store)
-        self._check_room(n_views, encoder.spec.width, device)
+        self._check_room(
+            n_views, encoder.spec.width, device, hints=data.drives[0].hints is not None
+        )
         K_norm, T_world_cam = [], []
         for drive, camera in cameras:
             store = drive.store
@@ -86,10 +88,11 @@ class ResidentFrames:
                     count(done, n_views)
         self._load_hints(cameras, device)
 
-    def _check_room(self, n_views: int, width: int, device: torch.device) -> None:
+    def _check_room(self, n_views: int, width: int, device: torch.device, *, hints: bool) -> None:
         """Refuse more images than a GPU has memory for."""
         rows, columns = self._grid
-        needed = 3 * self._n_pixels(n_views) + 2 * width * rows * columns * n_views
+        halves = width * rows * columns + hints * math.prod(self.image_size)  # of one image
+        needed = 3 * self._n_pixels(n_views) + 2 * halves * n_views
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
         if needed > _LARGEST_SHARE * free:
             raise InputError(
