@@ -176,7 +176,7 @@ def test_processes_draw_the_same_views_in_the_order_of_the_steps(
     encoder = ResidentTraining(settings, None).network.encoder
     frames = ResidentFrames(data, encoder, torch.device("cpu"))
     batches = chosen_batches(data, frames, range(N_ITEMS))
-    with drawn_ahead(batches, range(3, 9), workers=2) as drawn:
+    with drawn_ahead(batches, range(3, 9), workers=1) as drawn:
         found = [next(drawn) for _ in range(4)]  # and leaves two that nobody takes
     assert [step for step, _ in found] == [3, 4, 5, 6]
     assert not multiprocessing.active_children()
