@@ -23,6 +23,7 @@ from scenedino_ros.cli import exporting
 from scenedino_ros.cli.main import main
 from scenedino_ros.core import processor
 from scenedino_ros.core.errors import CheckpointError, InputError, SceneDinoError
+from scenedino_ros.core.file_limits import JSON_BYTES
 from scenedino_ros.core.processor import describe_processor
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.core.voxels import VoxelGrid
@@ -294,7 +295,7 @@ def test_another_machine_or_network_is_measured_again(
     "damage",
     [
         *("no json", "[]", '{"ms": {"a": 1}}', "[" * 30_000, "foreign", "other engine", "bytes"),
-        *("pipe", "huge time", "no time"),
+        *("pipe", "huge time", "no time", "too large"),
     ],
 )
 def test_what_cannot_be_used_is_measured_again(
@@ -312,6 +313,8 @@ def test_what_cannot_be_used_is_measured_again(
     elif damage == "pipe":
         path.unlink()
         os.mkfifo(path)
+    elif damage == "too large":
+        os.truncate(path, JSON_BYTES + 1)
     elif damage.endswith("time"):
         time = "9" * 400 if damage == "huge time" else "NaN"
         path.write_text(good.replace('"torch in float32": 1.0', f'"torch in float32": {time}'))

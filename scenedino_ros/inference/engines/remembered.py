@@ -15,7 +15,7 @@ from scenedino_ros.core.cache_folder import cache_folder, make_cache_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.processor import describe_processor
-from scenedino_ros.core.reading import read_json, reason_of
+from scenedino_ros.core.reading import read_json, reading
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.packages import installed_version
 
@@ -68,20 +68,22 @@ def recall(situation: dict[str, Any], report: Report) -> Timings | None:
     """
     try:
         path = _path(situation)
-        stored = read_json(path)
-    except (InputError, FileNotFoundError, NotADirectoryError):  # nothing was remembered
-        return None
-    except Exception as error:  # whatever is damaged, it is measured again
-        report(f"{path} cannot be read ({reason_of(error)}): engines are measured again")
+    except InputError:  # there is no folder for the cache
         return None
     try:
-        seconds = {_candidate(words): float(value) / 1000 for words, value in stored["ms"].items()}
-        timings = Timings(seconds, _candidate(stored["fastest"]))
-        known = stored["situation"] == situation and timings.fastest in seconds
-        known = known and list(timings.fastest) in situation["candidates"]
-        known = known and all(map(math.isfinite, seconds.values()))
-    except Exception:  # values of any type may stand anywhere
-        known = False
+        with reading(str(path)):  # values of any type may stand anywhere in it
+            if not path.exists():
+                return None
+            stored = read_json(path)
+            times = stored["ms"].items()
+            seconds = {_candidate(words): float(value) / 1000 for words, value in times}
+            timings = Timings(seconds, _candidate(stored["fastest"]))
+            known = stored["situation"] == situation and timings.fastest in seconds
+            known = known and list(timings.fastest) in situation["candidates"]
+            known = known and all(map(math.isfinite, seconds.values()))
+    except InputError as error:
+        report(f"{error}: engines are measured again")
+        return None
     if not known:
         report(f"{path} does not hold the timings of this machine: engines are measured again")
         return None
