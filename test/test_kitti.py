@@ -129,7 +129,7 @@ def test_drives_are_found_at_every_level(tmp_path):
         assert find_kitti_drives(place) == [drive]
     for place in (tmp_path / "odometry", tmp_path / "odometry/sequences", sequence):
         assert find_kitti_drives(place) == [sequence]
-    with pytest.raises(InputError, match="must hold sequences/NN/image_N or DATE/"):
+    with pytest.raises(InputError, match="must hold sequences/NN/image_N, DATE/"):
         find_kitti_drives(tmp_path)
 
 

@@ -6,9 +6,10 @@
 The source is a folder in the layout of the odometry benchmark (sequences/NN with image_0 to
 image_3, calib.txt and times.txt, beside poses/NN.txt) or of the rectified raw data
 (DATE/DATE_drive_NNNN_sync with image_0N/data and oxts, beside calib_cam_to_cam.txt), or the folder
-of one drive. Images are PNG or JPEG, grey or colour, and are recorded unchanged, with calibration
-and poses. Frames without a pose are recorded, too. The same command resumes an interrupted
-conversion.
+of one drive. Single frames of the object benchmark (training and testing with image_2, image_3
+and calib) become one recording for each calibration, in which they are a kilometre apart. Images
+are PNG or JPEG, grey or colour, and are recorded unchanged, with calibration and poses. Frames
+without a pose are recorded, too. The same command resumes an interrupted conversion.
 """
 
 import argparse
@@ -34,6 +35,7 @@ examples:
   scenedino kitti-to-bag kitti_odometry -o bags --drive 0-3 --cameras 02,03
   scenedino kitti-to-bag kitti_raw -o bags --drive 2011_09_26_drive_0001_sync
   scenedino kitti-to-bag kitti_odometry/sequences/11 -o bags --poses 11.tum
+  scenedino kitti-to-bag kitti_object/training -o bags
 """
 
 
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         AUTO,
         NO_POSES,
         find_kitti_drives,
-        read_kitti_drive,
+        read_kitti_drives,
     )
 
     cameras = tuple(f"{name.strip():0>2}" for name in options.cameras.split(",") if name.strip())
@@ -82,7 +84,11 @@ def run(options: argparse.Namespace) -> int:
             f"--poses {options.poses} is for one drive, got {len(folders)}; choose one with "
             "--drive"
         )
-    drives = [read_kitti_drive(folder, cameras, poses=options.poses) for folder in folders]
+    drives = [
+        drive
+        for folder in folders
+        for drive in read_kitti_drives(folder, cameras, poses=options.poses)
+    ]
     convert_drives(
         [drive_conversion(drive, options.output / drive.name) for drive in drives],
         options.output,

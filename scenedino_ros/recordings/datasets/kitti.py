@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""KITTI: drives in the layouts of the odometry benchmark and of the raw data.
+"""KITTI: drives in the layouts of the odometry benchmark, of the raw data and of single frames.
 
 Odometry: ``sequences/NN`` with ``calib.txt``, ``times.txt`` and ``image_0`` to ``image_3``, beside
 ``poses/NN.txt``, poses of camera 0. Raw: ``DATE/DATE_drive_NNNN_sync`` with
 ``image_0N/data`` and ``oxts``, beside ``calib_cam_to_cam.txt`` and others. Images are rectified,
 PNG or JPEG; those of cameras 0 and 1 are grey, those of 2 and 3 colour. Cameras are called
-``camera_00`` to ``camera_03``.
+``camera_00`` to ``camera_03``. The object benchmark's layout is in `kitti_pairs`.
 
 Frames: ``base_link`` (x forward, y left, z up) is the IMU in raw drives whose calibration has it;
 elsewhere it is at camera 0, whose optical axis is its x axis. The map is ``base_link`` at the
@@ -20,10 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scenedino_ros.cameras.image_folder import read_rgb
+from scenedino_ros.cameras.image_header import image_size
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.drive import Drive, body_track
 from scenedino_ros.recordings.datasets.kitti_oxts import read_oxts
+from scenedino_ros.recordings.datasets.kitti_pairs import (
+    drives_of_single_frames,
+    holds_single_frames,
+)
 from scenedino_ros.recordings.datasets.kitti_rig import KittiRig, odometry_rig, raw_rig
 from scenedino_ros.recordings.datasets.numbered_files import (
     FRAME_PERIOD_NS,
@@ -59,8 +63,8 @@ def find_kitti_drives(folder: Path) -> list[Path]:
     drives = [path for place in places for path in _folders(place) if _image_folders(path)]
     if not drives:
         raise InputError(
-            f"{folder} must hold {_SEQUENCES}/NN/image_N or DATE/DATE_drive_NNNN_sync/"
-            "image_0N/data of KITTI, or be one of these drives"
+            f"{folder} must hold {_SEQUENCES}/NN/image_N, DATE/DATE_drive_NNNN_sync/"
+            "image_0N/data or training/image_N of KITTI, or be one of these folders"
         )
     return drives
 
@@ -68,6 +72,25 @@ def find_kitti_drives(folder: Path) -> list[Path]:
 def is_kitti_drive(folder: Path) -> bool:
     """Return whether a folder is one drive."""
     return bool(_image_folders(Path(folder)))
+
+
+def read_kitti_drives(
+    folder: Path, cameras: Sequence[str] = (), *, poses: str | Path = AUTO
+) -> list[Drive]:
+    """Find the files of one drive, or of a folder of single frames, which may become several.
+
+    Arguments and errors as for `read_kitti_drive`; single frames take no file of poses.
+    """
+    folder = Path(folder).resolve()
+    if not holds_single_frames(folder):
+        return [read_kitti_drive(folder, cameras, poses=poses)]
+    if poses not in (AUTO, NO_POSES):
+        raise InputError(f"--poses is for a drive, but {folder} has single frames")
+    images = _images(folder, cameras)
+    sizes = {
+        n: {frame: _size(path) for frame, path in files.items()} for n, files in images.items()
+    }
+    return drives_of_single_frames(folder, images, sizes, with_poses=poses == AUTO)
 
 
 def read_kitti_drive(
@@ -141,11 +164,11 @@ def _images(folder: Path, cameras: Sequence[str]) -> dict[str, dict[int, Path]]:
 
 def _sizes(images: dict[str, dict[int, Path]]) -> dict[str, tuple[int, int]]:
     """Return (width, height) of the first image of each camera, pixels."""
-    sizes = {}
-    for number, files in images.items():
-        height, width = read_rgb(next(iter(files.values()))).shape[:2]
-        sizes[number] = (width, height)
-    return sizes
+    return {number: _size(next(iter(files.values()))) for number, files in images.items()}
+
+
+def _size(path: Path) -> tuple[int, int]:
+    return image_size(path.read_bytes(), str(path))
 
 
 def _odometry_stamps(path: Path, frames: list[int]) -> dict[int, int]:
