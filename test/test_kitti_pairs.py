@@ -43,6 +43,9 @@ def test_frames_of_one_calibration_are_a_recording_far_apart(tmp_path, capsys):
     assert "problem:" not in capsys.readouterr().out
     store, other = (FrameStore(stores / name) for name in ("training_000003", "training_000008"))
     assert (len(store), len(other)) == (2, 1)
+    assert (
+        store.breaks().all()
+    )  # so that no view is taken from another frame, however views are chosen
     assert store.cameras["camera_02"].K_norm[0, 0] == pytest.approx(200 / 160)
     assert other.cameras["camera_02"].K_norm[0, 0] == pytest.approx(210 / 160)
     for name, image in (("camera_02", "image_2"), ("camera_03", "image_3")):
@@ -69,4 +72,7 @@ def test_what_single_frames_lack_is_named(tmp_path):
         read_kitti_drives(folder, ("02",))
     (folder / "calib/000008.txt").unlink()
     with pytest.raises(InputError, match="000008.txt"):
+        read_kitti_drives(folder, ("02",))
+    (folder / "image_2/000003.png").write_bytes(b"")
+    with pytest.raises(InputError, match="000003.png of 0 bytes must be a picture"):
         read_kitti_drives(folder, ("02",))

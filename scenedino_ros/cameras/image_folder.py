@@ -12,6 +12,7 @@ import numpy as np
 
 from scenedino_ros.cameras.from_msg import rgb_from_compressed
 from scenedino_ros.cameras.image_file import decode_image
+from scenedino_ros.cameras.image_header import ImageSize, image_size
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import MESSAGE_BYTES
 from scenedino_ros.core.reading import read_bytes, reading
@@ -85,6 +86,16 @@ def read_pixels(path: Path) -> np.ndarray:
     with reading(str(path)):
         content = np.frombuffer(read_bytes(path, MESSAGE_BYTES), np.uint8)
         return decode_image(content, str(path))
+
+
+def read_size(path: Path) -> ImageSize:
+    """Return the size of an image file, from its header.
+
+    Raises:
+        InputError: If the file cannot be read or is no image.
+    """
+    with reading(str(path)):
+        return image_size(read_bytes(path, MESSAGE_BYTES), str(path))
 
 
 def read_rgb(path: Path) -> np.ndarray:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from scenedino_ros.cameras.image_header import image_size
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.drive import Drive, body_track
 from scenedino_ros.recordings.datasets.kitti_oxts import read_oxts
@@ -87,10 +86,7 @@ def read_kitti_drives(
     if poses not in (AUTO, NO_POSES):
         raise InputError(f"--poses is for a drive, but {folder} has single frames")
     images = _images(folder, cameras)
-    sizes = {
-        n: {frame: _size(path) for frame, path in files.items()} for n, files in images.items()
-    }
-    return drives_of_single_frames(folder, images, sizes, with_poses=poses == AUTO)
+    return drives_of_single_frames(folder, images, with_poses=poses == AUTO)
 
 
 def read_kitti_drive(
@@ -118,7 +114,8 @@ def read_kitti_drive(
         rig = raw_rig(folder.parent, list(images))
         stamps = read_stamps(folder, [f"image_{number}" for number in images], frames)
     else:
-        rig = odometry_rig(folder / "calib.txt", _sizes(images))
+        first = {number: next(iter(files.values())) for number, files in images.items()}
+        rig = odometry_rig(folder / "calib.txt", first)
         stamps = _odometry_stamps(folder / "times.txt", frames)
     track, source = _poses(folder, rig, stamps, poses)
     return Drive(
@@ -160,15 +157,6 @@ def _images(folder: Path, cameras: Sequence[str]) -> dict[str, dict[int, Path]]:
                 f"number), found those of {', '.join(found) or 'none'}"
             )
     return {number: found[number] for number in cameras or found}
-
-
-def _sizes(images: dict[str, dict[int, Path]]) -> dict[str, tuple[int, int]]:
-    """Return (width, height) of the first image of each camera, pixels."""
-    return {number: _size(next(iter(files.values()))) for number, files in images.items()}
-
-
-def _size(path: Path) -> tuple[int, int]:
-    return image_size(path.read_bytes(), str(path))
 
 
 def _odometry_stamps(path: Path, frames: list[int]) -> dict[int, int]:

@@ -33,7 +33,6 @@ def holds_single_frames(folder: Path) -> bool:
 def drives_of_single_frames(
     folder: Path,
     images: dict[str, dict[int, Path]],
-    sizes: dict[str, dict[int, tuple[int, int]]],
     *,
     with_poses: bool,
 ) -> list[Drive]:
@@ -42,7 +41,6 @@ def drives_of_single_frames(
     Args:
         folder: With ``calib``.
         images: Image files by the camera's number and frame number.
-        sizes: (width, height) of these images in pixels, likewise.
         with_poses: Whether the drives have the poses that keep frames apart.
 
     Returns:
@@ -61,7 +59,7 @@ def drives_of_single_frames(
                 f"{folder} must have an image of every camera for frame {frame}, found none of "
                 f"{', '.join(lacking)}"
             )
-        rig = odometry_rig(path, {number: size[frame] for number, size in sizes.items()})
+        rig = odometry_rig(path, {number: files[frame] for number, files in images.items()})
         key = _key(rig)
         rigs.setdefault(key, rig)
         groups.setdefault(key, []).append(frame)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
+from scenedino_ros.cameras.image_folder import read_size
 from scenedino_ros.cameras.plausibility import refuse_impossible
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.datasets.drive import T_BASE_AHEAD
@@ -40,16 +41,17 @@ class KittiRig:
     has_imu: bool
 
 
-def odometry_rig(path: Path, sizes: Mapping[str, tuple[int, int]]) -> KittiRig:
-    """Read ``calib.txt`` of a sequence.
+def odometry_rig(path: Path, images: Mapping[str, Path]) -> KittiRig:
+    """Read ``calib.txt`` of a sequence, or that of a frame of the object benchmark.
 
     Args:
         path: The file.
-        sizes: (width, height) of the images in pixels, which the file does not have, by camera.
+        images: An image of each camera, for its size, which the file does not have.
 
     Raises:
-        InputError: If the matrix of a camera is missing, or is none.
+        InputError: If the matrix of a camera is missing, or is none, or an image cannot be read.
     """
+    sizes = {number: read_size(image) for number, image in images.items()}
     entries = read_entries(path)
     matrices = {n: entry(entries, f"P{int(n)}", 12, path).reshape(3, 4) for n in sizes}
     return _rig(matrices, sizes, T_BASE_AHEAD, has_imu=False)

@@ -29,6 +29,7 @@ KINDS = {  # quantity: (type, channels)
     "depth": (np.float16, 0),
 }
 _MISSING_FROM = 1.5  # usual steps in time, from which on frames are missing
+_APART = 100.0  # metres between two frames, from which on they show nothing in common
 
 
 def file_stem(camera: str) -> str:
@@ -132,11 +133,14 @@ class FrameStore:
 
         Returns:
             (N,) bool, True where a frame does not continue the one before it: the first one,
-            those after missing frames, and those to which the pose jumps.
+            those after missing frames, those to which the pose jumps, and those too far from it to
+            show the same.
         """
         steps = np.diff(self.stamps_ns)
         late = steps > _MISSING_FROM * np.median(steps) if steps.size else steps.astype(bool)
-        return np.concatenate([[True], late | pose_jumps(self.stamps_ns, self.T_world_body)])
+        far = np.linalg.norm(np.diff(self.T_world_body[:, :3, 3], axis=0), axis=1) > _APART
+        jumps = pose_jumps(self.stamps_ns, self.T_world_body)
+        return np.concatenate([[True], late | far | jumps])
 
     def _poses(self, file: str) -> np.ndarray:
         poses, expected = read_array(self.path / file), (len(self.stamps_ns), 4, 4)
