@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import cv2
+import numpy as np
 import torch
 from file_readers import scratch
 from promise import Reader
@@ -25,6 +27,7 @@ from scenedino_ros.recordings.datasets.numbered_files import read_stamps, read_t
 _SECONDS = b"0.0\n1.036e-01\n2.07e-01\n"
 _DATES = b"2011-09-26 13:02:25.964389445\n2011-09-26 13:02:26.07\n2011-09-26 13:02:26.2\n"
 _CALIBRATION = b"P0: 700 0 600 0 0 700 180 0 0 0 1 0\nP1: 700 0 600 -380 0 700 180 0 0 0 1 0\n"
+_IMAGE = cv2.imencode(".png", np.zeros((375, 1242), np.uint8))[1].tobytes()
 _OXTS = b"49.01 8.43 116.4 0.03 0.01 -0.4 " + b"0.5 " * 24
 _ENGINES = [("openvino", "float32"), ("torch", "float32")]
 
@@ -45,7 +48,9 @@ def _stamps(stamps: dict[int, int]) -> list[float]:
 
 
 def _rig(folder: Path) -> list[Any]:
-    rig = odometry_rig(folder / "calib.txt", {"00": (1242, 375), "01": (1242, 375)})
+    image = folder / "000000.png"
+    image.write_bytes(_IMAGE)
+    rig = odometry_rig(folder / "calib.txt", {"00": image, "01": image})
     return [*(camera.pinhole.K for camera in rig.cameras.values()), *rig.T_cam0_cam.values()]
 
 
