@@ -39,9 +39,25 @@ def test_a_store_of_the_drawn_frames_is_made(tmp_path: Path, capsys) -> None:
         car,
         NO_LABEL,
     )
-    file.write_text(yaml.safe_dump({"drive": {500: AREAS}}))
-    assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "p")]) == 2
-    assert "has frames 0 to" in capsys.readouterr().err
+    refused = {"drive": "has frames 0 to", "drive:camera_09": "has cameras camera_00"}
+    for name, complaint in refused.items():
+        file.write_text(yaml.safe_dump({name: {500: AREAS}}))
+        command = [str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "p")]
+        assert main(command) == 2
+        assert complaint in capsys.readouterr().err
+
+
+def test_a_drive_names_the_camera_that_its_areas_are_drawn_in(tmp_path: Path) -> None:
+    write_noise_drive(tmp_path / "stores" / "drive", NEARBY)
+    source = FrameStore(tmp_path / "stores" / "drive")
+    other = list(source.cameras)[-1]
+    assert other != "camera_00"
+    file = tmp_path / "areas.yaml"
+    file.write_text(yaml.safe_dump({f"drive:{other}": {3: AREAS}}))
+    assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "o")]) == 0
+    drawn = FrameStore(tmp_path / "o" / "drive")
+    assert np.array_equal(drawn.image(other, 0), source.image(other, 3))
+    assert drawn.label(other, 0) is not None
 
 
 @pytest.mark.parametrize(

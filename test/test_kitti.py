@@ -133,6 +133,16 @@ def test_drives_are_found_at_every_level(tmp_path):
         find_kitti_drives(tmp_path)
 
 
+def test_a_drive_that_is_a_link_has_the_calibration_beside_the_link(tmp_path):
+    drive = write_raw(tmp_path / "raw")
+    elsewhere = tmp_path / "disk" / "drive"
+    elsewhere.parent.mkdir()
+    drive.rename(elsewhere)
+    drive.symlink_to(elsewhere)
+    assert find_kitti_drives(tmp_path / "raw") == [drive]
+    assert read_kitti_drive(drive).name == RAW
+
+
 def test_poses_may_come_from_a_file_and_frames_without_one_are_named(tmp_path, capsys):
     folder = write_stereo_drive(tmp_path / "kitti", 4)
     tum = tmp_path / "00.tum"

@@ -293,6 +293,16 @@ def test_drives_are_chosen_by_name_or_number_and_done_ones_skipped(tmp_path, cap
     assert "exists already, with scans 1 of 8-8 instead of None" in capsys.readouterr().err
 
 
+def test_a_drive_may_be_a_link(tmp_path):
+    root = tmp_path / "KITTI-360"
+    write_official(root)
+    drive = root / "data_2d_raw" / DRIVE
+    drive.rename(tmp_path / "disk")
+    drive.symlink_to(tmp_path / "disk")
+    assert convert(root, tmp_path / "bags") == 0
+    assert [path.name for path in (tmp_path / "bags").iterdir()] == [DRIVE]
+
+
 def test_what_cannot_be_used_is_refused(official, tmp_path, capsys):
     broken = tmp_path / "KITTI-360"
     shutil.copytree(official, broken)

@@ -7,7 +7,8 @@
 
 Stage 2 names its clusters by the labels of validation drives. Real drives seldom have any; a few
 areas drawn by hand are enough. The file holds, for each frame store and frame, polygons by class
-name; the result is a store of these frames for each, with labels inside the polygons only.
+name; the result is a store of these frames for each, with labels inside the polygons only. A name
+like ``drive:camera_02`` says which camera they are drawn in, where it is not that of ``--camera``.
 """
 
 import argparse
@@ -62,8 +63,10 @@ def write_drawn(source: FrameStore, frames: Mapping[int, Any], camera: str, path
         path: Folder of the new store.
 
     Raises:
-        InputError: If a frame is not in the drive, or an area is none.
+        InputError: If a frame or the camera is not in the drive, or an area is none.
     """
+    if camera not in source.cameras:
+        raise InputError(f"{source.path} has cameras {', '.join(source.cameras)}, not {camera}")
     chosen = sorted(frames)
     beyond = [frame for frame in chosen if not 0 <= frame < len(source)]
     if beyond:
@@ -87,8 +90,9 @@ def draw(file: Path, stores: Path, camera: str, output: Path) -> None:
     with reading(str(file)):
         drives = {str(name): dict(frames) for name, frames in read_yaml(file).items()}
     for name, frames in drives.items():
-        write_drawn(FrameStore(stores / name), frames, camera, output / name)
-        print(f"{output / name}: {len(frames)} frames")
+        drive, _, its_camera = name.partition(":")
+        write_drawn(FrameStore(stores / drive), frames, its_camera or camera, output / drive)
+        print(f"{output / drive}: {len(frames)} frames")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

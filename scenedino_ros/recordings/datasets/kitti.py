@@ -14,6 +14,7 @@ elsewhere it is at camera 0, whose optical axis is its x axis. The map is ``base
 first pose; with oxts, its axes point to the east, to the north and up.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,8 @@ def read_kitti_drives(
 
     Arguments and errors as for `read_kitti_drive`; single frames take no file of poses.
     """
-    folder = Path(folder).resolve()
+    # A drive may be a link: its calibration lies beside the link.
+    folder = Path(os.path.abspath(folder))
     if not holds_single_frames(folder):
         return [read_kitti_drive(folder, cameras, poses=poses)]
     if poses not in (AUTO, NO_POSES):
@@ -104,7 +106,8 @@ def read_kitti_drive(
         InputError: If images, calibration or poses that were asked for are missing, or a file is
             not as specified.
     """
-    folder = Path(folder).resolve()
+    # A drive may be a link: its calibration lies beside the link.
+    folder = Path(os.path.abspath(folder))
     is_raw = (folder / f"image_{_CAMERAS[0]}").is_dir() or not (folder / "calib.txt").is_file()
     if folder.name.endswith("_extract"):
         raise InputError(f"{folder} must be a rectified drive (_sync), got an unrectified one")

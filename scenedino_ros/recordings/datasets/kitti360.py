@@ -15,6 +15,7 @@ All sensors are triggered together, and files of one frame number belong togethe
 one stamp, that of its first camera; the stamps in the files differ by a few milliseconds.
 """
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -170,7 +171,8 @@ def read_drive(
         InputError: If images, calibration or poses that were asked for are missing, or a file is
             not as specified.
     """
-    folder = Path(folder).resolve()
+    # A drive may be a link: its calibration lies beside the link.
+    folder = Path(os.path.abspath(folder))
     root = folder.parent.parent
     images = {name: _images(folder, name) for name in CAMERAS}
     images = {name: files for name, files in images.items() if files}
