@@ -43,9 +43,8 @@ def test_frames_of_one_calibration_are_a_recording_far_apart(tmp_path, capsys):
     assert "problem:" not in capsys.readouterr().out
     store, other = (FrameStore(stores / name) for name in ("training_000003", "training_000008"))
     assert (len(store), len(other)) == (2, 1)
-    assert (
-        store.breaks().all()
-    )  # so that no view is taken from another frame, however views are chosen
+    # No view is taken from another frame, however views are chosen.
+    assert store.breaks().all()
     assert store.cameras["camera_02"].K_norm[0, 0] == pytest.approx(200 / 160)
     assert other.cameras["camera_02"].K_norm[0, 0] == pytest.approx(210 / 160)
     for name, image in (("camera_02", "image_2"), ("camera_03", "image_3")):

@@ -14,7 +14,6 @@ elsewhere it is at camera 0, whose optical axis is its x axis. The map is ``base
 first pose; with oxts, its axes point to the east, to the north and up.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from scenedino_ros.recordings.datasets.kitti_rig import KittiRig, odometry_rig, 
 from scenedino_ros.recordings.datasets.numbered_files import (
     FRAME_PERIOD_NS,
     numbered_files,
+    place_of,
     read_stamps,
     read_times,
 )
@@ -81,8 +81,7 @@ def read_kitti_drives(
 
     Arguments and errors as for `read_kitti_drive`; single frames take no file of poses.
     """
-    # A drive may be a link: its calibration lies beside the link.
-    folder = Path(os.path.abspath(folder))
+    folder = place_of(folder)
     if not holds_single_frames(folder):
         return [read_kitti_drive(folder, cameras, poses=poses)]
     if poses not in (AUTO, NO_POSES):
@@ -106,8 +105,7 @@ def read_kitti_drive(
         InputError: If images, calibration or poses that were asked for are missing, or a file is
             not as specified.
     """
-    # A drive may be a link: its calibration lies beside the link.
-    folder = Path(os.path.abspath(folder))
+    folder = place_of(folder)
     is_raw = (folder / f"image_{_CAMERAS[0]}").is_dir() or not (folder / "calib.txt").is_file()
     if folder.name.endswith("_extract"):
         raise InputError(f"{folder} must be a rectified drive (_sync), got an unrectified one")

@@ -15,7 +15,6 @@ All sensors are triggered together, and files of one frame number belong togethe
 one stamp, that of its first camera; the stamps in the files differ by a few milliseconds.
 """
 
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -46,7 +45,7 @@ from scenedino_ros.recordings.datasets.kitti360_folders import (
     is_preprocessed,
     picture_folder,
 )
-from scenedino_ros.recordings.datasets.numbered_files import numbered_files, read_stamps
+from scenedino_ros.recordings.datasets.numbered_files import numbered_files, place_of, read_stamps
 from scenedino_ros.recordings.transforms import inverse
 
 AUTO, NO_POSES = "auto", "none"
@@ -171,8 +170,7 @@ def read_drive(
         InputError: If images, calibration or poses that were asked for are missing, or a file is
             not as specified.
     """
-    # A drive may be a link: its calibration lies beside the link.
-    folder = Path(os.path.abspath(folder))
+    folder = place_of(folder)
     root = folder.parent.parent
     images = {name: _images(folder, name) for name in CAMERAS}
     images = {name: files for name, files in images.items() if files}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Files named by frame number, and the times of frames, as KITTI and KITTI-360 have them."""
+"""Folders of drives, files by frame number, times of frames: what KITTI and KITTI-360 share."""
 
 import datetime
+import os
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -18,6 +19,14 @@ FIRST_STAMP_NS = 1_000_000_000  # where no times are given: a stamp of zero mean
 
 _END_S = STAMPS_END // 10**9
 _LAST_FRAME = (STAMPS_END - FIRST_STAMP_NS) // FRAME_PERIOD_NS - 1
+
+
+def place_of(folder: Path) -> Path:
+    """Return the absolute path of a drive's folder.
+
+    A drive may be a link: its name is the link's, and its calibration lies beside the link.
+    """
+    return Path(os.path.abspath(folder))
 
 
 def numbered_files(folder: Path, *suffixes: str) -> dict[int, Path]:
