@@ -80,6 +80,15 @@ def test_new_files_are_readable_as_the_user_allows(tmp_path: Path):
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_checkpoint_is_readable_as_the_user_allows(tmp_path: Path):
+    before = os.umask(0o027)
+    try:
+        save_checkpoint(tmp_path / "a", lively_checkpoint())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
 def test_names_of_unfinished_files_cannot_be_guessed(tmp_path: Path):
     first, second = partial_path(tmp_path / "a"), partial_path(tmp_path / "a")
     assert first.name != second.name

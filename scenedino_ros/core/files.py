@@ -48,12 +48,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
     After an exception, such as that of a full disk, the file is removed, and what was at `path`
     stays. An `OSError` names `path` then: a failing write names nothing.
+
+    A library may put a file of its own in place of the empty one, as safetensors does. It is
+    readable as the user allows new files to be, even where the library makes it for its owner
+    alone.
     """
     path = Path(path)
     try:
         partial = partial_path(path)
+        mode = stat.S_IMODE(partial.stat().st_mode)
         try:
             yield partial
+            partial.chmod(mode)
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)

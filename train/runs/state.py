@@ -62,7 +62,6 @@ def save_state(
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(f"state {path}", CheckpointError), replacing(path) as partial:
         save_file(tensors, partial, {"format": FORMAT, "state": json.dumps(metadata)})
-        partial.chmod(0o644)  # safetensors makes files for their owner alone
         _to_disk(partial)
 
 
