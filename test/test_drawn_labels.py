@@ -72,6 +72,6 @@ def test_what_is_no_area_is_refused(areas, what: str) -> None:
 def test_the_areas_of_the_default_model_can_be_drawn() -> None:
     drives = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
     labels = [drawn_label(areas, (192, 640)) for d in drives.values() for areas in d.values()]
-    assert len(labels) == 17
+    assert len(labels) == 31
     shown = {CITYSCAPES19.names[i] for label in labels for i in np.unique(label) if i < 19}
     assert {"road", "sidewalk", "building", "vegetation", "sky", "car", "terrain"} <= shown
