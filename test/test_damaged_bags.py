@@ -13,7 +13,7 @@ from pathlib import Path
 import lz4.frame
 import pytest
 import zstandard
-from test_bag import SECOND, STRING, text
+from recorded_bags import SECOND, STRING, text
 
 from scenedino_ros.core import file_limits
 from scenedino_ros.core.errors import BagError
