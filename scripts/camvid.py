@@ -30,6 +30,7 @@ from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, resize_checkpoint
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import class_iou
+from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.segmentation.data import read_ids
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.predictor import Predictor
@@ -77,7 +78,9 @@ def with_clusters(checkpoint: Checkpoint) -> tuple[Checkpoint, np.ndarray]:
 def rendered_clusters(predictor: Predictor, rgb: np.ndarray) -> np.ndarray:
     """Return the (h, w) clusters of an image, at the size of the image."""
     encoded = predictor.encode(rgb, camera_of(rgb))
-    view = predictor.render(encoded, downscale=1, n_samples=64, depth=False, semantic=True)
+    view = predictor.render(
+        encoded, downscale=1, n_samples=64, spacing=INVERSE, depth=False, semantic=True
+    )
     assert view.label is not None
     return cv2.resize(view.label, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 

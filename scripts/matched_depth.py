@@ -23,6 +23,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.depth.lidar_depth import pixel_directions
 from scenedino_ros.evaluation.depth.scores import depth_scores
 from scenedino_ros.evaluation.stores import camera_of, open_store
@@ -35,7 +36,7 @@ from train.field.items import View
 LIMITS = (3.0, 50.0)  # metres, z-depth
 STEP = 2.0  # metres between the views whose end points are compared
 SAME = 0.05  # relative
-SAMPLES = 64
+SAMPLES = 64  # in inverse depth, as when the first models were compared
 SCALE = 2  # depth is rendered at every second pixel of both axes
 COLUMNS = "{:<24}{:>8}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}"
 
@@ -44,7 +45,7 @@ def rendered(predictor: Predictor, store: FrameStore, camera: str, frame: int) -
     """Return the (h, w) rendered z-depth of an image, metres."""
     rgb = np.array(store.image(camera, frame))
     encoded = predictor.encode(rgb, CalibratedCamera(camera_of(store, camera)))
-    view = predictor.render(encoded, downscale=SCALE, n_samples=SAMPLES, depth=True)
+    view = predictor.render(encoded, downscale=SCALE, n_samples=SAMPLES, spacing=INVERSE)
     assert view.depth is not None
     return view.depth
 

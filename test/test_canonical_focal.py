@@ -14,6 +14,7 @@ from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.checkpoints.checkpoint import build_model, resize_checkpoint
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
+from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.network.field import PositionalCode
@@ -86,7 +87,7 @@ def test_every_path_of_inference_agrees_with_the_plain_network() -> None:
         centers = torch.from_numpy(grid.centers().reshape(-1, 3)).float()
         density = field(centers)[0].view(grid.shape).numpy()
         rays = pixel_rays(K_norm, 64, 160)[::8, ::8].reshape(-1, 3)
-        samples = sample_distances(*CANONICAL.depth_range, 16)
+        samples = sample_distances(*CANONICAL.depth_range, 16, spacing=LOGARITHMIC)
         ray, _ = render_rays(field, torch.zeros(3), rays, samples)
         depth = (ray.distance * rays[:, 2]).view(8, 20).numpy()
     found = predictor.densities(encoded, grid, np.eye(4))

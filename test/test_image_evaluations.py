@@ -28,6 +28,7 @@ from scenedino_ros.cli.main import main
 from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import merge_clusters
+from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.evaluation.consistency.data import DrivePairs, RealEstatePairs, StorePairs
 from scenedino_ros.evaluation.probe.fit import PROBES, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
@@ -45,6 +46,7 @@ from scenedino_ros.evaluation.settings import FitSettings, SegmentationSettings
 from scenedino_ros.evaluation.speed import ItemTime
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.token_classes import TokenClasses
+from scenedino_ros.inference.view_renderer import ViewRenderer
 from scenedino_ros.reproduction.measures import TABLES
 
 SIZE = TINY.image_size
@@ -373,6 +375,37 @@ def test_exact_depth_of_a_store(data: Path, checkpoint: str, tmp_path: Path) -> 
     assert result.speed is not None
     assert (result.speed.predicted, result.speed.scored) == (5, 5)
     assert result.speed.prediction > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "sampling"),
+    [
+        ("segmentation", (), (32, INVERSE)),
+        ("probe", ("--train", "second", "--epochs", "1"), (32, INVERSE)),
+        ("consistency", (), (32, INVERSE)),
+        ("depth", (), (32, LOGARITHMIC)),
+        ("depth", ("--samples", "8", "--spacing", "inverse"), (8, INVERSE)),
+    ],
+)
+def test_rays_are_sampled_as_published_or_as_the_node_does(
+    data: Path,
+    checkpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    more: tuple[str, ...],
+    sampling: tuple[int, str],
+) -> None:
+    asked, blend = set(), ViewRenderer.blend
+
+    def spy(renderer: ViewRenderer, encoded, camera, how, wants_feature):
+        asked.add((how.n_samples, how.spacing))
+        return blend(renderer, encoded, camera, how, wants_feature)
+
+    monkeypatch.setattr(ViewRenderer, "blend", spy)
+    words = [str(data / word) if word == "second" else word for word in more]
+    evaluate(kind, data / "wall", tmp_path, "--checkpoint", checkpoint, *words)
+    assert asked == {sampling}
 
 
 def test_a_run_goes_on_with_the_engine_it_was_begun_with(

@@ -114,7 +114,7 @@ ONLY = {
     "scenedino_ros.network.decoder": ("torch",),
     "scenedino_ros.network.semantics": ("torch",),
     "scenedino_ros.network.field": ("torch", "numpy"),
-    "scenedino_ros.network.render": ("torch", "numpy"),
+    "scenedino_ros.network.render": ("torch", "numpy", "core.ray_spacing"),
 }
 ALWAYS = (
     "scenedino_ros.core.errors",

@@ -17,6 +17,7 @@ from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
 from scenedino_ros.core.model_config import PREDICTION_MODES
+from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference import grid_view, point_queries, view_renderer
 from scenedino_ros.inference.device import Chunks, choose_device
@@ -279,11 +280,12 @@ def test_a_moving_camera_does_not_push_out_the_views_of_the_others(
 
 
 @pytest.mark.parity
-def test_render_equals_the_plain_rendering() -> None:
+@pytest.mark.parametrize("spacing", [INVERSE, LOGARITHMIC])
+def test_render_equals_the_plain_rendering(spacing: str) -> None:
     checkpoint = lively_checkpoint()
     predictor = predictor_of("direct_linear")
     encoded = predictor.encode(noise_image(), street_camera())
-    view = predictor.render(encoded, downscale=4, n_samples=24, semantic=True)
+    view = predictor.render(encoded, downscale=4, n_samples=24, spacing=spacing, semantic=True)
     model = build_model(checkpoint)
     K = torch.from_numpy(encoded.camera.K_norm).float()
     rays = pixel_rays(K, 16, 40)
@@ -294,9 +296,8 @@ def test_render_equals_the_plain_rendering() -> None:
             density, feature, _ = model.query(feature_map, points[None], K[None])
             return density[0], feature[0]
 
-        result, feature = render_rays(
-            field, torch.zeros(3), rays.view(-1, 3), sample_distances(3.0, 80.0, 24)
-        )
+        distances = sample_distances(3.0, 80.0, 24, spacing=spacing)
+        result, feature = render_rays(field, torch.zeros(3), rays.view(-1, 3), distances)
         label, scores = model.classify(feature, "direct_linear")
     depth = result.distance.view(16, 40) * rays[..., 2]
     np.testing.assert_allclose(view.depth, depth.numpy(), rtol=1e-4)
@@ -382,7 +383,7 @@ def test_depth_of_the_sky_and_of_thin_air_is_infinite() -> None:
     # The light that passes the far end of the depth range, 80 m, sample by sample.
     model = build_model(checkpoint)
     K = torch.from_numpy(encoded.camera.K_norm).float()
-    distances = sample_distances(3.0, 80.0, 24)
+    distances = sample_distances(3.0, 80.0, 24, spacing=LOGARITHMIC)
     with torch.inference_mode():
         points = pixel_rays(K, 16, 40).view(-1, 1, 3) * distances[:, None]
         feature_map = model.encode(image_tensor(encoded.rgb))

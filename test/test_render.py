@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.network.render import (
     composite,
     opacity_up_to,
@@ -49,6 +50,12 @@ def test_samples_are_uniform_in_inverse_depth() -> None:
     jittered = sample_distances(3.0, 80.0, 32, jitter)
     assert jittered.shape == (5, 32)
     assert (jittered.diff() > 0).all()
+
+
+def test_logarithmic_samples_are_as_far_apart_as_they_are_far() -> None:
+    distances = sample_distances(3.0, 80.0, 32, spacing=LOGARITHMIC)
+    np.testing.assert_allclose(distances[1:] / distances[:-1], (80 / 3) ** (1 / 32), rtol=1e-5)
+    assert float(distances[0]) == pytest.approx(3.0 * (80 / 3) ** (1 / 64), rel=1e-5)
 
 
 def test_gradients_reach_density_and_feature() -> None:

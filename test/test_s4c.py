@@ -17,6 +17,7 @@ from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
+from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.engines.graph_export import ClassPart, PointPart
 from scenedino_ros.inference.predictor import Predictor
@@ -80,7 +81,7 @@ def test_checkpoint_and_predictor_agree_with_the_plain_network(
     voxels = predictor.voxels(encoded, GRID, query=VoxelQuery(0.2))
     view = predictor.render(encoded, downscale=4, n_samples=8, semantic=True)
     K_norm = torch.from_numpy(encoded.camera.K_norm).float()
-    distances = sample_distances(*CONFIG.depth_range, 8)
+    distances = sample_distances(*CONFIG.depth_range, 8, spacing=LOGARITHMIC)
     rays = pixel_rays(K_norm, view.camera.height, view.camera.width).view(-1, 1, 3)
     centres = torch.from_numpy(voxels.centers()).float()
     with torch.inference_mode():

@@ -9,6 +9,7 @@ import torch
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image import ImagePreprocessor, image_tensor
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
+from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.grid_view import camera_points, max_3x3x3
@@ -82,7 +83,8 @@ class PlainPredictor:
         feature_map, K_norm = encoded
         height, width = (n // downscale for n in self._config.image_size)
         rays = pixel_rays(K_norm, height, width).view(-1, 3)
-        distances = sample_distances(*self._config.depth_range, n_samples).to(self._device)
+        near, far = self._config.depth_range
+        distances = sample_distances(near, far, n_samples, spacing=LOGARITHMIC).to(self._device)
 
         def field(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             density, feature, _ = self._model.query(feature_map, points[None], K_norm[None])

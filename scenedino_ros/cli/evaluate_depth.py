@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="nx,ny,nz,height",
     )
     add_setting(parser, DepthSettings, "above", type=positive, metavar="METRES")
+    add_setting(parser, DepthSettings, "n_samples", type=int, metavar="N", flag="--samples")
+    add_setting(parser, DepthSettings, "spacing")
     add_network_arguments(parser)
     add_run_arguments(parser)
 

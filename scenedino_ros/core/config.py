@@ -252,7 +252,7 @@ class RenderSettings:
         high=32,
         live=True,
     )
-    n_samples: int = setting(32, "Samples along each ray", low=2, high=512, live=True)
+    n_samples: int = setting(24, "Samples along each ray", low=2, high=512, live=True)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scenedino_ros.core.config import MapSettings
+from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.core.setting import check_value, setting
 from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road
 
@@ -290,3 +291,8 @@ class DepthSettings(EvaluationSettings):
         low=0,
     )
     n_samples: int = _n_samples()
+    spacing: str = setting(
+        LOGARITHMIC,
+        "How they are spaced; the published evaluations space them in inverse depth",
+        choices=(INVERSE, LOGARITHMIC),
+    )

@@ -23,6 +23,7 @@ from scenedino_ros.core.config import (
 from scenedino_ros.core.errors import CheckpointError, InputError
 from scenedino_ros.core.labels import IGNORE, SKY
 from scenedino_ros.core.memory import is_out_of_memory
+from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.device import (
     Chunks,
@@ -261,6 +262,7 @@ class Predictor:
         *,
         downscale: int = RenderSettings.downscale,
         n_samples: int = RenderSettings.n_samples,
+        spacing: str = LOGARITHMIC,
         depth: bool = True,
         unbounded: bool = False,
         semantic: bool = False,
@@ -272,7 +274,9 @@ class Predictor:
         Args:
             encoded: The encoded image.
             downscale: Rendered images have the size of the network input image divided by this.
-            n_samples: Samples per ray, uniform in inverse depth.
+            n_samples: Samples per ray.
+            spacing: How they are spaced, see `network.render.sample_distances`. The published
+                evaluations space them in inverse depth.
             depth: Whether to render depth.
             unbounded: Whether depth is +Inf where a ray meets no surface (REP 117): where less
                 than half of it is stopped within the network's depth range, or its class is sky.
@@ -292,7 +296,7 @@ class Predictor:
         unbounded = unbounded and depth
         sky = self.classes.ids((SKY,)) if SKY in self.classes.names else ()
         wants_class = self.config.has_semantics and (semantic or (unbounded and bool(sky)))
-        sampling = Sampling(n_samples, jitter_seed)
+        sampling = Sampling(n_samples, spacing, jitter_seed)
         camera, blended = self._rendered(encoded, downscale, sampling, wants_class or features)
         z, opacity, feature = blended[:, 0], blended[:, 1], blended[:, 2:]
         shape = (camera.height, camera.width)
@@ -326,9 +330,11 @@ class Predictor:
         *,
         downscale: int = RenderSettings.downscale,
         n_samples: int = RenderSettings.n_samples,
+        spacing: str = LOGARITHMIC,
     ) -> torch.Tensor:
         """Return the (h, w) expected depths of a view, metres, on the device, as `render` does."""
-        camera, blended = self._rendered(encoded, downscale, Sampling(n_samples, None), False)
+        sampling = Sampling(n_samples, spacing, None)
+        camera, blended = self._rendered(encoded, downscale, sampling, False)
         return blended[:, 0].view(camera.height, camera.width)
 
     @torch.inference_mode()
@@ -338,6 +344,7 @@ class Predictor:
         *,
         downscale: int = 1,
         n_samples: int = RenderSettings.n_samples,
+        spacing: str = LOGARITHMIC,
         jitter_seed: int | None = None,
     ) -> torch.Tensor:
         """Return the (h, w, F) rendered features of a view; arguments and errors as for `render`.
@@ -345,7 +352,7 @@ class Predictor:
         `expansion` lifts them to full features.
         """
         camera, blended = self._rendered(
-            encoded, downscale, Sampling(n_samples, jitter_seed), True
+            encoded, downscale, Sampling(n_samples, spacing, jitter_seed), True
         )
         return blended[:, 2:].view(camera.height, camera.width, -1)
 

@@ -30,11 +30,13 @@ class Sampling(NamedTuple):
     """Where a ray is sampled.
 
     Attributes:
-        n_samples: Samples per ray, uniform in inverse depth.
+        n_samples: Samples per ray.
+        spacing: How they are spaced, see `network.render.sample_distances`.
         jitter_seed: Seed of the samples' places within their intervals; None: the middles.
     """
 
     n_samples: int
+    spacing: str
     jitter_seed: int | None
 
 
@@ -159,7 +161,9 @@ class ViewRenderer:
             draws = torch.Generator().manual_seed(sampling.jitter_seed)
             jitter = torch.rand(len(directions), sampling.n_samples, generator=draws)
         # (S,), or (R, S) where each ray has its own.
-        distances = sample_distances(near, far, sampling.n_samples, jitter).to(device)
+        distances = sample_distances(near, far, sampling.n_samples, jitter, sampling.spacing).to(
+            device
+        )
 
         def cast(part: slice) -> Rays:
             own = distances[part] if distances.ndim == 2 else distances

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 
 # Metres by which the rounding of `sample_distances` may let neighbouring samples descend.
 _ROUNDING = 1e-4
@@ -70,15 +71,22 @@ def ray_directions(K_norm: torch.Tensor, uv_norm: torch.Tensor) -> torch.Tensor:
 
 
 def sample_distances(
-    near: float, far: float, n_samples: int, jitter: torch.Tensor | float = 0.5
+    near: float,
+    far: float,
+    n_samples: int,
+    jitter: torch.Tensor | float = 0.5,
+    spacing: str = INVERSE,
 ) -> torch.Tensor:
-    """Return distances along rays, uniformly spaced in inverse depth.
+    """Return distances along rays, equally spaced in inverse depth or in the logarithm of depth.
+
+    From 3 m to 80 m 64 samples of inverse depth are 8 m apart at 40 m, logarithmic ones 2 m.
 
     Args:
         near: First distance, metres.
         far: Last distance, metres.
         n_samples: Samples S per ray.
         jitter: Position inside each of the S intervals, in [0, 1): one number, or (..., S).
+        spacing: `core.ray_spacing.INVERSE` or `LOGARITHMIC`.
 
     Returns:
         (S,) or (..., S) distances, metres, ascending.
@@ -86,6 +94,8 @@ def sample_distances(
     device = jitter.device if isinstance(jitter, torch.Tensor) else None
     steps = torch.arange(n_samples, dtype=torch.float32, device=device)
     s = (steps + jitter) / n_samples
+    if spacing == LOGARITHMIC:
+        return near * (far / near) ** s
     return 1 / ((1 - s) / near + s / far)
 
 

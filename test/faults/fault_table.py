@@ -424,7 +424,7 @@ MEMORY = (
             Act("limit_memory", {"mib": None}),
             Act("unsubscribe_features"),
             Act("parameter", {"name": "render.downscale", "value": 4}),
-            Act("parameter", {"name": "render.n_samples", "value": 32}),
+            Act("parameter", {"name": "render.n_samples", "value": 24}),
         ),
         node=OWN,
         recovery=2,

@@ -35,7 +35,6 @@ from train.field.rays import (
     patch_colors,
     patch_mean,
     patch_rays,
-    sample_distances_log,
     shift_image,
 )
 from train.field.settings import FieldSettings
@@ -52,7 +51,6 @@ from train.field.step import (
 
 _PROJECTION = "decoder.reassemble_blocks.projects.{}.weight"
 _PHOTOMETRIC = {"minimum": photometric_loss, "mean": mean_photometric_loss}
-_SPACING = {"inverse": sample_distances, "logarithmic": sample_distances_log}
 
 
 class FieldTraining(nn.Module):
@@ -240,8 +238,9 @@ class FieldTraining(nn.Module):
 
     def distances(self, jitter: torch.Tensor) -> torch.Tensor:
         """Return the (..., K) distances, metres, of samples at places in their intervals."""
-        spacing = _SPACING[self.settings.rays.spacing]
-        return spacing(*self.network.code.depth_range, jitter.shape[-1], jitter)
+        return sample_distances(
+            *self.network.code.depth_range, jitter.shape[-1], jitter, self.settings.rays.spacing
+        )
 
     def tokens(self, group: GroupTensors, shift: tuple[int, int]) -> torch.Tensor:
         """Return the (L, C, rows, columns) target tokens of a group's target views."""

@@ -146,15 +146,3 @@ def shift_image(image: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
     rows = (torch.arange(height, device=image.device) + shift[0]).clamp(0, height - 1)
     columns = (torch.arange(width, device=image.device) + shift[1]).clamp(0, width - 1)
     return image[..., rows[:, None], columns]
-
-
-def sample_distances_log(
-    near: float, far: float, n_samples: int, jitter: torch.Tensor
-) -> torch.Tensor:
-    """Return distances along rays that are uniform in the logarithm of distance.
-
-    Arguments and result are those of `scenedino_ros.network.render.sample_distances`, whose
-    samples at 40 m are 8 m apart where these are 2 m apart, at 64 samples from 3 m to 80 m.
-    """
-    steps = torch.arange(n_samples, dtype=torch.float32, device=jitter.device)
-    return near * (far / near) ** ((steps + jitter) / n_samples)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from scenedino_ros.core.backbones import backbone_spec, patch_grid
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
+from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.core.setting import setting
 from train.runs.settings import RunSettings
 
@@ -116,10 +117,10 @@ class RaySettings:
         (32,), "Samples per ray: one number, or one for each phase", low=2
     )
     spacing: str = setting(
-        "inverse",
+        INVERSE,
         "Samples are equally spaced in inverse distance, or in the logarithm of distance, "
         "which is finer beyond 10 m",
-        choices=("inverse", "logarithmic"),
+        choices=(INVERSE, LOGARITHMIC),
     )
     min_depth: float = setting(
         1e-3,

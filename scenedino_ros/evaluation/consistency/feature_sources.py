@@ -19,6 +19,7 @@ from scenedino_ros.checkpoints.pretrained import FIT3D, TIMM, load_backbone
 from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.consistency.scores import Features, token_features
 from scenedino_ros.inference.device import choose_device
 from scenedino_ros.inference.predictor import Predictor
@@ -118,7 +119,7 @@ class FieldSource:
     ) -> Features:
         encoded = self._predictor.encode(rgb, camera)
         rendered = self._predictor.rendered_features(
-            encoded, downscale=downscale, n_samples=self._n_samples
+            encoded, downscale=downscale, n_samples=self._n_samples, spacing=INVERSE
         )
         expansion = self._predictor.expansion
         hidden = functional.relu(expansion.linear_in(rendered)).movedim(-1, 0)  # (E, h, w)

@@ -70,6 +70,7 @@ class DepthEvaluation:
             "road": asdict(self.choices.road),
             "above": self.choices.above,
             "n_samples": self.choices.n_samples,
+            "spacing": self.choices.spacing,
         }
 
     def items(self) -> list[str]:
@@ -174,7 +175,7 @@ class DepthWork:
         truth = data.truth(item, encoded.camera)
         with self._watch.predicting():
             view = self._predictor.render(
-                encoded, downscale=1, n_samples=choices.n_samples, depth=True
+                encoded, downscale=1, n_samples=choices.n_samples, spacing=choices.spacing
             )
         assert view.depth is not None
         predictions = {"model": view.depth, "road": choices.road.depth(encoded.camera)}

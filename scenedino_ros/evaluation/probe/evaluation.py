@@ -13,6 +13,7 @@ import torch
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
+from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.probe.fit import PROBES, ProbeSamples, fit_probes, probe_inputs
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.runner import RunOptions, count_items
@@ -147,7 +148,7 @@ class ProbeWork:
     def _predict(self, image: LabelledImage) -> dict[str, np.ndarray]:
         encoded = self._predictor.encode(image.rgb, image.camera)
         rendered = self._predictor.rendered_features(
-            encoded, n_samples=self._evaluation.choices.n_samples
+            encoded, n_samples=self._evaluation.choices.n_samples, spacing=INVERSE
         )
         parts: dict[str, list[torch.Tensor]] = {name: [] for name in PROBES}
         for chunk in rendered.flatten(0, 1).split(_CHUNK):

@@ -16,6 +16,7 @@ from torch.nn import functional
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import PREDICTION_MODES
+from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
 from scenedino_ros.evaluation.segmentation.images import LabelledData
 from scenedino_ros.evaluation.settings import FitSettings
@@ -26,6 +27,7 @@ from scenedino_ros.network.semantics import LinearHead
 
 PROBES = ("stego", "direct")  # on the distilled code, and on the full feature
 _DOWNSCALE = 4  # of the rendered views that samples are taken from
+_N_SAMPLES = 32  # along each ray
 _FILES_AT_ONCE = 64
 
 
@@ -79,7 +81,9 @@ class SampleWork:
         image = self._samples.data.load(item, self._predictor.image_size)
         with self._watch.predicting():
             encoded = self._predictor.encode(image.rgb, image.camera)
-            rendered = self._predictor.rendered_features(encoded, downscale=_DOWNSCALE)
+            rendered = self._predictor.rendered_features(
+                encoded, downscale=_DOWNSCALE, n_samples=_N_SAMPLES, spacing=INVERSE
+            )
         middle = slice(_DOWNSCALE // 2, None, _DOWNSCALE)
         target = image.target[middle, middle][: rendered.shape[0], : rendered.shape[1]]
         labelled = np.flatnonzero(target.ravel() >= 0)

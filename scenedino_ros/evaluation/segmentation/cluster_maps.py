@@ -16,6 +16,7 @@ import torch
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.run_folder import begin_predictions
 from scenedino_ros.evaluation.segmentation.data import read_ids
 from scenedino_ros.evaluation.segmentation.images import LabelledImage
@@ -67,6 +68,7 @@ class ClusterPredictor:
             encoded,
             downscale=1,
             n_samples=self._choices.n_samples,
+            spacing=INVERSE,
             depth=False,
             semantic=True,
             jitter_seed=seed,
