@@ -167,14 +167,12 @@ def test_a_slow_frame_delays_only_itself(make_worker):
 @pytest.mark.parametrize(
     ("free_at", "done"),
     [
-        (4.6, [0, 4]),  # the next one is due in 0.4 s, and this one has waited for 0.6 s
-        (4.7, [0, 5]),  # 0.3 s, 0.7 s
+        (4.45, [0, 4]),  # the next one is due in 0.55 s, and this one has waited for 0.45 s
+        (4.55, [0, 5]),  # 0.45 s, 0.55 s
         (5.3, [0, 4]),  # it was due too long ago
     ],
 )
-def test_a_frame_that_waited_for_long_is_left_for_the_next_one(
-    make_worker, monkeypatch, free_at, done
-):
+def test_a_frame_is_left_for_a_next_one_that_is_nearer(make_worker, monkeypatch, free_at, done):
     at_work, go_on, processed, now = threading.Event(), threading.Event(), [], [0.0]
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep)
     monkeypatch.setattr("scenedino_ros.node.worker.time", clock)
