@@ -325,15 +325,10 @@ class Predictor:
 
     @torch.inference_mode()
     def rendered_depth(
-        self,
-        encoded: EncodedImage,
-        *,
-        downscale: int = RenderSettings.downscale,
-        n_samples: int = RenderSettings.n_samples,
-        spacing: str = LOGARITHMIC,
+        self, encoded: EncodedImage, *, downscale: int = RenderSettings.downscale
     ) -> torch.Tensor:
         """Return the (h, w) expected depths of a view, metres, on the device, as `render` does."""
-        sampling = Sampling(n_samples, spacing, None)
+        sampling = Sampling(RenderSettings.n_samples, LOGARITHMIC, None)
         camera, blended = self._rendered(encoded, downscale, sampling, False)
         return blended[:, 0].view(camera.height, camera.width)
 
