@@ -25,6 +25,7 @@ from train.runs.settings import RunSettings
 MODEL = replace(TINY, n_classes=0, n_clusters=0)
 # Wider than the MLP's hidden layer, and twice as fine, as published.
 WIDE = replace(MODEL, decoder_width=48, upsample_tail=True)
+COARSE_WIDE = replace(WIDE, upsample_fusion=False)
 PUBLISHED = FieldSettings(
     run=RunSettings(steps=4, batch_size=2),
     model=MODEL,

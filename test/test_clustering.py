@@ -47,13 +47,15 @@ def test_kmeans_is_the_same_for_the_same_draws():
     assert not torch.equal(a, spherical_kmeans(vectors, 7, generator(3)))
 
 
-def test_whitened_code_has_no_mean_and_roots_of_deviations():
+def test_whitened_code_has_no_mean_no_biases_and_roots_of_deviations():
     scales = torch.tensor([2.0, 1.0, 0.5, 0.25, 0.01, 0.01])
-    features = 5 + torch.randn(4000, 6, generator=generator()) * scales
+    features = torch.randn(4000, 6, generator=generator()) * scales
+    features[:, 5] += 5  # the direction of the mean, but for the little that 4000 draws leave
     head = StegoHead(6, 3)
     start_whitened(head, features)
     x = features[:, :, None, None]
     raw = (head.linear_path(x) + head.nonlinear_path(x))[..., 0, 0].detach()
+    assert not head.linear_path[0].bias.any()
     torch.testing.assert_close(raw.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
     deviation = raw.std(dim=0)
     torch.testing.assert_close(

@@ -43,12 +43,16 @@ from scenedino_ros.core.parameter_tree import walk_settings
 from scenedino_ros.demo.arguments import make_parser
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.poses import read_tum_trajectory
-from train import train_field, train_semantics
+from train import coarsen, train_field, train_semantics
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 INSTALLED = Path(sys.executable).with_name("scenedino")
 DOCUMENTED = documented()
-STAGES = {"train.train_field": train_field, "train.train_semantics": train_semantics}
+STAGES = {
+    "train.train_field": train_field,
+    "train.coarsen": coarsen,
+    "train.train_semantics": train_semantics,
+}
 CALIBRATION = """\
 image_width: 1408
 image_height: 376
@@ -146,7 +150,7 @@ NOT_RUN = (
     (r"scenedino synthesize .*", "runs with other seeds above"),
     (r"python -m train\.benchmark_\w+.*", "test_training_field_run.py, test_speed.py"),
     (
-        r"python -m train\.(train_\w+|average|draw_labels|release) .*",
+        r"python -m train\.(train_\w+|coarsen|average|draw_labels|release) .*",
         "hours; runs small above, or a recipe",
     ),
 )

@@ -13,6 +13,7 @@ from torch.nn import functional
 from scenedino_ros.checkpoints.checkpoint import build_model
 from scenedino_ros.core.model_config import PREDICTION_MODES, ModelConfig
 from scenedino_ros.inference.engines.engine import points_on_rays
+from scenedino_ros.inference.engines.graph_export import map_size
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
 from scenedino_ros.inference.grid_view import encode_depths, points_at
 from scenedino_ros.network.field import sample_map
@@ -39,6 +40,21 @@ def test_hidden_units_that_nothing_reads_are_not_computed(mode: str, unread: flo
         torch.testing.assert_close(head.scores(feature), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["stego_kmeans", "stego_linear"])
+def test_a_code_without_biases_needs_no_norm(mode: str) -> None:
+    model = build_model(lively_checkpoint())
+    assert FoldedHead(model, mode).needs_norm
+    head = model.semantics.stego_head
+    for conv in (head.linear_path[0], head.nonlinear_path[0], head.nonlinear_path[2]):
+        conv.bias = torch.nn.Parameter(torch.zeros_like(conv.bias))
+    feature = torch.randn(300, TINY.feature_dim, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        folded = FoldedHead(model, mode)
+        assert not folded.needs_norm
+        expected = model.classify(feature, mode)[1]
+        torch.testing.assert_close(folded.scores(feature), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("mlp_probe", [False, True], ids=["linear", "mlp"])
 @pytest.mark.parametrize("mode", PREDICTION_MODES)
 def test_head_gives_the_same_scores_and_classes(mode: str, mlp_probe: bool) -> None:
@@ -60,9 +76,18 @@ def test_head_gives_the_same_scores_and_classes(mode: str, mlp_probe: bool) -> N
         TINY,
         dataclasses.replace(TINY, hidden_dim=16),
         dataclasses.replace(TINY, upsample_tail=True),
+        dataclasses.replace(TINY, upsample_fusion=False),
+        dataclasses.replace(TINY, upsample_fusion=False, upsample_tail=True),
         dataclasses.replace(TINY, backbone="dino_vits8", image_size=(40, 72)),
     ],
-    ids=["half size", "half size, few hidden units", "full size", "odd patch grid"],
+    ids=[
+        "half size",
+        "half size, few hidden units",
+        "full size",
+        "quarter size",
+        "half size, by the tail",
+        "odd patch grid",
+    ],
 )
 def test_hidden_map_is_the_first_layer_of_the_plain_map(config: ModelConfig) -> None:
     model = build_model(lively_checkpoint(config))
@@ -71,6 +96,7 @@ def test_hidden_map_is_the_first_layer_of_the_plain_map(config: ModelConfig) -> 
     lin_in = model.field.lin_in
     with torch.inference_mode():
         plain = model.encode(image)
+        assert plain.shape[2:] == map_size(config)
         weight = lin_in.weight[:, : config.decoder_width, None, None]
         expected = functional.conv2d(plain, weight, lin_in.bias).permute(0, 2, 3, 1)
         folded = FoldedSceneDino(model, "stego_kmeans")

@@ -141,7 +141,9 @@ def step(
             decoder_width=width, hidden_dim=width, classes_in_field=False
         )
     if request.param == "training, wide":
-        network.config = SimpleNamespace(decoder_width=width, hidden_dim=0, classes_in_field=False)
+        network.config = SimpleNamespace(
+            decoder_width=width, hidden_dim=0, classes_in_field=False, upsample_fusion=True
+        )
         network.decoder = UnchangedEnd(width)
         # The stored maps are no doubled ones: reading a half finds the whole it was cut from.
         seen = grid[..., ::2, ::2]

@@ -40,6 +40,7 @@ from scenedino_ros.network.folded import FoldedSceneDino
 from scenedino_ros.network.folded_head import FoldedHead
 from scenedino_ros.network.model import SceneDino
 
+COARSE = replace(TINY, upsample_fusion=False)
 # An odd patch grid, a tail that doubles, channels that are clipped, probes with a hidden layer.
 OTHER = replace(
     TINY,
@@ -92,7 +93,9 @@ def matrices(module: nn.Module) -> int:
 NARROW = replace(TINY, hidden_dim=16)
 
 
-@pytest.mark.parametrize("config", [TINY, NARROW, OTHER], ids=["tiny", "narrow", "other"])
+@pytest.mark.parametrize(
+    "config", [TINY, COARSE, NARROW, OTHER], ids=["tiny", "coarse", "narrow", "other"]
+)
 def test_operations_are_those_that_pytorch_counts(config: ModelConfig) -> None:
     model = build_model(untrained_checkpoint(config))
     network = FoldedSceneDino(model, MODE)
@@ -101,11 +104,12 @@ def test_operations_are_those_that_pytorch_counts(config: ModelConfig) -> None:
     feature = torch.zeros(5, config.feature_dim)
     for mode in PREDICTION_MODES:
         head = FoldedHead(model, mode)
-        assert operations(class_layers(config, mode)) * 5 == counted(head.name_classes, feature)
+        found = class_layers(config, mode, needs_norm=head.needs_norm)
+        assert operations(found) * 5 == counted(head.name_classes, feature)
     second = model.semantics.stego_head.nonlinear_path[2]
     second.weight = torch.nn.Parameter(torch.zeros_like(second.weight))
     head = FoldedHead(model, MODE)
-    linear = class_layers(config, MODE, head.code_units)
+    linear = class_layers(config, MODE, head.code_units, head.needs_norm)
     assert operations(linear) * 5 == counted(head.name_classes, feature)
 
 

@@ -12,6 +12,7 @@ import torch
 from golden_arrays import relative_error
 from lightning_fabric import Fabric
 from small_fields import (
+    COARSE_WIDE,
     MODEL,
     NEARBY,
     PUBLISHED,
@@ -56,8 +57,8 @@ def published(drives: dict[str, Path]) -> FieldTraining:
 @pytest.mark.parity
 @pytest.mark.parametrize(
     "model",
-    [MODEL, WIDE, replace(MODEL, canonical_focal=48.0)],
-    ids=["narrow", "wide", "canonical"],
+    [MODEL, WIDE, COARSE_WIDE, replace(MODEL, canonical_focal=48.0)],
+    ids=["narrow", "wide", "wide, coarse", "canonical"],
 )
 @pytest.mark.parametrize("kind", ["published", "published flipped", "nearby", "fitted"])
 def test_the_step_equals_the_reference_step(kind: str, model, drives: dict[str, Path]) -> None:
@@ -68,7 +69,7 @@ def test_the_step_equals_the_reference_step(kind: str, model, drives: dict[str, 
     torch.manual_seed(0)
     reference = ReferenceTraining(settings, Tokens())
     training = FieldTraining(settings, Tokens())
-    assert is_wide(training.network) == (model is WIDE)
+    assert is_wide(training.network) == (model.decoder_width == WIDE.decoder_width)
     training.load_state_dict(reference.state_dict())
     batch = batch_of(settings, FLIPPED if kind == "published flipped" else STRAIGHT)
     assert all(bool(item.flipped) == (kind == "published flipped") for item in batch.items)

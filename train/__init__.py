@@ -23,6 +23,6 @@ whole training loop, and follow its imports:
    `settings`, `launch` (processes, signals), `prefetch`, `randomness`, `state` (save and resume),
    `records` (metrics, TensorBoard), `nonfinite`, `origin`, `stores`, `nested`.
 
-`average` and `release` make a checkpoint of others; `benchmark_field` and `benchmark_semantics`
-time the steps.
+`coarsen`, `average` and `release` make a checkpoint of others; `benchmark_field` and
+`benchmark_semantics` time the steps.
 """

@@ -32,6 +32,7 @@ class Asked:
         row_bytes: Bytes of one of its rows.
         precision: Type of the arithmetic at points, as PyTorch names it.
         code_units: Hidden units of the distilled code that the head computes; None: all.
+        needs_norm: Whether the head computes the norm of full features.
         seconds: Time that the calls took; on a GPU until their answers were there.
         processor_seconds: Processor time of all threads meanwhile.
     """
@@ -44,6 +45,7 @@ class Asked:
     row_bytes: int = 0
     precision: str = "float32"
     code_units: int | None = None
+    needs_norm: bool = True
     seconds: float = 0.0
     processor_seconds: float = 0.0
 
@@ -166,7 +168,8 @@ class CountingEngine:
         asked.bytes_out += label.nbytes + confidence.nbytes
         if isinstance(self.engine, TorchEngine):
             head = self.engine.network.head
-            asked.code_units = head.code_units if isinstance(head, FoldedHead) else None
+            if isinstance(head, FoldedHead):
+                asked.code_units, asked.needs_norm = head.code_units, head.needs_norm
         return label, confidence
 
 

@@ -108,7 +108,7 @@ def decoder_layers(config: ModelConfig) -> Layers:
 def tail_layers(config: ModelConfig) -> Layers:
     """Return the layers from the decoder's last small map to the map of the points."""
     width, hidden = config.decoder_width, config.hidden_dim
-    places = 256 * _patches(config)[1]
+    places = (256 if config.upsample_fusion else 64) * _patches(config)[1]
     wide = width + _ONES if config.upsample_tail else width
     # Four 2x2 kernels on the small map stand for one 3x3 kernel on the doubled one.
     kernels = 16 if config.upsample_tail else 9
@@ -145,13 +145,16 @@ def feature_layers(config: ModelConfig) -> Layers:
     return [(weights, weights)]
 
 
-def class_layers(config: ModelConfig, mode: str, code_units: int | None = None) -> Layers:
+def class_layers(
+    config: ModelConfig, mode: str, code_units: int | None = None, needs_norm: bool = True
+) -> Layers:
     """Return the layers of the folded head, from a feature to its class.
 
     Args:
         config: Architecture of the network.
         mode: Which head names the classes.
         code_units: Hidden units of the distilled code that are computed; None: all.
+        needs_norm: Whether the norm of the full feature is computed.
     """
     if config.classes_in_field:
         return []
@@ -159,7 +162,7 @@ def class_layers(config: ModelConfig, mode: str, code_units: int | None = None) 
     hidden = config.expansion_dim + _ONES
     source, kind = mode.split("_")
     width = config.code_dim if source == "stego" else token
-    weights = config.feature_dim * hidden + hidden**2
+    weights = config.feature_dim * hidden + (hidden**2 if needs_norm else 0)
     if source == "stego":
         units = token if code_units is None else code_units
         weights += hidden * (config.code_dim + units) + units * config.code_dim
@@ -193,7 +196,7 @@ def works(
     if "voxels" in records:
         asked = records["voxels"]
         sampled, classified = asked["samples"], asked["classify"]
-        head = class_layers(config, mode, classified.code_units)
+        head = class_layers(config, mode, classified.code_units, classified.needs_norm)
         found["voxels", "density"] = _alone(density, asked["density"])
         found["voxels", "classes"] = _work(
             [_of_points(density, sampled), _of_points(feature, asked["feature"])]
@@ -210,7 +213,7 @@ def works(
             [*_of_rays(config, sampled), _of_points(feature, features)],
             sampled.map_bytes_read + sampled.bytes_in + sampled.bytes_out + features.bytes_out,
         )
-        head = class_layers(config, mode, classified.code_units)
+        head = class_layers(config, mode, classified.code_units, classified.needs_norm)
         moved = classified.bytes_in + classified.bytes_out
         found["render", "classes"] = _work([(head, classified.count, of_head)], moved)
     return found

@@ -33,6 +33,7 @@ from scenedino_ros.network.transformer import resample_positions
 SMALL_CONFIG = ModelConfig(
     backbone="dinov2_vits14",
     decoder_width=64,
+    upsample_fusion=False,
     upsample_tail=False,
     n_classes=len(CITYSCAPES19),
     n_clusters=len(CITYSCAPES19),

@@ -68,7 +68,7 @@ def export(
         if force or not source.exists():
             export_openvino(build_model(checkpoint), network.mode, identity, source, report)
         check_exported(source, identity)
-        card = export_int8(checkpoint, network.mode, int8_images, source, folder, identity, report)
+        card = export_int8(checkpoint, network.mode, int8_images, folder, identity, report)
         rows += [*_sizes(folder, card), *_agreement(folder)]
     if output is None:
         rows += _times(network, checkpoint, report)

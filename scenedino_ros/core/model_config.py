@@ -29,7 +29,8 @@ class ModelConfig:
     image_size: tuple[int, int] = (192, 640)  # (height, width) the network sees, pixels
     decoder_width: int = 256  # channels of the decoder and of its feature map
     reassemble_channels: tuple[int, int, int, int] = (64, 64, 128, 256)  # clipped to the width
-    upsample_tail: bool = True  # the last x2; without it the map has half the size
+    upsample_fusion: bool = True  # the x2 of the last fusion block; without it the map is halved
+    upsample_tail: bool = True  # the last x2; without it the map is halved
     hidden_dim: int = 128  # width of the point MLP
     feature_dim: int = 64  # rendered feature
     expansion_dim: int = 128  # hidden width between rendered and full feature

@@ -61,7 +61,7 @@ def settled(
         that was not queried, or behind the last one of an axis, is neither.
     """
     volume = density.new_full(_lattice_shape(shape), torch.nan)
-    volume.view(-1)[lattice.flat] = density
+    volume.view(-1).index_copy_(0, lattice.flat, density)
     # Nothing is known of a voxel that was not queried: comparisons with NaN are false.
     empty, occupied = volume < EMPTY_BELOW * threshold, volume > OCCUPIED_ABOVE * threshold
     return _all_around(empty, shape).flatten(), _all_around(occupied, shape).flatten()

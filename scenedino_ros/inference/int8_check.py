@@ -13,7 +13,7 @@ import torch
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image_folder import image_files, read_rgb
 from scenedino_ros.cameras.plausibility import KITTI_360, TrainingRig, training_rig
-from scenedino_ros.checkpoints.checkpoint import Checkpoint
+from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
@@ -54,7 +54,6 @@ def export_int8(
     checkpoint: Checkpoint,
     mode: str,
     images: Path,
-    source: Path,
     folder: Path,
     identity: str,
     report: Report,
@@ -65,7 +64,6 @@ def export_int8(
         checkpoint: The network.
         mode: Which head names the classes.
         images: Folder of images of the user's camera.
-        source: Holds the float32 graph for OpenVINO.
         folder: Folder to create; an existing one is replaced.
         identity: The network's fingerprint.
         report: Receives a few words on each long step.
@@ -79,7 +77,7 @@ def export_int8(
     compared = compared_images(images)
     rig = training_rig(checkpoint.provenance) or KITTI_360
     with new_folder(folder) as partial:
-        write_int8(source, partial)
+        write_int8(build_model(checkpoint), mode, partial)
         report(f"comparing int8 with float32 on {len(compared)} images")
         agreement = _agreement(checkpoint, mode, partial, compared, rig)
         return write_int8_card(partial, checkpoint.config, mode, identity, agreement)

@@ -32,7 +32,11 @@ from scenedino_ros.network.field import PositionalCode, project
 
 
 class PointQueries:
-    """Asks the field at points; remembers where the voxels of the last grids fall in the image."""
+    """Asks the field at points; remembers where the voxels of the last grids fall in the image.
+
+    Large arrays are read and written by `index_select` and `index_copy_`, which take a third of
+    the time of indexing by a tensor.
+    """
 
     def __init__(
         self,
@@ -88,11 +92,11 @@ class PointQueries:
             occupied &= view.visible
         if query.exposed_only:
             occupied = self._exposed(occupied, view, grid.shape)
-        chosen = occupied.nonzero().squeeze(1)
+        chosen = places_of(occupied)
         label, confidence = self._classify(encoded, view, chosen)
         if view.lattice is not None:
-            not_asked = chosen[density[chosen].isinf()]
-            density[not_asked] = self._densities_at(encoded, view, not_asked)
+            not_asked = chosen[density.index_select(0, chosen).isinf()]
+            density.index_copy_(0, not_asked, self._densities_at(encoded, view, not_asked))
         if query.grow:
             label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
         index = chosen if view.index is None else view.index[chosen]
@@ -232,17 +236,15 @@ class PointQueries:
         of_lattice = self._densities_at(encoded, view, places)
         empty, occupied = settled(of_lattice, view.lattice, shape, threshold)
         if view.index is not None:
-            # Three times as fast as indexing by the tensor.
             empty, occupied = (grid.index_select(0, view.index) for grid in (empty, occupied))
         density = torch.zeros_like(view.depth)
         if query.exposed_only:
             density.masked_fill_(occupied, torch.inf)
             empty |= occupied
-        empty[places] = True  # those are known
-        open_ = empty.logical_not_().nonzero().squeeze(1)
-        density[places] = of_lattice
-        density[open_] = self._densities_at(encoded, view, open_)
-        return density
+        empty.index_fill_(0, places, True)  # those are known
+        open_ = places_of(empty.logical_not_())
+        density.index_copy_(0, places, of_lattice)
+        return density.index_copy_(0, open_, self._densities_at(encoded, view, open_))
 
     def _densities_at(
         self, encoded: EncodedImage, view: GridView, places: torch.Tensor
@@ -262,8 +264,8 @@ class PointQueries:
         if view.index is None:
             return max_3x3x3(density, shape)
         full = density.new_zeros(int(np.prod(shape)))
-        full[view.index] = density
-        return max_3x3x3(full, shape)[view.index]
+        full.index_copy_(0, view.index, density)
+        return max_3x3x3(full, shape).index_select(0, view.index)
 
     def _exposed(
         self, occupied: torch.Tensor, view: GridView, shape: tuple[int, int, int]
@@ -271,8 +273,8 @@ class PointQueries:
         if view.index is None:
             return exposed(occupied.view(shape)).flatten()
         full = occupied.new_zeros(int(np.prod(shape)))
-        full[view.index] = occupied
-        return exposed(full.view(shape)).flatten()[view.index]
+        full.index_copy_(0, view.index, occupied)
+        return exposed(full.view(shape)).flatten().index_select(0, view.index)
 
     def _grid_view(
         self, encoded: EncodedImage, grid: VoxelGrid, T_grid_cam: np.ndarray, query: VoxelQuery
@@ -321,7 +323,6 @@ class PointQueries:
         if view.points is not None:
             if isinstance(part, slice):
                 return Points(*(column[part] for column in view.points))
-            # Three times as fast as indexing by the tensor.
             return Points(*(column.index_select(0, part) for column in view.points))
         return points_at(view.uv_norm[part], view.depth[part], map_size, view.code)
 
@@ -344,6 +345,13 @@ class PointQueries:
 
     def _bytes_per_classified(self) -> int:
         return bytes_per_class(self._config) + bytes_per_point(self._config)
+
+
+def places_of(mask: torch.Tensor) -> torch.Tensor:
+    """Return the int64 places of a (N,) mask; NumPy finds them in a third of PyTorch's time."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.nonzero().squeeze(1)
 
 
 def _K_norm(encoded: EncodedImage) -> torch.Tensor:

@@ -12,6 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 
+def doubled(small: torch.Tensor) -> torch.Tensor:
+    """Return a (B, C, H, W) map at twice the resolution, bilinear with aligned corners."""
+    return functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=True)
+
+
 class ReassembleBlocks(nn.Module):
     """Project the four taps to their widths; resize them to 4, 2, 1 and 1/2 times the grid."""
 
@@ -56,9 +61,16 @@ class ResidualConvUnit(nn.Module):
 class FusionBlock(nn.Module):
     """Add a finer map to the running one, refine, and double the resolution."""
 
-    def __init__(self, width: int, has_skip: bool) -> None:
-        """Build the block; the coarsest one has no finer map to add."""
+    def __init__(self, width: int, has_skip: bool, doubles: bool) -> None:
+        """Build the block.
+
+        Args:
+            width: Channels of all maps.
+            has_skip: Whether there is a finer map to add; the coarsest block has none.
+            doubles: Whether the block doubles the resolution.
+        """
         super().__init__()
+        self.doubles = doubles
         if has_skip:
             self.res_conv_unit1 = ResidualConvUnit(width)
         self.res_conv_unit2 = ResidualConvUnit(width)
@@ -77,11 +89,12 @@ class FusionBlock(nn.Module):
         return self.res_conv_unit1(skip)
 
     def forward(self, running: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
-        """Return the (B, C, 2H, 2W) map from the running map and the skip (None at first)."""
-        fused = functional.interpolate(
-            self.merge(running, skip), scale_factor=2, mode="bilinear", align_corners=True
-        )
-        return self.project(fused)
+        """Return the (B, C, 2H, 2W) map from the running map and the skip (None at first).
+
+        It is (B, C, H, W) where the block does not double.
+        """
+        fused = self.merge(running, skip)
+        return self.project(doubled(fused) if self.doubles else fused)
 
 
 class OutputHead(nn.Module):
@@ -104,7 +117,12 @@ class Decoder(nn.Module):
     """DPT decoder from ViT taps to one feature map."""
 
     def __init__(
-        self, tap_width: int, width: int, channels: tuple[int, ...], upsample_tail: bool
+        self,
+        tap_width: int,
+        width: int,
+        channels: tuple[int, ...],
+        upsample_fusion: bool,
+        upsample_tail: bool,
     ) -> None:
         """Build the decoder.
 
@@ -112,18 +130,24 @@ class Decoder(nn.Module):
             tap_width: Channels C of the taps.
             width: Channels of the decoder and of its output.
             channels: Reassemble widths, fine to coarse; each is clipped to ``width``.
+            upsample_fusion: Whether the last fusion block doubles the resolution, too.
             upsample_tail: Whether the output head doubles the resolution.
         """
         super().__init__()
         channels = tuple(min(c, width) for c in channels)
         self.reassemble_blocks = ReassembleBlocks(tap_width, channels)
         self.convs = nn.ModuleList(nn.Conv2d(c, width, 3, padding=1, bias=False) for c in channels)
-        self.fusion_blocks = nn.ModuleList(FusionBlock(width, j > 0) for j in range(4))
+        self.fusion_blocks = nn.ModuleList(
+            FusionBlock(width, j > 0, j < 3 or upsample_fusion) for j in range(4)
+        )
         self.project = nn.Conv2d(width, width, 3, padding=1)
         self.output_head = OutputHead(width, upsample_tail)
 
     def fuse(self, taps: list[torch.Tensor]) -> torch.Tensor:
-        """Return the map before the linear tail, eight times the (even) patch grid."""
+        """Return the map before the linear tail, eight times the (even) patch grid.
+
+        It is four times as large where the last block does not double.
+        """
         maps = self.reassemble_blocks(taps)
         maps = [conv(m) for conv, m in zip(self.convs, maps, strict=True)]
         running = self.fusion_blocks[0](maps[3], None)
@@ -136,6 +160,6 @@ class Decoder(nn.Module):
 
         Returns:
             (B, width, H', W') with H' = 32 * ceil(rows / 2), W' likewise; half of that without
-            the upsampling tail.
+            the upsampling tail, and half again without that of the last fusion block.
         """
         return self.output_head(self.project(self.fuse(taps)))

@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.core.memory import return_freed_memory
+from scenedino_ros.network.decoder import doubled
 from scenedino_ros.network.folded_head import FieldHead, FoldedHead, linear_as
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.resnet import SkipDecoder, reflected
@@ -58,9 +59,11 @@ class FoldedSceneDino(nn.Module):
         channels = model.config.decoder_width
         to_hidden = lin_in.weight[:, :channels], lin_in.bias
         self.tail: FoldedTail | FoldedConvTail
+        self._doubles = False  # after the last fusion block
         if isinstance(model.decoder, SkipDecoder):
             self.tail = FoldedConvTail(model.decoder.last, *to_hidden)
         else:
+            self._doubles = model.decoder.fusion_blocks[-1].doubles
             self.tail = FoldedTail(model.decoder.output_head.head_modules, *to_hidden)
         self.register_buffer("code_weight", lin_in.weight[:, channels:].T.contiguous())
         self.requires_grad_(False)
@@ -80,7 +83,7 @@ class FoldedSceneDino(nn.Module):
         """Return what `hidden_map` returns, of what `fuse` returns."""
         if isinstance(self.tail, FoldedConvTail):
             return self.tail(small)
-        return self.tail(self.plain.decoder.project(_doubled(small)))
+        return self.tail(self.plain.decoder.project(doubled(small) if self._doubles else small))
 
     def hidden_map_in_strips(
         self, image: torch.Tensor, dtype: torch.dtype = torch.float32
@@ -95,14 +98,15 @@ class FoldedSceneDino(nn.Module):
             return self.hidden_map(image).to(dtype)
         small = self.fuse(image)
         batch, channels, height, width = small.shape
-        scale = 4 if self.tail.upsamples else 2
+        between = 2 if self._doubles else 1
+        scale = between * (2 if self.tail.upsamples else 1)
         size = (batch, scale * height, scale * width, len(self.tail.bias))
         result = torch.empty(size, dtype=dtype, device=small.device)
         is_large = result.nbytes >= _LARGE_MAP
         if is_large:
             return_freed_memory()  # of encoder and decoder, before the map is filled
-        rows = max(2, _STRIP_BYTES // (4 * batch * channels * 2 * width))
-        strips = doubled_rows(small, rows)
+        rows = max(2, _STRIP_BYTES // (4 * batch * channels * between * width))
+        strips = doubled_rows(small, rows) if self._doubles else iter(small.split(rows, dim=2))
         for conv in (self.plain.decoder.project, self.tail.first):
             strips = convolved(strips, conv)
         row = 0
@@ -134,7 +138,7 @@ class FoldedSceneDino(nn.Module):
                 # Refining the finer map before doubling the running one lowers the peak of memory.
                 height, width = running.shape[-2:]
                 merged = block.refine(merged, (2 * height, 2 * width))
-                merged = merged + _doubled(running)
+                merged = merged + doubled(running)
             running = block.project(block.res_conv_unit2(merged))
         return running
 
@@ -224,10 +228,6 @@ class FoldedSceneDino(nn.Module):
         if total is None:
             return linear_as(hidden, lin_out.weight[1:], bias)
         return linear_as(hidden, lin_out.weight[1:]) + total.unsqueeze(-1) * bias
-
-
-def _doubled(small: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class FoldedTail(nn.Module):

@@ -38,6 +38,9 @@ class FoldedHead(nn.Module):
     The head reads the full feature divided by its norm, and ends with a code of unit length or
     with logits. Up to there, scaling its input and all biases by the norm scales the result, too:
     biases are multiplied by the norm, and only the few values at the end are divided.
+
+    Attributes:
+        needs_norm: Whether the norm is computed; a code without biases needs none.
     """
 
     def __init__(self, model: SceneDino, mode: str) -> None:
@@ -69,6 +72,7 @@ class FoldedHead(nn.Module):
             first = weight.double() @ last
             first[:, _NORM] = bias
             self.register_buffer("first", first.float())
+            self.needs_norm = bool(bias.any()) or not self.mode.startswith("stego")
             if self.mode.startswith("stego"):
                 second = self.semantics.stego_head.nonlinear_path[2].weight.flatten(1).T
                 self.register_buffer("second", second[second.any(dim=1)])
@@ -102,10 +106,11 @@ class FoldedHead(nn.Module):
         All but the last layer run in the precision of the features; scores are float32.
         """
         h = linear_as(feature, self.hidden, self.hidden_bias).clamp_(min=0)
-        norm = torch.linalg.vector_norm(
-            linear_as(h, self.root), dim=-1, keepdim=True, dtype=torch.float32
-        ).clamp_(min=1e-12)
-        h[:, _NORM] = norm.squeeze(1)
+        if self.needs_norm:
+            norm = torch.linalg.vector_norm(
+                linear_as(h, self.root), dim=-1, keepdim=True, dtype=torch.float32
+            ).clamp_(min=1e-12)
+            h[:, _NORM] = norm.squeeze(1)
         if self.mode.startswith("stego"):
             return self._stego_scores(h)
         first = linear_as(h, self.first).float().div_(norm)

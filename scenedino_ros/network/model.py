@@ -44,7 +44,11 @@ class SceneDino(nn.Module):
         else:
             self.encoder = Encoder(config.backbone, config.image_size)
             self.decoder = Decoder(
-                width, config.decoder_width, config.reassemble_channels, config.upsample_tail
+                width,
+                config.decoder_width,
+                config.reassemble_channels,
+                config.upsample_fusion,
+                config.upsample_tail,
             )
         self.code = PositionalCode(
             config.n_frequencies,

@@ -4,9 +4,9 @@
 """The end of a wide decoder, computed only at the pixels that a step reads.
 
 A step of the published configuration reads a tenth of the map. The decoder ends in linear layers
-with a small receptive field: the last doubling of the resolution, four convolutions, and the image
-part of the first layer of the point MLP. Each is evaluated only where its output is needed. For
-maps with few channels, gathering pixels costs more than this saves.
+with a small receptive field: the last doubling of the resolution, if there is one, four
+convolutions, and the image part of the first layer of the point MLP. Each is evaluated only where
+its output is needed. For maps with few channels, gathering pixels costs more than this saves.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _INSIDE = ((0.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.0, 0.0))
 
 
 def half_map(decoder: Decoder, taps: list[torch.Tensor]) -> torch.Tensor:
-    """Return the decoder's (B, C, h, w) map before its last doubling of the resolution.
+    """Return the decoder's (B, C, h, w) map before the last fusion block may double it.
 
     A 1x1 convolution commutes with bilinear upsampling, so it runs before it.
     """
@@ -60,10 +60,12 @@ def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> t
     """
     decoder = network.decoder
     first, up, last = decoder.output_head.head_modules
-    grid = (2 * half.shape[1], 2 * half.shape[2])
+    doubles = network.config.upsample_fusion
+    height, width = half.shape[1:]
+    grid = (2 * height, 2 * width) if doubles else (height, width)
     to_hidden = network.field.lin_in.weight[:, : network.config.decoder_width]
     weight, bias = torch.einsum("hc,cmyx->hmyx", to_hidden, last.weight), to_hidden @ last.bias
-    values = _doubled(half)
+    values = _doubled(half) if doubles else _given(half)
     values = _convolved(values, grid, decoder.project.weight, decoder.project.bias)
     values = _convolved(values, grid, first.weight, first.bias)
     if isinstance(up, nn.ConvTranspose2d):
@@ -77,6 +79,12 @@ def read_map(network: SceneDino, half: torch.Tensor, uv_norm: torch.Tensor) -> t
     return functional.embedding_bag(
         place, rows, per_sample_weights=fraction.to(rows.dtype), mode="sum"
     )
+
+
+def _given(small: torch.Tensor) -> LazyMap:
+    """Return a (C, h, w) map as it is."""
+    rows = small.permute(1, 2, 0).flatten(0, 1)
+    return lambda pixels: rows[pixels]
 
 
 def _doubled(small: torch.Tensor) -> LazyMap:

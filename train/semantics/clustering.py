@@ -64,18 +64,20 @@ def _recentre(vectors: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 
 def start_whitened(head: StegoHead, features: torch.Tensor) -> None:
-    """Initialise the code: features without their mean, with the strongest directions weakened.
+    """Initialise the code: features without the direction of their mean, strong ones weakened.
 
-    The code becomes the leading principal components of the features, each divided by the root
-    of its standard deviation. Whitening would divide by the standard deviation itself.
+    The code becomes the leading principal components of what is left of the features, each divided
+    by the root of its standard deviation. Whitening would divide by the standard deviation itself.
+    Without biases, its direction does not depend on the length of a feature, which then nobody
+    has to compute.
 
     Args:
-        head: Its linear path is set, the output of its non-linear path is set to zero.
+        head: Its linear path is set, the output of its non-linear path and biases are set to zero.
         features: (N, C) unit features.
     """
     code_dim = head.linear_path[0].out_channels
-    mean = features.double().mean(dim=0)
-    centred = features.double() - mean
+    mean = functional.normalize(features.double().mean(dim=0), dim=0)
+    centred = features.double() - torch.outer(features.double() @ mean, mean)
     variance, directions = torch.linalg.eigh(centred.T @ centred / len(features))
     variance, directions = variance.flip(0)[:code_dim], directions.flip(1)[:, :code_dim]
     # The sign of an eigenvector is arbitrary: make its largest entry positive.
@@ -86,7 +88,7 @@ def start_whitened(head: StegoHead, features: torch.Tensor) -> None:
     with torch.no_grad():
         linear, last = head.linear_path[0], head.nonlinear_path[2]
         linear.weight.copy_(weight[:, :, None, None])
-        linear.bias.copy_(-weight @ mean)
+        linear.bias.zero_()
         last.weight.zero_()
         last.bias.zero_()
 

@@ -84,8 +84,8 @@ class HeadSettings:
     mlp_probe: bool = setting(False, "Give the probes a hidden layer")
     start: str = setting(
         "random",
-        "Initial code: random, or whitened: principal components of the features without "
-        "their mean, the strongest ones weakened",
+        "Initial code: random, or whitened: principal components of the features without the "
+        "direction of their mean, the strongest ones weakened",
         choices=("random", "whitened"),
     )
     distil: bool = setting(

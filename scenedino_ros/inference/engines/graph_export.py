@@ -110,7 +110,7 @@ def map_size(config: ModelConfig) -> tuple[int, int]:
     rows, columns = patch_grid(config.backbone, config.image_size)
     if backbone_spec(config.backbone).is_convolutional:
         return config.image_size
-    scale = 32 if config.upsample_tail else 16
+    scale = 8 * (1 + config.upsample_fusion) * (1 + config.upsample_tail)
     return scale * -(-rows // 2), scale * -(-columns // 2)
 
 

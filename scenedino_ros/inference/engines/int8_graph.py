@@ -5,7 +5,8 @@
 
 The weights of linear layers are rounded to int8 once, in groups of inputs with a scale each.
 OpenVINO rounds what such a layer reads in groups, too, with scales of the image at hand: nothing
-needs to be calibrated. Convolutions stay float32.
+needs to be calibrated. The tokens are rotated first (`network.rotated`), so that no channel is
+much larger than those that share its scale. Convolutions stay float32.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,12 +21,16 @@ from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reading import read_json
 from scenedino_ros.inference.engines.graph_folder import CARD, write_card
 from scenedino_ros.inference.engines.openvino_graph import (
-    OPENVINO_IMAGE,
     ROUNDED_TOGETHER,
-    openvino_core,
+    image_graph,
     openvino_version,
+    write_graph,
 )
 from scenedino_ros.inference.engines.packages import require_openvino
+from scenedino_ros.inference.engines.shared_weights import shared_copy
+from scenedino_ros.network.folded import FoldedSceneDino
+from scenedino_ros.network.model import SceneDino
+from scenedino_ros.network.rotated import rotate
 
 # What follows the fingerprint in the folder's name.
 INT8 = ".int8"
@@ -36,7 +41,9 @@ LEAST_IOU, LEAST_MIOU = 0.95, 0.90
 DEFAULT_CARD = DEFAULT_FILE.with_name("default_int8.json")
 
 _LARGEST = 127
-_KEPT_FLOAT32 = ".network.tail"  # the layer that writes the map: cheap, and all points read it
+# The layer that writes the map, which all points read, and the one that rotates the last tap
+# back: both are cheap.
+_KEPT_FLOAT32 = (".network.tail", ".vit.norm")
 
 
 @dataclass(frozen=True)
@@ -97,27 +104,31 @@ def _agreement_on(card: Path, identity: str = "") -> Agreement | None:
         return None
 
 
-def write_int8(source: Path, folder: Path) -> None:
-    """Write a graph with the weights of its linear layers in int8.
+def write_int8(model: SceneDino, mode: str, folder: Path) -> None:
+    """Write the image part of a network for OpenVINO, with the weights of linear layers in int8.
 
     Args:
-        source: Folder with the float32 graph for OpenVINO.
+        model: The network, on the CPU.
+        mode: Which head names the classes.
         folder: Existing folder for the result.
 
     Raises:
         InputError: If OpenVINO is not installed.
     """
     ov = require_openvino("engine openvino in int8")
-    graph = openvino_core().read_model(source / OPENVINO_IMAGE)
+    rotated = shared_copy(model)
+    rotate(rotated, ROUNDED_TOGETHER)
+    graph = image_graph(FoldedSceneDino(rotated, mode))
     for operation in graph.get_ordered_ops():
-        if operation.get_type_name() != "MatMul" or _KEPT_FLOAT32 in operation.get_friendly_name():
+        name = operation.get_friendly_name()
+        if operation.get_type_name() != "MatMul" or any(kept in name for kept in _KEPT_FLOAT32):
             continue
         weights = operation.input_value(1).get_node()
         # A product of two computed matrices, as in attention, has no weights.
         if weights.get_type_name() == "Constant" and weights.shape[1] % ROUNDED_TOGETHER == 0:
             operation.input(1).replace_source_output(_rounded(ov, weights.data))
     graph.validate_nodes_and_infer_types()
-    ov.save_model(graph, folder / OPENVINO_IMAGE, compress_to_fp16=False)
+    write_graph(graph, folder)
 
 
 def write_int8_card(

@@ -37,7 +37,7 @@ class OpenVinoEngine(TorchEngine):
             precision: ``float32``, ``bfloat16``, or ``int8`` for a graph that computes in it; its
                 other operations and the points are float32.
             mode: Which head names the classes.
-            folder: Holds the graph, see `openvino_graph.write_openvino`.
+            folder: Holds the graph, see `openvino_graph.write_graph`.
 
         Raises:
             InputError: If OpenVINO is not installed, the processor has no bfloat16, or the device

@@ -10,7 +10,11 @@ import torch
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.inference.engines.graph_folder import LIMIT, new_folder, write_card
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
-from scenedino_ros.inference.engines.openvino_graph import openvino_version, write_openvino
+from scenedino_ros.inference.engines.openvino_graph import (
+    image_graph,
+    openvino_version,
+    write_graph,
+)
 from scenedino_ros.inference.engines.parity import compare
 from scenedino_ros.inference.engines.shared_weights import shared_copy
 from scenedino_ros.inference.engines.torch_engine import TorchEngine
@@ -42,7 +46,7 @@ def export_openvino(
     reference = TorchEngine(shared_copy(model), _CPU, "float32", mode)
     with new_folder(folder) as partial:
         report("converting the image part for OpenVINO, once")
-        write_openvino(reference.network, partial)
+        write_graph(image_graph(reference.network), partial)
         engine = OpenVinoEngine(shared_copy(model), _CPU, "float32", mode, partial)
         deviation = compare(reference, engine, model.config, model.code)
         deviation.check(LIMIT)

@@ -337,12 +337,12 @@ def _int8_graphs(network: _Network, report: Report) -> Path:
         found = cached_folder(network.identity, INT8)
         check_exported(found, network.identity)
         return found
-    source = _openvino_graphs(network, report)
+    _openvino_graphs(network, report)  # which verifies that OpenVINO computes it right
 
     def export(folder: Path) -> None:
         agreement = known_agreement(network.identity)
         with new_folder(folder) as partial:
-            write_int8(source, partial)
+            write_int8(network.model, network.mode, partial)
             write_int8_card(
                 partial, network.model.config, network.mode, network.identity, agreement
             )
