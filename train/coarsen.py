@@ -22,10 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.ray_spacing import LOGARITHMIC
@@ -184,8 +186,8 @@ def small_maps(network: FoldedSceneDino, settings: Settings) -> torch.Tensor:
     maps = []
     with counting("encoding images", "images") as count, torch.inference_mode():
         for done, (store, camera, frame) in enumerate(chosen):
-            rgb = torch.tensor(store.image(camera, frame)).permute(2, 0, 1).unsqueeze(0)
-            image = (rgb.float() / 127.5 - 1).to(network.tail.bias.device)
+            rgb = np.array(store.image(camera, frame))  # a copy of what is mapped for reading only
+            image = image_tensor(rgb, network.tail.bias.device)
             maps.append(network.fuse(image)[0].half().cpu())
             count(done + 1, len(chosen))
     return torch.stack(maps)

@@ -64,6 +64,7 @@ def export(
         rows += [*_sizes(folder, card), *_deviations(card)]
         rows.append(("TensorRT", build_where_possible(folder, report)))
     else:
+        # Its export verifies that OpenVINO computes the network as PyTorch does.
         source = cached_folder(identity, FLOAT)
         if force or not source.exists():
             export_openvino(build_model(checkpoint), network.mode, identity, source, report)

@@ -59,11 +59,9 @@ class FoldedSceneDino(nn.Module):
         channels = model.config.decoder_width
         to_hidden = lin_in.weight[:, :channels], lin_in.bias
         self.tail: FoldedTail | FoldedConvTail
-        self._doubles = False  # after the last fusion block
         if isinstance(model.decoder, SkipDecoder):
             self.tail = FoldedConvTail(model.decoder.last, *to_hidden)
         else:
-            self._doubles = model.decoder.fusion_blocks[-1].doubles
             self.tail = FoldedTail(model.decoder.output_head.head_modules, *to_hidden)
         self.register_buffer("code_weight", lin_in.weight[:, channels:].T.contiguous())
         self.requires_grad_(False)
@@ -83,7 +81,8 @@ class FoldedSceneDino(nn.Module):
         """Return what `hidden_map` returns, of what `fuse` returns."""
         if isinstance(self.tail, FoldedConvTail):
             return self.tail(small)
-        return self.tail(self.plain.decoder.project(doubled(small) if self._doubles else small))
+        wide = doubled(small) if self.plain.config.upsample_fusion else small
+        return self.tail(self.plain.decoder.project(wide))
 
     def hidden_map_in_strips(
         self, image: torch.Tensor, dtype: torch.dtype = torch.float32
@@ -98,7 +97,8 @@ class FoldedSceneDino(nn.Module):
             return self.hidden_map(image).to(dtype)
         small = self.fuse(image)
         batch, channels, height, width = small.shape
-        between = 2 if self._doubles else 1
+        doubles = self.plain.config.upsample_fusion
+        between = 2 if doubles else 1
         scale = between * (2 if self.tail.upsamples else 1)
         size = (batch, scale * height, scale * width, len(self.tail.bias))
         result = torch.empty(size, dtype=dtype, device=small.device)
@@ -106,7 +106,7 @@ class FoldedSceneDino(nn.Module):
         if is_large:
             return_freed_memory()  # of encoder and decoder, before the map is filled
         rows = max(2, _STRIP_BYTES // (4 * batch * channels * between * width))
-        strips = doubled_rows(small, rows) if self._doubles else iter(small.split(rows, dim=2))
+        strips = doubled_rows(small, rows) if doubles else iter(small.split(rows, dim=2))
         for conv in (self.plain.decoder.project, self.tail.first):
             strips = convolved(strips, conv)
         row = 0

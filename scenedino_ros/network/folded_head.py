@@ -67,12 +67,13 @@ class FoldedHead(nn.Module):
             hidden_bias[_ONE] = 1
             self.register_buffer("hidden", functional.pad(linear_in.weight, (0, 0, 0, _ADDED)))
             self.register_buffer("hidden_bias", hidden_bias)
-            # |Q R h| = |R h|, and R has no more rows than hidden units.
-            self.register_buffer("root", torch.linalg.qr(last, mode="r").R.float())
             first = weight.double() @ last
             first[:, _NORM] = bias
             self.register_buffer("first", first.float())
             self.needs_norm = bool(bias.any()) or not self.mode.startswith("stego")
+            if self.needs_norm:
+                # |Q R h| = |R h|, and R has no more rows than hidden units.
+                self.register_buffer("root", torch.linalg.qr(last, mode="r").R.float())
             if self.mode.startswith("stego"):
                 second = self.semantics.stego_head.nonlinear_path[2].weight.flatten(1).T
                 self.register_buffer("second", second[second.any(dim=1)])

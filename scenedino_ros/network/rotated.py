@@ -22,6 +22,7 @@ Source: Ashkboos et al., QuaRot, NeurIPS 2024, for the idea.
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from scenedino_ros.network.encoder import Encoder
 from scenedino_ros.network.model import SceneDino
@@ -51,9 +52,9 @@ def rotate(model: SceneDino, together: int) -> None:
         block.norm2 = _read(block.mlp.fc1, block.norm2, rotation)
         block.ls2 = _write(block.mlp.fc2, block.ls2, rotation)
     # The last tap is normalised again, so it is rotated back here.
-    back = nn.Linear(len(rotation), len(rotation), device=rotation.device)
-    back.weight = _parameter(torch.eye(len(rotation)))
-    back.bias = _parameter(torch.zeros(len(rotation)))
+    back = nn.Linear(len(rotation), len(rotation))
+    nn.init.eye_(back.weight)
+    nn.init.zeros_(back.bias)
     vit.norm = nn.Sequential(_read(back, vit.norm, rotation), back)
     for project in model.decoder.reassemble_blocks.projects[:-1]:
         weight = project.weight.flatten(1).double() @ rotation
@@ -94,7 +95,7 @@ def _rotation(width: int, keeps_ones: bool = True) -> torch.Tensor:
     if keeps_ones:
         ones = torch.full((width,), width**-0.5, dtype=torch.float64)
         # The reflection that swaps where the ones go and the ones.
-        across = torch.nn.functional.normalize(matrix @ ones - ones, dim=0)
+        across = functional.normalize(matrix @ ones - ones, dim=0)
         matrix -= 2 * torch.outer(across, across @ matrix)
     return matrix
 
@@ -103,10 +104,8 @@ def _rotate_embedding(vit: VisionTransformer, rotation: torch.Tensor) -> None:
     """Rotate all that the tokens consist of before the first block."""
     proj = vit.patch_embed.proj
     weight = rotation.T @ proj.weight.flatten(1).double()
-    proj.weight, proj.bias = (
-        _parameter(weight.view_as(proj.weight)),
-        _parameter(proj.bias.double() @ rotation),
-    )
+    proj.weight = _parameter(weight.view_as(proj.weight))
+    proj.bias = _parameter(proj.bias.double() @ rotation)
     vit.cls_token = _parameter(vit.cls_token.double() @ rotation)
     vit.pos_embed = _parameter(vit.pos_embed.double() @ rotation)
     if vit.reg_token is not None:

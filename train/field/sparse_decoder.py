@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scenedino_ros.network.decoder import Decoder
+from scenedino_ros.network.decoder import Decoder, doubled
 from scenedino_ros.network.folded import bilinear_taps, phase_kernels
 from scenedino_ros.network.model import SceneDino
 
@@ -40,10 +40,7 @@ def half_map(decoder: Decoder, taps: list[torch.Tensor]) -> torch.Tensor:
     coarsest, *blocks = decoder.fusion_blocks
     small: torch.Tensor = coarsest.project(coarsest.merge(maps[3], None))
     for block, skip in zip(blocks, maps[2::-1], strict=True):
-        running = functional.interpolate(
-            small, scale_factor=2, mode="bilinear", align_corners=True
-        )
-        small = block.project(block.merge(running, skip))
+        small = block.project(block.merge(doubled(small), skip))
     return small
 
 
