@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ BASE_CAMERA = ((0.0, 0.0, 1.5), (-0.5, 0.5, -0.5, 0.5))
 
 
 ISOLATED = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "OMP_NUM_THREADS": "1"}
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    assert any(happened() or time.sleep(0.01) for _ in range(int(DEADLINE * 100)))
 
 
 class NodeProcess:

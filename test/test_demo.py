@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""The demo: stamps, choice of topics, real processes over DDS, and a whole run."""
+"""The demo: folders, recording and report, and a whole run."""
 
 import json
 import os
@@ -9,310 +9,41 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from demo_drives import (
+    CAMERA_IN_BASE,
+    picture,
+    write_drive,
+)
 from models import lively_checkpoint
 
-from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
-from scenedino_ros.cameras.from_msg import stamp_ns
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint
-from scenedino_ros.core.errors import BagError, InputError
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
-from scenedino_ros.demo.arguments import make_parser
-from scenedino_ros.demo.domains import reserve_domain
-from scenedino_ros.demo.drives import find_drive
-from scenedino_ros.demo.folders import new_run_folder, point_latest_to, shipped_file
-from scenedino_ros.demo.map_frames import MapFrames, find_map_frames
+from scenedino_ros.demo.folders import new_run_folder, point_latest_to
+from scenedino_ros.demo.map_frames import MapFrames
 from scenedino_ros.demo.map_recording import map_moments, map_stamps
-from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms, needed_from
-from scenedino_ros.demo.processes import (
-    Child,
-    ProcessError,
-    child_environment,
-)
 from scenedino_ros.demo.recording import (
     Measurements,
     classes_of_cloud,
-    frames,
-    measure,
     voxels_from_cloud,
 )
 from scenedino_ros.demo.report import Report, write_report
 from scenedino_ros.demo.settings import (
-    PlayerSettings,
     PlayResult,
     Progress,
-    RecorderSettings,
     read_settings,
-    write_settings,
 )
-from scenedino_ros.demo.sources import GROUND_HEIGHT, make_drive
-from scenedino_ros.demo.stamps import header_frame, header_stamp_ns, restamped
-from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, RecordedCamera
 from scenedino_ros.recordings.rosbag2.reader import BagReader
-from scenedino_ros.recordings.rosbag2.writer import BagWriter
-from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
-from scenedino_ros.recordings.transform_tree import TransformTree
-from scenedino_ros.recordings.transforms import StampedTransform
-from scenedino_ros.streets.rig import BASE_HEIGHT
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 120.0  # seconds that a loaded machine may take for anything
-WIDTH, HEIGHT = 160, 64
-SECOND = 1_000_000_000
-CAMERA = CalibratedCamera(PinholeCamera.from_focal(80, 80, 79.5, 31.5, WIDTH, HEIGHT))
-CAMERA_IN_BASE = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1.0]])
-
-
-def picture(number: int) -> np.ndarray:
-    rng = np.random.default_rng(number)
-    coarse = rng.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
-    return coarse.repeat(8, axis=0).repeat(8, axis=1)
-
-
-def write_drive(
-    path: Path, count: int, period_ns: int = SECOND // 10, *, ends_with_pose: bool = False
-) -> None:
-    """Record images every period, with transforms before, at and between their stamps."""
-    with DriveWriter(BagWriter(path), [RecordedCamera("/cam", "cam", CAMERA)]) as writer:
-        writer.static_transforms({("base_link", "cam"): CAMERA_IN_BASE}, SECOND)
-        for i in range(count):
-            ns = SECOND + i * period_ns
-            writer.transforms({("map", "base_link"): pose_at(ns)}, ns - period_ns // 3)
-            writer.image("/cam", picture(i), ns)
-        if ends_with_pose:
-            writer.transforms({("map", "base_link"): pose_at(ns)}, ns + period_ns)
-
-
-def pose_at(ns: int) -> np.ndarray:
-    T = np.eye(4)
-    T[0, 3] = ns / SECOND
-    return T
-
-
-# --- stamps -------------------------------------------------------------------------------------
-
-
-def recorded_messages(tmp_path, count=2):
-    write_drive(tmp_path / "drive", count)
-    with BagReader(tmp_path / "drive") as reader:
-        return list(reader.messages(raw=True))
-
-
-def test_restamping_changes_the_stamp_and_nothing_else(tmp_path):
-    for message in recorded_messages(tmp_path):
-        if message.topic in ("/tf", "/tf_static"):
-            continue
-        assert header_stamp_ns(message.message) == message.time_ns
-        assert header_frame(message.message) == "cam"
-        moved = restamped(message.message, 1_700_000_000_123_456_789)
-        assert header_stamp_ns(moved) == 1_700_000_000_123_456_789
-        assert restamped(moved, message.time_ns) == message.message
-
-
-def test_big_endian_messages_are_restamped():
-    data = b"\x00\x00\x00\x00" + (5).to_bytes(4, "big") + (7).to_bytes(4, "big") + b"rest"
-    assert header_stamp_ns(data) == 5 * SECOND + 7
-    assert restamped(data, 9 * SECOND + 1)[4:12].hex() == "0000000900000001"
-    assert restamped(data, 9 * SECOND + 1)[12:] == b"rest"
-
-
-@pytest.mark.parametrize("data", [b"", b"\x00\x01\x00\x00\x01", b"\x01\x01" + bytes(20)])
-def test_bytes_that_are_no_message_are_refused(data):
-    with pytest.raises(InputError, match="header"):
-        header_stamp_ns(data)
-
-
-def test_play_clock_keeps_distances_and_jumps_only_when_told():
-    clock = PlayClock(1.0)
-    clock.meet(10 * SECOND, 1000 * SECOND)
-    assert clock.play_ns(10 * SECOND + 5) == 1000 * SECOND + 5
-    assert clock.play_ns(9 * SECOND) == 999 * SECOND
-    clock.meet(11 * SECOND, 1010 * SECOND)
-    assert clock.play_ns(12 * SECOND) == 1011 * SECOND
-    slow = PlayClock(4.0)
-    slow.meet(0, 0)
-    assert slow.play_ns(SECOND) == 4 * SECOND
-
-
-def transform_at(ns: int, child: str = "base") -> StampedTransform:
-    return StampedTransform("map", child, ns, (ns / SECOND, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-
-
-def test_needed_transforms_are_the_last_before_of_each_frame_and_all_later_ones():
-    a = [transform_at(ns, "a") for ns in (1, 3, 5, 7)]
-    b = [transform_at(ns, "b") for ns in (2, 9)]
-    assert needed_from([*reversed(a), *b], 5) == [b[0], a[2], a[3], b[1]]
-    assert needed_from(a, 0) == a
-    assert needed_from([], 5) == []
-
-
-@pytest.mark.parametrize("scale", [1.0, 2.5])
-@pytest.mark.parametrize("delay_ms", [0, 7, 30, 64])
-def test_images_find_their_exact_pose_whatever_the_pauses(scale, delay_ms):
-    """Transforms at 100 Hz, images at 10 Hz that were recorded after a delay, random pauses."""
-    rng = np.random.default_rng(0)
-    delay = delay_ms * 1_000_000
-    recorded = [(ns, "tf", ns) for ns in range(0, 3 * SECOND, SECOND // 100)]
-    stamps = range(SECOND // 20 + 1234, 5 * SECOND // 2, SECOND // 10)
-    recorded += [(ns + delay, "image", ns) for ns in stamps]
-    clock = PlayClock(scale)
-    transforms = PlayedTransforms(clock)
-    tree = TransformTree(horizon=1e6)
-    played, now, running = [], 1000 * SECOND, False
-    for _, kind, ns in sorted(recorded):
-        if kind == "tf":
-            data = cdr_from_transforms([transform_at(ns)])
-            if not running:
-                transforms.remember(data)
-                continue
-            published = transforms.played(data)
-        else:
-            now = max(now, clock.play_ns(ns)) if running else now
-            if not running or rng.random() < 0.5:
-                now += int(rng.choice([1, 12, 150]) * 1_000_000)
-                now = max(now, transforms.earliest_restart(ns))
-                clock.meet(ns, now)
-                published = transforms.again(ns)
-                running = True
-            else:
-                published = b""
-            transforms.trim(ns)
-            played.append((ns, clock.play_ns(ns)))
-        for transform in transforms_from_cdr(published) if published else ():
-            tree.add(transform)
-    assert len(played) == 25
-    for ns, play_ns in played:
-        x = tree.lookup("map", "base", play_ns)[0, 3]
-        assert x == pytest.approx(ns / SECOND, abs=1e-6)
-
-
-# --- choice of topics ---------------------------------------------------------------------------
-
-
-def bag_with(path: Path, topics: dict[str, str]) -> Path:
-    """Write a recording with one empty message on each topic."""
-    with BagWriter(path) as writer:
-        for name, kind in topics.items():
-            writer.add_topic(name, f"sensor_msgs/msg/{kind}")
-            writer.write(name, SECOND, bytes([0, 1, 0, 0]) + bytes(64))
-    return path
-
-
-def test_the_only_camera_is_found(tmp_path):
-    write_drive(tmp_path / "drive", 5)
-    drive = find_drive(tmp_path / "drive")
-    assert drive.image_topic == "/cam/image_rect/compressed"
-    assert drive.info_topic == "/cam/camera_info"
-    assert (drive.compressed, drive.rectified, drive.images) == (True, True, 5)
-    assert drive.rate_hz == pytest.approx(10.0)
-    assert find_drive(tmp_path / "drive", rectified=False).rectified is False
-
-
-def test_compressed_images_are_preferred_to_the_same_raw_ones(tmp_path):
-    topics = {
-        "/cam/image_raw": "Image",
-        "/cam/image_raw/compressed": "CompressedImage",
-        "/cam/camera_info": "CameraInfo",
-    }
-    drive = find_drive(bag_with(tmp_path / "bag", topics))
-    assert (drive.image_topic, drive.compressed) == ("/cam/image_raw/compressed", True)
-    assert drive.rectified is False
-    raw = find_drive(tmp_path / "bag", image_topic="/cam/image_raw")
-    assert (raw.image_topic, raw.compressed) == ("/cam/image_raw", False)
-
-
-def test_a_single_camera_info_elsewhere_is_taken(tmp_path):
-    topics = {"/a/image_raw": "Image", "/b/info": "CameraInfo"}
-    assert find_drive(bag_with(tmp_path / "bag", topics)).info_topic == "/b/info"
-
-
-@pytest.mark.parametrize(
-    ("topics", "arguments", "message"),
-    [
-        ({"/a/image": "Image", "/b/image": "Image"}, {}, "several image topics.*/a/image, /b/im"),
-        ({"/a/camera_info": "CameraInfo"}, {}, "has no images"),
-        ({"/a/image": "Image"}, {}, "no CameraInfo beside"),
-        ({"/a/image": "Image"}, {"image_topic": "/b"}, "no images on '/b'"),
-        ({"/a/image": "Image"}, {"info_topic": "/b"}, "no CameraInfo on '/b'"),
-        (
-            {"/a/image": "Image", "/b/i": "CameraInfo", "/c/i": "CameraInfo"},
-            {},
-            "choose with --camera-info-topic from /b/i, /c/i",
-        ),
-    ],
-)
-def test_topics_that_cannot_be_told_are_named(tmp_path, topics, arguments, message):
-    bag = bag_with(tmp_path / "bag", topics)
-    with pytest.raises(InputError, match=message):
-        find_drive(bag, **arguments)
-
-
-def test_a_recording_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(BagError, match="no recording"):
-        find_drive(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--image-topic", "/x"], "need --bag"),
-        (["--intrinsics", "1,1,1,1"], "need --images or --bag"),
-        (["--images", "{folder}"], "no images"),
-        (["--kitti360", "{folder}"], "needs images"),
-        (["--dgp", "{folder}"], "needs one file"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_refused(tmp_path, arguments, message):
-    (tmp_path / "empty").mkdir()
-    words = [word.format(folder=tmp_path / "empty") for word in arguments]
-    with pytest.raises(InputError, match=message):
-        make_drive(make_parser().parse_args(words), tmp_path, lambda *_: None)
-
-
-STATIC = [("base_link", "cam")]
-
-
-@pytest.mark.parametrize(
-    ("moving", "static", "frames"),
-    [
-        ([("map", "base_link")], STATIC, ("map", "base_link")),
-        ([("map", "odom"), ("odom", "base_link")], STATIC, ("odom", "base_link")),
-        ([("world", "rig"), ("rig", "gimbal")], [("gimbal", "cam")], ("world", "gimbal")),
-        (
-            [("earth", "/odom"), ("odom", "/base_link"), ("base_link", "arm")],
-            [("arm", "cam")],
-            ("odom", "base_link"),
-        ),
-        ([("map", "cam")], [], ("map", "cam")),
-        ([], STATIC, None),
-        ([("map", "other")], STATIC, None),
-        ([("cam", "base_link")], STATIC, None),
-        ([], [], None),
-    ],
-)
-def test_the_map_lies_in_the_fixed_frame_and_moves_with_the_robot(
-    tmp_path, moving, static, frames
-):
-    with BagWriter(tmp_path / "bag") as writer:
-        for topic, pairs in (("/tf", moving), ("/tf_static", static)):
-            if pairs:
-                writer.add_topic(topic, "tf2_msgs/msg/TFMessage")
-                transforms = [transform_at(SECOND)._replace(parent=a, child=b) for a, b in pairs]
-                writer.write(topic, SECOND, cdr_from_transforms(transforms))
-    with BagReader(tmp_path / "bag") as reader:
-        assert find_map_frames(reader, "cam") == frames
-
-
-def test_the_ground_is_where_the_synthetic_car_stands():
-    assert GROUND_HEIGHT == -BASE_HEIGHT
 
 
 # --- folders ------------------------------------------------------------------------------------
@@ -433,210 +164,6 @@ def test_the_report_holds_what_was_measured(tmp_path):
     assert "| drive | a \\| b |" in text
     assert "| encode | 12.5 | 20.0 | nan |" in text
     assert "- something" in text
-
-
-# --- processes ----------------------------------------------------------------------------------
-
-
-def child_of(tmp_path: Path, name: str, code: str) -> Child:
-    (tmp_path / f"{name}_module.py").write_text(textwrap.dedent(code), encoding="utf-8")
-    env = child_environment(reserve_domain(), None)
-    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
-    return Child(name, f"{name}_module", [], tmp_path / f"{name}.log", env)
-
-
-def test_a_death_is_reported_with_the_last_words(tmp_path):
-    child = child_of(tmp_path, "thing", "print('first')\nraise SystemExit('out of luck')")
-    assert child.wait(DEADLINE)
-    with pytest.raises(ProcessError, match="the thing ended .exit code 1.*\n.*first\n.*luck"):
-        child.check()
-    assert child.stop(1.0)
-
-
-def test_a_child_that_does_not_end_is_killed(tmp_path):
-    code = """
-        import signal, time
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("deaf", flush=True)
-        time.sleep(1000)
-    """
-    child = child_of(tmp_path, "deaf", code)
-    end = time.monotonic() + DEADLINE
-    while child.last_lines() != ["deaf"] and time.monotonic() < end:
-        time.sleep(0.02)
-    child.check()
-    assert not child.stop(0.3)
-    assert child.returncode == -signal.SIGKILL
-
-
-# Stands in for the node: answers each image after a while with a message on the last of its
-# topics, and writes down when it was idle.
-STAND_IN = """
-    import sys, time
-    import rclpy
-    from rclpy.qos import QoSProfile, ReliabilityPolicy
-    from sensor_msgs.msg import CompressedImage, Image, PointCloud2
-    from scenedino_ros.node.interrupt import Interrupt
-    from rclpy.signals import SignalHandlerOptions
-
-    interrupt = Interrupt()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("scenedino")
-    clouds = node.create_publisher(PointCloud2, "/scenedino/voxels", 2)
-    views = node.create_publisher(Image, "/scenedino/features/image", 2)
-
-    def answer(message):
-        print("got", message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, flush=True)
-        time.sleep(0.15)
-        clouds.publish(PointCloud2(header=message.header))
-        done = time.time_ns()
-        views.publish(Image(header=message.header))
-        print("done", done, flush=True)
-
-    quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    node.create_subscription(CompressedImage, "/cam/image_rect/compressed", answer, quality)
-    while not interrupt.requested:
-        rclpy.spin_once(node, timeout_sec=0.05)
-"""
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory):
-    """Play four images twice through a stand-in for the node, waiting for its answers."""
-    pytest.importorskip("rclpy", reason="no ROS 2 client library")
-    folder = tmp_path_factory.mktemp("played")
-    write_drive(folder / "prompt", 4, period_ns=SECOND // 20)
-    with BagReader(folder / "prompt") as reader, BagWriter(folder / "drive") as writer:
-        for topic in reader.topics.values():
-            writer.add_topic(topic.name, topic.type, topic.qos)
-        for message in reader.messages(raw=True):  # cameras take time: recorded after the stamp
-            late = 0 if message.topic.startswith("/tf") else SECOND // 25
-            writer.write(message.topic, message.time_ns + late, message.message)
-    topics = ("/cam/image_rect/compressed", "/cam/camera_info", "/tf", "/tf_static")
-    recorder_settings = RecorderSettings(str(folder / "recording"), ("/scenedino/",), topics)
-    player_settings = PlayerSettings(
-        bag=str(folder / "drive"),
-        image_topic=topics[0],
-        info_topic=topics[1],
-        info_file="",
-        compressed=True,
-        rate_hz=0.0,
-        frames=7,
-        loops=2,
-        wait=True,
-        done_topic="/scenedino/features/image",
-        done_type="sensor_msgs/msg/Image",
-        recorded=(),
-        progress=str(folder / "progress.json"),
-        result=str(folder / "result.json"),
-    )
-    write_settings(folder / "recorder.json", recorder_settings)
-    write_settings(folder / "player.json", player_settings)
-    env = child_environment(reserve_domain(), shipped_file("fastdds.xml"))
-    env["PYTHONPATH"] = os.pathsep.join([str(folder), env["PYTHONPATH"]])
-    (folder / "stand_in.py").write_text(textwrap.dedent(STAND_IN), encoding="utf-8")
-    children = [
-        Child("node", "stand_in", [], folder / "node.log", env),
-        Child(
-            "recorder",
-            "scenedino_ros.demo.recorder",
-            [str(folder / "recorder.json")],
-            folder / "recorder.log",
-            env,
-        ),
-        Child(
-            "player",
-            "scenedino_ros.demo.player",
-            [str(folder / "player.json")],
-            folder / "player.log",
-            env,
-        ),
-    ]
-    player_ended = children[2].wait(DEADLINE)
-    said = {child.name: child.last_lines(100) for child in children}
-    willing = [child.stop(DEADLINE) for child in reversed(children)]
-    assert player_ended, said
-    assert all(willing), said
-    assert [child.returncode for child in children] == [0, 0, 0], said
-    result = read_settings(folder / "result.json", PlayResult)
-    return SimpleNamespace(folder=folder, said=said, result=result)
-
-
-def test_every_image_is_played_answered_and_recorded(played):
-    assert played.result.sent == 7
-    assert played.result.unanswered == 0
-    measured = measure(played.folder / "recording", "/cam/image_rect/compressed")
-    assert len(measured.image_stamps) == 7
-    assert measured.cloud_stamps == measured.image_stamps
-    assert measured.counts["/cam/camera_info"] == 7
-    assert measured.counts["/tf_static"] == 2  # once per time that the drive is played
-    assert measured.problems == []
-    assert min(measured.arrival_ms["/scenedino/voxels"]) >= 150
-    progress = read_settings(played.folder / "progress.json", Progress)
-    assert (progress.sent, progress.total) == (7, 7)
-
-
-def test_no_image_is_played_before_the_last_one_is_done(played):
-    got = [int(line.split()[1]) for line in played.said["node"] if line.startswith("got")]
-    done = [int(line.split()[1]) for line in played.said["node"] if line.startswith("done")]
-    assert len(got) == len(done) == 7
-    # Stamps are the times of publishing, so each comes after the answer to the image before.
-    assert all(stamp > answer for stamp, answer in zip(got[1:], done[:-1], strict=True))
-    assert played.result.pauses == 5  # not counted: the beginnings of the two loops
-
-
-def test_images_are_the_recorded_ones_with_their_calibration(played):
-    with BagReader(played.folder / "recording") as reader:
-        images = [m.message for m in reader.messages(["/cam/image_rect/compressed"])]
-        infos = [m.message for m in reader.messages(["/cam/camera_info"])]
-    for i, (image, info) in enumerate(zip(images, infos, strict=True)):
-        assert stamp_ns(image.header) == stamp_ns(info.header)
-        assert image.header.frame_id == info.header.frame_id == "cam"
-        rgb = cv2.imdecode(np.asarray(image.data), cv2.IMREAD_COLOR)[..., ::-1]
-        np.testing.assert_array_equal(rgb, picture(i % 4))
-        np.testing.assert_array_equal(np.reshape(info.k, (3, 3)), CAMERA.pinhole.K)
-
-
-def test_poses_fit_the_images_across_pauses(played):
-    """At each image's stamp, the played transforms give the pose that the drive has there."""
-    stamps = measure(played.folder / "recording", "/cam/image_rect/compressed").image_stamps
-    moving: list[StampedTransform] = []
-    with BagReader(played.folder / "recording") as reader:
-        for message in reader.messages(["/tf"], raw=True):
-            moving += transforms_from_cdr(message.message)
-    moving.sort(key=lambda transform: transform.stamp_ns)
-    times = np.array([transform.stamp_ns for transform in moving])
-    x = [transform.translation[0] for transform in moving]
-    period = SECOND // 20
-    for i in (0, 1, 2, 4, 5):  # after the last image of a loop there is no further transform
-        recorded = SECOND + (i % 4) * period
-        after = np.searchsorted(times, stamps[i])
-        span = times[after] - times[after - 1]
-        assert span == pytest.approx(period, abs=10)
-        fraction = (stamps[i] - times[after - 1]) / span
-        here = x[after - 1] + fraction * (x[after] - x[after - 1])
-        # The pose stamped a third of a period before an image is that of the image's stamp.
-        assert here == pytest.approx((recorded + period / 3) / SECOND, abs=1e-6)
-
-
-def test_frames_are_put_together_from_the_recording(played):
-    recording = played.folder / "recording"
-    stamps = measure(recording, "/cam/image_rect/compressed").image_stamps
-    found = list(
-        frames(
-            recording,
-            "/cam/image_rect/compressed",
-            "/cam/camera_info",
-            {stamps[1], stamps[5]},
-            rectified=True,
-        )
-    )
-    assert [frame.stamp_ns for frame in found] == [stamps[1], stamps[5]]
-    for frame, number in zip(found, (1, 1), strict=True):
-        np.testing.assert_array_equal(frame.rgb, picture(number))
-        np.testing.assert_array_equal(frame.camera.K, CAMERA.pinhole.K)
-        assert frame.cloud is not None
-        assert frame.depth is None
 
 
 # --- the whole demo -----------------------------------------------------------------------------

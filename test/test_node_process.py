@@ -5,9 +5,6 @@
 
 import math
 import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +15,14 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs a ROS 2 client library")
 
-import rclpy  # noqa: E402
 from geometry_msgs.msg import PointStamped  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from models import lively_checkpoint  # noqa: E402
 from ros_rig import (  # noqa: E402
     BASE_CAMERA,  # noqa: E402, I001
     CAMERA_FRAME,
-    DEADLINE,
     GRID_FRAME,
     HEIGHT,
-    ISOLATED,
-    ROOT,
     SECOND,
     START_NS,
     WIDTH,
@@ -49,7 +42,6 @@ from scenedino_ros.core.voxels import VoxelGrid  # noqa: E402
 from scenedino_ros.demo.domains import reserve_domain  # noqa: E402
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery  # noqa: E402
-from scenedino_ros.node.main import main, spin_briefly  # noqa: E402
 from scenedino_ros.node.to_msg import SIMILARITY_DTYPE  # noqa: E402
 from scenedino_ros.recordings.transforms import matrix_from_rotation  # noqa: E402
 
@@ -552,112 +544,3 @@ def test_exact_pairs_are_found_in_any_order(bag_rig):
         bag_rig.spin_until(lambda: bag_rig.count("dropped: bad image") == 1, "half a file")
     # By the clock of the recording, which is years behind the wall's.
     assert float(bag_rig.status["latency"][2]["stamp to publish p50 [ms]"]) < 60_000
-
-
-# Starts that end early.
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["-p", "grid.voxel_sizes:=1.0"], "did you mean 'grid.voxel_size'?"),
-        (["-p", "voxels.density_threshold:=-3.0"], "must be in 0.0 to inf 1/m, got -3.0"),
-        (["-p", "grid.preset:=sscbench"], "grid.frame must name one"),
-        (["--params-file", "nowhere.yaml"], "nowhere.yaml"),
-        (["-p", "model.checkpoint:=nowhere.safetensors"], "'nowhere.safetensors' is neither"),
-    ],
-)
-def test_a_wrong_start_ends_with_a_sentence(arguments, sentence, monkeypatch, capfd):
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(reserve_domain()))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    assert main(["scenedino_node", "--ros-args", *arguments]) == 1
-    errors = capfd.readouterr().err
-    assert sentence in errors
-    assert "Traceback" not in errors
-    assert not rclpy.ok()
-
-
-def test_a_wrong_argument_is_refused(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["scenedino_node", "image.png"])
-    assert "unrecognized arguments: image.png" in capsys.readouterr().err
-
-
-def test_a_node_without_autostart_waits_and_ends_on_a_termination_signal(tmp_path):
-    process = NodeProcess(reserve_domain(), tmp_path / "log.txt", {"autostart": False})
-    rig = Rig(process.domain)
-    try:
-        assert rig.state() == "unconfigured"
-        process.interrupt(signal.SIGTERM)
-        code, seconds = process.wait()
-    finally:
-        process.kill()
-        rig.close()
-    assert code == 0
-    assert seconds < 20
-    lines = process.log.read_text().splitlines()
-    assert all("the node is unconfigured, not active" in line for line in lines), lines
-
-
-def test_ctrl_c_while_loading_ends_the_process(tmp_path):
-    process = NodeProcess(reserve_domain(), tmp_path / "log.txt", {})
-    try:
-        deadline = time.monotonic() + DEADLINE
-        while "libtorch" not in Path(f"/proc/{process.process.pid}/maps").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.interrupt()
-        process.interrupt()
-        code, _ = process.wait()
-    finally:
-        process.kill()
-    assert code == 0
-    assert "Traceback" not in process.log.read_text()
-
-
-def test_help_needs_no_ros(tmp_path):
-    code = (
-        "import sys\n"
-        "sys.modules['rclpy'] = None\n"
-        "from scenedino_ros.node.main import main\n"
-        "main(['scenedino_node'] + sys.argv[1:])\n"
-    )
-    environment = {**os.environ, **ISOLATED, "PYTHONPATH": str(ROOT)}
-
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-c", f"{code}", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-
-    helped = run("--help")
-    assert helped.returncode == 0
-    assert "grid.voxel_size" in helped.stdout
-    started = run()
-    assert "the ROS 2 client library cannot be loaded" in started.stderr
-    assert "Traceback" not in started.stderr
-
-
-@pytest.mark.parametrize(
-    ("chosen", "expected"),
-    [
-        ({}, {"GOMP_SPINCOUNT": "20000"}),
-        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
-        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
-    ],
-)
-def test_threads_that_wait_sleep_soon_unless_the_user_chose(
-    monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str], expected: dict[str, str]
-) -> None:
-    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    for name in names:
-        monkeypatch.setenv(name, chosen.get(name, ""))  # restored whatever happens
-        if name not in chosen:
-            monkeypatch.delenv(name)
-    spin_briefly()
-    assert {name: os.environ[name] for name in names if name in os.environ} == expected
