@@ -14,12 +14,15 @@ from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
 from scenedino_ros.inference.coarse_grid import (
     EMPTY_BELOW,
     OCCUPIED_ABOVE,
-    lattice_of,
+    lattice_index,
+    on_lattice,
     settled,
 )
 from scenedino_ros.inference.exposed import exposed
+from scenedino_ros.inference.grid_view import ViewRequest, view_grid
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
+from scenedino_ros.network.field import PositionalCode
 
 GRID = VoxelGrid((-4.0, -2.0, 0.0), (21, 10, 23), 0.4)
 
@@ -47,9 +50,9 @@ def test_equals_a_loop_over_the_lattice(shape: tuple[int, int, int]) -> None:
     density = rng.choice([0.1, 0.45, 0.55, 1.0, 1.45, 1.55, 3.0], shape, p=[0.7, *[0.05] * 6])
     queried = rng.random(shape) < 0.95
     index = torch.from_numpy(np.flatnonzero(queried))
-    lattice = lattice_of(index, shape)
-    of_lattice = torch.from_numpy(density.flatten())[index][lattice.places]
-    found = settled(of_lattice, lattice, shape, 1.0)
+    first = index[on_lattice(index, shape)]
+    of_lattice = torch.from_numpy(density.flatten())[first]
+    found = settled(of_lattice, lattice_index(first, shape), shape, 1.0)
     for ours, expected in zip(found, settled_by_loops(density, queried, 1.0), strict=True):
         np.testing.assert_array_equal(ours.view(shape).numpy(), expected)
 
@@ -108,3 +111,29 @@ def test_growing_voxels_are_all_asked(predictor: Predictor) -> None:
         return predictor.voxels(encoded, GRID, query=query)
 
     np.testing.assert_array_equal(found(True).index, found(False).index)
+
+
+def test_voxels_are_asked_in_the_order_of_the_image_those_of_the_lattice_first() -> None:
+    config = lively_checkpoint().config
+    code = PositionalCode(config.n_frequencies, config.frequency_factor, config.depth_range)
+    camera = street_camera().pinhole
+    view = view_grid(
+        GRID,
+        np.eye(4),
+        camera,
+        (24, 80),
+        ViewRequest(out_of_view=False, grow=False, coarse=True),
+        code,
+        device=torch.device("cpu"),
+        budget=1 << 30,
+    )
+    assert view.index is not None
+    assert view.lattice is not None
+    count = len(view.lattice)
+    assert on_lattice(view.index, GRID.shape).tolist() == [i < count for i in range(len(view))]
+    assert len(view.index.unique()) == len(view)
+    for part in (slice(count), slice(count, None)):
+        u, v = view.uv_norm[part].T
+        rows = (32 * (v + 1)).floor()
+        assert (rows.diff() >= 0).all()
+        assert ((128 * (u + 1)).floor().diff()[rows.diff() == 0] >= 0).all()

@@ -8,8 +8,6 @@ is taken for empty where all lattice voxels around it are far below the threshol
 where all are far above. Only the others are asked themselves.
 """
 
-from typing import NamedTuple
-
 import torch
 
 # Of the threshold. Nearer to 1, fewer voxels are asked and more are missed: of three frames of
@@ -18,41 +16,30 @@ import torch
 EMPTY_BELOW, OCCUPIED_ABOVE = 0.5, 1.5
 
 
-class Lattice(NamedTuple):
-    """The queried voxels whose three indices are even, C of them.
+def on_lattice(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return the (N,) bool of (N,) flat indices in a grid, whether all three indices are even."""
+    i, j, k = _indices(index, shape)
+    return (i | j | k) & 1 == 0
 
-    Attributes:
-        places: (C,) int64 places among the queried voxels.
-        flat: (C,) int64 flat index in the grid of every second voxel of each axis.
+
+def lattice_index(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Return the (C,) int64 flat index in the lattice of voxels on it, given by that in the grid.
+
+    The lattice is the grid of every second voxel of each axis.
     """
-
-    places: torch.Tensor
-    flat: torch.Tensor
-
-
-def lattice_of(index: torch.Tensor, shape: tuple[int, int, int]) -> Lattice:
-    """Find the lattice voxels among queried ones.
-
-    Args:
-        index: (N,) int64 flat index of each queried voxel.
-        shape: Of the grid.
-    """
-    _, height, depth = shape
-    i, j, k = index // (height * depth), index // depth % height, index % depth
-    places = ((i | j | k) & 1 == 0).nonzero().squeeze(1)
     _, y, z = _lattice_shape(shape)
-    i, j, k = (axis[places] // 2 for axis in (i, j, k))
-    return Lattice(places, (i * y + j) * z + k)
+    i, j, k = (axis // 2 for axis in _indices(index, shape))
+    return (i * y + j) * z + k
 
 
 def settled(
-    density: torch.Tensor, lattice: Lattice, shape: tuple[int, int, int], threshold: float
+    density: torch.Tensor, lattice: torch.Tensor, shape: tuple[int, int, int], threshold: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the voxels of which the lattice says enough.
 
     Args:
         density: (C,) densities of the lattice voxels, 1/m.
-        lattice: Those voxels.
+        lattice: (C,) int64 `lattice_index` of those voxels.
         shape: Of the grid.
         threshold: Density from which on a voxel is occupied, 1/m.
 
@@ -61,10 +48,15 @@ def settled(
         that was not queried, or behind the last one of an axis, is neither.
     """
     volume = density.new_full(_lattice_shape(shape), torch.nan)
-    volume.view(-1).index_copy_(0, lattice.flat, density)
+    volume.view(-1).index_copy_(0, lattice, density)
     # Nothing is known of a voxel that was not queried: comparisons with NaN are false.
     empty, occupied = volume < EMPTY_BELOW * threshold, volume > OCCUPIED_ABOVE * threshold
     return _all_around(empty, shape).flatten(), _all_around(occupied, shape).flatten()
+
+
+def _indices(index: torch.Tensor, shape: tuple[int, int, int]) -> tuple[torch.Tensor, ...]:
+    _, height, depth = shape
+    return index // (height * depth), index // depth % height, index % depth
 
 
 def _lattice_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -102,9 +102,10 @@ class PointQueries:
         index = chosen if view.index is None else view.index[chosen]
         # On a GPU this is the second and last time to wait; the first was to count the occupied.
         columns = to_numpy(index, label, confidence, grown[chosen])
-        keep = ~np.isin(columns[1], query.hidden)
+        keep = np.argsort(columns[0])
+        keep = keep[~np.isin(columns[1][keep], query.hidden)]
         highest = None
-        if not keep.any():
+        if not len(keep):
             if view.lattice is not None:
                 grown = self._densities(encoded, view)
             in_view = grown if view.visible is None else grown[view.visible]
@@ -204,16 +205,16 @@ class PointQueries:
 
     def _densities(self, encoded: EncodedImage, view: GridView) -> torch.Tensor:
         graph = self._graphs.get(view)
-        return (
-            graph(encoded.rows) if graph else self._answers(encoded.rows, encoded.map_size, view)
-        )
+        if graph:
+            return graph(encoded.rows)
+        return self._answers(encoded.rows, encoded.map_size, view, len(view))
 
     def _answers(
-        self, rows: torch.Tensor, map_size: tuple[int, int], view: GridView
+        self, rows: torch.Tensor, map_size: tuple[int, int], view: GridView, count: int
     ) -> torch.Tensor:
-        """Return the (N,) densities of a view in a (H' * W', hidden) map of size (H', W')."""
+        """Return the densities of a view's first voxels in a (H' * W', hidden) map of (H', W')."""
         return self._chunks.fill(
-            len(view),
+            count,
             bytes_per_point(self._config),
             lambda part: self._engine.density(rows, self._points(map_size, view, part)),
         )
@@ -232,18 +233,18 @@ class PointQueries:
         wanted, those of voxels that it shows to be occupied are infinite.
         """
         assert view.lattice is not None
-        places = view.lattice.places
-        of_lattice = self._densities_at(encoded, view, places)
-        empty, occupied = settled(of_lattice, view.lattice, shape, threshold)
-        if view.index is not None:
-            empty, occupied = (grid.index_select(0, view.index) for grid in (empty, occupied))
+        assert view.index is not None
+        count = len(view.lattice)
+        of_lattice = self._answers(encoded.rows, encoded.map_size, view, count)
+        settled_grids = settled(of_lattice, view.lattice, shape, threshold)
+        empty, occupied = (grid.index_select(0, view.index) for grid in settled_grids)
         density = torch.zeros_like(view.depth)
         if query.exposed_only:
             density.masked_fill_(occupied, torch.inf)
             empty |= occupied
-        empty.index_fill_(0, places, True)  # those are known
+        empty[:count] = True  # those are known
+        density[:count] = of_lattice
         open_ = places_of(empty.logical_not_())
-        density.index_copy_(0, places, of_lattice)
         return density.index_copy_(0, open_, self._densities_at(encoded, view, open_))
 
     def _densities_at(
@@ -297,7 +298,7 @@ class PointQueries:
             if self._captures and view.points is not None and view not in self._graphs:
                 size = encoded.map_size
                 self._graphs[view] = CudaGraph(
-                    lambda rows: self._answers(rows, size, view), self._chunks.device
+                    lambda rows: self._answers(rows, size, view, len(view)), self._chunks.device
                 )
         else:
             while len(self._views) >= self._n_views:
