@@ -59,6 +59,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def twin(checkpoint: Path, folder: Path) -> Path:
+    """Write a checkpoint of other weights and the same provenance."""
+    loaded = load_checkpoint(checkpoint)
+    name = "field.lin_out.bias"
+    state = {**loaded.state, name: loaded.state[name] + 0.1}
+    save_checkpoint(folder / "twin.safetensors", replace(loaded, state=state))
+    return folder / "twin.safetensors"
+
+
 def state_of(path: Path) -> tuple[int, int]:
     """Return what changes when a file is written again."""
     return path.stat().st_ino, path.stat().st_mtime_ns
@@ -186,6 +195,9 @@ def test_finished_images_are_skipped_and_never_replaced_silently(
     assert state_of(result) == written
     assert predict(image, checkpoint, output, "--threshold", "0.9") == 2
     assert "street was made with another query; choose" in capsys.readouterr().err
+    # Other weights that say the same about themselves, as two runs of equal settings do.
+    assert predict(image, twin(checkpoint, tmp_path), output) == 2
+    assert "street was made with another checkpoint; choose" in capsys.readouterr().err
     assert state_of(result) == written
     cv2.imwrite(str(image), picture(2))
     assert predict(image, checkpoint, output) == 2

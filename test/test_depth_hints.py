@@ -133,6 +133,8 @@ def test_interrupted_hints_are_taken_up(tmp_path: Path, drives) -> None:
     assert np.array_equal(again.distance(View("camera_00", 1)), kept)
     assert not again.missing("camera_00", range(N_FRAMES))
     assert not again.distance(View("camera_01", 1)).any()
+    nearer = DepthHints(tmp_path, store, (3.0, 40.0))  # which searches other distances
+    assert nearer.missing("camera_00", range(N_FRAMES)) == list(range(N_FRAMES))
 
 
 def test_only_chosen_frames_are_swept(tmp_path: Path, drives) -> None:

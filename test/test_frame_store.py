@@ -144,7 +144,7 @@ def test_frames_can_be_held_out(tmp_path, capsys):
     part, whole = FrameStore(tmp_path / "part"), FrameStore(tmp_path / "all")
     assert part.stamps_ns.tolist() == np.delete(whole.stamps_ns, 3).tolist()
     assert part.breaks().tolist() == [True, False, False, True, False]
-    assert part.source["part"] == [0, 2, 4, 5]
+    assert part.source["settings"]["part"] == [0, 2, 4, 5]
     assert np.array_equal(part.image("left", 3), whole.image("left", 4))
     assert np.array_equal(part.T_world_cam("left", 4), whole.T_world_cam("left", 5))
     assert main([*arguments, "-o", str(tmp_path / "none"), "--frames", "4-6"]) == 2

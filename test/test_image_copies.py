@@ -93,7 +93,8 @@ def test_an_item_encodes_a_copy(tmp_path: Path, drives) -> None:
     torch.manual_seed(0)
     training = FieldTraining(settings, Tokens())
     encoder = training.network.encoder
-    key = encoder_key(settings.model.backbone, settings.model.image_size, encoder.state_dict())
+    model = settings.model
+    key = encoder_key(model.backbone, model.image_size, "float32", encoder.state_dict())
     data = FieldData(settings, settings.data.stores, (tmp_path, key))
     store = FrameStore(drives["short"])
     n_missing = sum(len(wanted) for _, wanted in missing_features(data))

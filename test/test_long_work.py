@@ -353,8 +353,15 @@ def test_several_recordings_are_indexed_in_one_go(tmp_path, capsys, small_disk):
     assert main(["index", *good, *output]) == 0
     assert capsys.readouterr().out.count("is complete already") == 3
     assert [path.stat().st_mtime_ns for path in stores] == before
-    assert main(["index", *good, *output, "--cameras", "right"]) == 1
-    assert capsys.readouterr().err.count("exists already") == 3
+    for other in (
+        ("--cameras", "right"),
+        ("--fit", "crop"),
+        ("--tolerance", "0.02"),
+        ("--poses", "tf"),
+        ("--fisheye-rotation", "0,-10"),
+    ):
+        assert main(["index", *good, *output, *other]) == 1
+        assert capsys.readouterr().err.count("exists already") == 3
     assert main(["index", *good, "--check"]) == 0
 
 

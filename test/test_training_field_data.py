@@ -116,7 +116,7 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
     torch.manual_seed(0)
     training = FieldTraining(settings, None)
     encoder: Encoder = training.network.encoder
-    key = encoder_key(MODEL.backbone, MODEL.image_size, encoder.state_dict())
+    key = encoder_key(MODEL.backbone, MODEL.image_size, "float32", encoder.state_dict())
     data = FieldData(settings, settings.data.stores, (tmp_path, key))
     n_missing = sum(len(wanted) for _, wanted in missing_features(data))
     assert n_missing == 8 * 4 + 8 * 2  # all cameras; the encoded ones mirrored too
@@ -140,9 +140,12 @@ def test_cached_features_stand_for_computed_ones(tmp_path: Path, drives) -> None
     other = encoder_key(
         MODEL.backbone,
         MODEL.image_size,
+        "float32",
         FieldTraining(settings, None).network.encoder.state_dict(),
     )
     assert other != key
+    rounded = encoder_key(MODEL.backbone, MODEL.image_size, "bfloat16", encoder.state_dict())
+    assert rounded not in (key, other)
     item = again.item(0, 0)
     assert item.taps.shape == (4, 384, 4, 10)
     assert torch.isfinite(item.groups[0].tokens).all()

@@ -27,7 +27,7 @@ from train.field.batches import chosen_batches
 from train.field.chosen_views import drawn_ahead
 from train.field.copies import WHOLE, ImageCopy
 from train.field.data import FieldData, ItemTensors
-from train.field.frame_arrays import FrameArray, array_name, drive_key
+from train.field.depth_hints import DepthHints
 from train.field.items import View
 from train.field.resident import ResidentFrames
 from train.field.resident_step import DrawnRays, ResidentTraining, draw_rays
@@ -49,7 +49,7 @@ def settings(folder: Path) -> FieldSettings:
     path = write_drives(folder / "drives")["short"]
     small = with_store(NEARBY, path)
     store, rng = FrameStore(path), np.random.default_rng(1)
-    hints = FrameArray(folder / f"hints_{drive_key(store)}", array_name("camera_00"), len(store))
+    hints = DepthHints(folder, store, small.model.depth_range)._array("camera_00")
     for frame in range(0, len(store), 2):  # the others have none
         hints.write(frame, rng.uniform(3, 30, small.model.image_size))
     return replace(

@@ -147,7 +147,8 @@ def _open_data(
     """Open training and validation drives; compute missing features and depth hints."""
     cache = None
     if not settings.encoder.trainable:
-        key = encoder_key(settings.model.backbone, settings.model.image_size, encoder.state_dict())
+        model, precision = settings.model, settings.run.precision
+        key = encoder_key(model.backbone, model.image_size, precision, encoder.state_dict())
         cache = (Path(settings.encoder.cache or output / "cache"), key)
     hints = None
     if settings.losses.hint or settings.losses.behind:

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -184,7 +184,7 @@ def run(options: argparse.Namespace) -> int:
     for recording, store in targets.items():
         print(f"{recording}:", flush=True)
         try:
-            if store is not None and _is_done(recording, store, options):
+            if store is not None and _is_done(recording, store, poses, options):
                 print(f"{store} is complete already")
                 continue
             frames_left = sum(left.values())
@@ -218,11 +218,38 @@ def _targets(recordings: list[Path], output: Path | None) -> dict[Path, Path | N
     return targets
 
 
-def _is_done(recording: Path, store: Path, options: argparse.Namespace) -> bool:
+def _is_done(
+    recording: Path, store: Path, poses: "PoseSource", options: argparse.Namespace
+) -> bool:
+    """Return whether a store is complete.
+
+    Raises:
+        InputError: If it is, but was made of something else or with other settings.
+    """
     from scenedino_ros.recordings.frame_store.build import is_store_of
 
-    size, part, body = options.image_size, options.frames, options.body_frame
-    return store.exists() and is_store_of(store, recording, size, part, body, _names(options))
+    if not store.exists():
+        return False
+    if is_store_of(store, recording, **_store_settings(poses, options)):
+        return True
+    raise InputError(
+        f"{store} exists already, and is not the store of this recording as it is now and with "
+        "these settings; remove it, or choose another folder"
+    )
+
+
+def _store_settings(poses: "PoseSource", options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a store depends on besides its recording, for `build_frame_store`."""
+    return {
+        "image_size": options.image_size,
+        "cameras": _names(options),
+        "poses": poses,
+        "body_frame": options.body_frame,
+        "tolerance_s": options.tolerance,
+        "fisheye_rotation_deg": options.fisheye_rotation,
+        "fit": options.fit,
+        "part": options.frames,
+    }
 
 
 def _report_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> dict[Path, int]:
@@ -313,14 +340,7 @@ def _index(
             store = build_frame_store(
                 recording,
                 output,
-                options.image_size,
-                cameras=names,
-                poses=poses,
-                body_frame=options.body_frame,
-                tolerance_s=options.tolerance,
-                fisheye_rotation_deg=options.fisheye_rotation,
-                fit=options.fit,
-                part=options.frames,
+                **_store_settings(poses, options),
                 workers=options.workers,
                 progress=progress,
             )

@@ -22,7 +22,6 @@ from scenedino_ros.cameras.plausibility import (
     camera_from_intrinsics,
     camera_warnings,
 )
-from scenedino_ros.checkpoints.names import UNTRAINED
 from scenedino_ros.cli.results import (
     Prediction,
     result_folders,
@@ -263,7 +262,7 @@ def _query(job: Job) -> VoxelQuery:
 
 def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str, Any]:
     """Return what the result of an image depends on, besides the image, as plain values."""
-    pinhole, network = camera.pinhole, job.network
+    pinhole = camera.pinhole
     return {
         "camera": {
             "K": camera.K.tolist(),
@@ -271,12 +270,7 @@ def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str
             "distortion_model": camera.distortion_model,
             "D": camera.D.tolist(),
         },
-        "checkpoint": network.card.provenance if network.find() else UNTRAINED,
-        "image_size": network.image_size and list(network.image_size),
-        "precision": network.precision,
-        "engine": network.engine,
-        "mode": network.config.naming(network.mode),
-        "fit": network.fit,
+        **job.network.settings(),
         "grid": dataclasses.asdict(job.grid),
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
         "query": dataclasses.asdict(query),

@@ -92,7 +92,8 @@ def open_data(settings: FieldSettings, training: FieldTraining) -> FieldData:
         return FieldData(settings, settings.data.stores, None)
     settings = replace(settings, data=replace(settings.data, resident=False))
     encoder, model = training.network.encoder, settings.model
-    key = encoder_key(model.backbone, model.image_size, encoder.state_dict())
+    precision = settings.run.precision
+    key = encoder_key(model.backbone, model.image_size, precision, encoder.state_dict())
     data = FieldData(settings, settings.data.stores, (Path(settings.encoder.cache), key))
     device = encoder.mean.device
     with torch.no_grad():

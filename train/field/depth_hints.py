@@ -43,7 +43,8 @@ class DepthHints:
             depth_range: Nearest and farthest distance of interest, metres.
         """
         self._store, self._range = store, depth_range
-        self._folder = Path(folder) / f"hints_{drive_key(store)}"
+        near, far = depth_range
+        self._folder = Path(folder) / f"hints_{drive_key(store)}_{near:g}_{far:g}"
         self._travelled, self._part = store.travelled(), np.cumsum(store.breaks())
         self._arrays: dict[str, FrameArray] = {}
 

@@ -100,9 +100,11 @@ def cache_bytes(backbone: str, image_size: tuple[int, int], n_images: int) -> in
     return per_image * np.dtype(np.float16).itemsize * n_images
 
 
-def encoder_key(backbone: str, image_size: tuple[int, int], state: dict[str, torch.Tensor]) -> str:
+def encoder_key(
+    backbone: str, image_size: tuple[int, int], precision: str, state: dict[str, torch.Tensor]
+) -> str:
     """Return a name that differs for encoders that give different features."""
-    digest = hashlib.sha256(json.dumps([backbone, list(image_size)]).encode())
+    digest = hashlib.sha256(json.dumps([backbone, list(image_size), precision]).encode())
     for name, tensor in sorted(state.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())

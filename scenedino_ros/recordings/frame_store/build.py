@@ -6,6 +6,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from scenedino_ros.cameras.fisheye import PUBLISHED_ROTATION_DEG
 from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.number_ranges import flat_ranges
 from scenedino_ros.recordings.bag_index import Progress
 from scenedino_ros.recordings.camera_topics import find_cameras
@@ -96,12 +98,19 @@ def build_frame_store(
         name: StoredCamera(name, made.K_norm, _turned(mounted[name], made.R_cam_input))
         for name, made in resamplers.items()
     }
+    settings = (
+        image_size,
+        cameras,
+        poses or PoseSource(),
+        body_frame,
+        tolerance_s,
+        fisheye_rotation_deg,
+        fit,
+        part,
+    )
     source = {
-        "recording": recording.path.name,
-        **_state_of(recording.path),
+        **_made_from(recording.path, *settings),
         "poses": origin,
-        "body_frame": body_frame,
-        "part": None if part is None else flat_ranges(part),
         "left_out": frames.left_out,
         "problems": [*recording.problems, *motion_problems(recording, chosen[0].name, frames)],
     }
@@ -203,34 +212,71 @@ def expected_store(
 def is_store_of(
     path: Path,
     recording: Path,
-    image_size: tuple[int, int],
-    part: Collection[int] | None,
-    body_frame: str,
-    cameras: Sequence[str],
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    *,
+    cameras: Sequence[str] = (),
+    poses: PoseSource | None = None,
+    body_frame: str = BODY_FRAME,
+    tolerance_s: float | None = None,
+    fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
+    fit: str = "auto",
+    part: Collection[int] | None = None,
 ) -> bool:
-    """Return whether there is a complete store of a recording, made with these settings.
+    """Return whether a complete store is what `build_frame_store` would make of a recording.
 
     Args:
         path: Folder of the store.
         recording: The recording.
-        image_size: (height, width) of the network input images, pixels.
-        part: Numbers of its frames; None: all.
+        image_size: As the other arguments, for `build_frame_store`.
+        cameras: Cameras to take.
+        poses: Where the poses come from.
         body_frame: Frame of the vehicle.
-        cameras: Its cameras; empty: any.
+        tolerance_s: How far images of one frame may be apart.
+        fisheye_rotation_deg: How virtual cameras are turned in MEI fisheyes.
+        fit: How images are fitted.
+        part: Numbers of the frames to store.
     """
     try:
         store = FrameStore(path)
     except InputError:
         return False
-    wanted = {
-        "recording": recording.name,
-        **_state_of(recording),
-        "part": None if part is None else flat_ranges(part),
+    wanted = _made_from(
+        recording,
+        image_size,
+        cameras,
+        poses or PoseSource(),
+        body_frame,
+        tolerance_s,
+        fisheye_rotation_deg,
+        fit,
+        part,
+    )
+    return all(store.source.get(key) == value for key, value in wanted.items())
+
+
+def _made_from(
+    recording: Path,
+    image_size: tuple[int, int],
+    cameras: Sequence[str],
+    poses: PoseSource,
+    body_frame: str,
+    tolerance_s: float | None,
+    fisheye_rotation_deg: tuple[float, float],
+    fit: str,
+    part: Collection[int] | None,
+) -> dict[str, object]:
+    """Return what a store depends on, as its index holds it."""
+    settings = {
+        "image_size": list(image_size),
+        "cameras": list(cameras),
+        "poses": {**asdict(poses), "file": file_sha256(poses.file) if poses.file else None},
         "body_frame": body_frame,
+        "tolerance_s": tolerance_s,
+        "fisheye_rotation_deg": list(fisheye_rotation_deg),
+        "fit": fit,
+        "part": None if part is None else flat_ranges(part),
     }
-    same = all(store.source.get(key) == value for key, value in wanted.items())
-    fits = tuple(store.image_size) == tuple(image_size)
-    return same and fits and (not cameras or list(cameras) == list(store.cameras))
+    return {"recording": recording.name, **_state_of(recording), "settings": settings}
 
 
 def _mounted(
