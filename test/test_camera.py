@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from scenedino_ros.cameras import image as image_module
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.image import (
     ImagePreprocessor,
@@ -155,6 +156,28 @@ def test_undistorted_pictures_show_only_what_the_lens_saw(model: str, skew: floa
     picture = ImagePreprocessor((360, 640), "stretch")(white, camera)
     assert (picture.rgb > 250).mean() > 0.995
     assert undistorted_camera(camera).K[0, 0] > 0
+
+
+def test_cameras_that_take_turns_keep_their_undistortion(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    maps = image_module.undistortion_maps
+    monkeypatch.setattr(
+        image_module, "undistortion_maps", lambda *args: made.append(args) or maps(*args)
+    )
+    D = np.array([-0.2, 0.05, 0.0, 0.0, 0.0])
+    cameras = [
+        CalibratedCamera(PinholeCamera.from_focal(f, f, 80, 40, 160, 80), "plumb_bob", D)
+        for f in (100.0, 110.0, 120.0)
+    ]
+    image = np.random.default_rng(0).integers(0, 256, (80, 160, 3), dtype=np.uint8)
+    for n_cameras, expected in ((3, 3), (1, 12)):
+        prepare = ImagePreprocessor((40, 80), n_cameras=n_cameras)
+        made.clear()
+        pictures = [prepare(image, camera).rgb for _ in range(4) for camera in cameras]
+        assert len(made) == expected
+        for i, picture in enumerate(pictures):
+            np.testing.assert_array_equal(picture, pictures[i % 3])
+    assert not np.array_equal(pictures[0], pictures[1])
 
 
 def test_a_bgr_view_gives_the_same_picture() -> None:

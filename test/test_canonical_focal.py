@@ -3,6 +3,7 @@
 
 """Networks with a canonical focal length: depth in the code follows the lens, on every path."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +133,7 @@ def test_stage_2_reads_the_plain_network() -> None:
         torch.testing.assert_close(view.points(points)[0], field(points)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_negative_focal_length_is_refused() -> None:
-    with pytest.raises(InputError, match="canonical_focal must be >= 0, got -1"):
-        ModelConfig(canonical_focal=-1.0)
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
+def test_an_impossible_focal_length_is_refused(value: float) -> None:
+    with pytest.raises(InputError, match=f"canonical_focal must be >= 0 and finite, got {value}"):
+        ModelConfig(canonical_focal=value)

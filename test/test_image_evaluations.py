@@ -336,6 +336,17 @@ def test_exact_flow_is_used_where_there_is_depth(
     assert len(values) == len(TABLES["consistency"].columns)
 
 
+def test_exact_flow_is_that_of_the_networks_images(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    # The network reads images of another size and aspect ratio than the drive's 64 x 160.
+    more = ("--checkpoint", checkpoint, "--stride", "1", "--image-size", "32x64", "--fit", "crop")
+    result = evaluate("consistency", data / "wall", tmp_path, *more)
+    valid, pixels, pairs = result.counts["pixels"]
+    # 128 of the 160 columns are shown: the wall moves by 1 of 64 px from frame to frame.
+    assert (valid, pixels, pairs) == (4 * 32 * 63, 4 * 32 * 64, 4)
+
+
 def test_other_flow_is_named(data: Path, checkpoint: str, tmp_path: Path) -> None:
     more = ("--checkpoint", checkpoint)
     result = evaluate("consistency", data / "realestate", tmp_path, *more)

@@ -3,6 +3,7 @@
 
 """Class tables and settings: what they hold, and what they refuse."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 
@@ -80,6 +81,10 @@ def test_model_config_round_trip_and_refusals() -> None:
         ModelConfig(decoder_width=0)
     with pytest.raises(InputError, match="depth_range must be 0 < near < far"):
         ModelConfig(depth_range=(80.0, 3.0))
+    with pytest.raises(InputError, match="depth_range must be 0 < near < far < inf, got 3.0, inf"):
+        ModelConfig(depth_range=(3.0, math.inf))
+    with pytest.raises(InputError, match="frequency_factor must be > 0 and finite, got nan"):
+        ModelConfig(frequency_factor=math.nan)
     with pytest.raises(InputError, match="both be 0 or both be positive, got 19 and 0"):
         ModelConfig(n_classes=19)
 

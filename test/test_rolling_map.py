@@ -307,6 +307,15 @@ def test_class_of_a_voxel_that_became_free_is_forgotten():
     assert set(labels.tolist()) == {1}
 
 
+def test_class_of_a_voxel_that_faded_is_forgotten():
+    fused = RollingMap(settings(half_life=1.0))
+    for number in range(8):
+        fused.fuse(Constant(5.0, label=13), image(), pose(0, 0, 0), number * SECOND // 10)
+    fused.fuse(Constant(5.0, label=1), image(), pose(0, 0, 0), 100 * SECOND)
+    labels = fused.occupied(exposed_only=True).label
+    assert set(labels.tolist()) == {1}
+
+
 def test_evidence_halves_with_the_half_life():
     fused = RollingMap(settings(half_life=2.0))
     fused.fuse(Constant(0.8), image(), pose(0, 0, 0), 0)
@@ -379,6 +388,19 @@ def test_guard_allows_what_the_robot_can_do():
     restart, sentence = guard.check(pose(9.9, 0, 0, yaw=2.6), 2 * SECOND)
     assert restart == Restart.JUMP
     assert "97.4 degrees" in sentence
+
+
+def test_an_older_image_does_not_undo_a_jump():
+    fused = RollingMap(settings())
+    field = Constant(5.0)
+    assert fused.fuse(field, image(), pose(0, 0, 0), 10 * SECOND).restart is None
+    jumped = fused.fuse(field, image(), pose(9, 0, 0), 10 * SECOND + 10**8)
+    assert jumped.restart == Restart.JUMP
+    before = fused.evidence()
+    with pytest.raises(InputError, match=r"an older image cannot be joined.*moved by 9\.00 m"):
+        fused.fuse(field, image(), pose(0, 0, 0), 10 * SECOND + 5 * 10**7)  # of another camera
+    np.testing.assert_array_equal(fused.evidence(), before)
+    assert fused.fuse(field, image(), pose(9, 0, 0), 10 * SECOND + 2 * 10**8).restart is None
 
 
 @pytest.mark.parametrize(("column", "entry"), [(0, np.nan), (0, 5.0), (3, 1e39), (3, -2e9)])

@@ -295,11 +295,14 @@ def test_a_late_transform_now_and_then_makes_nothing_start_anew():
 @pytest.mark.parametrize("static", [False, True])
 def test_the_number_of_frames_is_bounded(static):
     tree = TransformTree()
-    for number in range(FRAMES):
+    for number in range(FRAMES - 1):  # and odom
         tree.add(link("odom", f"frame {number}"), static)
     with pytest.raises(TransformError, match="at most 10000 frames are kept, so 'one more' is"):
         tree.add(link("odom", "one more"), static)
     assert tree.add(link("odom", "frame 7", START + 1), static)
+    with pytest.raises(TransformError, match="at most 10000 frames are kept, so 'frame 7' is"):
+        tree.add(link("another parent", "frame 7", START + 2), static)
+    assert len(tree.frames()) == FRAMES
 
 
 def test_a_tree_is_climbed_as_far_as_by_tf2():

@@ -4,6 +4,7 @@
 """Preprocessing: turns any calibrated image into the network input image and its camera."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class _Plan:
 class ImagePreprocessor:
     """Undistort, crop and scale images to one size, keeping track of the intrinsics."""
 
-    def __init__(self, image_size: tuple[int, int], fit: str = "auto") -> None:
+    def __init__(self, image_size: tuple[int, int], fit: str = "auto", n_cameras: int = 1) -> None:
         """Set the target.
 
         Args:
@@ -65,6 +66,7 @@ class ImagePreprocessor:
             fit: ``stretch`` scales each axis on its own; ``crop`` scales both alike and crops
                 around the image centre; ``auto`` crops only if stretching would change the aspect
                 ratio by more than a quarter.
+            n_cameras: Number of cameras that take turns: the undistortion of each is kept.
 
         Raises:
             InputError: If ``fit`` is none of these.
@@ -73,7 +75,9 @@ class ImagePreprocessor:
             raise InputError(f"fit must be auto, stretch or crop, got '{fit}'")
         self.image_size = image_size
         self.fit = fit
-        self._plans: dict[tuple[object, ...], _Plan] = {}
+        self._n_cameras = n_cameras
+        # By calibration; the one that was used last comes last.
+        self._plans: OrderedDict[tuple[object, ...], _Plan] = OrderedDict()
 
     def __call__(self, rgb: np.ndarray, camera: CalibratedCamera) -> ModelImage:
         """Prepare one image.
@@ -155,11 +159,12 @@ class ImagePreprocessor:
     def _plan_for(self, image: np.ndarray, camera: CalibratedCamera) -> _Plan:
         check_fits((image.shape[1], image.shape[0]), camera)
         key = camera.key()
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plan(camera)
-            self._plans = {key: plan}  # one camera per node: keep the newest only
-        return plan
+        if key not in self._plans:
+            while len(self._plans) >= self._n_cameras:
+                self._plans.popitem(last=False)
+            self._plans[key] = self._plan(camera)
+        self._plans.move_to_end(key)
+        return self._plans[key]
 
     def _apply(self, plan: _Plan, image: np.ndarray) -> np.ndarray:
         x, y, width, height = plan.box

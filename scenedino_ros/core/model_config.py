@@ -4,6 +4,7 @@
 """The architecture of a network, as every checkpoint stores it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +72,18 @@ class ModelConfig:
                     f"{getattr(self, name)}"
                 )
         near, far = self.depth_range
-        if not 0 < near < far:
-            raise InputError(f"model config depth_range must be 0 < near < far, got {near}, {far}")
-        if self.canonical_focal < 0:
+        if not 0 < near < far < math.inf:
             raise InputError(
-                f"model config canonical_focal must be >= 0, got {self.canonical_focal}"
+                f"model config depth_range must be 0 < near < far < inf, got {near}, {far}"
+            )
+        if not 0 <= self.canonical_focal < math.inf:
+            raise InputError(
+                f"model config canonical_focal must be >= 0 and finite, got {self.canonical_focal}"
+            )
+        if not 0 < self.frequency_factor < math.inf:
+            raise InputError(
+                "model config frequency_factor must be > 0 and finite, got "
+                f"{self.frequency_factor}"
             )
         if self.classes_in_field:
             if (self.n_clusters, self.n_classes) != (0, self.feature_dim) or self.hidden_dim % 2:

@@ -97,8 +97,8 @@ class SemanticVoxels:
         label: (M,) uint8 class id.
         confidence: (M,) float32 in [0, 1], the probability of that class.
         density: (M,) float32 volume density, 1/m.
-        highest_density: Highest density of the voxels in view, 1/m, if no voxel is occupied and
-            any is in view; otherwise None.
+        highest_density: Highest density of the voxels that were asked, 1/m, if there are no
+            occupied ones of a class that is not hidden, and any was asked; otherwise None.
     """
 
     grid: VoxelGrid

@@ -106,10 +106,9 @@ class PointQueries:
         keep = keep[~np.isin(columns[1][keep], query.hidden)]
         highest = None
         if not len(keep):
-            if view.lattice is not None:
-                grown = self._densities(encoded, view)
             in_view = grown if view.visible is None else grown[view.visible]
-            highest = in_view.max().item() if in_view.numel() else None
+            known = in_view[in_view.isfinite()]
+            highest = known.max().item() if known.numel() else None
         index, label, confidence, found = (column[keep] for column in columns)
         return SemanticVoxels(grid, index, label, confidence, found, highest)
 

@@ -70,7 +70,7 @@ class Predictor:
             mode: Which head names the classes.
             fit: How images of another aspect ratio are fitted, see `ImagePreprocessor`.
             memory_budget: Working memory of point queries, MiB; 0: see `chunk_bytes`.
-            n_cameras: Number of cameras that take turns, see `PointQueries`.
+            n_cameras: Number of cameras that take turns; see `PointQueries`.
             make_engine: Makes what runs the network.
 
         Raises:
@@ -93,7 +93,7 @@ class Predictor:
         self.weights = checkpoint.weights
         self.mode = mode
         self.training_rig = training_rig(checkpoint.provenance)
-        self._preprocess = ImagePreprocessor(self.image_size, fit)
+        self._preprocess = ImagePreprocessor(self.image_size, fit, n_cameras)
         budget = chunk_bytes(memory_budget, self._device)
         self._chunks = Chunks(self._device, budget, concurrent=self._engine.concurrent)
         field = self._engine, model.code.to(self._device), self.config, self._chunks

@@ -58,7 +58,8 @@ class PoseGuard:
             None if the map goes on; else why it has to start anew, and a sentence.
 
         Raises:
-            InputError: If the pose is not a finite rigid transform.
+            InputError: If the pose is not a finite rigid transform, or is that of an older image
+                and cannot be joined with the newest one: the map has followed a jump since.
         """
         check_pose(T_map_robot)
         last, pose = self._stamp_ns, self._pose
@@ -76,13 +77,16 @@ class PoseGuard:
         turned = _angle(pose[:3, :3].T @ T_map_robot[:3, :3])
         can_move = self._max_speed * abs(seconds) + _CORRECTION
         can_turn = self._max_turn * abs(seconds) + _CORRECTION_ANGLE
-        if moved > can_move or turned > can_turn:
-            return Restart.JUMP, (
-                f"the pose moved by {moved:.2f} m and {np.degrees(turned):.1f} degrees in "
-                f"{abs(seconds):.2f} s, at most {can_move:.2f} m and "
-                f"{np.degrees(can_turn):.1f} degrees are possible (map.max_speed, map.max_turn)"
-            )
-        return None
+        if moved <= can_move and turned <= can_turn:
+            return None
+        sentence = (
+            f"the pose moved by {moved:.2f} m and {np.degrees(turned):.1f} degrees in "
+            f"{abs(seconds):.2f} s, at most {can_move:.2f} m and "
+            f"{np.degrees(can_turn):.1f} degrees are possible (map.max_speed, map.max_turn)"
+        )
+        if seconds < 0:
+            raise InputError(f"an older image cannot be joined with the newest one: {sentence}")
+        return Restart.JUMP, sentence
 
 
 def check_pose(T: np.ndarray) -> None:

@@ -207,13 +207,16 @@ class RollingMap:
         """Add evidence; return the (N,) bool voxels that image and map both take as occupied."""
         evidence, seen = self._evidence.view(-1), self._seen.view(-1)
         last = seen[view.slot]
-        before = evidence[view.slot].mul_(self._decay(now - last))
+        stored = evidence[view.slot]
+        before = stored * self._decay(now - last)
         weight = (_FULL_WEIGHT / view.depth).clamp_(max=1).pow_(_WEIGHT_FALL)
         after = weight.mul_(said).add_(before)
         after.clamp_(-MOST_EVIDENCE, MOST_EVIDENCE)
         evidence[view.slot] = after
         seen[view.slot] = last.clamp_(min=now)
-        freed = view.slot[(before >= LEAST_EVIDENCE) & (after < LEAST_EVIDENCE)]
+        # Also those that had faded before this image.
+        least = torch.minimum(before, after)
+        freed = view.slot[(stored >= LEAST_EVIDENCE) & (least < LEAST_EVIDENCE)]
         self._forget_classes(freed)
         return (said > 0) & (after >= LEAST_EVIDENCE)
 

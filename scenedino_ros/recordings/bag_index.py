@@ -96,8 +96,7 @@ def read_index(
             elif message.type == TF_MESSAGE:
                 refused += _add_transforms(index, message)
             else:
-                decoded = reader.message_at(message.place).message
-                index.odometry.setdefault(message.topic, []).append(decoded)
+                index.odometry.setdefault(message.topic, []).append(reader.decode(message))
         except SceneDinoError as error:
             count, first = damaged.get(message.topic, (0, str(error)))
             damaged[message.topic] = (count + 1, first)
@@ -117,7 +116,7 @@ def _keep_calibration(
     content = without_stamp(message.message)
     if content == first_infos.get(message.topic) or message.topic in index.changing:
         return
-    decoded = reader.message_at(message.place).message
+    decoded = reader.decode(message)
     if message.topic not in first_infos:
         first_infos[message.topic] = content
         index.calibrations[message.topic] = decoded

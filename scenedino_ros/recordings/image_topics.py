@@ -114,7 +114,7 @@ def _look_at(reader: BagReader, name: str) -> ImageTopic:
         for stored in messages:
             try:
                 with reading(f"a message of {name}"):  # of a recorded definition
-                    return _shown(name, reader.message_at(stored.place).message)
+                    return _shown(name, reader.decode(stored))
             except SceneDinoError as error:
                 reasons.append(str(error))
     except SceneDinoError as error:

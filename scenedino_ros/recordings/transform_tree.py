@@ -61,6 +61,7 @@ class TransformTree:
         self._horizon_ns = int(horizon * 1e9)
         self._ages, self._report = TransformAges(self._horizon_ns), report
         self._links: dict[str, _StaticLink | _MovingLink] = {}
+        self._names: set[str] = set()  # of children and parents, also of former ones
         self._lock = threading.Lock()
 
     def add(self, transform: StampedTransform, static: bool = False) -> bool:
@@ -81,8 +82,10 @@ class TransformTree:
         child, stamp_ns = transform.child, transform.stamp_ns
         with self._lock:
             link = self._links.get(child)
-            if link is None and len(self._links) >= FRAMES:
+            new = {child, transform.parent} - self._names
+            if len(self._names) + len(new) > FRAMES:
                 raise TransformError(f"at most {FRAMES} frames are kept, so {child!r} is not")
+            self._names |= new
             if static:
                 self._links[child] = _StaticLink(transform)
                 return True
@@ -144,7 +147,7 @@ class TransformTree:
                 link.clear()
 
     def _frames(self) -> list[str]:
-        return sorted(set(self._links).union(*(link.parents() for link in self._links.values())))
+        return sorted(self._names)
 
     def _check_known(self, name: str, head: str) -> None:
         if name in self._links:
@@ -202,9 +205,6 @@ class _StaticLink:
     def at(self, stamp_ns: int) -> tuple[str, np.ndarray]:
         return self._parent, self._T_parent_child
 
-    def parents(self) -> set[str]:
-        return {self._parent}
-
     def clear(self) -> None:
         pass
 
@@ -212,13 +212,11 @@ class _StaticLink:
 class _MovingLink:
     def __init__(self, child: str) -> None:
         self._child = child
-        self._parents: set[str] = set()  # of all times, so that clearing forgets no frame's name
         self._stamps: list[int] = []  # ascending, as many as samples
         self._samples: list[tuple[str, Vector, Quaternion]] = []
 
     def add(self, transform: StampedTransform, horizon_ns: int) -> None:
         stamp = transform.stamp_ns
-        self._parents.add(transform.parent)
         sample = (transform.parent, transform.translation, transform.rotation)
         place = bisect.bisect_left(self._stamps, stamp)
         if place < len(self._stamps) and self._stamps[place] == stamp:
@@ -256,9 +254,6 @@ class _MovingLink:
             x, y, z = (a + ratio * (b - a) for a, b in zip(move, next_move, strict=True))
             move, turn = (x, y, z), slerp(turn, next_turn, ratio)
         return parent, matrix_from_rotation(move, turn)
-
-    def parents(self) -> set[str]:
-        return self._parents
 
     def clear(self) -> None:
         self._stamps.clear()

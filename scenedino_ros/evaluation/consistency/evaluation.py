@@ -192,9 +192,11 @@ class ConsistencyWork:
             flows = self._flow(first.rgb, second.rgb), self._flow(second.rgb, first.rgb)
         else:
             there, back = geometry.T_second_first, np.linalg.inv(geometry.T_second_first)
+            camera = CalibratedCamera(geometry.camera)
+            depths = [self._prepare.nearest(depth, camera) for depth in geometry.depths]
             flows = (
-                exact_flow(geometry.depths[0], geometry.camera, there),
-                exact_flow(geometry.depths[1], geometry.camera, back),
+                exact_flow(depths[0], first.camera, there),
+                exact_flow(depths[1], first.camera, back),
             )
         device = self._means[0][0].device
         forward, backward = (torch.from_numpy(flow).float().to(device) for flow in flows)

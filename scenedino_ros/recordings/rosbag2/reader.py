@@ -194,6 +194,15 @@ class BagReader:
             stored = self._files[place.file].message_at(place.group, place.offset)
         return self._message(place.file, stored, raw=raw)
 
+    def decode(self, message: BagMessage) -> Any:
+        """Return the decoded message of one that `messages` gave as serialized bytes.
+
+        Raises:
+            BagError: If it cannot be decoded.
+        """
+        with reading(str(self.path), BagError):
+            return self._types.decode(self.topics[message.topic], message.message)
+
     def _message(self, file: int, stored: StoredMessage, *, raw: bool) -> BagMessage:
         topic, content = stored.topic, self._decompressed(stored.data)
         message = content if raw else self._types.decode(topic, content)
