@@ -28,7 +28,7 @@ from scenedino_ros.core.errors import BagError, CheckpointError, InputError
 from scenedino_ros.core.files import partial_path, replacing, write_atomically
 from scenedino_ros.evaluation.page import page
 from scenedino_ros.evaluation.result import Figure, RunResult, Table, read_result, write_result
-from scenedino_ros.recordings.frame_store.store import StoredCamera
+from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter, partial_store
 from scenedino_ros.recordings.rosbag2.metadata import TopicQos
 from scenedino_ros.recordings.rosbag2.reader import BagReader
@@ -125,6 +125,35 @@ def test_a_frame_store_takes_its_space_at_once(tmp_path: Path):
         assert file.stat().st_blocks * 512 >= file.stat().st_size
 
 
+def test_a_frame_store_for_whose_end_there_is_no_room_is_resumed(tmp_path: Path, monkeypatch):
+    def store() -> list[int]:
+        with store_writer(tmp_path / "store") as writer:
+            for frame in range(100):
+                writer.frame(frame, frame, np.eye(4))
+            todo = writer.todo()
+            for frame in todo:
+                writer.put("image", "front", frame, np.full((8, 16, 3), frame, np.uint8))
+                writer.stored(frame) if frame else writer.drop(frame, "broken")
+        return todo
+
+    replace, replaced = os.replace, []
+
+    def full(source: Path, target: Path) -> None:
+        if replaced:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+        replaced.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)  # at the second array that loses a frame
+        with pytest.raises(InputError, match=r"^the frame store .* cannot be written: No space"):
+            store()
+    assert store() == []
+    found = FrameStore(tmp_path / "store")
+    assert len(found) == 99
+    assert [int(found.image("front", n).mean()) for n in (0, 98)] == [1, 99]
+
+
 def test_an_entry_of_a_cache_takes_its_space_before_it_is_written(tmp_path: Path, monkeypatch):
     array = FrameArray(tmp_path, "taps", 10)
     array.write(0, np.ones((100, 100)))
@@ -207,6 +236,25 @@ def test_a_recording_in_sqlite_says_that_the_disk_is_full(tmp_path: Path):
         fill(writer, lambda: bytes(3000))
     assert 1 <= writer.stored_count < 100
     writer.abandon()
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda path: BagWriter(path, "mcap"),
+        lambda path: BagWriter(path, "sqlite3"),
+        lambda path: SplitBagWriter(path, {}),
+    ],
+)
+def test_a_recording_that_is_given_up_keeps_no_file_open(tmp_path: Path, begin):
+    writer = begin(tmp_path / "bag")
+    writer.add_topic("/a", "std_msgs/msg/String")
+    writer.write("/a", 1, b"\0\1\0\0x")
+    writer.abandon()
+    # What is removed but open still takes its space.
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    open_files = [os.readlink(link) for link in links if os.path.islink(link)]
+    assert not [name for name in open_files if str(tmp_path) in name]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):

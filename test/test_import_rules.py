@@ -82,6 +82,7 @@ ONLY = {
     "scenedino_ros.core.errors": ("core.printable",),
     "scenedino_ros.core.printable": (),
     "scenedino_ros.core.limits": (),
+    "scenedino_ros.core.poses": ("numpy", "core.limits"),
     "scenedino_ros.core.backbones": (),
     "scenedino_ros.core.setting": (),
     "scenedino_ros.core.config": ("core.limits", "core.setting"),

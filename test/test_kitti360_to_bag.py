@@ -426,7 +426,7 @@ def paused(official: Path, tmp_path: Path, number: int) -> Iterator[subprocess.P
     image = root / f"data_2d_raw/{DRIVE}/image_02/data_rgb/{number:010d}.png"
     code = WAITING.format(image=str(image), pipe=str(pipe))
     command = [sys.executable, "-c", code, "kitti360-to-bag", str(root)]
-    command += ["-o", str(tmp_path / "bags"), "--split-size", str(SMALL_SPLIT / (1 << 30))]
+    command += ["-o", str(tmp_path / "bags"), "--split-size", str(SMALL_SPLIT / 10**9)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     end = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < end:
@@ -467,7 +467,7 @@ def test_a_killed_conversion_goes_on_and_ends_like_an_undisturbed_one(official, 
 
 
 def size() -> str:
-    return str(SMALL_SPLIT / (1 << 30))
+    return str(SMALL_SPLIT / 10**9)
 
 
 def test_ctrl_c_ends_with_a_sentence(official, tmp_path):

@@ -73,6 +73,11 @@ def test_a_device_and_a_folder_are_refused(tmp_path: Path, read):
     assert refusal(read, tmp_path).endswith("Is a directory")
 
 
+def test_an_archive_is_no_array(tmp_path: Path):
+    path = npz(tmp_path / "a.npy", {"a": npy(np.arange(3))})
+    refusal(reading.reads("file")(reading.read_array), path)
+
+
 def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path):
     path = tmp_path / "large.yaml"
     with path.open("wb") as file:

@@ -408,7 +408,7 @@ def test_nothing_is_fused_at_what_is_no_pose(column, entry):
     fused = RollingMap(settings())
     T = pose(0, 0, 0)
     T[0, column] = entry
-    with pytest.raises(InputError, match="a pose must"):
+    with pytest.raises(InputError, match="the camera.s pose must"):
         fused.fuse(Constant(5.0), image(), T, 0)
     assert not fused.evidence().any()
 

@@ -132,6 +132,18 @@ def test_a_point_whose_transform_is_late_is_asked_again_until_its_deadline():
     assert warning == r"no similarity to the point: no transform from 'map\n\x1b[2J' to 'camera'"
 
 
+def test_a_newer_point_replaces_one_that_waits_for_its_transform():
+    scene, tf = Scene(), Lookups(since=9)
+    scene.image(4)
+    scene.answers.ask(Point("map", np.zeros(3), tf, deadline=time.monotonic() + 60.0))
+    assert scene.answers.answer()
+    scene.answers.ask(Point("", AHEAD, None))
+    assert not scene.answers.answer()
+    assert not scene.answers.waiting
+    assert len(scene.clouds) == 1
+    assert len(tf.asked) == 1
+
+
 def test_exhausted_memory_costs_one_answer(monkeypatch):
     scene = Scene()
     scene.image(4)

@@ -15,6 +15,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
 from scenedino_ros.core.errors import CheckpointError
+from scenedino_ros.core.files import file_sha256
 from scenedino_ros.core.reporting import Report
 
 # Versions of huggingface_hub use different HTTP libraries; the base of the library's errors is a
@@ -80,9 +81,8 @@ def content_checksum(path: Path, like: str) -> str:
             git's name of the blob.
     """
     if len(like) == 64:
-        digest = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        return file_sha256(path)
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

@@ -27,7 +27,7 @@ from scenedino_ros.core.config import REPRODUCIBLE_PRECISION, GridSettings
 from scenedino_ros.core.errors import unknown_name
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_image_size, add_mode
 from scenedino_ros.terminal.progress import reporting
-from scenedino_ros.terminal.values import count, positive
+from scenedino_ros.terminal.values import count, name_list, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.benchmark.gpu_run import Check, Outcome
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _chosen(checks: "tuple[Check, ...]", only: str) -> "list[Check]":
-    words = [word.strip() for word in only.split(",") if word.strip()]
+    words = name_list(only)
     for word in words:
         if not any(word in check.name for check in checks):
             raise unknown_name("check", word, [check.name for check in checks])

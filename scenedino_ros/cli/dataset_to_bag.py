@@ -14,6 +14,7 @@ from pathlib import Path
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.progress import counting
+from scenedino_ros.terminal.values import name_list
 
 _EPILOG = """\
 examples:
@@ -29,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="folder of the scene or pair")
     add_output(parser, "the recording; must not exist")
     parser.add_argument(
-        "--cameras", default="", metavar="A,B", help="of a DGP scene (default: all)"
+        "--cameras",
+        type=name_list,
+        default=(),
+        metavar="A,B",
+        help="of a DGP scene (default: all)",
     )
 
 
@@ -40,14 +45,13 @@ def run(options: argparse.Namespace) -> int:
     from scenedino_ros.recordings.datasets.conversion import bag_from_argoverse, bag_from_dgp
     from scenedino_ros.recordings.datasets.dgp import dgp_cameras, read_dgp
 
-    cameras = tuple(name.strip() for name in options.cameras.split(",") if name.strip())
     if options.kind == "argoverse":
-        if cameras:
+        if options.cameras:
             raise InputError("--cameras is for a DGP scene; an Argoverse pair has two cameras")
         bag_from_argoverse(read_argoverse_stereo(options.source), options.output)
     else:
-        names = cameras or dgp_cameras(options.source)
-        drives = [read_dgp(options.source, name) for name in names]
+        cameras = options.cameras or dgp_cameras(options.source)
+        drives = [read_dgp(options.source, name) for name in cameras]
         with counting(options.source.name) as progress:
             bag_from_dgp(drives, options.output, progress=progress)
     print(f"written to {options.output}")

@@ -23,7 +23,7 @@ from scenedino_ros.core.number_ranges import ranges_text
 from scenedino_ros.terminal.progress import about, counting, seconds_ahead
 from scenedino_ros.terminal.values import positive
 
-_GIGABYTE = 1 << 30
+_GIGABYTE = 10**9
 _SHOWN_RANGES = 5
 
 

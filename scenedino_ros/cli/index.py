@@ -32,6 +32,7 @@ from scenedino_ros.terminal.tables import print_whole
 from scenedino_ros.terminal.values import (
     NUMBER_RANGES,
     image_size,
+    name_list,
     not_negative,
     number_ranges,
     numbers,
@@ -79,7 +80,8 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("images")
     group.add_argument(
         "--cameras",
-        default="",
+        type=name_list,
+        default=(),
         metavar="A,B",
         help="cameras; the images of the first one define the frames (default: all)",
     )
@@ -242,7 +244,7 @@ def _store_settings(poses: "PoseSource", options: argparse.Namespace) -> dict[st
     """Return what a store depends on besides its recording, for `build_frame_store`."""
     return {
         "image_size": options.image_size,
-        "cameras": _names(options),
+        "cameras": options.cameras,
         "poses": poses,
         "body_frame": options.body_frame,
         "tolerance_s": options.tolerance,
@@ -266,7 +268,7 @@ def _report_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -
             if store is not None and not store.exists():
                 try:
                     found = expected_store(
-                        recording, options.image_size, _names(options), options.frames
+                        recording, options.image_size, options.cameras, options.frames
                     )
                 except (SceneDinoError, OSError):  # reported at its turn
                     found = (0, 0)
@@ -300,7 +302,7 @@ def _index(
     from scenedino_ros.recordings.pose_source import find_poses
     from scenedino_ros.recordings.recording import Recording
 
-    names, start = _names(options), time.monotonic()
+    names, start = options.cameras, time.monotonic()
     with counting("messages") as progress:
         recording = Recording(path, progress=progress)
     reading_s = time.monotonic() - start
@@ -363,10 +365,6 @@ def _making(
         fit=options.fit,
         workers=options.workers,
     )
-
-
-def _names(options: argparse.Namespace) -> list[str]:
-    return [name for name in options.cameras.split(",") if name]
 
 
 def _size(options: argparse.Namespace) -> str:

@@ -24,7 +24,7 @@ from scenedino_ros.cli.drive_conversion import (
     convert_drives,
 )
 from scenedino_ros.terminal.arguments import add_output
-from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges
+from scenedino_ros.terminal.values import NUMBER_RANGES, name_list, number_ranges
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive
@@ -50,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers or names of drives (default: all)",
     )
     parser.add_argument(
-        "--cameras", default="", metavar="00,02", help="default: those that have images"
+        "--cameras",
+        type=name_list,
+        default=(),
+        metavar="00,02",
+        help="default: those that have images",
     )
     parser.add_argument(
         "--poses",
@@ -74,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     # Imported here because it takes a while; help and wrong arguments do not wait for it.
     from scenedino_ros.recordings.datasets.kitti360 import find_drives, read_drive
 
-    cameras = tuple(f"image_{name.strip()}" for name in options.cameras.split(",") if name)
+    cameras = tuple(f"image_{name}" for name in options.cameras)
     folders = chosen_drives(find_drives(options.source), options.drive, _is_named)
     drives = [
         read_drive(f, cameras or None, poses=options.poses, timestamps=not options.no_timestamps)
@@ -119,7 +123,7 @@ def _drives(text: str) -> tuple[str, ...]:
     """Parse names of drives separated by commas, or their numbers, which become four digits."""
     if re.fullmatch("[0-9,-]+", text):
         return tuple(f"{number:04d}" for number in number_ranges(text))
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+    return name_list(text)
 
 
 def _is_named(folder: Path, name: str) -> bool:

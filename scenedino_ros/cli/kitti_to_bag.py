@@ -24,7 +24,7 @@ from scenedino_ros.cli.drive_conversion import (
     convert_drives,
 )
 from scenedino_ros.terminal.arguments import add_output
-from scenedino_ros.terminal.values import NUMBER_RANGES, number_ranges
+from scenedino_ros.terminal.values import NUMBER_RANGES, name_list, number_ranges
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.datasets.drive import Drive
@@ -54,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers or names of drives (default: all)",
     )
     parser.add_argument(
-        "--cameras", default="", metavar="00,02", help="default: those that have images"
+        "--cameras",
+        type=name_list,
+        default=(),
+        metavar="00,02",
+        help="default: those that have images",
     )
     parser.add_argument(
         "--poses",
@@ -77,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         read_kitti_drives,
     )
 
-    cameras = tuple(f"{name.strip():0>2}" for name in options.cameras.split(",") if name.strip())
+    cameras = tuple(f"{name:0>2}" for name in options.cameras)
     folders = chosen_drives(find_kitti_drives(options.source), options.drive, _is_named)
     if options.poses not in (AUTO, NO_POSES) and len(folders) > 1:
         raise InputError(
@@ -130,7 +134,7 @@ def _drives(text: str) -> tuple[str, ...]:
     try:
         return tuple(str(number) for number in number_ranges(text))
     except argparse.ArgumentTypeError:
-        return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+        return name_list(text)
 
 
 def _is_named(folder: Path, name: str) -> bool:

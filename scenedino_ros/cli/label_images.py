@@ -32,7 +32,7 @@ from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.network_arguments import add_mode
 from scenedino_ros.terminal.progress import counting
-from scenedino_ros.terminal.values import image_size, numbers
+from scenedino_ros.terminal.values import image_size, name_list, numbers
 
 _EPILOG = """\
 examples:
@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint of this package (.safetensors)",
     )
     add_output(parser, "folder of the class maps")
-    parser.add_argument("--cameras", default="", metavar="A,B", help="default: all")
+    parser.add_argument(
+        "--cameras", type=name_list, default=(), metavar="A,B", help="default: all"
+    )
     parser.add_argument(
         "--crf",
         action="store_true",
@@ -103,7 +105,6 @@ def run(options: argparse.Namespace) -> int:
     from scenedino_ros.evaluation.run_folder import begin_predictions
 
     stores = _open(options.stores)
-    wanted = [name.strip() for name in options.cameras.split(",") if name.strip()]
     if not options.network.is_file():
         raise InputError(f"there is no segmentation network {options.network}")
     label, form = _network(options)
@@ -111,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     jobs = []
     for store in stores:
         maps = ClassMapFolder(options.output, store)
-        for camera in _cameras(store, wanted):
+        for camera in _cameras(store, options.cameras):
             jobs += [(maps, camera, frame) for frame in range(len(store))]
     missing = [job for job in jobs if not job[0].path(*job[1:]).exists()]
     answers = (label(maps.store.image(camera, frame)) for maps, camera, frame in missing)
@@ -199,7 +200,7 @@ def _open(patterns: list[str]) -> list[FrameStore]:
     return [FrameStore(path) for path in paths]
 
 
-def _cameras(store: FrameStore, wanted: list[str]) -> list[str]:
+def _cameras(store: FrameStore, wanted: tuple[str, ...]) -> list[str]:
     """Return the chosen cameras that a store has.
 
     Raises:

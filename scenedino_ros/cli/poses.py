@@ -16,6 +16,8 @@ to frame, and drift over 100 m.
 """
 
 import argparse
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.progress import counting
 from scenedino_ros.terminal.tables import print_whole
-from scenedino_ros.terminal.values import numbers, positive
+from scenedino_ros.terminal.values import name_list, numbers, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.odometry.stereo_sequence import StereoSequence
@@ -46,6 +48,18 @@ _FORMATS = ("tum", "kitti", "recording")
 _RECORDED = "recorded"
 _SHOWN = 5  # refused frames that are described
 _MOST_OFFSET_PX = 0.2
+_REPORTED = (
+    "frame",
+    "time_s",
+    "posed",
+    "points",
+    "inliers",
+    "reprojection_px",
+    "sigma_m",
+    "sigma_deg",
+    "offset_px",
+    "reason",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     cameras = parser.add_argument_group("cameras")
     cameras.add_argument(
-        "--cameras", default="", metavar="LEFT,RIGHT", help="default: the best pair"
+        "--cameras",
+        type=name_list,
+        default=(),
+        metavar="LEFT,RIGHT",
+        help="default: the best pair",
     )
     cameras.add_argument(
         "--baseline",
@@ -112,17 +130,16 @@ def run(options: argparse.Namespace) -> int:
     from scenedino_ros.recordings.recording import Recording
 
     _check(options)
-    names = tuple(name.strip() for name in options.cameras.split(",") if name.strip())
     if is_kitti_drive(options.source):
         if options.format == "recording":
             raise InputError("--format recording needs a recording; see scenedino kitti-to-bag")
-        return _run(sequence_of_drive(read_kitti_drive(options.source), names), options)
+        return _run(sequence_of_drive(read_kitti_drive(options.source), options.cameras), options)
     with counting("messages") as progress:
         recording = Recording(options.source, progress=progress)
     with recording:
         sequence = sequence_of_recording(
             recording,
-            names,
+            options.cameras,
             body_frame=options.body_frame,
             baseline=options.baseline,
             poses_of_body=options.poses_of == "body",
@@ -258,19 +275,25 @@ def _write_report(path: Path, trajectory: "StereoTrajectory") -> None:
     """Write a line for each frame."""
     from scenedino_ros.core.files import write_atomically
 
-    lines = [
-        "frame,time_s,posed,points,inliers,reprojection_px,sigma_m,sigma_deg,offset_px,reason"
-    ]
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(_REPORTED)
     for number, frame in enumerate(trajectory.frames):
-        values = (
-            f"{frame.error_px:.4f},{frame.sigma_m:.6f},{frame.sigma_deg:.6f},{frame.offset_px:.4f}"
+        rows.writerow(
+            (
+                number,
+                f"{frame.stamp_ns / 1e9:.9f}",
+                int(frame.T_world_cam is not None),
+                frame.points,
+                frame.inliers,
+                f"{frame.error_px:.4f}",
+                f"{frame.sigma_m:.6f}",
+                f"{frame.sigma_deg:.6f}",
+                f"{frame.offset_px:.4f}",
+                frame.reason,
+            )
         )
-        posed = int(frame.T_world_cam is not None)
-        lines.append(
-            f"{number},{frame.stamp_ns / 1e9:.9f},{posed},{frame.points},{frame.inliers},{values},"
-            f'"{frame.reason}"'
-        )
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    write_atomically(path, table.getvalue().encode())
 
 
 def _write(

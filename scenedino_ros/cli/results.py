@@ -4,9 +4,6 @@
 """Folders of results: how they are named, written atomically, and recognised later."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.core.files import replacing_folder
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.reading import read_arrays
 from scenedino_ros.core.voxels import SemanticVoxels
@@ -114,9 +112,7 @@ def write_results(
         weights: One sentence on the weights.
         settings: What the result depends on; stored to recognise it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with replacing_folder(folder) as partial:
         _write_pictures(partial, prediction, classes, title, weights)
         axes = OPTICAL_AXES if prediction.T_grid_cam is None else _BODY_AXES
         write_ply(partial / "voxels.ply", prediction.voxels, classes, axes=axes)
@@ -129,16 +125,6 @@ def write_results(
             settings=np.array(json.dumps(settings)),
             **_arrays(prediction),
         )
-        partial.chmod(0o755)
-        if folder.exists():
-            old = partial.with_name(f"{partial.name}.old")
-            os.replace(folder, old)
-            os.replace(partial, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_pictures(

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Atomic writing (a file is written under another name first, then renamed), and checksums."""
+"""Atomic writing (files and folders are made under another name first), and checksums."""
 
 import hashlib
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +70,28 @@ def replacing(path: Path) -> Iterator[Path]:
         if error.errno and str(error.filename or _PARTIAL).endswith(_PARTIAL):
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, which takes its name when the block ends well.
+
+    What was there stays until then, and is never missed: it is renamed, and removed last.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if folder.exists():
+            old = partial.with_name(f"{partial.name}.old")
+            os.replace(folder, old)
+            os.replace(partial, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

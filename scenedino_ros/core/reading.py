@@ -291,7 +291,7 @@ def read_array(path: Path) -> np.ndarray:
     """
     require_file(path)
     # Unlike a plain load, a map reserves no memory for what a damaged header promises.
-    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    return np.array(np.lib.format.open_memmap(path, mode="r"))
 
 
 def _array_in(content: bytes) -> np.ndarray:

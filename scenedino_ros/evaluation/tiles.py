@@ -3,19 +3,16 @@
 
 """Pictures in rows and columns with captions, for the panels of a report."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure as Plot
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import distance_transform_edt
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import write_atomically
 from scenedino_ros.evaluation.result import Figure
 from scenedino_ros.viewing.pictures import BACKGROUND, CAPTION, INK, MARGIN, write_png
 
@@ -108,10 +105,3 @@ def write_panels(
         write_png(folder / file, picture)
         figures.append(Figure(file, f"{unit.capitalize()} {item}"))
     return figures
-
-
-def save_plot(path: Path, plot: Plot) -> None:
-    """Write a plot as PNG, complete or not at all."""
-    content = io.BytesIO()
-    plot.savefig(content, dpi=120, format="png")
-    write_atomically(path, content.getvalue())

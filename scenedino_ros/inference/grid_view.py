@@ -11,9 +11,8 @@ import torch
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.backbones import backbone_spec
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.limits import DISTANCE
 from scenedino_ros.core.model_config import ModelConfig
+from scenedino_ros.core.poses import check_pose
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.inference.coarse_grid import lattice_index, on_lattice
 from scenedino_ros.inference.engines.engine import Points
@@ -87,16 +86,7 @@ def camera_points(grid: VoxelGrid, T_grid_cam: np.ndarray) -> np.ndarray:
         InputError: If the pose is not a rigid transform within the bound of distances.
     """
     T_grid_cam = np.asarray(T_grid_cam, dtype=np.float64)
-    if T_grid_cam.shape != (4, 4) or not np.isfinite(T_grid_cam).all():
-        raise InputError(f"T_grid_cam must be (4, 4) and finite, got {T_grid_cam.tolist()}")
-    if np.abs(T_grid_cam[:3, 3]).max() > DISTANCE:
-        raise InputError(
-            f"T_grid_cam must be within {DISTANCE:g} m of the grid's origin, got "
-            f"{T_grid_cam[:3, 3].tolist()}"
-        )
-    R = T_grid_cam[:3, :3]
-    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
-        raise InputError(f"T_grid_cam must hold a rotation, got {R.tolist()}")
+    check_pose(T_grid_cam, "T_grid_cam")
     T_cam_grid = np.linalg.inv(T_grid_cam)
     centers = grid.centers().reshape(-1, 3)
     points = np.empty_like(centers)

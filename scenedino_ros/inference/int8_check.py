@@ -15,12 +15,12 @@ from scenedino_ros.cameras.image_folder import image_files, read_rgb
 from scenedino_ros.cameras.plausibility import KITTI_360, TrainingRig, training_rig
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import replacing_folder
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.metrics import class_iou, confusion_matrix, geometry_scores
 from scenedino_ros.core.reporting import Report
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.inference.engines.engine import Engine
-from scenedino_ros.inference.engines.graph_folder import new_folder
 from scenedino_ros.inference.engines.int8_graph import Agreement, write_int8, write_int8_card
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
 from scenedino_ros.inference.predictor import Predictor
@@ -76,7 +76,7 @@ def export_int8(
     """
     compared = compared_images(images)
     rig = training_rig(checkpoint.provenance) or KITTI_360
-    with new_folder(folder) as partial:
+    with replacing_folder(folder) as partial:
         write_int8(build_model(checkpoint), mode, partial)
         report(f"comparing int8 with float32 on {len(compared)} images")
         agreement = _agreement(checkpoint, mode, partial, compared, rig)

@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.limits import DISTANCE
+from scenedino_ros.core.poses import check_pose
 
 # Images of several cameras may be answered a little out of order, seconds.
 _REORDERED = 1.0
@@ -61,7 +61,7 @@ class PoseGuard:
             InputError: If the pose is not a finite rigid transform, or is that of an older image
                 and cannot be joined with the newest one: the map has followed a jump since.
         """
-        check_pose(T_map_robot)
+        check_pose(T_map_robot, "the robot's pose")
         last, pose = self._stamp_ns, self._pose
         if last is None or stamp_ns >= last:
             self._stamp_ns, self._pose = stamp_ns, np.array(T_map_robot, np.float64)
@@ -87,23 +87,6 @@ class PoseGuard:
         if seconds < 0:
             raise InputError(f"an older image cannot be joined with the newest one: {sentence}")
         return Restart.JUMP, sentence
-
-
-def check_pose(T: np.ndarray) -> None:
-    """Refuse what is not a pose.
-
-    Raises:
-        InputError: If it is not a rigid transform within the bound of distances.
-    """
-    if T.shape != (4, 4) or not np.isfinite(T).all():
-        raise InputError(f"a pose must be (4, 4) and finite, got {np.asarray(T).tolist()}")
-    if np.abs(T[:3, 3]).max() > DISTANCE:
-        raise InputError(
-            f"a pose must be within {DISTANCE:g} m of the origin, got {T[:3, 3].tolist()}"
-        )
-    R = T[:3, :3]
-    if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
-        raise InputError(f"a pose must hold a rotation, got {R.tolist()}")
 
 
 def _angle(R: np.ndarray) -> float:

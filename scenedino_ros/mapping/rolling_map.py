@@ -31,12 +31,13 @@ import torch
 
 from scenedino_ros.core.config import MapSettings
 from scenedino_ros.core.labels import IGNORE
+from scenedino_ros.core.poses import check_pose
 from scenedino_ros.inference.exposed import exposed
 from scenedino_ros.inference.query import EncodedImage
 from scenedino_ros.mapping.box import RollingBox
 from scenedino_ros.mapping.in_view import VoxelsInView, voxels_in_view
 from scenedino_ros.mapping.map_voxels import MapVolume, MapVoxels
-from scenedino_ros.mapping.pose_guard import PoseGuard, Restart, check_pose
+from scenedino_ros.mapping.pose_guard import PoseGuard, Restart
 
 MOST_EVIDENCE = 4.0  # log-odds of a voxel at most: a probability of 98 %
 LEAST_EVIDENCE = 0.2  # a voxel with less is unknown
@@ -159,7 +160,7 @@ class RollingMap:
             InputError: If a pose is not a finite rigid transform.
             OutOfMemoryError: If the voxels in view do not fit into the device's memory.
         """
-        check_pose(T_map_cam)
+        check_pose(T_map_cam, "the camera's pose")
         T_map_robot = T_map_cam if T_map_robot is None else T_map_robot
         restart = self._guard.check(T_map_robot, stamp_ns)
         if restart:

@@ -4,7 +4,6 @@
 """The node's rolling map: fuses the images of all cameras, and publishes, resets and saves it."""
 
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -65,7 +64,7 @@ class MapPoses(NamedTuple):
 
 
 class NodeMap:
-    """The map while the node is active. The worker fuses; services come from the node's thread."""
+    """The map while the node is active; fused, reset and saved by the compute thread alone."""
 
     def __init__(
         self,
@@ -96,7 +95,6 @@ class NodeMap:
         settings = live.current.map
         self._costs = class_costs(settings.costs, predictor.classes)
         self._map = RollingMap(settings, predictor.torch_device)
-        self._lock = threading.Lock()
         self._markers = MarkerSerializer()
         self._robot_ground = np.zeros(3)
         self._published = -np.inf
@@ -144,22 +142,21 @@ class NodeMap:
             camera: The camera that took it, where times are counted.
             poses: Where it was taken.
         """
-        with self._lock:
-            try:
-                self._fuse(encoded, frame, camera, poses)
-            except InputError as error:
-                self.refuse("bad pose", str(error))
-                return
-            except Exception as error:  # nothing that comes may end the node
-                self.refuse(*self._explained(error))
-                return
-            try:
-                self._publish_due(frame, camera)
-            except Exception as error:  # nothing that comes may end the node
-                reason, sentence = self._explained(error)
-                self._counts["messages"] += 1
-                self._unpublished = f"the map was not published, {reason}: {sentence}"
-                self._note(self._unpublished)
+        try:
+            self._fuse(encoded, frame, camera, poses)
+        except InputError as error:
+            self.refuse("bad pose", str(error))
+            return
+        except Exception as error:  # nothing that comes may end the node
+            self.refuse(*self._explained(error))
+            return
+        try:
+            self._publish_due(frame, camera)
+        except Exception as error:  # nothing that comes may end the node
+            reason, sentence = self._explained(error)
+            self._counts["messages"] += 1
+            self._unpublished = f"the map was not published, {reason}: {sentence}"
+            self._note(self._unpublished)
 
     def _explained(self, error: Exception) -> tuple[str, str]:
         """Return the reason that an exception is counted under, and a sentence."""
@@ -199,10 +196,9 @@ class NodeMap:
 
     def reset(self) -> str:
         """Make everything unknown; return what was done, in words."""
-        with self._lock:
-            images = self._map.images
-            self._map.reset()
-            self._counts[_restarts(Restart.REQUEST)] += 1
+        images = self._map.images
+        self._map.reset()
+        self._counts[_restarts(Restart.REQUEST)] += 1
         return f"the map is empty; it had {images} images"
 
     def save(self) -> str:
@@ -213,14 +209,13 @@ class NodeMap:
             OSError: If the files cannot be written.
         """
         settings = self._live.current
-        with self._lock:
-            images, stamp_ns = self._map.images, self._map.newest_ns
-            if not images:
-                raise SceneDinoError(
-                    "the map is empty: no image was fused since it started; images are fused "
-                    "while an output of the map has a subscriber, or with map.keep_updated"
-                )
-            voxels = self._map.occupied(hidden=self._hidden(settings))
+        images, stamp_ns = self._map.images, self._map.newest_ns
+        if not images:
+            raise SceneDinoError(
+                "the map is empty: no image was fused since it started; images are fused "
+                "while an output of the map has a subscriber, or with map.keep_updated"
+            )
+        voxels = self._map.occupied(hidden=self._hidden(settings))
         ply, npz = save_map(
             Path(settings.map.folder or os.curdir).expanduser().resolve(),
             voxels,

@@ -54,12 +54,13 @@ class SimilarityAnswers:
         self._predictor, self._placement, self._transforms = predictor, placement, transforms
         self._voxel_query, self._publish, self._warn = voxel_query, publish, warn
         self._points: deque[Point] = deque(maxlen=1)  # the newest one wins
+        self._late: Point | None = None  # waits for a transform; any newer one replaces it
         self._latest: tuple[EncodedImage, Header] | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether a point has no answer yet."""
-        return bool(self._points)
+        return bool(self._points) or self._late is not None
 
     def ask(self, point: Point) -> None:
         """Compare with this point as soon as an image is there."""
@@ -79,9 +80,12 @@ class SimilarityAnswers:
         Returns:
             Whether the point still waits for a transform that is late.
         """
-        if not self._points or self._latest is None:
+        if self._latest is None:
             return False
-        point = self._points.popleft()
+        point = self._points.popleft() if self._points else self._late
+        self._late = None
+        if point is None:
+            return False
         try:
             self._publish("similarity", self._cloud(point, *self._latest))
         except SceneDinoError as error:
@@ -89,10 +93,10 @@ class SimilarityAnswers:
             of_tf = isinstance(error, TransformError)
             late = of_tf and not isinstance(error, TransformTooOldError)
             if late and not newer and time.monotonic() < point.deadline:
-                self._points.append(point)
+                self._late = point
                 return True
             if of_tf and not newer and point.again:
-                self._points.append(point._replace(again=False))
+                self._late = point._replace(again=False)
             else:
                 self._refuse(error)
         except Exception as error:  # exhausted memory comes as many types

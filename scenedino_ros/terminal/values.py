@@ -19,6 +19,11 @@ _MOST_NUMBERS = 1_000_000  # that a range may stand for
 _DIGITS = "[0-9]{1,18}"  # of a whole number; Python refuses to convert thousands of them
 
 
+def name_list(text: str) -> tuple[str, ...]:
+    """Parse names separated by commas."""
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
 def numbers(names: str) -> Callable[[str], tuple[float, ...]]:
     """Return a type for finite numbers separated by commas, one for each name.
 

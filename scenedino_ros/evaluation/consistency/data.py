@@ -71,7 +71,7 @@ class DrivePairs:
 
     Attributes:
         folder: What `datasets.kitti360.read_drive` reads.
-        stride: Steps from the first frame of a pair to the second, among frames with a pose.
+        stride: Steps from the first frame of a pair to the second, among the drive's images.
         every: Only every n-th pair.
     """
 

@@ -18,7 +18,7 @@ from scenedino_ros.evaluation.published import CONSISTENCY
 from scenedino_ros.evaluation.result import Cell, Figure, Summary, Table
 from scenedino_ros.evaluation.run_folder import Counts
 from scenedino_ros.evaluation.runner import Finished
-from scenedino_ros.evaluation.tiles import save_plot
+from scenedino_ros.viewing.plots import write_figure
 
 _MEANS = {"pixels": "", "pairs": ", mean of pairs"}
 # By version, features, what the mean is over, and measure.
@@ -100,5 +100,5 @@ def _plot(path: Path, cosines: dict[str, float]) -> Figure:
     axes.barh(names, [cosines[name] for name in names], color="#4c72b0")
     axes.set(xlabel="cosine after alignment", xlim=(min(0, axes.get_xlim()[0]), 1))
     axes.grid(axis="x", alpha=0.3)
-    save_plot(path / "cosine.png", plot)
+    write_figure(plot, path / "cosine.png")
     return Figure("cosine.png", "Mean cosine of aligned features")

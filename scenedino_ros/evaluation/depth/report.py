@@ -20,7 +20,7 @@ from scenedino_ros.evaluation.depth.scores import DEPTH_KEYS, DEPTH_MEASURES
 from scenedino_ros.evaluation.result import Cell, Figure, Scores, Summary, Table, coverage
 from scenedino_ros.evaluation.run_folder import Counts
 from scenedino_ros.evaluation.runner import Finished
-from scenedino_ros.evaluation.tiles import save_plot
+from scenedino_ros.viewing.plots import write_figure
 
 _TITLES = {"axis": "Depth along the optical axis", "ray": "Distance along the ray"}
 _WORDS = {"all": "", "above": ", above the road"}
@@ -131,5 +131,5 @@ def _plot(path: Path, title: str, bins: dict[str, np.ndarray]) -> Figure:
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
-    save_plot(path / "error_over_distance.png", plot)
+    write_figure(plot, path / "error_over_distance.png")
     return Figure("error_over_distance.png", title)

@@ -5,11 +5,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,7 @@ import torch
 
 from scenedino_ros.core.cache_folder import cache_folder
 from scenedino_ros.core.errors import CheckpointError
-from scenedino_ros.core.files import file_sha256
+from scenedino_ros.core.files import file_sha256, replacing_folder
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.reading import read_json, reason_of
 from scenedino_ros.core.reporting import Report
@@ -67,19 +62,6 @@ def cached_folder(identity: str, kind: str = "") -> Path:
     return cache_folder() / "graphs" / f"{identity[:16]}{kind}"
 
 
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside a folder, which it replaces when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        _put_in_place(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def write_card(folder: Path, identity: str, values: dict[str, Any]) -> dict[str, Any]:
     """Write the card of a folder of graphs: what they were made from, and their checksums.
 
@@ -116,7 +98,7 @@ def export_graphs(model: SceneDino, mode: str, folder: Path, report: Report) -> 
     version = onnxruntime_version()  # refuses early if it is not installed
     identity = fingerprint(model, mode)
     reference = TorchEngine(model, _CPU, "float32", mode)
-    with new_folder(folder) as partial:
+    with replacing_folder(folder) as partial:
         report("writing the ONNX graphs")
         write_graphs(reference.network, partial)
         report("verifying the ONNX graphs against PyTorch")
@@ -179,15 +161,6 @@ def tensorrt_engine(
 def _graph_files(folder: Path, config: ModelConfig) -> list[Path]:
     names = (IMAGE, POINTS, CLASSES) if config.has_semantics else (IMAGE, POINTS)
     return [folder / name for name in names]
-
-
-def _put_in_place(partial: Path, folder: Path) -> None:
-    """Rename a finished folder; an earlier folder of that name is removed first."""
-    if folder.exists():
-        old = partial.with_name(f"{partial.name}.old")
-        os.rename(folder, old)
-        shutil.rmtree(old)
-    os.rename(partial, folder)
 
 
 def check_exported(folder: Path, identity: str) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from scenedino_ros.core.files import replacing_folder
 from scenedino_ros.core.reporting import Report
-from scenedino_ros.inference.engines.graph_folder import LIMIT, new_folder, write_card
+from scenedino_ros.inference.engines.graph_folder import LIMIT, write_card
 from scenedino_ros.inference.engines.openvino_engine import OpenVinoEngine
 from scenedino_ros.inference.engines.openvino_graph import (
     image_graph,
@@ -44,7 +45,7 @@ def export_openvino(
     """
     version = openvino_version()  # refuses early if it is not installed
     reference = TorchEngine(shared_copy(model), _CPU, "float32", mode)
-    with new_folder(folder) as partial:
+    with replacing_folder(folder) as partial:
         report("converting the image part for OpenVINO, once")
         write_graph(image_graph(reference.network), partial)
         engine = OpenVinoEngine(shared_copy(model), _CPU, "float32", mode, partial)

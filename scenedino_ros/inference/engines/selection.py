@@ -17,6 +17,7 @@ from scenedino_ros.core.cache_folder import make_cache_folder
 from scenedino_ros.core.config import ENGINES
 from scenedino_ros.core.disk_space import bytes_in_words, free_bytes
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import replacing_folder
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.inference.engines.compiled_engine import CompiledEngine
 from scenedino_ros.inference.engines.engine import Engine, MakeEngine
@@ -25,7 +26,6 @@ from scenedino_ros.inference.engines.graph_folder import (
     check_exported,
     export_graphs,
     fingerprint,
-    new_folder,
     onnx_engine,
     tensorrt_engine,
 )
@@ -341,7 +341,7 @@ def _int8_graphs(network: _Network, report: Report) -> Path:
 
     def export(folder: Path) -> None:
         agreement = known_agreement(network.identity)
-        with new_folder(folder) as partial:
+        with replacing_folder(folder) as partial:
             write_int8(network.model, network.mode, partial)
             write_int8_card(
                 partial, network.model.config, network.mode, network.identity, agreement

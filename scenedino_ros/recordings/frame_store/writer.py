@@ -69,8 +69,9 @@ class FrameStoreWriter:
     """Writes a store; a context manager. The store appears complete or not at all.
 
     Where the process is stopped or killed, what was stored stays in a hidden folder beside the
-    target, and the next writer of the very same store resumes it; after an error it is
-    removed. Different frames may be written by different threads.
+    target, and the next writer of the very same store resumes it, also where the disk is full at
+    the end; after any other error it is removed. Different frames may be written by different
+    threads.
 
     Attributes:
         path: Folder the store will have.
@@ -136,13 +137,11 @@ class FrameStoreWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        except InputError:
-            self._discard()
-            raise
-        if kind is not None and issubclass(kind, Exception):
+        if kind is None:
+            reasons = self._reasons()  # discards a store that cannot be used
+            with writing(f"the frame store {self.path}"):
+                self._finish(reasons)
+        elif issubclass(kind, Exception):
             self._discard()
 
     def todo(self) -> list[int]:
@@ -209,16 +208,26 @@ class FrameStoreWriter:
         np.save(self._partial / _STATES, np.zeros(len(self._poses), np.uint8))
         (self._partial / _REASONS).touch()
         # Last: a folder with a plan has everything else.
-        write_atomically(self._partial / "plan.json", plan.encode())
+        write_atomically(self._partial / _PLAN, plan.encode())
 
-    def _finish(self) -> None:
-        kept = np.flatnonzero(self._states != _DROPPED)
+    def _reasons(self) -> list[str]:
+        """Return why frames were dropped.
+
+        Raises:
+            InputError: If no frame is left, or one has no pose; the store is removed.
+        """
         reasons = (self._partial / _REASONS).read_text(encoding="utf-8").splitlines()
-        if not kept.size:
-            raise InputError(f"{self.path} would have no frame; the first: {reasons[:1]}")
+        kept = self._states != _DROPPED
         missing = int((~np.isfinite(self._poses[kept]).all(axis=(1, 2))).sum())
+        if kept.any() and not missing:
+            return reasons
+        self._discard()
         if missing:
-            raise InputError(f"{missing} of {kept.size} frames of {self.path} have no pose")
+            raise InputError(f"{missing} of {kept.sum()} frames of {self.path} have no pose")
+        raise InputError(f"{self.path} would have no frame; the first: {reasons[:1]}")
+
+    def _finish(self, reasons: list[str]) -> None:
+        kept = np.flatnonzero(self._states != _DROPPED)
         for key, array in list(self._arrays.items()):
             array.flush()
             if kept.size < len(array):

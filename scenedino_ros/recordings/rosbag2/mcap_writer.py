@@ -130,6 +130,10 @@ class McapWriter:
         os.fsync(self._file.fileno())
         self._file.close()
 
+    def abandon(self) -> None:
+        """Close the file as it is; a file that is open keeps its space on the disk."""
+        self._file.close()
+
     def _begin_chunk(self) -> None:
         self._chunk = bytearray()
         self._entries: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)

@@ -162,6 +162,8 @@ class SplitBagWriter:
 
     def abandon(self) -> None:
         """Stop writing; complete files are kept for a writer that resumes."""
+        if self._open is not None:
+            self._open.storage.abandon()
         os.close(self._lock)
 
     def _end_file(self) -> None:

@@ -277,6 +277,10 @@ class SqliteWriter:
         self._database.commit()
         self.stored = self._written
 
+    def abandon(self) -> None:
+        """Close the file as it is; a file that is open keeps its space on the disk."""
+        self._database.close()
+
     def close(self, metadata: dict[str, object]) -> None:
         """Write rosbag2's metadata and close the file."""
         self._database.execute(

@@ -187,6 +187,7 @@ class BagWriter:
     def abandon(self) -> None:
         """Give the recording up and remove what was written: half a recording is none."""
         self._closed = True
+        self._storage.abandon()
         shutil.rmtree(self.partial_path, ignore_errors=True)
 
     def _check_target(self) -> None:
