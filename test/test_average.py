@@ -3,6 +3,8 @@
 
 """Averages of networks: what they are, and what cannot be averaged."""
 
+import contextlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,19 @@ def test_an_average_lies_between_its_parts(tmp_path: Path, capsys: pytest.Captur
             assert torch.equal(found.state[name], value), name
     assert found.config == first.config
     assert found.provenance == first.provenance
+
+
+@pytest.mark.parametrize("shares", ["nan,1", "inf,1", "0,1", "a,1"])
+def test_shares_are_positive_numbers(
+    shares: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "one.safetensors"
+    save_checkpoint(path, lively_checkpoint())
+    command = [str(path), str(path), "-o", str(tmp_path / "mean.safetensors"), "--shares", shares]
+    with contextlib.suppress(SystemExit):  # of argparse
+        assert average.main(command) == 2
+    assert re.search(r"must be (2 positive )?numbers", capsys.readouterr().err)
+    assert not (tmp_path / "mean.safetensors").exists()
 
 
 def test_what_differs_in_kind_has_no_average() -> None:

@@ -11,7 +11,12 @@ import torch
 from models import TINY, lively_checkpoint
 from small_fields import write_drives
 
-from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import (
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+    untrained_checkpoint,
+)
 from train import coarsen
 from train.coarsen import Rays, Tail, losses
 from train.runs.launch import Stopped
@@ -113,6 +118,8 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         for name in ("whole", "parts")
     )
     assert all(torch.equal(values, resumed[name]) for name, values in whole.items())
+    made = load_checkpoint(tmp_path / "parts" / "coarse.safetensors").provenance
+    assert made["map"] == "train.coarsen, 6 steps"
 
 
 def test_what_cannot_be_coarsened_is_refused_in_a_sentence(
@@ -120,6 +127,9 @@ def test_what_cannot_be_coarsened_is_refused_in_a_sentence(
 ) -> None:
     coarse = tmp_path / "coarse.safetensors"
     save_checkpoint(coarse, lively_checkpoint(replace(TINY, upsample_fusion=False)))
+    s4c = tmp_path / "s4c.safetensors"
+    of_classes = replace(TINY, heads=("field",), n_clusters=0, feature_dim=TINY.n_classes)
+    save_checkpoint(s4c, untrained_checkpoint(of_classes))
     cases = {
         "must have a decoder whose last fusion block doubles": command(
             coarse, drive, tmp_path / "a"
@@ -131,6 +141,11 @@ def test_what_cannot_be_coarsened_is_refused_in_a_sentence(
         "a network is coarsened by one process, got 2": command(
             network, drive, tmp_path / "d", **{"run.devices": 2}
         ),
+        "a network is coarsened by one process, got 3": command(
+            network, drive, tmp_path / "d", **{"run.nodes": 3}
+        ),
+        "must name the network to coarsen, got none": command("", drive, tmp_path / "e"),
+        "must be one of SceneDINO, and": command(s4c, drive, tmp_path / "f"),
     }
     for message, arguments in cases.items():
         assert coarsen.main(arguments) == 2

@@ -39,12 +39,24 @@ def test_a_store_of_the_drawn_frames_is_made(tmp_path: Path, capsys) -> None:
         car,
         NO_LABEL,
     )
-    refused = {"drive": "has frames 0 to", "drive:camera_09": "has cameras camera_00"}
-    for name, complaint in refused.items():
-        file.write_text(yaml.safe_dump({name: {500: AREAS}}))
+    refused = [
+        ({"drive": {500: AREAS}}, "has frames 0 to"),
+        ({"drive": {"three": AREAS}}, "has frames 0 to 7, not three"),
+        ({"drive:camera_09": {5: AREAS}}, "has cameras camera_00"),
+        ({"drive": 5}, "drive must have areas by frame, got 5"),
+        ({"drive": {5: None}}, "drive, frame 5: areas must be lists of polygons by class name"),
+        (["drive"], "must have frames by drive, got ['drive']"),
+        # Whatever is wrong, nothing is written.
+        ({"drive": {5: AREAS}, "drive:camera_01": {500: AREAS}}, "has frames 0 to"),
+    ]
+    for content, complaint in refused:
+        file.write_text(yaml.safe_dump(content))
         command = [str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "p")]
         assert main(command) == 2
-        assert complaint in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert complaint in err
+        assert "Traceback" not in err
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_drive_names_the_camera_that_its_areas_are_drawn_in(tmp_path: Path) -> None:
@@ -58,11 +70,24 @@ def test_a_drive_names_the_camera_that_its_areas_are_drawn_in(tmp_path: Path) ->
     drawn = FrameStore(tmp_path / "o" / "drive")
     assert np.array_equal(drawn.image(other, 0), source.image(other, 3))
     assert drawn.label(other, 0) is not None
+    file.write_text(yaml.safe_dump({"drive": {5: AREAS}, f"drive:{other}": {3: AREAS}}))
+    assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "p")]) == 0
+    for camera, frame in (("camera_00", 5), (other, 3)):
+        drawn = FrameStore(tmp_path / "p" / f"drive_{camera}")
+        assert np.array_equal(drawn.image(camera, 0), source.image(camera, frame))
 
 
 @pytest.mark.parametrize(
     ("areas", "what"),
-    [({"hedge": [[0, 0, 9, 0, 9, 9]]}, "hedge"), ({"car": [[0, 0, 9, 0]]}, "three corners")],
+    [
+        ({"hedge": [[0, 0, 9, 0, 9, 9]]}, "hedge"),
+        ({"car": [[0, 0, 9, 0]]}, "three corners"),
+        ({"car": [0, 0, 9, 0, 9, 9]}, "three corners or more, got 0"),
+        ({"car": [[0, 0, 9, 0, 9, "a"]]}, "three corners or more"),
+        ({"car": 5}, "a list of polygons, got 5"),
+        ({"car": [[200, 0, 220, 0, 220, 9]]}, "outside the image of 64 x 160 px"),
+        ({}, "by class name"),
+    ],
 )
 def test_what_is_no_area_is_refused(areas, what: str) -> None:
     with pytest.raises(InputError, match=what):

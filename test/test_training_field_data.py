@@ -186,11 +186,35 @@ def test_learning_rate_follows_the_schedule() -> None:
         ({"data": DataSettings(shares=(1.0,))}, "data.shares must have one number for each of 0"),
         ({"data": DataSettings(every=(1, 2))}, "data.every must have one number, or one for each"),
         ({"encoder": EncoderSettings(trainable=False)}, "flip needs an encoder that is trained"),
+        ({"data": DataSettings(stores=("a", "b"), shares=(0.0, 0.0))}, "shares must not all be 0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changed, message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(PUBLISHED, **changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"patches": 3}, "rays.patches must be at least data.loss_views, 4, one for each target"),
+        ({"patch": 65}, r"image of 64 x 160 px into levels of at least rays.patch, 65 px, got 1"),
+        ({"levels": (3,)}, "rays.levels must divide the image of 64 x 160 px"),
+        ({"levels": (16,)}, "into levels of at least rays.patch, 8 px, got 16"),
+        ({"phases": (0.5,)}, r"rays.phases must ascend and end at 1, got \[0.5\]"),
+        (
+            {"phases": (0.5, 0.2, 1.0), "level_shares": (1.0,) * 3},
+            "rays.phases must ascend and end at 1",
+        ),
+        (
+            {"phases": (0.5, 1.0), "level_shares": (1.0, 0.0)},
+            r"rays.level_shares must not all be 0 in a phase, got \[1.0, 0.0\]",
+        ),
+    ],
+)
+def test_rays_that_no_image_has_are_refused(changed, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(NEARBY, rays=replace(NEARBY.rays, **changed))
 
 
 def write_rig(path: Path, yaws: dict[str, float], step: float) -> FrameStore:
@@ -251,6 +275,25 @@ def test_drives_that_do_not_fit_are_refused(drives: dict[str, Path], tmp_path: P
         writer.put("image", "camera_00", 0, np.zeros((64, 160, 3), np.uint8))
     with pytest.raises(InputError, match="lacks camera_01, camera_02, camera_03"):
         FieldData(PUBLISHED, (str(tmp_path / "one"),), None)
+    with pytest.raises(InputError, match=r"one must have views that see one place .* has none"):
+        FieldData(NEARBY, (str(tmp_path / "one"),), None)
+
+
+def test_shares_and_steps_of_the_stores_are_not_those_of_validation(
+    drives: dict[str, Path],
+) -> None:
+    data = replace(
+        NEARBY.data, stores=(str(drives["short"]),) * 2, shares=(1.0, 9.0), every=(2, 4)
+    )
+    settings = replace(NEARBY, data=data)
+    validation = (str(drives["short"]), str(drives["long"]), str(drives["short"]))
+    found = FieldData(settings, validation, None, validation=True)
+    assert [len(drive.encoded) for drive in found.drives] == [
+        len(drive.encoded) for drive in FieldData(NEARBY, validation, None).drives
+    ]
+    assert found.choice._weights.tolist() == [len(drive.encoded) for drive in found.drives]
+    items = [found.choice.draw(0, place, validation=True).augmentation for place in range(20)]
+    assert {item.level for item in items} == {1}
 
 
 def test_caches_are_filled_by_one_run_at_a_time(

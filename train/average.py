@@ -14,6 +14,7 @@ accuracy without increasing inference time, ICML 2022.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,7 +46,7 @@ def averaged(
         InputError: If networks differ in more than their weights, or there is not one positive
             share for each.
     """
-    if len(shares) != len(checkpoints) or min(shares) <= 0:
+    if len(shares) != len(checkpoints) or not all(0 < share < math.inf for share in shares):
         raise InputError(
             f"shares must be {len(checkpoints)} positive numbers, one for each checkpoint, "
             f"got {list(shares)}"
@@ -75,6 +76,14 @@ def averaged(
     return replace(first, state=state)
 
 
+def _shares(text: str) -> list[float]:
+    """Parse numbers separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers A,B, got '{text}'") from None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
     parser = argparse.ArgumentParser(
@@ -86,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument(
         "--shares",
-        type=lambda text: [float(part) for part in text.split(",")],
+        type=_shares,
         metavar="A,B",
         help="weights of the checkpoints (default: all equal)",
     )

@@ -12,7 +12,8 @@ network gave before: where light ends, with which feature. Nothing else changes,
 stays valid. Images are all it needs, neither poses nor labels. Evaluate the result before you use
 it: it suits networks whose map changes little from pixel to pixel, such as those with few tokens.
 
-The folder of the run gets ``coarse.safetensors``.
+The folder of the run gets ``before.safetensors``, a copy of the network, and
+``coarse.safetensors``.
 """
 
 import copy
@@ -28,7 +29,12 @@ from torch import nn
 from torch.nn import functional
 
 from scenedino_ros.cameras.image import image_tensor
-from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
+from scenedino_ros.checkpoints.checkpoint import (
+    Checkpoint,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+)
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.core.setting import setting
@@ -48,6 +54,7 @@ from train.runs.stores import open_store, store_paths
 
 NAME = "python -m train.coarsen"
 _RESULT = "coarse.safetensors"
+_BEFORE = "before.safetensors"  # a copy of the network to coarsen
 
 
 @dataclass(frozen=True)
@@ -153,15 +160,16 @@ def losses(found: OnRays, wanted: OnRays) -> dict[str, torch.Tensor]:
     return {"total": torch.stack(list(terms.values())).sum(), **terms}
 
 
-def coarsened(checkpoint: Checkpoint, tail: Tail) -> Checkpoint:
-    """Return the network with a trained tail instead of its own."""
+def coarsened(checkpoint: Checkpoint, tail: Tail, steps: int) -> Checkpoint:
+    """Return the network with a tail that was trained for some steps instead of its own."""
     config = replace(checkpoint.config, upsample_fusion=False)
     trained = {f"decoder.{name}": values for name, values in tail.state_dict().items()}
     state = {
         name: trained[name].to(values.dtype) if name in trained else values
         for name, values in checkpoint.state.items()
     }
-    return replace(checkpoint, config=config, state=state)
+    provenance = {**checkpoint.provenance, "map": f"train.coarsen, {steps} steps"}
+    return replace(checkpoint, config=config, state=state, provenance=provenance)
 
 
 def small_maps(network: FoldedSceneDino, settings: Settings) -> torch.Tensor:
@@ -196,23 +204,24 @@ def small_maps(network: FoldedSceneDino, settings: Settings) -> torch.Tensor:
 def fit(command: Command[Settings]) -> None:
     """Train until the last step, or until asked to stop."""
     settings = command.settings
-    if settings.run.devices > 1:
-        raise InputError(f"a network is coarsened by one process, got {settings.run.devices}")
+    processes = settings.run.devices * settings.run.nodes
+    if processes > 1:
+        raise InputError(f"a network is coarsened by one process, got {processes}")
     fabric = launch(settings.run)
-    checkpoint = NetworkChoice(settings.checkpoint).load()
-    model = build_model(checkpoint).to(fabric.device)
-    if not isinstance(model.decoder, Decoder) or not checkpoint.config.upsample_fusion:
-        raise InputError(
-            "a network to coarsen must have a decoder whose last fusion block doubles the "
-            f"resolution, and {settings.checkpoint} has none"
-        )
+    if fabric.world_size > 1:
+        raise InputError(f"a network is coarsened by one process, got {fabric.world_size}")
     with RunFolder(command.output, settings, fabric, resume=command.resume) as run:
+        checkpoint = _to_coarsen(run, settings)
+        model = build_model(checkpoint).to(fabric.device)
+        assert isinstance(model.decoder, Decoder)
         network = FoldedSceneDino(model, checkpoint.config.heads[0])
         maps = small_maps(network, settings)
         tail = Tail(model.decoder, model.field.lin_in)
         adam = torch.optim.Adam(tail.parameters(), settings.learning_rate, betas=(0.9, 0.98))
         parts = ({"tail": tail}, {"adam": adam})
         first, _ = run.restore(*parts)
+        if not first:
+            save_checkpoint(run.path / _BEFORE, checkpoint)
         shape = settings.run.batch_size, settings.rays, settings.samples
         with stop_signals() as stop, run.progress(first) as show:
             for step in run.steps(first):
@@ -237,7 +246,33 @@ def fit(command: Command[Settings]) -> None:
                     run.save(step + 1, *parts)
                 if reduced.stop:
                     raise run.stopped(step + 1)
-        save_checkpoint(run.path / _RESULT, coarsened(checkpoint, tail))
+        save_checkpoint(run.path / _RESULT, coarsened(checkpoint, tail, settings.run.steps))
+
+
+def _to_coarsen(run: RunFolder, settings: Settings) -> Checkpoint:
+    """Return the network of a run; a resumed run reads its own copy, which never changes.
+
+    Raises:
+        InputError: If none is named, or it cannot be made coarser.
+        CheckpointError: If it cannot be read.
+    """
+    if run.has_state and (run.path / _BEFORE).exists():
+        return load_checkpoint(run.path / _BEFORE)
+    if not settings.checkpoint:
+        raise InputError("--checkpoint must name the network to coarsen, got none")
+    checkpoint = NetworkChoice(settings.checkpoint).load()
+    config = checkpoint.config
+    if config.classes_in_field:
+        raise InputError(
+            f"a network to coarsen must be one of SceneDINO, and {settings.checkpoint} is one of "
+            "S4C (heads: field)"
+        )
+    if not config.upsample_fusion:
+        raise InputError(
+            "a network to coarsen must have a decoder whose last fusion block doubles the "
+            f"resolution, and {settings.checkpoint} has none"
+        )
+    return checkpoint
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -83,9 +83,10 @@ def fit(command: Command[FieldSettings]) -> None:
                         best = scores[settings.best]
                         _save_model(training, run, "field_best", step + 1, fabric)
                 if run.is_due(step, settings.run.save_every) or reduced.stop:
-                    run.save(step + 1, *parts, {"best": best})
+                    # The state last: a run that is killed between repeats the steps before.
                     _save_model(training, run, "field", step + 1, fabric)
                     _keep_snapshot(training, run, step + 1, settings.keep, fabric)
+                    run.save(step + 1, *parts, {"best": best})
                 if reduced.stop:
                     raise run.stopped(step + 1)
 
@@ -154,13 +155,13 @@ def _open_data(
     if settings.losses.hint or settings.losses.behind:
         hints = Path(settings.data.hints or output / "hints")
     # The encoder sees new crops of resident images in every item.
-    parts = [(settings.data.stores, None if settings.data.resident else cache)]
+    parts = [(settings.data.stores, None if settings.data.resident else cache, False)]
     if settings.data.validation:
-        parts.append((settings.data.validation, cache))
+        parts.append((settings.data.validation, cache, True))
     opened = []
     with fabric.rank_zero_first():
-        for stores, features in parts:
-            data = FieldData(settings, stores, features, hints)
+        for stores, features, validation in parts:
+            data = FieldData(settings, stores, features, hints, validation=validation)
             if hints:
                 with filling(hints):
                     fill_hints(data, hints)

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from scenedino_ros import __version__
 from scenedino_ros.cli.subcommands import Subcommand, add_subcommands
 from scenedino_ros.core.errors import SceneDinoError
 from scenedino_ros.core.printable import printable
@@ -113,6 +114,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"scenedino_ros {__version__}")
     chosen = next((word for word in arguments if not word.startswith("-")), "")
     add_subcommands(parser, SUBCOMMANDS, dest="subcommand", metavar="SUBCOMMAND", chosen=chosen)
     return parser

@@ -8,6 +8,7 @@ picture panel.png beside it.
 """
 
 import argparse
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -35,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     if options.file.suffix not in (".npz", ".ply"):
         raise InputError(f"file must be .npz or .ply, got {options.file}")
     if not has_display():
-        raise InputError(_no_window(options.file, "there is no display (DISPLAY is not set)"))
+        display = os.environ.get("DISPLAY")
+        why = f"DISPLAY {display} does not answer" if display else "DISPLAY is not set"
+        raise InputError(_no_window(options.file, f"there is no display ({why})"))
     with reporting("loading Open3D"):
         try:
             # Imported here because it takes seconds, and not every platform has it.
@@ -52,8 +55,30 @@ def has_display() -> bool:
     """Return whether there is a screen that a window can appear on."""
     if not sys.platform.startswith("linux"):
         return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return True
+    return bool(os.environ.get("DISPLAY")) and _x_server_answers()
+
+
+def _x_server_answers() -> bool:
+    """Return whether the X server of DISPLAY answers; a session that has ended leaves its name.
+
+    Open3D would draw where nobody sees it, and wait for ever. Without Xlib nothing is known.
+    """
+    try:
+        xlib = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return True
+    xlib.XOpenDisplay.restype = ctypes.c_void_p
+    connection = xlib.XOpenDisplay(None)
+    if not connection:
+        return False
+    xlib.XCloseDisplay(ctypes.c_void_p(connection))
+    return True
 
 
 def _no_window(file: Path, reason: str) -> str:
-    return f"{reason}; look at the picture {file.with_name('panel.png')} of 'scenedino predict'"
+    picture = file.with_name("panel.png")
+    if not picture.is_file():  # beside a saved map, for instance
+        return reason
+    return f"{reason}; look at the picture {picture} of 'scenedino predict'"

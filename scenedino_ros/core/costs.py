@@ -91,7 +91,7 @@ class ClassCosts:
         """
         without = [name for name in table.names if name not in costs]
         for name in costs:
-            if name not in table.names and difflib.get_close_matches(name, without, 1, _SIMILAR):
+            if name not in table.names and any(_is_misspelt(name, each) for each in without):
                 raise unknown_name("class", name, without)
         rows = [costs.get(name, OBSTACLE) for name in table.names]
         rows += [OBSTACLE] * (256 - len(rows))
@@ -113,6 +113,13 @@ class ClassCosts:
             return cls.of(table, _read(values))
         except InputError as error:
             raise InputError(f"file of costs {path}: {error}") from error
+
+
+def _is_misspelt(name: str, right: str) -> bool:
+    """Return whether a name is nearly another one, or has its letters in another order."""
+    name, right = name.casefold(), right.casefold()
+    same_letters = sorted(name) == sorted(right)
+    return same_letters or bool(difflib.get_close_matches(name, [right], 1, _SIMILAR))
 
 
 def _read(values: Any) -> dict[str, ClassCost]:

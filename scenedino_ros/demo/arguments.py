@@ -12,6 +12,7 @@ from scenedino_ros.terminal.arguments import add_calibration, add_node_voxels
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_runtime
 from scenedino_ros.terminal.values import count, positive
 
+_LAST_DOMAIN = 232
 _DESCRIPTION = """\
 Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),
 and leaves in one folder: a rosbag2 recording that Foxglove opens with the layout beside it,
@@ -60,17 +61,24 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=6,
         metavar="N",
-        help="PNG pictures, evenly over the drive; 0: no pictures and no animation "
-        "(default: %(default)s)",
+        help="PNG pictures, evenly over the drive; 0: nothing is drawn, and no voxels.ply "
+        "written (default: %(default)s)",
     )
     results.add_argument(
         "--domain-id",
-        type=int,
+        type=_domain,
         default=-1,
         metavar="N",
         help="DDS domain, to watch the run with ROS tools (default: a random one)",
     )
     return parser
+
+
+def _domain(text: str) -> int:
+    """Parse the number of a DDS domain; those above 232 have no ports."""
+    if not text.isdecimal() or int(text) > _LAST_DOMAIN:
+        raise argparse.ArgumentTypeError(f"must be in 0 to {_LAST_DOMAIN}, got '{text}'")
+    return int(text)
 
 
 def add_drive(parser: argparse.ArgumentParser, default: str) -> None:

@@ -18,7 +18,7 @@ from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.cameras.from_msg import rgb_from_compressed, rgb_from_image
 from scenedino_ros.cameras.image_folder import ImageFolder, read_image_folder
 from scenedino_ros.cameras.plausibility import camera_from_intrinsics
-from scenedino_ros.checkpoints.names import PUBLISHED
+from scenedino_ros.checkpoints.names import DEFAULT, PUBLISHED, UNTRAINED
 from scenedino_ros.core.cache_folder import cache_folder, make_cache_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
@@ -93,13 +93,12 @@ def checkpoint_argument(text: str) -> str:
     Raises:
         InputError: If it is neither.
     """
-    if not text or text in PUBLISHED:
+    names = (DEFAULT, UNTRAINED, *PUBLISHED)
+    if not text or text in names:
         return text
     path = Path(os.path.expanduser(text))
     if not path.is_file():
-        raise InputError(
-            f"checkpoint '{text}' is neither a file nor a published name ({', '.join(PUBLISHED)})"
-        )
+        raise InputError(f"checkpoint '{text}' is neither a file nor a name ({', '.join(names)})")
     return str(path.resolve())
 
 

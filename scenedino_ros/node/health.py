@@ -158,11 +158,7 @@ def _flowing(situation: Situation) -> Verdict:
         images = "image was" if bad == 1 else "images were"
         return Verdict(Level.WARN, f"{bad} {images} skipped: {now.last_problem}")
     if now.clock_offset is not None:
-        return Verdict(
-            Level.WARN,
-            f"the stamps of the images are {now.clock_offset:.1f} s behind the node's clock; "
-            "recordings need use_sim_time and a player that publishes /clock",
-        )
+        return Verdict(Level.WARN, _other_clock(now.clock_offset))
     if now.found_nothing:
         return Verdict(Level.WARN, now.found_nothing, "0 voxels")
     if now.done > before.done:
@@ -175,14 +171,30 @@ def _flowing(situation: Situation) -> Verdict:
     return Verdict(Level.OK, "running")
 
 
+def _other_clock(behind: float) -> str:
+    """Return a sentence on stamps that are so many seconds behind the node's clock."""
+    if behind < 0:
+        return (
+            f"the stamps of the images are {-behind:.1f} s ahead of the node's clock: the clocks "
+            "of camera and node differ, or use_sim_time is set and nobody publishes /clock"
+        )
+    return (
+        f"the stamps of the images are {behind:.1f} s behind the node's clock; recordings need "
+        "use_sim_time and a player that publishes /clock"
+    )
+
+
+_LOST = (
+    "the middleware lost them, as it does with large best-effort images where shared memory is "
+    "scarce or the camera's process has no transport profile: set FASTDDS_DEFAULT_PROFILES_FILE "
+    "for the camera, too, start a container with --shm-size=1g or --ipc=host, or set "
+    "input.reliable"
+)
+
+
 def _missing(missing: int, sent: int, *, lost: bool) -> Verdict:
     reason = (
-        "the middleware lost them, as it does with large best-effort images where shared memory "
-        "is scarce or the camera's process has no transport profile: set "
-        "FASTDDS_DEFAULT_PROFILES_FILE for the camera, too, start a container with --shm-size=1g "
-        "or --ipc=host, or set input.reliable"
-        if lost
-        else "the camera left them out, or this machine was too busy to take them"
+        _LOST if lost else "the camera left them out, or this machine was too busy to take them"
     )
     sentence = f"{missing} of {sent} images did not arrive, by the stamps of the others: {reason}"
     return Verdict(Level.WARN, sentence, remark=f"missing, {'lost' if lost else 'left out'}")
@@ -193,7 +205,11 @@ def _no_image(situation: Situation, seconds: float) -> Verdict:
     if situation.image_publishers == 0:
         sentence = f"nobody publishes {topic}"
         return Verdict(Level.STALE, f"{sentence}; {hint}" if hint else sentence, f"none {hint}")
-    hint = hint or "the camera has stopped, or large best-effort messages are lost on the way"
+    if situation.now.lost > situation.before.lost:
+        hint = _LOST
+    elif situation.now.images or not hint:
+        # What another topic has is no reason for one that had images to have none.
+        hint = "the camera has stopped, or large best-effort messages are lost on the way"
     return Verdict(
         Level.STALE,
         f"no image on {topic} for {seconds:.1f} s, although it has "

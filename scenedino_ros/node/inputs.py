@@ -11,7 +11,10 @@ from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_com
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
+from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.camera_names import camera_path
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.image_topics import image_word
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 INFO = "sensor_msgs/msg/CameraInfo"
@@ -86,6 +89,28 @@ def info_hint(topic: str, image_topic: str, topics: Topics, camera: str = "") ->
     return _others(topic, INFO, topics)
 
 
+def naming_warnings(topic: str, camera: CalibratedCamera, frame: str) -> dict[str, str]:
+    """Return what the names of images say against their use, by its kind.
+
+    Args:
+        topic: Full name of the image topic.
+        camera: The calibration that they are used with.
+        frame: Frame of the outputs.
+    """
+    found = {}
+    if camera.is_distorted and "rect" in image_word(topic):
+        found["rectified"] = (
+            f"{topic} has the name of rectified images, but they are undistorted as raw ones: set "
+            "input.rectified if they are rectified"
+        )
+    if not frame:
+        found["frame"] = (
+            "the images have no frame_id, so nothing can show where the voxels are: set that of "
+            "the camera's driver, or grid.frame"
+        )
+    return found
+
+
 def mismatch(topic: str, wanted_type: str, quality: QoSProfile, publishers: Iterable[Any]) -> str:
     """Return why what is published on a topic cannot arrive; empty if it can.
 
@@ -137,6 +162,20 @@ def subscribe_counting_losses(
         )
     except UnsupportedEventTypeError:
         return node.create_subscription(message_type, topic, callback, **options)
+    except Exception as error:  # rclpy raises its own, KeyError and RuntimeError
+        prefix = f"qos_overrides.{node.resolve_topic_name(topic)}.subscription"
+        given = {
+            name: parameter.value
+            for name, parameter in sorted(node.get_parameters_by_prefix(prefix).items())
+        }
+        if not given:
+            raise
+        words = ", ".join(f"{name} {value!r}" for name, value in given.items())
+        raise InputError(
+            f"{prefix} cannot be used, got {words}: reliability is reliable or best_effort, "
+            "durability volatile or transient_local, history keep_last or keep_all, depth a "
+            "whole number >= 0"
+        ) from error
 
 
 def published(node: Node) -> dict[str, set[str]]:

@@ -59,6 +59,7 @@ class SceneDinoNode(LifecycleNode):
         answer_change_state(self, self._change_state)
         self._interruptible: type[AbstractContextManager[None]] = interruptible
         self._predictor: Any = None
+        self._finalized = False  # after a shutdown; nothing but the end of the process follows
         self._new_processor: Any = None  # makes the `FrameProcessor` of the network
         self._compute = ComputeThread()
         self.failures = Failures(self.get_logger().error)
@@ -184,11 +185,14 @@ class SceneDinoNode(LifecycleNode):
         with self._transition("shut down") as outcome, self._interruptible():
             self._finish_pipeline()
             self._free_device()
+        self._finalized = outcome[0] == _SUCCESS
         return outcome[0]
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return to the unconfigured state after a failed transition."""
-        return self.on_shutdown(state)
+        outcome = self.on_shutdown(state)
+        self._finalized = False
+        return outcome
 
     def _change_state(self, change: Callable[..., Any], request: Any, response: Any) -> Any:
         """Answer a manager; refuse a transition that is impossible in the current state.
@@ -302,6 +306,8 @@ class SceneDinoNode(LifecycleNode):
         return found + (self._pipeline.troubles() if self._pipeline else [])
 
     def _state_label(self) -> str:
+        if self._finalized:
+            return "finalized"
         if self._pipeline is not None:
             return "active"
         return "unconfigured" if self._predictor is None else "inactive"

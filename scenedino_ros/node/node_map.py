@@ -20,6 +20,7 @@ from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.memory import MIB, is_out_of_memory, return_freed_memory
 from scenedino_ros.core.outputs import MAP
 from scenedino_ros.core.printable import printable
+from scenedino_ros.core.reading import writing
 from scenedino_ros.inference.device import memory_error
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage
@@ -205,8 +206,7 @@ class NodeMap:
         """Write the map as PLY and NPZ; return the files, in words.
 
         Raises:
-            SceneDinoError: If the map is empty.
-            OSError: If the files cannot be written.
+            SceneDinoError: If the map is empty, or the files cannot be written.
         """
         settings = self._live.current
         images, stamp_ns = self._map.images, self._map.newest_ns
@@ -216,14 +216,16 @@ class NodeMap:
                 "while an output of the map has a subscriber, or with map.keep_updated"
             )
         voxels = self._map.occupied(hidden=self._hidden(settings))
-        ply, npz = save_map(
-            Path(settings.map.folder or os.curdir).expanduser().resolve(),
-            voxels,
-            self._predictor.classes,
-            frame=settings.map.frame,
-            stamp_ns=stamp_ns,
-            weights=self._predictor.weights,
-        )
+        folder = Path(settings.map.folder or os.curdir).expanduser().resolve()
+        with writing(f"the map in {folder} (map.folder)"):
+            ply, npz = save_map(
+                folder,
+                voxels,
+                self._predictor.classes,
+                frame=settings.map.frame,
+                stamp_ns=stamp_ns,
+                weights=self._predictor.weights,
+            )
         return f"{len(voxels)} voxels of {images} images written to {ply} and {npz.name}"
 
     def status(self) -> tuple[Verdict, dict[str, str]]:

@@ -50,6 +50,7 @@ _EMPTY_ARRAY = (
 # Before Iron, rclpy checks the type of a new value before it calls a callback, unless the
 # parameter may change its type.
 _CAN_CONVERT = hasattr(Node, "add_pre_set_parameters_callback")
+_QOS_POLICIES = ("history", "depth", "reliability", "durability")
 _QOS_PREFIX = "qos_overrides."  # declared by rclpy together with the topic they belong to
 
 
@@ -134,7 +135,12 @@ class LiveSettings:
 
 def _refuse_unknown(node: Node, overrides: dict[str, Parameter], known: list[str]) -> None:
     for name in sorted(overrides):
-        if name in known or node.has_parameter(name) or name.startswith(_QOS_PREFIX):
+        if name in known or node.has_parameter(name):
+            continue
+        if name.startswith(_QOS_PREFIX):
+            if name.rpartition(".")[2] not in _QOS_POLICIES:
+                endings = ", ".join(_QOS_POLICIES)
+                raise InputError(f"parameter {name} must end with one of {endings}")
             continue
         raise unknown_name("parameter", name, known)
 

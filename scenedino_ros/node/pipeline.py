@@ -143,8 +143,8 @@ class Pipeline:
         self._worker.raise_failure()
 
     def waits(self, camera: CameraInput) -> bool:
-        """Return whether an image of a camera waits for its turn."""
-        return self._worker.waits(camera)
+        """Return whether an image of a camera waits while another camera has its turn."""
+        return len(self._cameras) > 1 and self._worker.waits(camera)
 
     def _open_transforms(self) -> TransformSource | None:
         if not self._placement.needs_transforms and not self._settings.map.frame:

@@ -37,6 +37,7 @@ from scenedino_ros.inference.warm_up import warm_up
 from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.image_reader import ImageReader
+from scenedino_ros.node.inputs import naming_warnings
 from scenedino_ros.node.marker_cdr import MarkerSerializer
 from scenedino_ros.node.node_map import MapPoses, NodeMap
 from scenedino_ros.node.outputs import Outputs
@@ -249,7 +250,8 @@ class FrameProcessor:
         with _step(camera, Stage.ENCODE, Reason.MISMATCH):
             encoded = self._predictor.encode(rgb, calibrated)
         camera.statistics.encoded()
-        self._warn_about(camera, calibrated, encoded, T_grid_cam)
+        frame_id = frame.image.header.frame_id
+        self._warn_about(camera, calibrated, encoded, T_grid_cam, frame_id)
         return encoded
 
     def _warn_about(
@@ -258,6 +260,7 @@ class FrameProcessor:
         calibrated: CalibratedCamera,
         encoded: EncodedImage,
         T_grid_cam: np.ndarray | None,
+        frame_id: str,
     ) -> None:
         """Warn of what looks wrong about a camera, once for each calibration and kind."""
         key, kinds = self._warned.get(camera.name, (None, set()))
@@ -265,6 +268,8 @@ class FrameProcessor:
             return
         rig, grid = self._predictor.training_rig, self._placement.grid
         warnings = camera_warnings(calibrated, encoded, rig, grid, T_grid_cam)
+        frame = self._placement.frame(frame_id)
+        warnings |= naming_warnings(camera.topics[0], calibrated, frame)
         # Those that stay the same from one calibration to the next are not repeated.
         for kind in warnings.keys() - kinds:
             camera.logger.warning(warnings[kind])

@@ -38,7 +38,8 @@ def numbers(names: str) -> Callable[[str], tuple[float, ...]]:
         except ValueError:
             values = ()
         if len(values) != count or not all(map(math.isfinite, values)):
-            raise argparse.ArgumentTypeError(f"must be {count} numbers {names}, got '{text}'")
+            what = f"{count} numbers {names}" if count > 1 else "a number"
+            raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'")
         return values
 
     return parse

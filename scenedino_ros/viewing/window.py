@@ -3,6 +3,7 @@
 
 """Reads voxel files as Open3D meshes, and shows them in a window."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scenedino_ros.viewing.cubes import exposed_faces
 from scenedino_ros.viewing.voxel_files import voxels_of
 
 _SIZE = (1280, 800)  # width and height of the window, pixels
+_FRAME = 1 / 60  # seconds
 
 
 def mesh_of_file(path: Path) -> open3d.geometry.TriangleMesh:
@@ -43,7 +45,9 @@ def show_mesh(mesh: open3d.geometry.TriangleMesh, *, title: str) -> bool:
         return False
     window.add_geometry(mesh)
     window.get_render_option().mesh_show_back_face = True
-    window.run()
+    while window.poll_events():  # a loop of ours ends at Ctrl-C, the window's own does not
+        window.update_renderer()
+        time.sleep(_FRAME)
     window.destroy_window()
     return True
 

@@ -88,7 +88,7 @@ class ItemChoice:
         phase = settings.phase(settings.run.steps if validation else step)
         level, samples = draw_detail(rays, phase, generator)
         augmentation = Augmentation(
-            level=level,
+            level=1 if validation else level,
             samples=samples,
             shift=(down, right) if self._moves and not validation else (0, 0),
             flipped=settings.flip and flipped and not validation,

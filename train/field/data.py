@@ -225,6 +225,8 @@ class FieldData:
         stores: tuple[str, ...],
         cache: tuple[Path, str] | None,
         hints: Path | None = None,
+        *,
+        validation: bool = False,
     ) -> None:
         """Open the drives.
 
@@ -233,6 +235,8 @@ class FieldData:
             stores: Frame stores, as paths or patterns.
             cache: Folder and encoder key of cached features; None if the encoder is trained.
             hints: Folder of depth hints; None if no loss reads them.
+            validation: Whether these are the drives of ``data.validation``: ``data.shares``, and
+                ``data.every`` for each entry, are for those that are learned from.
 
         Raises:
             InputError: If there is no store, or one does not fit the settings.
@@ -242,10 +246,12 @@ class FieldData:
         weights: list[float] = []
         data = settings.data
         for number, pattern in enumerate(stores):
-            every = data.every[number % len(data.every)]
+            of_stores = validation and len(data.every) > 1
+            every = 1 if of_stores else data.every[number % len(data.every)]
             drives = [self._open(path, every) for path in store_paths(pattern)]
             frames = [len(drive.encoded) for drive in drives]
-            weight = data.shares[number] if data.shares else sum(frames)
+            by_share = data.shares and not validation
+            weight = data.shares[number] if by_share else sum(frames)
             self.drives += drives
             weights += [weight * n / sum(frames) for n in frames]
         if not self.drives:
@@ -267,6 +273,10 @@ class FieldData:
                 f"{path} must have frames that an item can be built around, got none of "
                 f"{len(store)}; data.views is {data.views}"
             )
+        encoded = tuple(View(camera, frame) for camera in cameras for frame in frames)
+        nearby = NearbyViews(store, data.ahead)
+        if data.views == "nearby":
+            self._check_nearby(path, encoded, nearby)
         features = hints = None
         if self._cache is not None:
             width = backbone_spec(model.backbone).width
@@ -278,12 +288,23 @@ class FieldData:
             class_maps = ClassMaps(store, Path(data.class_maps) if data.class_maps else None)
         return Drive(
             store,
-            encoded=tuple(View(camera, frame) for camera in cameras for frame in frames),
+            encoded=encoded,
             cached=tuple(View(camera, frame) for camera in store.cameras for frame in frames),
-            nearby=NearbyViews(store, data.ahead),
+            nearby=nearby,
             features=features,
             hints=hints,
             class_maps=class_maps,
+        )
+
+    def _check_nearby(self, path: Path, encoded: tuple[View, ...], nearby: NearbyViews) -> None:
+        """Refuse a drive in which no item can be built, before one is sought for ever."""
+        data, draws = self.settings.data, torch.Generator().manual_seed(0)
+        for view in encoded:
+            if nearby.item(view, data.loss_views, data.sources, draws) is not None:
+                return
+        raise InputError(
+            f"{path} must have views that see one place from different sides, from two cameras or "
+            f"one that moves, and has none: {len(encoded)} views are encoded"
         )
 
     def item(self, step: int, place: int, *, validation: bool = False) -> ItemTensors:

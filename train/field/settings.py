@@ -10,6 +10,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.core.setting import setting
+from train.field.setting_checks import check_classes, check_rays, check_resident
 from train.runs.settings import RunSettings
 
 
@@ -22,6 +23,7 @@ class DataSettings:
         (),
         "Relative number of items from each entry of data.stores; empty: in proportion to "
         "their frames",
+        low=0.0,
     )
     validation: tuple[str, ...] = setting((), "Frame stores for validation; never learned from")
     validation_items: int = setting(
@@ -133,12 +135,14 @@ class RaySettings:
     aligned: bool = setting(
         True, "Place patches on the grid of target tokens, shifted with it; if not, anywhere"
     )
-    levels: tuple[int, ...] = setting((1,), "Factors of the image pyramid that patches come from")
+    levels: tuple[int, ...] = setting(
+        (1,), "Factors of the image pyramid that patches come from", low=1
+    )
     phases: tuple[float, ...] = setting(
-        (1.0,), "Ends of the training phases, as fractions of the run"
+        (1.0,), "Ends of the training phases, as fractions of the run", low=0.0
     )
     level_shares: tuple[float, ...] = setting(
-        (1.0,), "Fractions of the items at each pyramid level, one phase after the other"
+        (1.0,), "Fractions of the items at each pyramid level, one phase after the other", low=0.0
     )
 
 
@@ -212,6 +216,7 @@ class OptimiserSettings:
     drops: tuple[float, ...] = setting(
         (50_000, 100_000, 150_000),
         "Steps at which the learning rate drops; values below 1 are fractions of the run",
+        low=0.0,
     )
     factor: float = setting(0.1, "Factor on the learning rate at a drop", low=0.0, high=1.0)
     clip: float = setting(0.0, "Largest norm of the gradient; 0: no clipping", low=0.0)
@@ -284,8 +289,9 @@ class FieldSettings:
                 f"{len(rays.levels)} levels in {len(rays.phases)} phases, "
                 f"got {len(rays.level_shares)}"
             )
-        self._check_classes()
-        self._check_resident()
+        check_rays(self)
+        check_classes(self)
+        check_resident(self)
         phased = {
             "rays.samples": rays.samples,
             "losses.feature": self.losses.feature,
@@ -303,6 +309,8 @@ class FieldSettings:
                 f"data.shares must have one number for each of {len(data.stores)} entries of "
                 f"data.stores, got {len(data.shares)}"
             )
+        if data.shares and not sum(data.shares):
+            raise InputError("data.shares must not all be 0")
         if len(data.every) not in (1, len(data.stores)):
             raise InputError(
                 f"data.every must have one number, or one for each of {len(data.stores)} entries "
@@ -315,58 +323,6 @@ class FieldSettings:
             raise InputError(
                 "encoder.target and encoder.target_weights need an encoder that is trained; a "
                 "frozen one gives the targets itself"
-            )
-
-    def _check_resident(self) -> None:
-        """Refuse what items of images in the memory of the device cannot have."""
-        model = self.model
-        if not self.data.resident:
-            return
-        wanted = {
-            "encoder.trainable false": not self.encoder.trainable,
-            "data.views nearby": self.data.views == "nearby",
-            "rays.aligned false": not self.rays.aligned,
-            "heads other than [field]": not model.classes_in_field,
-            "model.decoder_width <= model.hidden_dim": model.decoder_width <= model.hidden_dim,
-            "level 1 in rays.levels": 1 in self.rays.levels,
-        }
-        missing = [name for name, holds in wanted.items() if not holds]
-        if missing:
-            raise InputError(f"data.resident needs {', '.join(missing)}")
-
-    def _check_classes(self) -> None:
-        """Refuse losses that the field of the model does not have."""
-        losses, n_classes = self.losses, self.model.n_classes
-        if not self.model.classes_in_field:
-            if losses.classes:
-                raise InputError(
-                    "losses.classes needs model.heads [field], "
-                    f"got {losses.classes:g} and {list(self.model.heads)}"
-                )
-            return
-        if any(losses.feature) or losses.feature_roughness or losses.artifacts:
-            raise InputError(
-                "model.heads [field] has no features: losses.feature and "
-                "losses.feature_roughness must be 0 and losses.artifacts false, got "
-                f"{list(losses.feature)}, {losses.feature_roughness:g} and {losses.artifacts}"
-            )
-        if losses.downsampler != "mean" or self.rays.aligned:
-            raise InputError(
-                "model.heads [field] needs losses.downsampler mean and rays.aligned false, got "
-                f"{losses.downsampler} and {self.rays.aligned}"
-            )
-        if backbone_spec(self.model.backbone).is_convolutional and (
-            not self.encoder.trainable or set(self.encoder.tap_scales) != {1.0}
-        ):
-            raise InputError(
-                f"model.backbone {self.model.backbone} needs encoder.trainable true and "
-                "encoder.tap_scales of 1, got "
-                f"{self.encoder.trainable} and {list(self.encoder.tap_scales)}"
-            )
-        if len(losses.class_weights) not in (0, n_classes):
-            raise InputError(
-                f"losses.class_weights must have {n_classes} numbers, one for each class, or "
-                f"none, got {len(losses.class_weights)}"
             )
 
     @property

@@ -246,8 +246,8 @@ def _candidates(name: str, precision: str, network: _Network) -> list[Candidate]
     names = [name] if name != "auto" else [known for known in _AUTO if _is_ready(known, network)]
     fitting = [pair for pair in _PAIRS if pair[0] in names and precision in ("auto", pair[1])]
     if not fitting:
-        allowed = "float32, bfloat16, int8 or auto"
-        raise InputError(f"precision must be {allowed}, got '{precision}'")
+        offered = "; ".join(f"{each} in {_precisions(each)}" for each in names)
+        raise InputError(f"no engine runs in precision '{precision}' here, but {offered}")
     if precision == "auto" and not _int8_is_enough(network):
         fitting = [pair for pair in fitting if pair[1] != "int8"]
     return fitting
@@ -266,9 +266,7 @@ def _is_ready(name: str, network: _Network) -> bool:
     if name == "onnx":
         return _has_folder(network)
     if name == "openvino":
-        if network.device.type != "cpu" or installed_version("openvino") is None:
-            return False
-        return _has_folder(network, FLOAT) or _cache_is_writable()
+        return network.device.type == "cpu" and installed_version("openvino") is not None
     return True
 
 
@@ -279,22 +277,14 @@ def _has_folder(network: _Network, kind: str = "") -> bool:
         return False
 
 
-def _cache_is_writable() -> bool:
-    try:
-        make_cache_folder()
-    except InputError:
-        return False
-    return True
-
-
 def _open(candidate: Candidate, network: _Network, report: Report) -> Opened:
     name, precision = candidate
     model, device, mode = network.model, network.device, network.mode
+    if candidate not in _PAIRS:
+        raise InputError(f"engine {name} runs in precision {_precisions(name)}, got '{precision}'")
     if name in ("torch", "compiled"):
         make = TorchEngine if name == "torch" else CompiledEngine
         engine: Engine = make(model, device, precision, mode)
-    elif candidate not in _PAIRS:
-        raise InputError(f"engine {name} runs in precision {_precisions(name)}, got '{precision}'")
     elif name == "openvino":
         folder = (_int8_graphs if precision == "int8" else _openvino_graphs)(network, report)
         engine = OpenVinoEngine(model, device, precision, mode, folder)
