@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from train.field.benchmark import write_noise_drive
 from train.field.data import FieldBatch, FieldData
-from train.field.settings import (
+from train.field.setting_groups import (
     DataSettings,
     EncoderSettings,
-    FieldSettings,
     LossSettings,
     OptimiserSettings,
     RaySettings,
 )
+from train.field.settings import FieldSettings
 from train.runs.settings import RunSettings
 
 MODEL = replace(TINY, n_classes=0, n_clusters=0)

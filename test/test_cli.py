@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from ctypes.util import find_library
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 import yaml
 from official_files import small_state, training_config, write_folder
 
+from scenedino_ros import __version__
 from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera
 from scenedino_ros.cameras.camera_file import camera_from_yaml
 from scenedino_ros.checkpoints.checkpoint import (
@@ -499,6 +501,7 @@ def results(image, checkpoint, tmp_path: Path) -> Path:
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":1")
+    monkeypatch.setattr("scenedino_ros.cli.view._x_server_answers", lambda: True)
 
 
 def test_view_needs_a_display_and_names_the_picture(results: Path, monkeypatch, capsys):
@@ -509,6 +512,17 @@ def test_view_needs_a_display_and_names_the_picture(results: Path, monkeypatch, 
     assert f"no display (DISPLAY is not set); look at the picture {results / 'panel.png'}" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.skipif(not find_library("X11"), reason="needs Xlib")
+def test_view_does_not_wait_for_a_display_that_is_gone(results: Path, monkeypatch, capsys):
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":4711")
+    monkeypatch.setattr("sys.platform", "linux")
+    (results / "panel.png").unlink()
+    assert main(["view", str(results / "voxels.npz")]) == 2
+    err = capsys.readouterr().err
+    assert err.endswith("there is no display (DISPLAY :4711 does not answer)\n")
 
 
 def test_both_voxel_files_show_the_same_surface(results: Path):
@@ -599,6 +613,12 @@ def test_help_does_not_wait_for_heavy_packages(arguments: list[str]):
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"scenedino_ros {__version__}\n"
 
 
 def test_the_module_runs_as_a_program_and_survives_a_closed_pipe():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenedino_ros.core.costs import CITYSCAPES19_COSTS, ClassCosts
+from scenedino_ros.core.costs import CITYSCAPES19_COSTS, OBSTACLE, ClassCosts
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, ClassTable
 
@@ -44,6 +44,17 @@ def test_what_has_no_cost_is_an_obstacle() -> None:
     for ids in (slice(3, None), IGNORE):  # ids without a class
         assert not costs.drivable[ids].any()
         assert (costs.cost[ids] == 100).all()
+
+
+@pytest.mark.parametrize("name", ["Road", "ROAD", "roda", "raod", "rod", "cra", "Car"])
+def test_a_misspelt_class_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"unknown class '{name}'"):
+        ClassCosts.of(table("car", "road"), {name: OBSTACLE})
+
+
+@pytest.mark.parametrize("name", ["trailer", "grass", "bike"])
+def test_a_class_of_another_model_is_unused(name: str) -> None:
+    assert ClassCosts.of(table("train", "bicycle"), {name: OBSTACLE}).cost[0] == 100
 
 
 def test_costs_go_by_name_whatever_the_order(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from scenedino_ros.demo.arguments import make_parser
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.demo.map_frames import find_map_frames
 from scenedino_ros.demo.play_clock import PlayClock, PlayedTransforms, needed_from
-from scenedino_ros.demo.sources import GROUND_HEIGHT, make_drive
+from scenedino_ros.demo.sources import GROUND_HEIGHT, checkpoint_argument, make_drive
 from scenedino_ros.demo.stamps import header_frame, header_stamp_ns, restamped
 from scenedino_ros.recordings.rosbag2.reader import BagReader
 from scenedino_ros.recordings.rosbag2.writer import BagWriter
@@ -130,6 +130,20 @@ def bag_with(path: Path, topics: dict[str, str]) -> Path:
             writer.add_topic(name, f"sensor_msgs/msg/{kind}")
             writer.write(name, SECOND, bytes([0, 1, 0, 0]) + bytes(64))
     return path
+
+
+@pytest.mark.parametrize("name", ["", "default", "untrained", "ssc-kitti-360-dino"])
+def test_names_of_checkpoints_are_passed_on_as_the_node_takes_them(name):
+    assert checkpoint_argument(name) == name
+
+
+def test_a_checkpoint_that_is_not_there_and_a_domain_without_ports_are_refused(capsys):
+    with pytest.raises(InputError, match=r"'nowhere' is neither a file nor a name \(default, "):
+        checkpoint_argument("nowhere")
+    with pytest.raises(SystemExit, match="2"):
+        make_parser().parse_args(["--domain-id", "300"])
+    assert "must be in 0 to 232, got '300'" in capsys.readouterr().err
+    assert make_parser().parse_args(["--domain-id", "232"]).domain_id == 232
 
 
 def test_the_only_camera_is_found(tmp_path):

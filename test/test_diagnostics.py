@@ -103,6 +103,22 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
         ),
         ({"now": {**RUNNING, "clock_offset": 3600.0}}, Level.WARN, "3600.0 s behind the node's"),
         (
+            {"now": {**RUNNING, "clock_offset": -5.0}},
+            Level.WARN,
+            "5.0 s ahead of the node's clock: the clocks of camera and node differ, or use_sim",
+        ),
+        (
+            {"now": {"lost": 7}, "image_hint": "look there"},
+            Level.STALE,
+            "although it has 1 publisher(s): the middleware lost them",
+        ),
+        (
+            {"now": {"images": 9, "last_image": NOW - 50.0}, "image_hint": "look there"},
+            Level.STALE,
+            "1 publisher(s): the camera has stopped, or large best-effort messages are lost on "
+            "the way; or look there",
+        ),
+        (
             {
                 "now": {**STARVED, "last_unwanted": NOW - 0.1},
                 "before": {"done": 1},

@@ -28,7 +28,8 @@ from train.field.data import FieldBatch, GroupTensors, ItemTensors
 from train.field.model import FieldTraining
 from train.field.rays import shift_image
 from train.field.reference_step import ReferenceTraining
-from train.field.settings import FieldSettings, RaySettings
+from train.field.setting_groups import RaySettings
+from train.field.settings import FieldSettings
 from train.field.step import is_wide
 from train.field.views import Views, relative_poses
 from train.runs.launch import launch

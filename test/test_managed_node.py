@@ -23,6 +23,7 @@ from ros_rig import DEADLINE, wait_for  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
+from scenedino_ros.cameras.camera import CalibratedCamera, PinholeCamera  # noqa: E402
 from scenedino_ros.checkpoints.checkpoint import save_checkpoint  # noqa: E402
 from scenedino_ros.core.config import ModelSettings, NodeSettings  # noqa: E402
 from scenedino_ros.core.errors import (  # noqa: E402
@@ -227,6 +228,44 @@ def test_quality_of_service_can_be_overridden(make_node):
         assert image.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("policy", "value", "words"),
+    [
+        ("reliability", "foo", "reliability 'foo': reliability is reliable or best_effort"),
+        ("depth", -5, "depth -5"),
+        ("depth", "a", "depth 'a'"),
+    ],
+)
+def test_an_impossible_quality_of_service_is_refused_in_a_sentence(
+    make_node, capfd, policy, value, words
+):
+    node = make_node(**{f"qos_overrides./image.subscription.{policy}": value})
+    assert node.trigger_configure() == SUCCESS
+    assert node.trigger_activate() == FAILURE
+    err = capfd.readouterr().err
+    assert "cannot activate: qos_overrides./image.subscription cannot be used, got" in err
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_after_a_shutdown_the_node_is_finalized(make_node):
+    node = make_node()
+    assert node.trigger_configure() == SUCCESS
+    assert node._state_label() == "inactive"
+    assert node.trigger_shutdown() == SUCCESS
+    assert node._state_label() == "finalized"
+
+
+def test_names_that_contradict_the_use_of_the_images_are_told():
+    pinhole = PinholeCamera.from_focal(100.0, 100.0, 80.0, 40.0, 160, 80)
+    raw = CalibratedCamera(pinhole, "plumb_bob", [-0.3, 0.1, 0.0, 0.0, 0.0])
+    found = inputs.naming_warnings("/front/image_rect/compressed", raw, "front")
+    assert "input.rectified" in found["rectified"]
+    assert set(inputs.naming_warnings("/front/image_rect", raw, "")) == {"rectified", "frame"}
+    assert not inputs.naming_warnings("/front/image_raw", raw, "front")
+    assert not inputs.naming_warnings("/front/image_rect", CalibratedCamera(pinhole), "front")
 
 
 @pytest.mark.parametrize(

@@ -436,7 +436,7 @@ def test_auto_asks_nobody_where_one_engine_fits(cache: Path) -> None:
     found = opened("torch", "bfloat16", told)
     assert (found.name, found.precision, told) == ("torch", "bfloat16", [])
     with pytest.raises(
-        InputError, match="precision must be float32, bfloat16, int8 or auto, got 'int4'"
+        InputError, match="no engine runs in precision 'int4' here, but torch in bfloat16 or"
     ):
         opened("auto", "int4")
 

@@ -170,6 +170,12 @@ def test_what_rclpy_declares_itself_is_no_unknown_parameter(live):
     assert live(parameters={"use_sim_time": "true", quality: "3"}).current == NodeSettings()
 
 
+def test_a_misspelt_quality_of_service_is_refused(live):
+    name = "qos_overrides./image.subscription.reliabilty"
+    with pytest.raises(InputError, match="must end with one of history, depth, reliability, dur"):
+        live(parameters={name: "reliable"})
+
+
 def test_a_check_of_all_settings_together_is_asked_at_the_start(make_node):
     def check(settings):
         raise InputError("these do not fit together")

@@ -33,7 +33,7 @@ from train.field.items import View
 from train.field.losses import class_loss
 from train.field.model import FieldTraining, encoder_view
 from train.field.rays import patch_rays
-from train.field.settings import EncoderSettings
+from train.field.setting_groups import EncoderSettings
 from train.field.step import render_classes
 
 CONFIG = replace(TINY, heads=("field",), feature_dim=19, n_clusters=0)

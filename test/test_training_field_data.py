@@ -31,7 +31,12 @@ from train.field.items import (
 )
 from train.field.model import FieldTraining
 from train.field.precompute import compute_features, missing_features
-from train.field.settings import DataSettings, EncoderSettings, OptimiserSettings, RaySettings
+from train.field.setting_groups import (
+    DataSettings,
+    EncoderSettings,
+    OptimiserSettings,
+    RaySettings,
+)
 from train.runs.randomness import item_generator
 from train.runs.settings import RunSettings
 

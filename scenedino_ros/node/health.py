@@ -208,8 +208,9 @@ def _no_image(situation: Situation, seconds: float) -> Verdict:
     if situation.now.lost > situation.before.lost:
         hint = _LOST
     elif situation.now.images or not hint:
-        # What another topic has is no reason for one that had images to have none.
-        hint = "the camera has stopped, or large best-effort messages are lost on the way"
+        # Nor is it what other topics show that keeps images from a topic that had some.
+        stopped = "the camera has stopped, or large best-effort messages are lost on the way"
+        hint = f"{stopped}; or {hint}" if hint else stopped
     return Verdict(
         Level.STALE,
         f"no image on {topic} for {seconds:.1f} s, although it has "

@@ -14,6 +14,7 @@ from rclpy.subscription import Subscription
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.core.camera_names import camera_path
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.node.rclpy_private import parameter_overrides
 from scenedino_ros.recordings.image_topics import image_word
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -165,8 +166,9 @@ def subscribe_counting_losses(
     except Exception as error:  # rclpy raises its own, KeyError and RuntimeError
         prefix = f"qos_overrides.{node.resolve_topic_name(topic)}.subscription"
         given = {
-            name: parameter.value
-            for name, parameter in sorted(node.get_parameters_by_prefix(prefix).items())
+            name.rpartition(".")[2]: parameter.value
+            for name, parameter in sorted(parameter_overrides(node).items())
+            if name.startswith(prefix)
         }
         if not given:
             raise

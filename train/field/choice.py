@@ -12,7 +12,8 @@ import torch
 
 from train.field.copies import MIRRORED, WHOLE, ImageCopy, drawn_copy
 from train.field.items import Item, NearbyViews, View, published_item
-from train.field.settings import FieldSettings, RaySettings
+from train.field.setting_groups import RaySettings
+from train.field.settings import FieldSettings
 from train.field.views import Augmentation
 from train.runs.randomness import item_generator
 

@@ -14,7 +14,7 @@ from scenedino_ros.recordings.frame_store.class_maps import ClassMapFolder
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.items import View
 from train.field.rays import PatchDraws, draw_patches
-from train.field.settings import RaySettings
+from train.field.setting_groups import RaySettings
 from train.field.views import Augmentation, load_cameras
 
 

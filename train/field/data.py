@@ -31,7 +31,8 @@ from train.field.items import (
     published_keyframes,
 )
 from train.field.rays import PatchDraws, draw_patches
-from train.field.settings import FieldSettings, RaySettings
+from train.field.setting_groups import RaySettings
+from train.field.settings import FieldSettings
 from train.field.views import Augmentation, Views, load_views
 from train.runs.nested import staged, to_device
 from train.runs.stores import open_store, store_paths

@@ -19,7 +19,7 @@ from train.field.losses import hint_error, opacity_behind
 from train.field.model import FieldTraining
 from train.field.rays import PatchDraws, patch_pixels, patch_rays
 from train.field.resident import ResidentBatch, ResidentFrames
-from train.field.settings import RaySettings
+from train.field.setting_groups import RaySettings
 from train.field.step import EncoderView, PatchBatch, render_patches
 
 

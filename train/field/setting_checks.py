@@ -3,23 +3,20 @@
 
 """Which settings of stage 1 contradict each other, by what they are about."""
 
-from typing import TYPE_CHECKING
-
 from scenedino_ros.core.backbones import backbone_spec
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.model_config import ModelConfig
+from train.field.setting_groups import DataSettings, EncoderSettings, LossSettings, RaySettings
 
-if TYPE_CHECKING:
-    from train.field.settings import FieldSettings
 
-
-def check_rays(settings: "FieldSettings") -> None:
+def check_rays(rays: RaySettings, data: DataSettings, model: ModelConfig) -> None:
     """Refuse patches that do not fit the images, and phases that do not divide the run.
 
     Raises:
         InputError: Naming the settings, what was expected and what came.
     """
-    rays, size = settings.rays, settings.model.image_size
-    targets = 1 if settings.data.views == "published" else settings.data.loss_views
+    size = model.image_size
+    targets = 1 if data.views == "published" else data.loss_views
     if rays.patches < targets:
         raise InputError(
             f"rays.patches must be at least data.loss_views, {targets}, one for each target "
@@ -41,32 +38,35 @@ def check_rays(settings: "FieldSettings") -> None:
             )
 
 
-def check_resident(settings: "FieldSettings") -> None:
+def check_resident(
+    data: DataSettings, rays: RaySettings, encoder: EncoderSettings, model: ModelConfig
+) -> None:
     """Refuse what items of images in the memory of the device cannot have; errors as above."""
-    model = settings.model
-    if not settings.data.resident:
+    if not data.resident:
         return
     wanted = {
-        "encoder.trainable false": not settings.encoder.trainable,
-        "data.views nearby": settings.data.views == "nearby",
-        "rays.aligned false": not settings.rays.aligned,
+        "encoder.trainable false": not encoder.trainable,
+        "data.views nearby": data.views == "nearby",
+        "rays.aligned false": not rays.aligned,
         "heads other than [field]": not model.classes_in_field,
         "model.decoder_width <= model.hidden_dim": model.decoder_width <= model.hidden_dim,
-        "level 1 in rays.levels": 1 in settings.rays.levels,
+        "level 1 in rays.levels": 1 in rays.levels,
     }
     missing = [name for name, holds in wanted.items() if not holds]
     if missing:
         raise InputError(f"data.resident needs {', '.join(missing)}")
 
 
-def check_classes(settings: "FieldSettings") -> None:
+def check_classes(
+    losses: LossSettings, rays: RaySettings, encoder: EncoderSettings, model: ModelConfig
+) -> None:
     """Refuse losses that the field of the model does not have; errors as above."""
-    losses, n_classes = settings.losses, settings.model.n_classes
-    if not settings.model.classes_in_field:
+    n_classes = model.n_classes
+    if not model.classes_in_field:
         if losses.classes:
             raise InputError(
                 "losses.classes needs model.heads [field], "
-                f"got {losses.classes:g} and {list(settings.model.heads)}"
+                f"got {losses.classes:g} and {list(model.heads)}"
             )
         return
     if any(losses.feature) or losses.feature_roughness or losses.artifacts:
@@ -75,18 +75,18 @@ def check_classes(settings: "FieldSettings") -> None:
             "losses.feature_roughness must be 0 and losses.artifacts false, got "
             f"{list(losses.feature)}, {losses.feature_roughness:g} and {losses.artifacts}"
         )
-    if losses.downsampler != "mean" or settings.rays.aligned:
+    if losses.downsampler != "mean" or rays.aligned:
         raise InputError(
             "model.heads [field] needs losses.downsampler mean and rays.aligned false, got "
-            f"{losses.downsampler} and {settings.rays.aligned}"
+            f"{losses.downsampler} and {rays.aligned}"
         )
-    if backbone_spec(settings.model.backbone).is_convolutional and (
-        not settings.encoder.trainable or set(settings.encoder.tap_scales) != {1.0}
+    if backbone_spec(model.backbone).is_convolutional and (
+        not encoder.trainable or set(encoder.tap_scales) != {1.0}
     ):
         raise InputError(
-            f"model.backbone {settings.model.backbone} needs encoder.trainable true and "
+            f"model.backbone {model.backbone} needs encoder.trainable true and "
             "encoder.tap_scales of 1, got "
-            f"{settings.encoder.trainable} and {list(settings.encoder.tap_scales)}"
+            f"{encoder.trainable} and {list(encoder.tap_scales)}"
         )
     if len(losses.class_weights) not in (0, n_classes):
         raise InputError(

@@ -22,7 +22,8 @@ from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.network.render import ray_directions, render_rays, sample_distances
 from train.field.benchmark import write_noise_drive
-from train.field.settings import FieldSettings, RaySettings
+from train.field.setting_groups import RaySettings
+from train.field.settings import FieldSettings
 from train.runs.launch import launch
 from train.semantics.data import ImageBatch, SemanticsData
 from train.semantics.frozen_field import FrozenField, in_chunks

@@ -342,20 +342,27 @@ def _int8_graphs(network: _Network, report: Report) -> Path:
 
 def _in_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> Path:
     """Return a folder in the cache, verified, and written now if it is missing."""
-    folder = cached_folder(network.identity, kind)
     if not _has_folder(network, kind):
-        cache = make_cache_folder()
-        try:
-            with FileLock(cache / "graphs.lock"):  # of many workers one exports
-                if not _has_folder(network, kind):
-                    export(folder)
-        except (OSError, RuntimeError) as error:  # OpenVINO has no class of error of its own
-            raise _CacheError(
-                f"its graphs cannot be written to the cache {cache}, which has "
-                f"{bytes_in_words(free_bytes(cache))} left ({error})"
-            ) from error
+        _write_to_cache(network, kind, export)
+    folder = cached_folder(network.identity, kind)
     check_exported(folder, network.identity)
     return folder
+
+
+def _write_to_cache(network: _Network, kind: str, export: Callable[[Path], None]) -> None:
+    try:
+        folder, cache = cached_folder(network.identity, kind), make_cache_folder()
+    except InputError as error:
+        raise _CacheError(str(error)) from error
+    try:
+        with FileLock(cache / "graphs.lock"):  # of many workers one exports
+            if not _has_folder(network, kind):
+                export(folder)
+    except (OSError, RuntimeError) as error:  # OpenVINO has no class of error of its own
+        raise _CacheError(
+            f"its graphs cannot be written to the cache {cache}, which has "
+            f"{bytes_in_words(free_bytes(cache))} left ({error})"
+        ) from error
 
 
 @torch.inference_mode()
