@@ -63,6 +63,7 @@ class FakeCamera:
 
     def __init__(self, outputs=("voxels", "markers", "depth/image"), name=""):
         self.name, self.lines = name, []
+        self.topics = "/image", "/camera_info"
         self.outputs, self.statistics = FakeOutputs(outputs), FrameStatistics()
         self.logger = SimpleNamespace(warning=self.lines.append)
         self.skips = SkipLog(self.statistics, self.lines.append)

@@ -17,6 +17,7 @@ from scenedino_ros.recordings.datasets.argoverse import read_argoverse_stereo
 from scenedino_ros.recordings.datasets.conversion import bag_from_argoverse, bag_from_dgp
 from scenedino_ros.recordings.datasets.dgp import dgp_cameras, read_dgp
 from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
 
@@ -74,7 +75,7 @@ def test_all_cameras_of_a_dgp_scene_are_one_recording(tmp_path, late):
     assert told == [(n, 6) for n in range(1, 7)]
     with Recording(tmp_path / "bag") as recording:
         assert recording.problems == []
-        store = build_frame_store(recording, tmp_path / "store", (20, 30))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((20, 30)))
     assert len(store) == 3
     T_first = turned(0, 100, 50, 2)
     for index in range(3):
@@ -144,7 +145,7 @@ def test_an_argoverse_pair_becomes_a_frame_with_depth(tmp_path):
     bag_from_argoverse(stereo, tmp_path / "bag")
     with Recording(tmp_path / "bag") as recording:
         assert recording.problems == []
-        store = build_frame_store(recording, tmp_path / "store", (40, 60))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((40, 60)))
     assert (len(store), list(store.cameras)) == (1, ["camera_00", "camera_01"])
     expected = np.zeros((40, 60), np.float16)
     expected[10, 20] = 5
@@ -214,7 +215,7 @@ def test_a_real_dgp_scene_sees_its_scan_in_every_camera(real_folder, tmp_path):
     bag_from_dgp(drives, tmp_path / "bag")
     with Recording(tmp_path / "bag") as recording:
         assert recording.problems == []
-        store = build_frame_store(recording, tmp_path / "store")
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings())
     assert (len(store), len(store.cameras)) == (3, 6)
     assert not store.breaks()[1:].any()
     np.testing.assert_allclose(store.travelled(), [0, 1.27, 2.54], atol=0.02)

@@ -332,7 +332,7 @@ def test_a_run_without_a_single_answer_is_an_error(material, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--checkpoint", "no-such-model"], "neither a file nor a published name"),
+        (["--checkpoint", "no-such-model"], "neither a file nor a name (default"),
         (["--bag", "no_such_bag"], "no recording"),
         (["--grid", "sscbench"], "needs --grid-frame"),
         (["--rate", "0"], "must be > 0"),

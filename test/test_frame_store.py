@@ -26,6 +26,7 @@ from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
 from scenedino_ros.recordings.datasets.kitti360 import read_drive
 from scenedino_ros.recordings.frame_store.build import build_frame_store
 from scenedino_ros.recordings.frame_store.resampling import FisheyeResampler, PinholeResampler
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from scenedino_ros.recordings.pose_source import PoseSource
@@ -35,9 +36,10 @@ SIZE = (16, 48)
 RIG = ("left", "right", "side_left", "side_right")
 
 
-def store_of(path, name="store", **options) -> FrameStore:
+def store_of(path, name="store", workers=1, progress=None, **options) -> FrameStore:
+    settings, how = StoreSettings(SIZE, **options), {"workers": workers, "progress": progress}
     with Recording(path / "bag") as recording:
-        return build_frame_store(recording, path / name, SIZE, **options)
+        return build_frame_store(recording, path / name, settings, **how)
 
 
 # Building
@@ -385,7 +387,7 @@ def test_a_real_drive_becomes_a_store(real_folder, tmp_path):
     bag_from_kitti360(drive, tmp_path / "bag")
     with Recording(tmp_path / "bag") as recording:
         assert recording.problems == []
-        store = build_frame_store(recording, tmp_path / "store")
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings())
     assert len(store) == len(drive.frames)
     assert not store.breaks()[1:].any()
     number = drive.frames[9]

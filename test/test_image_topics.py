@@ -14,6 +14,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.demo.drives import find_drive
 from scenedino_ros.recordings.datasets.drive_writer import DriveWriter, camera_info_cdr
 from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.maps import depth_from_message
 from scenedino_ros.recordings.recording import Recording
@@ -114,7 +115,7 @@ def test_depth_goes_to_the_camera_whose_pixels_it_has(tmp_path):
             "16UC1)"
         ]
         np.testing.assert_allclose(recording.depth("cam/color", 3), 1.8)
-        store = build_frame_store(recording, tmp_path / "store", (16, 48))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((16, 48)))
     assert sorted(file.name for file in store.path.glob("*cam*")) == [
         "depth_cam%2Fcolor.npy",
         "image_cam%2Fcolor.npy",
@@ -248,7 +249,7 @@ def test_names_that_differ_in_slashes_are_different_cameras(tmp_path):
         topics[f"{space}/camera_info"] = "color_optical"
     write(tmp_path / "bag", topics)
     with Recording(tmp_path / "bag") as recording:
-        store = build_frame_store(recording, tmp_path / "store", (16, 48))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((16, 48)))
     store = FrameStore(store.path)
     shades = {name: int(store.image(name, 1)[0, 0, 0]) for name in store.cameras}
     assert shades == {"/": 120, "a/b": 60, "a_b": 80, "camera": 100}

@@ -20,6 +20,7 @@ from scenedino_ros.recordings.datasets.conversion import bag_from_drive
 from scenedino_ros.recordings.datasets.drive import T_BASE_AHEAD
 from scenedino_ros.recordings.datasets.kitti import find_kitti_drives, read_kitti_drive
 from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.recordings.rosbag2.reader import BagReader
@@ -90,7 +91,7 @@ def test_grey_images_reach_the_frame_store_in_three_equal_channels(tmp_path):
     folder = write_stereo_drive(tmp_path / "kitti", 2)
     bag_from_drive(read_kitti_drive(folder), tmp_path / "bag")
     with Recording(tmp_path / "bag") as recording:
-        store = build_frame_store(recording, tmp_path / "store", (112, 320))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((112, 320)))
     rgb = store.image("camera_00", 1)
     grey = cv2.imread(str(folder / "image_0/000001.png"), cv2.IMREAD_UNCHANGED)
     for channel in range(3):

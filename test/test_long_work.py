@@ -23,6 +23,7 @@ from scenedino_ros.recordings.datasets.conversion import kitti360_bytes
 from scenedino_ros.recordings.datasets.kitti360 import find_drives, read_drive
 from scenedino_ros.recordings.frame_store.build import build_frame_store
 from scenedino_ros.recordings.frame_store.motion import speed_problem
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter, frames_done, store_bytes
 from scenedino_ros.recordings.recording import Recording
@@ -73,7 +74,7 @@ def test_sizes_of_stores(tmp_path):
     assert store_bytes((192, 640), 76_000, 4) == 76_000 * 4 * 192 * 640 * 3
     write_rig(tmp_path / "bag", 5, with_maps=True)
     with Recording(tmp_path / "bag") as recording:
-        store = build_frame_store(recording, tmp_path / "store", (16, 48))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((16, 48)))
     arrays = [np.load(f) for k in ("image", "label", "depth") for f in store.path.glob(f"{k}_*")]
     assert len(arrays) == 6
     assert store_bytes((16, 48), 5, 2, 2, 2) == sum(array.nbytes for array in arrays)
@@ -151,7 +152,7 @@ def test_the_time_is_that_of_the_frames_an_interrupted_store_lacks(
     with monkeypatch.context() as patch, Recording(tmp_path / "bag") as recording:
         patch.setattr(FrameStoreWriter, "stored", stop)
         with pytest.raises(KeyboardInterrupt):
-            build_frame_store(recording, store, (16, 48))
+            build_frame_store(recording, store, StoreSettings((16, 48)))
     assert frames_done(store) == 6
     assert frames_done(tmp_path / "other") == 0
     arguments = ["index", str(tmp_path / "bag"), "-o", str(store), "--workers", "4", *SIZE]
@@ -476,5 +477,5 @@ def test_a_store_keeps_what_is_wrong_with_its_motion(tmp_path, monkeypatch):
     monkeypatch.setattr("recorded_rig.T_world_body", far)
     write_rig(tmp_path / "bag", 5)
     with Recording(tmp_path / "bag") as recording:
-        store = build_frame_store(recording, tmp_path / "store", (16, 48))
+        store = build_frame_store(recording, tmp_path / "store", StoreSettings((16, 48)))
     assert [p for p in store.source["problems"] if "positions must be in metres" in p]

@@ -155,6 +155,7 @@ def process(names):
     )
     camera = SimpleNamespace(
         name="",
+        topics=("/image", "/camera_info"),
         outputs=outputs,
         statistics=statistics,
         logger=SimpleNamespace(warning=lambda _: None),

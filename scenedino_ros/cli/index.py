@@ -16,9 +16,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -40,9 +39,8 @@ from scenedino_ros.terminal.values import (
 )
 
 if TYPE_CHECKING:
-    from scenedino_ros.recordings.frame_store.frames import FrameList
+    from scenedino_ros.recordings.frame_store.settings import StoreSettings
     from scenedino_ros.recordings.frame_store.store import FrameStore
-    from scenedino_ros.recordings.pose_source import PoseSource
     from scenedino_ros.recordings.recording import Recording
 
 _EPILOG = """\
@@ -167,6 +165,7 @@ def run(options: argparse.Namespace) -> int:
     """Report what the recordings contain, and write the frame stores."""
     with reporting("loading"):
         # Imported here because it takes seconds; help and wrong arguments do not wait for it.
+        from scenedino_ros.recordings.frame_store.settings import StoreSettings
         from scenedino_ros.recordings.pose_source import PoseSource
     poses = PoseSource(
         options.poses,
@@ -177,20 +176,30 @@ def run(options: argparse.Namespace) -> int:
         first_frame=options.first_frame,
         max_gap_s=options.max_pose_gap,
     )
+    settings = StoreSettings(
+        options.image_size,
+        cameras=options.cameras,
+        poses=poses,
+        body_frame=options.body_frame,
+        tolerance_s=options.tolerance,
+        fisheye_rotation_deg=options.fisheye_rotation,
+        fit=options.fit,
+        part=options.frames,
+    )
     if len(options.recordings) == 1:
-        return _index(options.recordings[0], options.output, poses, options)
+        return _index(options.recordings[0], options.output, settings, options.workers)
     targets = _targets(options.recordings, options.output)
-    left = {} if options.check else _report_sum(targets, options)
+    left = {} if options.check else _report_sum(targets, options.output, settings)
     failed = []
     incomplete = False
     for recording, store in targets.items():
         print(f"{recording}:", flush=True)
         try:
-            if store is not None and _is_done(recording, store, poses, options):
+            if store is not None and _is_done(recording, store, settings):
                 print(f"{store} is complete already")
                 continue
             frames_left = sum(left.values())
-            incomplete |= bool(_index(recording, store, poses, options, frames_left))
+            incomplete |= bool(_index(recording, store, settings, options.workers, frames_left))
         except (SceneDinoError, OSError) as error:
             failed.append(recording)
             where = "" if str(recording) in str(error) else f"{recording}: "
@@ -220,9 +229,7 @@ def _targets(recordings: list[Path], output: Path | None) -> dict[Path, Path | N
     return targets
 
 
-def _is_done(
-    recording: Path, store: Path, poses: "PoseSource", options: argparse.Namespace
-) -> bool:
+def _is_done(recording: Path, store: Path, settings: "StoreSettings") -> bool:
     """Return whether a store is complete.
 
     Raises:
@@ -232,7 +239,7 @@ def _is_done(
 
     if not store.exists():
         return False
-    if is_store_of(store, recording, **_store_settings(poses, options)):
+    if is_store_of(store, recording, settings):
         return True
     raise InputError(
         f"{store} exists already, and is not the store of this recording as it is now and with "
@@ -240,21 +247,9 @@ def _is_done(
     )
 
 
-def _store_settings(poses: "PoseSource", options: argparse.Namespace) -> dict[str, Any]:
-    """Return what a store depends on besides its recording, for `build_frame_store`."""
-    return {
-        "image_size": options.image_size,
-        "cameras": options.cameras,
-        "poses": poses,
-        "body_frame": options.body_frame,
-        "tolerance_s": options.tolerance,
-        "fisheye_rotation_deg": options.fisheye_rotation,
-        "fit": options.fit,
-        "part": options.frames,
-    }
-
-
-def _report_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -> dict[Path, int]:
+def _report_sum(
+    targets: dict[Path, Path | None], output: Path, settings: "StoreSettings"
+) -> dict[Path, int]:
     """Report the size of all stores at most, and refuse it if the disk has no room.
 
     Returns:
@@ -267,68 +262,72 @@ def _report_sum(targets: dict[Path, Path | None], options: argparse.Namespace) -
         for done, (recording, store) in enumerate(targets.items(), start=1):
             if store is not None and not store.exists():
                 try:
-                    found = expected_store(
-                        recording, options.image_size, options.cameras, options.frames
-                    )
+                    found = expected_store(recording, settings)
                 except (SceneDinoError, OSError):  # reported at its turn
                     found = (0, 0)
                 frames[recording], needed = found[0], needed + found[1]
             progress(done, len(targets))
     print(
         f"up to {sum(frames.values())} frames of {len(targets)} recordings, "
-        f"{bytes_in_words(needed)} at {_size(options)}; "
-        f"{bytes_in_words(free_bytes(options.output))} free in {options.output}",
+        f"{bytes_in_words(needed)} at {_size(settings)}; "
+        f"{bytes_in_words(free_bytes(output))} free in {output}",
         flush=True,
     )
-    check_space(options.output, needed, "the frame stores", _REMEDY)
+    check_space(output, needed, "the frame stores", _REMEDY)
     return frames
 
 
 def _index(
     path: Path,
     output: Path | None,
-    poses: "PoseSource",
-    options: argparse.Namespace,
+    settings: "StoreSettings",
+    workers: int,
     frames_left: int = 0,
 ) -> int:
     """Report what a recording contains, and write its frame store; return the exit code.
 
     Given the number of frames of this recording and those after it, report their time, too.
     """
-    from scenedino_ros.recordings.frame_store.build import build_frame_store, planned_bytes
+    from scenedino_ros.recordings.frame_store.build import (
+        build_frame_store,
+        frames_in_memory,
+        planned_bytes,
+    )
     from scenedino_ros.recordings.frame_store.frames import common_frames
     from scenedino_ros.recordings.frame_store.motion import motion_problems
     from scenedino_ros.recordings.frame_store.writer import frames_done
     from scenedino_ros.recordings.pose_source import find_poses
     from scenedino_ros.recordings.recording import Recording
 
-    names, start = options.cameras, time.monotonic()
+    start = time.monotonic()
     with counting("messages") as progress:
         recording = Recording(path, progress=progress)
     reading_s = time.monotonic() - start
     with recording:
         _print_cameras(recording)
         print("".join(f"not read: {printable(topic)}\n" for topic in recording.not_read), end="")
-        track, origin = find_poses(recording, poses, options.body_frame)
-        cameras = [recording.camera(name) for name in names or recording.cameras]
-        frames = common_frames(cameras, track, options.tolerance)
+        track, origin = find_poses(recording, settings.poses, settings.body_frame)
+        cameras = [recording.camera(name) for name in settings.cameras or recording.cameras]
+        frames = common_frames(cameras, track, settings.tolerance_s)
         print(f"poses: {len(track)} from {origin}")
         print(f"frames with all cameras and a pose: {len(frames)}")
         problems = [*recording.problems, *frames.left_out]
         problems += motion_problems(recording, cameras[0].name, frames)
         print("\n".join(f"problem: {printable(problem)}" for problem in problems) or "no problems")
-        if options.frames:
-            frames = frames.part(options.frames)
-        needed = planned_bytes(cameras, len(frames), options.image_size)
+        if settings.part is not None:
+            frames = frames.part(settings.part)
+        needed = planned_bytes(cameras, len(frames), settings.image_size)
         to_do, seconds, free = 0, 0.0, ""
         if output is not None:
             to_do = len(frames) - frames_done(output)
             seconds = seconds_ahead(
-                to_do, _making(recording, frames, options), few=max(options.workers, 4)
+                to_do,
+                frames_in_memory(recording, frames, settings, workers),
+                few=max(workers, 4),
             )
             free = f"{about(seconds)}; {bytes_in_words(free_bytes(output))} free"
         print(
-            f"store: {len(frames)} frames of {len(cameras)} cameras at {_size(options)}, "
+            f"store: {len(frames)} frames of {len(cameras)} cameras at {_size(settings)}, "
             f"{bytes_in_words(needed)}{free}",
             flush=True,
         )
@@ -342,33 +341,16 @@ def _index(
             store = build_frame_store(
                 recording,
                 output,
-                **_store_settings(poses, options),
-                workers=options.workers,
+                settings,
+                workers=workers,
                 progress=progress,
             )
     _print_store(store)
     return 0
 
 
-def _making(
-    recording: "Recording", frames: "FrameList", options: argparse.Namespace
-) -> Callable[[range], None]:
-    """Return a function that makes some frames of the store and keeps none."""
-    from scenedino_ros.recordings.frame_store.build import frames_in_memory
-
-    return frames_in_memory(
-        recording,
-        frames,
-        options.image_size,
-        body_frame=options.body_frame,
-        fisheye_rotation_deg=options.fisheye_rotation,
-        fit=options.fit,
-        workers=options.workers,
-    )
-
-
-def _size(options: argparse.Namespace) -> str:
-    height, width = options.image_size
+def _size(settings: "StoreSettings") -> str:
+    height, width = settings.image_size
     return f"{height}x{width}"
 
 

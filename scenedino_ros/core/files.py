@@ -76,7 +76,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`, which takes its name when the block ends well.
 
-    What was there stays until then, and is never missed: it is renamed, and removed last.
+    What was there stays until then, and is removed last: whenever the process is killed, the old
+    folder or the new one is there, if under a hidden name.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -208,7 +208,7 @@ def _no_image(situation: Situation, seconds: float) -> Verdict:
     if situation.now.lost > situation.before.lost:
         hint = _LOST
     elif situation.now.images or not hint:
-        # Nor is it what other topics show that keeps images from a topic that had some.
+        # Where images came before, what other topics show is at most one of the reasons.
         stopped = "the camera has stopped, or large best-effort messages are lost on the way"
         hint = f"{stopped}; or {hint}" if hint else stopped
     return Verdict(

@@ -38,6 +38,7 @@ from scenedino_ros.recordings.datasets.colmap import read_colmap_camera, read_co
 from scenedino_ros.recordings.datasets.image_times import read_image_times
 from scenedino_ros.recordings.datasets.kitti360 import read_poses
 from scenedino_ros.recordings.frame_store.build import build_frame_store
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.recordings.rosbag2.reader import BagReader
@@ -274,7 +275,7 @@ def _store_files() -> dict[str, bytes]:
     for path in (folder / "bag").iterdir():
         os.utime(path, (0, 0))  # the store holds the time of its recording
     with Recording(folder / "bag") as recording:
-        build_frame_store(recording, folder / "store", (8, 20))
+        build_frame_store(recording, folder / "store", StoreSettings((8, 20)))
     here, files = str(folder).encode(), sorted((folder / "store").iterdir())
     return {path.name: path.read_bytes().replace(here, b"drives") for path in files}
 

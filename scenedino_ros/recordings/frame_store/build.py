@@ -4,18 +4,14 @@
 """Turns a recording into a frame store: synchronised cameras, poses, network input images."""
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from scenedino_ros.cameras.fisheye import PUBLISHED_ROTATION_DEG
 from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.core.files import file_sha256
-from scenedino_ros.core.number_ranges import flat_ranges
 from scenedino_ros.recordings.bag_index import Progress
 from scenedino_ros.recordings.camera_topics import find_cameras
 from scenedino_ros.recordings.frame_store.frames import FrameList, common_frames
@@ -26,6 +22,7 @@ from scenedino_ros.recordings.frame_store.resampling import (
     PinholeResampler,
     is_fisheye,
 )
+from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.frame_store.store import FrameStore, StoredCamera
 from scenedino_ros.recordings.frame_store.writer import (
     FrameStoreWriter,
@@ -33,26 +30,16 @@ from scenedino_ros.recordings.frame_store.writer import (
     store_bytes,
 )
 from scenedino_ros.recordings.image_topics import look_at_images
-from scenedino_ros.recordings.pose_source import PoseSource, find_poses
+from scenedino_ros.recordings.pose_source import find_poses
 from scenedino_ros.recordings.recording import BagCamera, Recording
 from scenedino_ros.recordings.rosbag2.reader import BagReader
-
-IMAGE_SIZE = (192, 640)
-BODY_FRAME = "base_link"
 
 
 def build_frame_store(
     recording: Recording,
     path: Path,
-    image_size: tuple[int, int] = IMAGE_SIZE,
+    settings: StoreSettings,
     *,
-    cameras: Sequence[str] = (),
-    poses: PoseSource | None = None,
-    body_frame: str = BODY_FRAME,
-    tolerance_s: float | None = None,
-    fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
-    fit: str = "auto",
-    part: Collection[int] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> FrameStore:
@@ -64,18 +51,7 @@ def build_frame_store(
     Args:
         recording: The recording.
         path: Folder of the store; must not exist.
-        image_size: (height, width) of the network input images, pixels.
-        cameras: Cameras to take; empty: all. The images of the first one are the frames' times.
-        poses: Where the poses come from; None: transforms, else odometry.
-        body_frame: Frame of the vehicle, x forward, y left, z up.
-        tolerance_s: How far images of one frame may be apart; None: half a frame, 50 ms at most.
-        fisheye_rotation_deg: How the virtual camera of a MEI fisheye is turned about the
-            fisheye's y and x axes; a camera that looks to the right is turned the other way
-            about y.
-        fit: How images of another aspect ratio fill the input image, as for
-            `ImagePreprocessor`.
-        part: Numbers of the frames to store, from 0; None: all. What is held out of training is
-            left out here.
+        settings: How it is made.
         workers: Threads that decode.
         progress: Called with the number of frames done and their number in all.
 
@@ -87,42 +63,33 @@ def build_frame_store(
             no room for the store.
         TransformError: If the transforms do not contain the pose of a camera on the body.
     """
-    chosen = [recording.camera(name) for name in cameras or recording.cameras]
-    track, origin = find_poses(recording, poses or PoseSource(), body_frame)
-    frames = common_frames(chosen, track, tolerance_s)
-    if part is not None:
-        frames = frames.part(part)
-    mounted = _mounted(recording, chosen, body_frame)
-    resamplers = _resamplers(chosen, mounted, image_size, fit, fisheye_rotation_deg)
+    chosen = [recording.camera(name) for name in settings.cameras or recording.cameras]
+    track, origin = find_poses(recording, settings.poses, settings.body_frame)
+    frames = common_frames(chosen, track, settings.tolerance_s)
+    if settings.part is not None:
+        frames = frames.part(settings.part)
+    mounted = _mounted(recording, chosen, settings.body_frame)
+    resamplers = _resamplers(chosen, mounted, settings)
     stored = {
         name: StoredCamera(name, made.K_norm, _turned(mounted[name], made.R_cam_input))
         for name, made in resamplers.items()
     }
-    settings = (
-        image_size,
-        cameras,
-        poses or PoseSource(),
-        body_frame,
-        tolerance_s,
-        fisheye_rotation_deg,
-        fit,
-        part,
-    )
     source = {
-        **_made_from(recording.path, *settings),
+        **_made_from(recording.path, settings),
         "poses": origin,
         "left_out": frames.left_out,
         "problems": [*recording.problems, *motion_problems(recording, chosen[0].name, frames)],
     }
     check_space(
         path.parent,
-        planned_bytes(chosen, len(frames), image_size) - bytes_on_disk(partial_store(path)),
+        planned_bytes(chosen, len(frames), settings.image_size)
+        - bytes_on_disk(partial_store(path)),
         f"the frame store {path}",
         "choose another folder, a smaller image size, fewer cameras or fewer frames",
     )
     with FrameStoreWriter(
         path,
-        image_size,
+        settings.image_size,
         stored,
         len(frames),
         source,
@@ -134,24 +101,14 @@ def build_frame_store(
 
 
 def frames_in_memory(
-    recording: Recording,
-    frames: FrameList,
-    image_size: tuple[int, int] = IMAGE_SIZE,
-    *,
-    body_frame: str = BODY_FRAME,
-    fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
-    fit: str = "auto",
-    workers: int = 1,
+    recording: Recording, frames: FrameList, settings: StoreSettings, workers: int = 1
 ) -> Callable[[range], None]:
     """Return a function that makes input images of some frames and keeps none, to measure time.
 
     Args:
         recording: The recording.
         frames: Its frames; the function takes their numbers.
-        image_size: As the other arguments, for `build_frame_store`.
-        body_frame: Frame of the vehicle.
-        fisheye_rotation_deg: How virtual cameras are turned in MEI fisheyes.
-        fit: How images are fitted.
+        settings: As for `build_frame_store`.
         workers: Threads that decode.
 
     Raises:
@@ -159,8 +116,8 @@ def frames_in_memory(
         TransformError: If the transforms do not contain the pose of a camera on the body.
     """
     chosen = [recording.camera(name) for name in frames.images]
-    mounted = _mounted(recording, chosen, body_frame)
-    resamplers = _resamplers(chosen, mounted, image_size, fit, fisheye_rotation_deg)
+    mounted = _mounted(recording, chosen, settings.body_frame)
+    resamplers = _resamplers(chosen, mounted, settings)
 
     def make(frame: int) -> None:
         for name, made in resamplers.items():
@@ -182,23 +139,17 @@ def planned_bytes(cameras: Sequence[BagCamera], n_frames: int, image_size: tuple
     return store_bytes(image_size, n_frames, len(cameras), labels, len(_with_depth(cameras)))
 
 
-def expected_store(
-    path: Path,
-    image_size: tuple[int, int] = IMAGE_SIZE,
-    cameras: Sequence[str] = (),
-    part: Collection[int] | None = None,
-) -> tuple[int, int]:
+def expected_store(path: Path, settings: StoreSettings) -> tuple[int, int]:
     """Return how many frames and bytes a recording's store has at most, without reading it.
 
     Args:
         path: The recording.
-        image_size: (height, width) of the network input images, pixels.
-        cameras: Cameras to take; empty: all.
-        part: Numbers of the frames to store; None: all.
+        settings: As for `build_frame_store`.
 
     Raises:
         BagError: If the recording cannot be opened.
     """
+    cameras, part = settings.cameras, settings.part
     with BagReader(path) as reader:
         found = find_cameras(reader.topics, look_at_images(reader))
         chosen = [c for name, c in found.items() if c.info and (not cameras or name in cameras)]
@@ -206,77 +157,28 @@ def expected_store(
     if part is not None:
         frames = sum(number < frames for number in part)
     labels, depths = sum(bool(c.label) for c in chosen), sum(bool(c.depth) for c in chosen)
-    return frames, store_bytes(image_size, frames, len(chosen), labels, depths)
+    return frames, store_bytes(settings.image_size, frames, len(chosen), labels, depths)
 
 
-def is_store_of(
-    path: Path,
-    recording: Path,
-    image_size: tuple[int, int] = IMAGE_SIZE,
-    *,
-    cameras: Sequence[str] = (),
-    poses: PoseSource | None = None,
-    body_frame: str = BODY_FRAME,
-    tolerance_s: float | None = None,
-    fisheye_rotation_deg: tuple[float, float] = PUBLISHED_ROTATION_DEG,
-    fit: str = "auto",
-    part: Collection[int] | None = None,
-) -> bool:
+def is_store_of(path: Path, recording: Path, settings: StoreSettings) -> bool:
     """Return whether a complete store is what `build_frame_store` would make of a recording.
 
     Args:
         path: Folder of the store.
         recording: The recording.
-        image_size: As the other arguments, for `build_frame_store`.
-        cameras: Cameras to take.
-        poses: Where the poses come from.
-        body_frame: Frame of the vehicle.
-        tolerance_s: How far images of one frame may be apart.
-        fisheye_rotation_deg: How virtual cameras are turned in MEI fisheyes.
-        fit: How images are fitted.
-        part: Numbers of the frames to store.
+        settings: How it would be made.
     """
     try:
         store = FrameStore(path)
     except InputError:
         return False
-    wanted = _made_from(
-        recording,
-        image_size,
-        cameras,
-        poses or PoseSource(),
-        body_frame,
-        tolerance_s,
-        fisheye_rotation_deg,
-        fit,
-        part,
-    )
+    wanted = _made_from(recording, settings)
     return all(store.source.get(key) == value for key, value in wanted.items())
 
 
-def _made_from(
-    recording: Path,
-    image_size: tuple[int, int],
-    cameras: Sequence[str],
-    poses: PoseSource,
-    body_frame: str,
-    tolerance_s: float | None,
-    fisheye_rotation_deg: tuple[float, float],
-    fit: str,
-    part: Collection[int] | None,
-) -> dict[str, object]:
+def _made_from(recording: Path, settings: StoreSettings) -> dict[str, object]:
     """Return what a store depends on, as its index holds it."""
-    settings = {
-        "image_size": list(image_size),
-        "cameras": list(cameras),
-        "poses": {**asdict(poses), "file": file_sha256(poses.file) if poses.file else None},
-        "body_frame": body_frame,
-        "tolerance_s": tolerance_s,
-        "fisheye_rotation_deg": list(fisheye_rotation_deg),
-        "fit": fit,
-        "part": None if part is None else flat_ranges(part),
-    }
-    return {"recording": recording.name, **_state_of(recording), "settings": settings}
+    return {"recording": recording.name, **_state_of(recording), "settings": settings.plain()}
 
 
 def _mounted(
@@ -292,13 +194,12 @@ def _with_depth(cameras: Sequence[BagCamera]) -> tuple[str, ...]:
 def _resamplers(
     cameras: Sequence[BagCamera],
     mounted: dict[str, np.ndarray],
-    image_size: tuple[int, int],
-    fit: str,
-    fisheye_rotation_deg: tuple[float, float],
+    settings: StoreSettings,
 ) -> dict[str, CameraResampler]:
     """Return the resampler of each camera; fisheyes take K from the first pinhole camera."""
+    image_size = settings.image_size
     resamplers: dict[str, CameraResampler] = {
-        camera.name: PinholeResampler(camera.calibration, image_size, fit)
+        camera.name: PinholeResampler(camera.calibration, image_size, settings.fit)
         for camera in cameras
         if not is_fisheye(camera.calibration)
     }
@@ -308,7 +209,7 @@ def _resamplers(
             "fisheye cameras take their intrinsics from a pinhole camera, but there are "
             f"only {', '.join(camera.name for camera in fisheyes)}"
         )
-    about_y, about_x = fisheye_rotation_deg
+    about_y, about_x = settings.fisheye_rotation_deg
     K_norm = next((made.K_norm for made in resamplers.values()), np.eye(3))
     for camera in fisheyes:
         looks_right = mounted[camera.name][1, 2] < 0  # its optical axis in the body's y
