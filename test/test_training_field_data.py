@@ -290,7 +290,7 @@ def test_shares_and_steps_of_the_stores_are_not_those_of_validation(
     data = replace(
         NEARBY.data, stores=(str(drives["short"]),) * 2, shares=(1.0, 9.0), every=(2, 4)
     )
-    settings = replace(NEARBY, data=data)
+    settings = replace(NEARBY, data=data, rays=replace(NEARBY.rays, levels=(2,)))
     validation = (str(drives["short"]), str(drives["long"]), str(drives["short"]))
     found = FieldData(settings, validation, None, validation=True)
     assert [len(drive.encoded) for drive in found.drives] == [

@@ -35,7 +35,7 @@ from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter
 from train import train_semantics
 from train.runs.launch import launch
 from train.runs.settings import read_settings
-from train.semantics.data import SemanticsData
+from train.semantics.data import SemanticsData, labelled_views
 from train.semantics.frozen_field import FrozenField
 from train.semantics.frozen_tokens import FrozenTokens
 from train.semantics.model import SemanticTraining, head_config, without_head
@@ -122,6 +122,11 @@ def whole(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_all_labels_of_the_validation_drives_are_used(words):
+    settings = read_settings(SemanticsSettings(), None, [*words, "--data.every", "4"])
+    assert len(labelled_views(settings, TINY.image_size)) == FRAMES
 
 
 def test_every_part_learns(whole):
