@@ -196,7 +196,7 @@ def test_finished_images_are_skipped_and_never_replaced_silently(
     assert "nothing to do: 1 finished" in capsys.readouterr().out
     assert state_of(result) == written
     assert predict(image, checkpoint, output, "--threshold", "0.9") == 2
-    assert "street was made with another query; choose" in capsys.readouterr().err
+    assert "street was made with another density_threshold; choose" in capsys.readouterr().err
     # Other weights that say the same about themselves, as two runs of equal settings do.
     assert predict(image, twin(checkpoint, tmp_path), output) == 2
     assert "street was made with another checkpoint; choose" in capsys.readouterr().err

@@ -273,7 +273,7 @@ def _settings(job: Job, camera: CalibratedCamera, query: VoxelQuery) -> dict[str
         **job.network.settings(),
         "grid": dataclasses.asdict(job.grid),
         "T_grid_cam": None if job.T_grid_cam is None else job.T_grid_cam.tolist(),
-        "query": dataclasses.asdict(query),
+        **dataclasses.asdict(query),
         **({"thresholds": list(job.thresholds)} if job.thresholds else {}),
         **({"similar_to": list(job.similar_to)} if job.similar_to else {}),
     }

@@ -5,6 +5,7 @@
 
 import functools
 import gc
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -143,6 +144,8 @@ class Chunks:
         if not self._concurrent or threads == 1 or count < threads * chunk:
             self._fill_in_turn(result, chunk, compute)
             return result
+        # Equal parts, as many for each thread: none ends with a part while the others wait.
+        chunk = math.ceil(count / (threads * math.ceil(count / (threads * chunk))))
         try:
             self._fill_in_threads(result, chunk, compute, threads)
         except Exception as error:  # exhausted memory comes as many types

@@ -82,7 +82,10 @@ def load_state(
         CheckpointError: If the file cannot be read, or tensors are missing, left over or of
             another shape or type; nothing is changed then.
     """
-    require_safetensors(Path(path), "state")
+    try:
+        require_safetensors(Path(path), "state")
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; the networks beside it can still be used") from error
     names = _parameter_names(modules)
     with reading(f"state {path}", CheckpointError):  # values of any type may stand anywhere
         with safe_open(str(path), framework="pt") as file:
