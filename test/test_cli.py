@@ -209,6 +209,14 @@ def test_finished_images_are_skipped_and_never_replaced_silently(
     assert [path.name for path in output.iterdir()] == ["street"]
 
 
+def test_an_output_that_is_a_file_is_refused_at_once(image, checkpoint, tmp_path: Path, capsys):
+    (tmp_path / "file").touch()
+    assert predict(image, checkpoint, tmp_path / "file") == 2
+    assert (
+        f"--output must be a folder, got the file {tmp_path / 'file'}" in capsys.readouterr().err
+    )
+
+
 def test_a_folder_that_is_no_result_is_left_alone(image, checkpoint, tmp_path: Path, capsys):
     mine = tmp_path / "out" / "street" / "notes.txt"
     mine.parent.mkdir(parents=True)
@@ -420,7 +428,10 @@ def test_convert_writes_a_checkpoint_and_prints_its_card(tmp_path: Path, capsys)
     output = tmp_path / "mine.safetensors"
     arguments = ["convert", str(source), "-o", str(output), "--license", "CC0"]
     assert main(arguments) == 0
-    out = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out
+    assert f"{output} (" in printed  # in a pipe, no line breaks a value
+    assert file_sha256(output) in printed
+    out = " ".join(printed.split())
     assert "backbone dinov2_vits14" in out
     assert "image 32 x 64 px" in out
     assert "19: road, sidewalk" in out

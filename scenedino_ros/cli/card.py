@@ -5,6 +5,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenedino_ros.checkpoints.card import CheckpointCard
+from scenedino_ros.terminal.tables import print_whole
 
 
 def card_values(path: Path, card: CheckpointCard, sha256: str) -> dict[str, Any]:
@@ -65,7 +67,10 @@ def print_card(values: dict[str, Any]) -> None:
     }
     for name, value in rows.items():
         table.add_row(name.replace("_", " "), value)
-    Console(highlight=False, markup=False).print(table)
+    if sys.stdout.isatty():
+        Console(highlight=False, markup=False).print(table)
+    else:
+        print_whole(table)  # a program that reads it must find each value in one piece
 
 
 def card_json(values: dict[str, Any]) -> str:

@@ -98,6 +98,8 @@ def run_job(job: Job, *, keep_going: bool) -> int:
         SceneDinoError: If nothing can be predicted at all, or an image fails and `keep_going` is
             not set.
     """
+    if job.output.exists() and not job.output.is_dir():
+        raise InputError(f"--output must be a folder, got the file {job.output}")
     with reporting("looking at the checkpoint") as report:
         camera = _camera(job)
         job.network.find(report)

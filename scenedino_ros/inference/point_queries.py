@@ -235,8 +235,8 @@ class PointQueries:
         assert view.index is not None
         count = len(view.lattice)
         of_lattice = self._answers(encoded.rows, encoded.map_size, view, count)
-        settled_grids = settled(of_lattice, view.lattice, shape, threshold)
-        empty, occupied = (grid.index_select(0, view.index) for grid in settled_grids)
+        known = settled(of_lattice, view.lattice, shape, threshold)
+        empty, occupied = (grid.index_select(0, view.index) for grid in known)
         density = torch.zeros_like(view.depth)
         if query.exposed_only:
             density.masked_fill_(occupied, torch.inf)
