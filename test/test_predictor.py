@@ -123,8 +123,10 @@ def test_each_thread_of_a_processor_fills_chunks_of_its_own(
     threads_of_pytorch = torch.get_num_threads
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     seen: set[tuple[bool, int, bool]] = set()
+    sizes = []
 
     def compute(part: slice) -> torch.Tensor:
+        sizes.append(part.stop - part.start)
         in_pool = threading.current_thread() is not threading.main_thread()
         seen.add((in_pool, threads_of_pytorch(), torch.is_inference_mode_enabled()))
         return torch.arange(part.start, part.stop)
@@ -136,6 +138,7 @@ def test_each_thread_of_a_processor_fills_chunks_of_its_own(
             Chunks(torch.device("cpu"), 4096, concurrent=True).fill(10_000, 1, compute), expected
         )
         assert seen == {(True, 1, True)}
+        assert sizes == [1000] * 10  # five each, none longer than another
         seen.clear()
         assert torch.equal(Chunks(torch.device("cpu"), 4096).fill(10_000, 1, compute), expected)
         assert seen == {(False, alone, True)}

@@ -138,10 +138,11 @@ def read_drawn(name: str, frames: Any, stores: Path, camera: str, output: Path) 
 
 
 def draw(file: Path, stores: Path, camera: str, output: Path) -> None:
-    """Read a file of areas and write a store for each drive in it that has none yet.
+    """Read a file of areas and write a store for each drive in it.
 
     Raises:
-        InputError: If the file cannot be read, or does not fit the drives; nothing is written.
+        InputError: If the file cannot be read or does not fit the drives, before anything is
+            written; or if a store is there already.
     """
     with reading(str(file)):
         drives = read_yaml(file)

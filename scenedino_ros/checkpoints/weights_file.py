@@ -154,7 +154,7 @@ def _pytorch_problem(path: Path, head: bytes, size: int) -> str:
     if not zipfile.is_zipfile(path):
         return (
             f"is a PyTorch file that is cut off: after {_bytes(size)} the table at its end is "
-            "missing; it did not arrive whole"
+            "missing; fetch or copy it again"
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -188,7 +188,7 @@ def _safetensors_problem(path: Path, size: int) -> str:
     if len(header) < length:
         return (
             f"is a safetensors file that is cut off inside its header: it has {_bytes(size)}; "
-            "it did not arrive whole"
+            "fetch or copy it again"
         )
     try:
         entries = json.loads(header)
@@ -203,7 +203,7 @@ def _safetensors_problem(path: Path, size: int) -> str:
     state = "cut off" if size < whole else "damaged"
     return (
         f"is a safetensors file that is {state}: its header describes {_bytes(whole)}, it has "
-        f"{_bytes(size)}; it did not arrive whole"
+        f"{_bytes(size)}; fetch or copy it again"
     )
 
 

@@ -163,7 +163,7 @@ def subscribe_counting_losses(
         )
     except UnsupportedEventTypeError:
         return node.create_subscription(message_type, topic, callback, **options)
-    except Exception as error:  # rclpy raises its own, KeyError and RuntimeError
+    except Exception as error:  # KeyError, RCLError, ParameterException: of no common class
         prefix = f"qos_overrides.{node.resolve_topic_name(topic)}.subscription"
         given = {
             name.rpartition(".")[2]: parameter.value

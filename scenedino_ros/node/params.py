@@ -23,6 +23,7 @@ from scenedino_ros.core.printable import printable
 from scenedino_ros.core.setting import check_value
 from scenedino_ros.mapping.box import RollingBox
 from scenedino_ros.node.failures import Failures
+from scenedino_ros.node.inputs import INPUT_QOS_OVERRIDES
 from scenedino_ros.node.rclpy_private import parameter_overrides
 
 _TYPES = {
@@ -50,7 +51,7 @@ _EMPTY_ARRAY = (
 # Before Iron, rclpy checks the type of a new value before it calls a callback, unless the
 # parameter may change its type.
 _CAN_CONVERT = hasattr(Node, "add_pre_set_parameters_callback")
-_QOS_POLICIES = ("history", "depth", "reliability", "durability")
+_QOS_POLICIES = [kind.name.lower() for kind in INPUT_QOS_OVERRIDES.policy_kinds]
 _QOS_PREFIX = "qos_overrides."  # declared by rclpy together with the topic they belong to
 
 

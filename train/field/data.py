@@ -8,7 +8,7 @@ recipe: what an item, a batch and its augmentation are; how images, intrinsics a
 loaded; how an item gets its ray patches; and the drives of a run, from which items are drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -246,13 +246,13 @@ class FieldData:
         self.drives: list[Drive] = []
         weights: list[float] = []
         data = settings.data
+        if validation:
+            data = replace(data, shares=(), every=data.every if len(data.every) == 1 else (1,))
         for number, pattern in enumerate(stores):
-            of_stores = validation and len(data.every) > 1
-            every = 1 if of_stores else data.every[number % len(data.every)]
+            every = data.every[number % len(data.every)]
             drives = [self._open(path, every) for path in store_paths(pattern)]
             frames = [len(drive.encoded) for drive in drives]
-            by_share = data.shares and not validation
-            weight = data.shares[number] if by_share else sum(frames)
+            weight = data.shares[number] if data.shares else sum(frames)
             self.drives += drives
             weights += [weight * n / sum(frames) for n in frames]
         if not self.drives:
