@@ -32,13 +32,11 @@ from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import (
     Checkpoint,
     build_model,
-    load_checkpoint,
     save_checkpoint,
 )
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.ray_spacing import LOGARITHMIC
 from scenedino_ros.core.setting import setting
-from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.decoder import Decoder
 from scenedino_ros.network.field import sample_map
 from scenedino_ros.network.folded import FoldedSceneDino
@@ -47,6 +45,7 @@ from scenedino_ros.network.render import composite, sample_distances
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.terminal.progress import counting
 from train.runs.launch import exit_code, launch, reduce_losses, stop_signals
+from train.runs.network import network_of_run
 from train.runs.randomness import item_generator
 from train.runs.run import RunFolder
 from train.runs.settings import Command, RunSettings, parse_command
@@ -250,17 +249,13 @@ def fit(command: Command[Settings]) -> None:
 
 
 def _to_coarsen(run: RunFolder, settings: Settings) -> Checkpoint:
-    """Return the network of a run; a resumed run reads its own copy, which never changes.
+    """Return the network of a run.
 
     Raises:
         InputError: If none is named, or it cannot be made coarser.
         CheckpointError: If it cannot be read.
     """
-    if run.has_state and (run.path / _BEFORE).exists():
-        return load_checkpoint(run.path / _BEFORE)
-    if not settings.checkpoint:
-        raise InputError("--checkpoint must name the network to coarsen, got none")
-    checkpoint = NetworkChoice(settings.checkpoint).load()
+    checkpoint = network_of_run(run, _BEFORE, settings.checkpoint, "the network to coarsen")
     config = checkpoint.config
     if config.classes_in_field:
         raise InputError(

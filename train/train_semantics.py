@@ -27,15 +27,14 @@ from torch import nn
 from scenedino_ros.checkpoints.checkpoint import (
     Checkpoint,
     build_model,
-    load_checkpoint,
     save_checkpoint,
 )
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.network.model import SceneDino
 from scenedino_ros.terminal.progress import counting
 from train.runs.launch import exit_code, launch, local_items, reduce_losses, stop_signals
+from train.runs.network import network_of_run
 from train.runs.prefetch import prefetch
 from train.runs.randomness import item_generator
 from train.runs.run import RunFolder
@@ -136,17 +135,13 @@ def fit(command: Command[SemanticsSettings]) -> None:
 
 
 def _stage1(run: RunFolder, settings: SemanticsSettings) -> Checkpoint:
-    """Return the network of stage 1; a resumed run reads its own copy, which never changes.
+    """Return the network of stage 1.
 
     Raises:
-        InputError: If no checkpoint is named.
+        InputError: If no checkpoint is named, or it has no features.
         CheckpointError: If it cannot be read.
     """
-    if run.has_state and (run.path / _STAGE1).exists():
-        return load_checkpoint(run.path / _STAGE1)
-    if not settings.checkpoint:
-        raise InputError("--checkpoint must name the network of stage 1, got none")
-    checkpoint = NetworkChoice(settings.checkpoint).load()
+    checkpoint = network_of_run(run, _STAGE1, settings.checkpoint, "the network of stage 1")
     if checkpoint.config.classes_in_field:
         raise InputError(
             "--checkpoint must name a network of SceneDINO, whose field has features, got one of "
