@@ -35,12 +35,13 @@ CONFIG = Path(__file__).parent.parent / "config"
 RESPAWN_DELAY = 2.0  # seconds
 CAMERA = "{camera}"  # in a topic: the camera's name
 
-# Parameters that an argument replaces where it is not empty.
+# Parameters that an argument replaces where it is not empty: words, and switches.
 PARAMETERS = {
     "image_transport": "input.transport",
     "checkpoint": "model.checkpoint",
     "device": "model.device",
 }
+SWITCHES = {"rectified": "input.rectified", "autostart": "autostart"}
 CHOICES = {setting.name: setting.metadata["choices"] for setting in walk_settings(NodeSettings())}
 AS_IN_FILE = "empty: as in params_file"
 SWITCH = ["true", "false"]
@@ -83,6 +84,12 @@ ARGUMENTS = (
         default_value="",
         choices=["", *CHOICES[PARAMETERS["image_transport"]]],
         description="compressed: read <image_topic>/compressed; " + AS_IN_FILE,
+    ),
+    DeclareLaunchArgument(
+        "rectified",
+        default_value="",
+        choices=["", *SWITCH],
+        description="true: the images are rectified, as those of image_rect; " + AS_IN_FILE,
     ),
     DeclareLaunchArgument(
         "checkpoint",
@@ -327,8 +334,9 @@ def overrides(given: dict[str, str], cameras: list[str]) -> dict[str, object]:
     for argument, parameter in PARAMETERS.items():
         if given[argument]:
             values[parameter] = ParameterValue(given[argument], value_type=str)
-    if given["autostart"]:
-        values["autostart"] = given["autostart"] == "true"
+    for argument, parameter in SWITCHES.items():
+        if given[argument]:
+            values[parameter] = given[argument] == "true"
     return values
 
 

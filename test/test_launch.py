@@ -29,6 +29,7 @@ PROMISED = {
     "image_topic",
     "camera_info_topic",
     "image_transport",
+    "rectified",
     "checkpoint",
     "device",
     "rviz",
@@ -44,6 +45,7 @@ PROMISED = {
 CLOSED = {
     "use_sim_time",
     "image_transport",
+    "rectified",
     "device",
     "rviz",
     "log_level",
@@ -162,10 +164,11 @@ def test_the_default_start_repeats_no_default_of_the_node(launch_file):
 
 def test_arguments_become_parameters(launch_file):
     given = {"checkpoint": "12", "device": "cpu", "image_transport": "compressed"}
-    assert overrides_of(launch_file, **given, autostart="false") == {
+    assert overrides_of(launch_file, **given, rectified="true", autostart="false") == {
         "model.checkpoint": "12",
         "model.device": "cpu",
         "input.transport": "compressed",
+        "input.rectified": True,
         "autostart": False,
     }
     checkpoint = node_of(launch_file, **given)["parameters"][1]["model.checkpoint"]
@@ -174,8 +177,9 @@ def test_arguments_become_parameters(launch_file):
 
 def test_overridden_parameters_exist(launch_file):
     known = yaml.safe_load((ROOT / "config" / "scenedino.yaml").read_text())["/**"]
-    given = {"checkpoint": "x", "device": "cpu", "image_transport": "raw", "autostart": "true"}
-    for name in set(overrides_of(launch_file, **given)) - {"use_sim_time"}:
+    given = {"checkpoint": "x", "device": "cpu", "image_transport": "raw"}
+    switches = {"rectified": "false", "autostart": "true"}
+    for name in set(overrides_of(launch_file, **given, **switches)) - {"use_sim_time"}:
         values = known["ros__parameters"]
         for part in name.split("."):
             values = values[part]

@@ -3,11 +3,13 @@
 
 """The ground of a map, its occupancy grid, its obstacles, and its files."""
 
+import json
+
 import numpy as np
 import pytest
 
 from scenedino_ros.core.costs import ClassCosts
-from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
+from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, UNNAMED_COLOR
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.mapping.ground import (
     UNKNOWN,
@@ -19,6 +21,7 @@ from scenedino_ros.mapping.ground import (
 from scenedino_ros.mapping.map_file import save_map
 from scenedino_ros.mapping.map_voxels import MapVolume, MapVoxels
 from scenedino_ros.viewing.voxel_files import read_npz
+from scenedino_ros.viewing.window import mesh_of_file
 
 COSTS = ClassCosts.of(CITYSCAPES19)
 ROAD, TERRAIN, BUILDING, VEGETATION, CAR = CITYSCAPES19.ids(
@@ -31,7 +34,9 @@ GRID = VoxelGrid((-4.0, -4.0, -1.0), (40, 40, 20), 0.2)
 class Scene:
     """A map made by hand; everything that is not filled is free."""
 
-    def __init__(self) -> None:
+    def __init__(self, altitude: float = 0.0) -> None:
+        x, y, z = GRID.origin
+        self.grid = VoxelGrid((x, y, z + altitude), GRID.shape, GRID.voxel_size)
         self.occupied = np.zeros(GRID.shape, bool)
         self.free = np.ones(GRID.shape, bool)
         self.label = np.full(GRID.shape, IGNORE, np.uint8)
@@ -46,16 +51,16 @@ class Scene:
         return self
 
     def volume(self) -> MapVolume:
-        return MapVolume(GRID, self.occupied, self.free, self.label)
+        return MapVolume(self.grid, self.occupied, self.free, self.label)
 
     def voxels(self) -> MapVoxels:
         index = self.occupied.ravel().nonzero()[0]
         ones = np.ones(len(index), np.float32)
-        return MapVoxels(GRID, index, self.label.ravel()[index], ones, ones, 0 * ones)
+        return MapVoxels(self.grid, index, self.label.ravel()[index], ones, ones, 0 * ones)
 
 
-def street() -> Scene:
-    return Scene().fill((-4, 4), (-4, 4), (-0.4, 0), ROAD)
+def street(altitude: float = 0.0) -> Scene:
+    return Scene(altitude).fill((-4, 4), (-4, 4), (-0.4, 0), ROAD)
 
 
 def value_at(values: np.ndarray, x: float, y: float) -> int:
@@ -142,8 +147,17 @@ def test_obstacles_and_ground_are_parts_of_the_voxels():
     assert surface.centers()[:, 2] == pytest.approx(-0.1)
 
 
+@pytest.mark.parametrize("altitude", [2240.0, 3000.2, 4000.4, 8000.6])
+def test_obstacles_are_as_high_on_a_mountain(altitude):
+    scene = street(altitude).fill((2, 3), (-1, 1), (0, 0.4), CAR)
+    volume, voxels = scene.volume(), scene.voxels()
+    ground = find_ground(volume, COSTS, np.array([0.0, 0.0, altitude]))
+    assert value_at(occupancy_values(volume, ground, COSTS, HEIGHTS), 2.5, 0) == 100
+    assert obstacle_mask(voxels, ground, COSTS, HEIGHTS).sum() == 5 * 10
+
+
 def test_saved_map_is_read_again(tmp_path):
-    voxels = street().voxels()
+    voxels = street().fill((0, 0.2), (0, 0.2), (2, 2.2), IGNORE).voxels()
     ply, npz = save_map(
         tmp_path / "maps", voxels, CITYSCAPES19, frame="odom", stamp_ns=12_000_000_345, weights="w"
     )
@@ -154,4 +168,10 @@ def test_saved_map_is_read_again(tmp_path):
     with np.load(npz) as data:
         assert str(data["frame"]) == "odom"
         assert (data["age"] == 0).all()
+        assert "none was named yet" in json.loads(str(data["about"]))["label"]
+    colors = np.asarray(mesh_of_file(npz).vertex_colors)
+    assert (np.round(colors * 255) == UNNAMED_COLOR).all(
+        axis=1
+    ).sum() == 6 * 4  # a cube in the air
+    assert (np.asarray(mesh_of_file(ply).vertex_colors) == colors).all()
     assert sorted(path.name for path in npz.parent.iterdir()) == [npz.name, ply.name]

@@ -91,6 +91,22 @@ def array_of(cloud: PointCloud2) -> np.ndarray:
     return np.frombuffer(bytes(cloud.data), MAP_POINT_DTYPE)
 
 
+def columns_of(grid: OccupancyGrid, cloud: PointCloud2) -> set[tuple[int, int]]:
+    """Return the cells (x, y) of a grid in which a cloud of the same image has points."""
+    assert cloud.header == grid.header
+    points, origin = array_of(cloud), grid.info.origin.position
+    x, y = (
+        np.floor((points[name] - start) / grid.info.resolution).astype(int).tolist()
+        for name, start in (("x", origin.x), ("y", origin.y))
+    )
+    return set(zip(x, y, strict=True))
+
+
+def cells_of(grid: OccupancyGrid, chosen: np.ndarray) -> set[tuple[int, int]]:
+    rows = chosen.reshape(grid.info.height, grid.info.width)
+    return {(int(x), int(y)) for y, x in np.argwhere(rows)}
+
+
 def test_nothing_is_fused_while_nobody_subscribes(rig):
     rig.spin_until(lambda: "map" in rig.status, "an entry of the map")
     for _ in range(3):
@@ -127,11 +143,10 @@ def test_map_is_published_in_the_fixed_frame_and_latched(rig):
         assert set(np.unique(values)) <= set(range(-1, 101))
         assert (values == -1).any()
         assert (values >= 0).any()
-        for part in (obstacles.next(), ground.next()):
-            found = array_of(part)
-            assert part.header.frame_id == ODOM
-            places = {tuple(point) for point in points[["x", "y", "z"]].tolist()}
-            assert {tuple(point) for point in found[["x", "y", "z"]].tolist()} <= places
+        lethal, met = cells_of(grid, values == 100), columns_of(grid, obstacles.next())
+        assert lethal
+        assert lethal <= met  # also where the obstacle is not exposed
+        assert columns_of(grid, ground.next()) <= cells_of(grid, values >= 0)
         assert sum(len(marker.points) for marker in markers.next().markers) == len(points)
         rig.node.create_subscription(PointCloud2, "/scenedino/map/voxels", late.append, LATCHED)
         rig.spin_until(lambda: late, "the latched map")
@@ -183,9 +198,17 @@ def test_jump_of_the_pose_starts_the_map_anew(rig):
 
 def test_reset_empties_the_map(rig):
     before = of_map(rig, "restarts: on request")
-    answer = rig.call(Trigger, "/scenedino/reset", Trigger.Request())
+    late = []
+    with rig.subscribe("/scenedino/map/voxels", PointCloud2) as voxels:
+        drive_until(rig, "images fused")
+        voxels.messages.clear()
+        answer = rig.call(Trigger, "/scenedino/reset", Trigger.Request())
+        assert not len(array_of(voxels.next()))
     assert answer.success
     assert "the map is empty; it had" in answer.message
+    rig.node.create_subscription(OccupancyGrid, "/scenedino/occupancy_grid", late.append, LATCHED)
+    rig.spin_until(lambda: late, "the latched grid")
+    assert set(late[-1].data) == {-1}
     rig.spin_until(lambda: of_map(rig, "restarts: on request") == before + 1, "the count")
     assert not rig.call(Trigger, "/scenedino/save_map", Trigger.Request()).success
 
@@ -209,6 +232,8 @@ def test_paused_node_fuses_nothing(rig):
         ({"obstacle_heights": (0.3,)}, (), "must be two heights"),
         ({"size": (1.0, 2.0)}, (), "map.size must be three lengths"),
         ({"frame": ODOM}, ("left", "right"), "map.robot_frame must name the robot's frame"),
+        ({"frame": ODOM, "ground_height": -3.0}, (), "from -2.4 to 4 m.*from -3.2 to -1 m"),
+        ({"frame": ODOM, "ground_height": 2.5}, (), "from -2.4 to 4 m.*from 2.3 to 4.5 m"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(of_map, cameras, sentence):

@@ -55,7 +55,9 @@ def test_rviz_shows_outputs_with_their_types_and_quality_of_service():
     displays = manager["Displays"]
     assert manager["Global Options"]["Fixed Frame"]
     assert {"Grid", "TF"} <= {display["Class"].rpartition("/")[2] for display in displays}
-    shown = {d["Topic"]["Value"]: d for d in displays if "Topic" in d}
+    with_topic = [d for d in displays if "Topic" in d]
+    shown = {d["Topic"]["Value"]: d for d in with_topic}
+    assert len(shown) == len(with_topic)
     assert shown.pop("/image")["Topic"]["Reliability Policy"] == "Best Effort"
     assert len(shown) >= 5
     for topic, display in shown.items():

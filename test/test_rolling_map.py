@@ -381,6 +381,62 @@ def test_image_that_comes_late_makes_no_voxel_older():
     assert (fused.occupied().age == 0).all()
 
 
+def test_clocks_of_two_cameras_may_differ():
+    fused = RollingMap(settings())
+    for number in range(6):
+        stamp = (100 + number) * SECOND
+        for camera, late in (("front", 0), ("rear", 12 * SECOND // 10)):
+            T = pose(0, 0, 0)
+            done = fused.fuse(Constant(0.8), image(), T, stamp - late, camera=camera)
+            assert done.restart is None
+    again = [
+        fused.fuse(Constant(0.8), image(), pose(0, 0, 0), 50 * SECOND, camera=camera).restart
+        for camera in ("rear", "front")
+    ]
+    assert again == [Restart.TIME_BACKWARDS, None]  # a recording that begins again
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_far_voxels_are_asked_whatever_the_number_of_cameras(count, monkeypatch):
+    monkeypatch.setattr(rolling_map, "_ASKED_IN_EVERY_IMAGE", 4.0)
+    monkeypatch.setattr(rolling_map, "_FULL_WEIGHT", 100.0)
+    fused = RollingMap(settings(size=(32.0, 32.0, 2.0)))
+    in_view = np.zeros(fused.box.shape, bool).ravel()
+    for number in range(12):
+        for camera in range(count):
+            T = pose(0, 0, 0, yaw=2 * math.pi * camera / count)
+            robot = np.eye(4)
+            fused.fuse(Constant(5.0), image(), T, number * SECOND // 10, robot, str(camera))
+            in_view[voxels_in_view(fused.box, T, CAMERA, CPU).slot] = True
+    asked = fused._evidence.view(-1).numpy() > 0
+    np.testing.assert_array_equal(asked, in_view)
+
+
+def test_evidence_fades_after_a_leap_of_the_stamps():
+    fused = RollingMap(settings(half_life=10.0))
+    fused.fuse(Constant(5.0), image(), pose(0, 0, 0), 0)
+    start = 1_790_000_000 * SECOND
+    assert fused.fuse(Constant(0.8), image(), pose(0, 0, 0), start).restart is None
+    once = fused.evidence()
+    for seconds in (10, 20):  # looks away
+        away = pose(0, 0, 0, yaw=math.pi)
+        fused.fuse(Constant(0.8), image(), away, start + seconds * SECOND)
+    np.testing.assert_allclose(fused.evidence()[once > 0], once[once > 0] / 4, rtol=1e-4)
+
+
+def test_hidden_voxels_cover_nothing():
+    fused = RollingMap(settings())
+    fused.fuse(Constant(5.0), image(), pose(0, 0, 0), 0)
+    fused._evidence.fill_(MOST_EVIDENCE)
+    fused._seen.fill_(0)
+    fused._label.fill_(1)
+    covered = len(fused.occupied(exposed_only=True))
+    slots, _ = fused.box.slots(np.array([[0.25, 0.25, -0.25]]))  # two layers below the top
+    fused._label.view(-1)[slots] = 2
+    assert len(fused.occupied(exposed_only=True)) == covered
+    assert len(fused.occupied(exposed_only=True, hidden=(2,))) == covered + 6
+
+
 def test_guard_allows_what_the_robot_can_do():
     guard = PoseGuard(max_speed=10.0, max_turn=1.0)
     assert guard.check(pose(0, 0, 0), 0) is None

@@ -111,7 +111,7 @@ def test_a_cloud_of_similarities_has_them_as_intensity_and_as_colours():
     assert (cloud.point_step, cloud.row_step, len(cloud.data)) == (24, 72, 72)
     points = points_of(cloud)
     np.testing.assert_array_equal(points["intensity"], similarity)
-    np.testing.assert_array_equal(points["x"], voxels.centers()[:, 0])
+    np.testing.assert_array_equal(points["x"], voxels.centers()[:, 0].astype(np.float32))
     assert points["label"].tolist() == [0, 2, 255]
     packed = points["rgb"].view(np.uint32)
     colors = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
@@ -138,7 +138,7 @@ def test_cloud_is_read_by_sensor_msgs_py():
     cloud = to_msg.cloud_from_voxels(voxels, CITYSCAPES19, header())
     points = point_cloud2.read_points(cloud)
     np.testing.assert_array_equal(points["label"], voxels.label)
-    np.testing.assert_array_equal(points["x"], voxels.centers()[:, 0])
+    np.testing.assert_array_equal(points["x"], voxels.centers()[:, 0].astype(np.float32))
 
 
 # Markers
@@ -213,7 +213,7 @@ def test_beyond_the_cap_every_class_keeps_its_share_and_its_densest():
     groups, left_out = to_msg.cube_groups(voxels, TABLE, 50)
     assert left_out == 50
     assert [len(group) for group in groups] == [30, 15, 5, 0]
-    centers = voxels.centers().astype(np.float64)
+    centers = voxels.centers()
     for label, group in enumerate(groups[:3]):
         mine = np.flatnonzero(voxels.label == label)
         densest = np.sort(mine[np.argsort(-density[mine])[: len(group)]])

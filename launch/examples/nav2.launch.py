@@ -72,6 +72,10 @@ def navigation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for name in (f"local_{layer}.yaml", "global_costmap.yaml"):
         values |= read(CONFIG / name)  # whole costmaps, because layers may have any name
     merge(values, read(CONFIG / "navigation.yaml"))
+    clock = {"use_sim_time": given["use_sim_time"] == "true"}
+    for name in ("local_costmap", "global_costmap"):
+        # Nav2 of Humble hands the argument on only where the file has the parameter.
+        merge(values, {name: {name: {"ros__parameters": clock}}})
     source = PythonLaunchDescriptionSource(str(bringup / "launch" / "navigation_launch.py"))
     arguments = {"params_file": write(values), "use_sim_time": given["use_sim_time"]}
     return [IncludeLaunchDescription(source, launch_arguments=arguments.items())]

@@ -14,6 +14,7 @@ from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import read_yaml, reading
 
 IGNORE = 255
+UNNAMED_COLOR = (160, 160, 160)  # of voxels without a class
 SKY = "sky"
 
 # Name, display colour (RGB), id in the 16 evaluated classes of SSCBench-KITTI-360 (0: empty).
@@ -127,6 +128,13 @@ class ClassTable:
         """The colours as a (256, 3) uint8 lookup table; black for ids without a class."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self)] = self.colors
+        return palette
+
+    @property
+    def voxel_palette(self) -> np.ndarray:
+        """The same for voxels, which are there even without a class: grey instead of black."""
+        palette = self.palette
+        palette[len(self) :] = UNNAMED_COLOR
         return palette
 
     @property

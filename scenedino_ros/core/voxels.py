@@ -113,10 +113,9 @@ class SemanticVoxels:
         return len(self.index)
 
     def centers(self) -> np.ndarray:
-        """Return the (M, 3) float32 centres of the occupied voxels in the grid frame, metres."""
+        """Return the (M, 3) float64 centres of the occupied voxels in the grid frame, metres."""
         ijk = np.stack(np.unravel_index(self.index, self.grid.shape), axis=-1)
-        origin = np.asarray(self.grid.origin, dtype=np.float32)
-        return origin + (ijk.astype(np.float32) + 0.5) * np.float32(self.grid.voxel_size)
+        return np.asarray(self.grid.origin) + (ijk + 0.5) * self.grid.voxel_size
 
     def occupied(self) -> np.ndarray:
         """Return the (X, Y, Z) bool grid that is True where a voxel is occupied."""

@@ -25,7 +25,7 @@ class Ground:
     """The ground of a map.
 
     Attributes:
-        height: (X, Y) float32 height of the ground in the fixed frame, metres; where the map has
+        height: (X, Y) float64 height of the ground in the fixed frame, metres; where the map has
             none, that of the nearest column that has.
         layer: (X, Y) int64 index along z of the voxel whose top is the ground; -1: none is known.
     """
@@ -62,9 +62,9 @@ def find_ground(volume: MapVolume, costs: ClassCosts, robot: np.ndarray) -> Grou
         layer[surface[:, :, k] & (away[k] <= band)] = k
     known = layer >= 0
     if not known.any():
-        return Ground(np.full(known.shape, robot[2], np.float32), layer)
+        return Ground(np.full(known.shape, float(robot[2])), layer)
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    height = tops[layer].astype(np.float32)[tuple(nearest)]
+    height = tops[layer][tuple(nearest)]
     return Ground(ndimage.median_filter(height, size=_SMOOTHED, mode="nearest"), layer)
 
 

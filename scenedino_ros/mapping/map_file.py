@@ -10,6 +10,7 @@ from scenedino_ros.mapping.map_voxels import MapVoxels
 from scenedino_ros.viewing.voxel_files import write_npz, write_ply
 
 _ABOUT = {
+    "label": "(M,) uint8: class of each, a row of class_names; 255: none was named yet",
     "confidence": "(M,) float32: by how much that class leads over the others, 0 to 1",
     "density": "(M,) float32: the same as occupancy; a map has no densities",
     "occupancy": "(M,) float32: probability that the voxel is occupied, 0.5 to 1",

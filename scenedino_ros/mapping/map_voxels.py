@@ -39,7 +39,7 @@ class MapVoxels:
         return SemanticVoxels(self.grid, self.index, self.label, self.confidence, self.occupancy)
 
     def centers(self) -> np.ndarray:
-        """Return the (M, 3) float32 centres in the fixed frame, metres."""
+        """Return the (M, 3) float64 centres in the fixed frame, metres."""
         return self.semantic().centers()
 
     def select(self, keep: np.ndarray) -> "MapVoxels":

@@ -23,6 +23,7 @@ all classes would take eight times the memory.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +56,8 @@ _BEHIND_EVERY = 2  # of those voxels one in so many is asked in an image: most s
 _MOST_VOTES = 8.0
 _NEARER_FIRST = 1e-3  # votes per metre; less than one vote over the whole depth
 _NAMED_PER_IMAGE = 6000  # voxels whose classes are asked at most
+# After so many half-lives without an image nothing is left of the evidence.
+_FADED = 100
 _NS = 1e-9  # seconds
 
 
@@ -124,15 +127,18 @@ class RollingMap:
         self._lead = torch.zeros(shape, device=self._device)
         self._votes = torch.zeros(shape, device=self._device)
         self._first_ns: int | None = None
+        self._turns: Counter[str] = Counter()  # images of each camera
         self.newest_ns = 0
         self.images = 0
 
     def reset(self) -> None:
         """Make everything unknown."""
-        self._clear(slice(None))
         self._guard.forget()
-        self._first_ns = None
-        self.images = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._clear(slice(None))
+        self._first_ns, self.images = None, 0
 
     @torch.inference_mode()
     def fuse(
@@ -142,6 +148,7 @@ class RollingMap:
         T_map_cam: np.ndarray,
         stamp_ns: int,
         T_map_robot: np.ndarray | None = None,
+        camera: str = "",
     ) -> Fusion:
         """Add what the field of one image says of the voxels in view.
 
@@ -152,6 +159,7 @@ class RollingMap:
                 metres.
             stamp_ns: When that was, nanoseconds.
             T_map_robot: (4, 4) pose of the robot then; None: the camera's.
+            camera: Name of the camera, of several: each asks far voxels in turns of its own.
 
         Returns:
             What was done.
@@ -162,10 +170,10 @@ class RollingMap:
         """
         check_pose(T_map_cam, "the camera's pose")
         T_map_robot = T_map_cam if T_map_robot is None else T_map_robot
-        restart = self._guard.check(T_map_robot, stamp_ns)
-        if restart:
-            self._clear(slice(None))
-            self._first_ns, self.images = None, 0
+        restart = self._guard.check(T_map_robot, stamp_ns, camera)
+        silence = (stamp_ns - self.newest_ns) * _NS  # since the newest image
+        if restart or silence > _FADED * self._settings.half_life:
+            self._begin()  # and count seconds anew: float32 resolves few of them finely
         for axis, slots in self.box.move(T_map_robot[:3, 3]):
             where: list[slice | torch.Tensor] = [slice(None)] * 3
             where[axis] = torch.from_numpy(slots).to(self._device)
@@ -178,9 +186,10 @@ class RollingMap:
             T_map_cam,
             encoded.camera,
             self._device,
-            turn=self.images,
+            turn=self._turns[camera],
             full_depth=_ASKED_IN_EVERY_IMAGE,
         )
+        self._turns[camera] += 1
         surface = field.rendered_depth(encoded, downscale=_DOWNSCALE)
         behind = _is_behind(view, surface, _BEHIND_EDGES * self.box.voxel_size)
         asked = ~behind | ((view.slot + _shuffled(self.images)) % _BEHIND_EVERY == 0)
@@ -252,25 +261,25 @@ class RollingMap:
         """Return the occupied voxels at the time of the newest image.
 
         Args:
-            exposed_only: Only voxels with a face neighbour that is not occupied.
+            exposed_only: Only voxels with a face neighbour that is not among them.
             hidden: Class ids that are left out.
         """
         evidence, age = self._now()
         chosen = evidence >= LEAST_EVIDENCE
+        labels = self._rolled(self._label)
+        for class_id in hidden:
+            chosen &= labels != class_id
         if exposed_only:
             chosen = _exposed(chosen)
         index = chosen.flatten().nonzero().squeeze(1)
-        label, lead, votes = (
-            self._rolled(values).flatten()[index]
-            for values in (self._label, self._lead, self._votes)
+        lead, votes = (
+            self._rolled(values).flatten()[index] for values in (self._lead, self._votes)
         )
         columns = (
-            *(index, label, lead.div_(votes.clamp_(min=1e-6))),
+            *(index, labels.flatten()[index], lead.div_(votes.clamp_(min=1e-6))),
             *(evidence.flatten()[index].sigmoid_(), age.flatten()[index]),
         )
-        arrays = [column.cpu().numpy() for column in columns]
-        keep = ~np.isin(arrays[1], hidden)
-        return MapVoxels(self.box.grid(), *(array[keep] for array in arrays))
+        return MapVoxels(self.box.grid(), *(column.cpu().numpy() for column in columns))
 
     def volume(self, hidden: tuple[int, ...] = ()) -> MapVolume:
         """Return what is known of every voxel at the time of the newest image.

@@ -102,7 +102,7 @@ def naming_warnings(topic: str, camera: CalibratedCamera, frame: str) -> dict[st
     if camera.is_distorted and "rect" in image_word(topic):
         found["rectified"] = (
             f"{topic} has the name of rectified images, but they are undistorted as raw ones: set "
-            "input.rectified if they are rectified"
+            "input.rectified (rectified of the launch file) if they are rectified"
         )
     if not frame:
         found["frame"] = (

@@ -18,7 +18,7 @@ from scenedino_ros.core.costs import ClassCosts
 from scenedino_ros.core.errors import InputError, SceneDinoError
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.memory import MIB, is_out_of_memory, return_freed_memory
-from scenedino_ros.core.outputs import MAP
+from scenedino_ros.core.outputs import MAP, OUTPUTS
 from scenedino_ros.core.printable import printable
 from scenedino_ros.core.reading import writing
 from scenedino_ros.inference.device import memory_error
@@ -99,6 +99,7 @@ class NodeMap:
         self._markers = MarkerSerializer()
         self._robot_ground = np.zeros(3)
         self._published = -np.inf
+        self._stamp: Any = None  # of the last messages
         self._counts: Counter[str] = Counter()
         self._problem, self._problem_time = "", -np.inf
         self._unpublished = ""  # why the last message of the map was not published
@@ -151,13 +152,14 @@ class NodeMap:
         except Exception as error:  # nothing that comes may end the node
             self.refuse(*self._explained(error))
             return
-        try:
-            self._publish_due(frame, camera)
-        except Exception as error:  # nothing that comes may end the node
-            reason, sentence = self._explained(error)
-            self._counts["messages"] += 1
-            self._unpublished = f"the map was not published, {reason}: {sentence}"
-            self._note(self._unpublished)
+        now = time.monotonic()
+        wanted = self._wanted()
+        if wanted and now - self._published >= 1 / self._live.current.map.rate:
+            self._published = now  # also if it fails: the next attempt is due after a period
+            self._stamp = frame.image.header.stamp
+            with camera.statistics.timed(Stage.MAP_MESSAGES):
+                for name in self._publish(wanted):
+                    camera.statistics.published(name)
 
     def _explained(self, error: Exception) -> tuple[str, str]:
         """Return the reason that an exception is counted under, and a sentence."""
@@ -172,34 +174,57 @@ class NodeMap:
     ) -> None:
         with camera.statistics.timed(Stage.MAP):
             done = self._map.fuse(
-                self._predictor, encoded, poses.T_map_cam, frame.stamp_ns, poses.T_map_robot
+                self._predictor,
+                encoded,
+                poses.T_map_cam,
+                frame.stamp_ns,
+                poses.T_map_robot,
+                camera.name,
             )
         self._counts["images fused"] += 1
         self._fused_time = time.monotonic()
         if done.restart:
             self._counts[_restarts(done.restart)] += 1
             self._note(f"the map starts anew, {done.restart.value}: {done.reason}")
-        height = self._live.current.map.ground_height
+        settings = self._live.current.map
+        height = settings.ground_height
+        coarse = float(np.spacing(np.float32(np.abs(self._map.box.grid().origin).max())))
+        if coarse > settings.voxel_size / 4:
+            self._note(
+                f"the map is so far from the origin of {settings.frame} that clouds round its "
+                f"points to {coarse:g} m: choose a map.frame with a nearer origin, such as odom"
+            )
         self._robot_ground = poses.T_map_robot[:3, 3] + (0.0, 0.0, height)
 
-    def _publish_due(self, frame: Frame, camera: CameraInput) -> None:
-        now = time.monotonic()
-        if now - self._published < 1 / self._live.current.map.rate:
-            return
-        wanted = {output.name for output in self._shared.wanted() if output.needs == MAP}
-        if wanted:
-            self._published = now  # also if it fails: the next attempt is due after a period
-            with camera.statistics.timed(Stage.MAP_MESSAGES):
-                for name, message in self._messages(wanted, frame.image.header.stamp):
-                    self._shared.publish(name, message)
-                    camera.statistics.published(name)
+    def _wanted(self) -> set[str]:
+        """Return the outputs of the map that have subscribers."""
+        return {output.name for output in self._shared.wanted() if output.needs == MAP}
+
+    def _publish(self, names: set[str]) -> list[str]:
+        """Publish outputs of the map; return the names of those that were published."""
+        published = []
+        try:
+            for name, message in self._messages(names):
+                self._shared.publish(name, message)
+                published.append(name)
             self._unpublished = ""
+        except Exception as error:  # nothing that comes may end the node
+            reason, sentence = self._explained(error)
+            self._counts["messages"] += 1
+            self._unpublished = f"the map was not published, {reason}: {sentence}"
+            self._note(self._unpublished)
+        return published
 
     def reset(self) -> str:
         """Make everything unknown; return what was done, in words."""
         images = self._map.images
         self._map.reset()
         self._counts[_restarts(Restart.REQUEST)] += 1
+        if self._stamp is not None:
+            # Whoever subscribes later would still get the map that is gone.
+            latched = {output.name for output in OUTPUTS if output.needs == MAP and output.latched}
+            self._publish(latched | self._wanted())
+        self._published = -np.inf
         return f"the map is empty; it had {images} images"
 
     def save(self) -> str:
@@ -251,13 +276,12 @@ class NodeMap:
             return Verdict(Level.OK, "no image was fused yet"), values
         return Verdict(Level.OK, f"{self._map.images} images in the map"), values
 
-    def _messages(self, wanted: set[str], stamp: Any) -> Iterator[tuple[str, Any]]:
+    def _messages(self, wanted: set[str]) -> Iterator[tuple[str, Any]]:
         """Yield the names and messages of the outputs that are wanted, as each is made."""
         settings, classes = self._live.current, self._predictor.classes
-        header = Header(stamp=stamp, frame_id=settings.map.frame)
+        header = Header(stamp=self._stamp, frame_id=settings.map.frame)
         hidden = self._hidden(settings)
-        of_voxels = wanted - {"occupancy_grid"}
-        if of_voxels:
+        if wanted & {"map/voxels", "map/markers"}:
             voxels = self._map.occupied(settings.map.exposed_only, hidden)
         if "map/voxels" in wanted:
             yield "map/voxels", cloud_from_map(voxels, classes, header)
@@ -277,6 +301,9 @@ class NodeMap:
             height = float(self._robot_ground[2])
             message = occupancy_grid_from_values(values, volume.grid, height, header)
             yield "occupancy_grid", message
+        if wanted & {"obstacles", "ground"}:
+            # Also those that are not exposed: each cell of the grid has its points.
+            voxels = self._map.occupied(hidden=hidden)
         if "obstacles" in wanted:
             chosen = voxels.select(obstacle_mask(voxels, ground, self._costs, heights))
             yield "obstacles", cloud_from_map(chosen, classes, header)

@@ -234,6 +234,15 @@ def check_map(settings: NodeSettings) -> None:
             f"{list(chosen.obstacle_heights)}"
         )
     RollingBox(chosen.size, chosen.voxel_size, chosen.below)
+    low, high = -chosen.below, chosen.size[2] - chosen.below
+    lowest = chosen.ground_height - chosen.voxel_size  # of the voxel whose top is the ground
+    highest = chosen.ground_height + chosen.obstacle_heights[1]
+    if chosen.frame and not low <= lowest < highest <= high:
+        raise InputError(
+            f"the map reaches from {low:g} to {high:g} m around the height of the robot's frame "
+            f"(map.below, map.size), but ground and obstacles from {lowest:g} to {highest:g} m "
+            "(map.ground_height, map.obstacle_heights)"
+        )
     if chosen.frame and not chosen.robot_frame and len(settings.input.cameras) > 1:
         raise InputError(
             "map.robot_frame must name the robot's frame, such as base_link, where input.cameras "

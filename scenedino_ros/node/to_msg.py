@@ -42,7 +42,6 @@ SIMILARITY_DTYPE = np.dtype(
     [(name, "<f4") for name in ("x", "y", "z", "intensity")] + [("rgb", "<u4"), ("label", "<u4")]
 )
 UNLABELLED = "unlabelled"  # marker namespace of ids the class table does not have
-_UNLABELLED_COLOR = (160, 160, 160)
 
 # Encodings of the images the package publishes: dtype and channels.
 _IMAGE_LAYOUTS = {
@@ -67,7 +66,7 @@ def cloud_from_voxels(voxels: SemanticVoxels, classes: ClassTable, header: Heade
     """
     points = np.empty(len(voxels), POINT_DTYPE)
     points["confidence"], points["density"] = voxels.confidence, voxels.density
-    return _cloud(points, voxels, _palette(classes)[voxels.label], header)
+    return _cloud(points, voxels, classes.voxel_palette[voxels.label], header)
 
 
 def cloud_from_map(voxels: MapVoxels, classes: ClassTable, header: Header) -> PointCloud2:
@@ -81,7 +80,7 @@ def cloud_from_map(voxels: MapVoxels, classes: ClassTable, header: Header) -> Po
     points = np.empty(len(voxels), MAP_POINT_DTYPE)
     points["confidence"] = voxels.confidence
     points["occupancy"], points["age"] = voxels.occupancy, voxels.age
-    return _cloud(points, voxels, _palette(classes)[voxels.label], header)
+    return _cloud(points, voxels, classes.voxel_palette[voxels.label], header)
 
 
 def cloud_from_similarity(
@@ -212,7 +211,7 @@ def cube_groups(
             ]
         )
         counts = shares
-    centers = voxels.select(kept).centers().astype(np.float64)
+    centers = voxels.select(kept).centers()
     return np.split(centers, np.cumsum(counts)[:-1]), left_out
 
 
@@ -229,7 +228,7 @@ def marker_skeletons(
         voxels: Gives the size of the cubes.
     """
     size = float(voxels.grid.voxel_size)
-    palette = (_palette(classes) / 255.0).tolist()
+    palette = (classes.voxel_palette / 255.0).tolist()
     markers = []
     for index, name in enumerate((*classes.names, UNLABELLED)):
         marker = Marker(header=header, ns=name, id=0, type=Marker.CUBE_LIST)
@@ -323,13 +322,6 @@ def _bytes(values: np.ndarray) -> array.array:
     data = array.array("B")
     data.frombytes(values.reshape(-1).view(np.uint8).data)
     return data
-
-
-def _palette(classes: ClassTable) -> np.ndarray:
-    """Return the (256, 3) uint8 colours, grey where the table has no class."""
-    palette = classes.palette
-    palette[len(classes) :] = _UNLABELLED_COLOR
-    return palette
 
 
 def _shares(counts: np.ndarray, total: int) -> np.ndarray:

@@ -67,7 +67,7 @@ def write_ply(
     for axis, name in enumerate("xyz"):
         vertices[name] = faces.corners[..., axis]
     for channel, name in enumerate(("red", "green", "blue")):
-        vertices[name] = classes.palette[label][:, None, channel]
+        vertices[name] = classes.voxel_palette[label][:, None, channel]
     triangles = np.empty((len(faces), 2), dtype=_TRIANGLE)
     triangles["count"] = 3
     first = 4 * np.arange(len(faces), dtype=np.int32)[:, None, None]

@@ -143,7 +143,7 @@ def _face_colors(
         table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)
         colors = table[:, 0, ::-1][(scaled * 255).astype(np.uint8)].astype(np.float32)
     else:
-        colors = given.palette[voxels.label[faces.owner]].astype(np.float32)
+        colors = given.voxel_palette[voxels.label[faces.owner]].astype(np.float32)
         colors = 0.80 * colors + 0.20 * 200  # dark classes would be black in the shade
     towards_up = NORMALS @ viewpoint.up
     towards_eye = NORMALS @ (viewpoint.T_view_grid[:3, :3].T @ np.array([1.0, 0.0, -0.35]))

@@ -10,6 +10,7 @@ import numpy as np
 import open3d
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.labels import UNNAMED_COLOR
 from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.viewing.cubes import exposed_faces
 from scenedino_ros.viewing.voxel_files import voxels_of
@@ -56,7 +57,7 @@ def _mesh_of_npz(path: Path) -> open3d.geometry.TriangleMesh:
     with reading(f"voxel file {path}"):
         arrays = read_arrays(path)
         voxels = voxels_of(arrays)
-        colors = np.zeros((256, 3))
+        colors = np.full((256, 3), np.array(UNNAMED_COLOR) / 255.0)
         colors[: len(arrays["class_colors"])] = arrays["class_colors"] / 255.0
     faces = exposed_faces(voxels)
     corners = faces.corners.reshape(-1, 3).astype(np.float64)
