@@ -9,6 +9,7 @@ from typing import Any
 
 from models import lively_checkpoint
 from rclpy.clock import Clock
+from rclpy.logging import get_logger
 from ros_rig import (
     BASE_CAMERA,
     CAMERA_FRAME,
@@ -96,6 +97,7 @@ class FrameRig:
             transforms=self,
             shared=self.shared,
             clock=Clock(),
+            logger=get_logger("test"),
             failures=self.failures,
         )
         self.worker = FrameWorker(ComputeThread(), self.processor, self.failures, patience)

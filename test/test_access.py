@@ -55,6 +55,7 @@ CONFIGURATIONS: tuple[dict[str, Any], ...] = (
         "grid.view_frame": "view",
         "map.frame": "odom",
         "map.size": [8.0, 8.0, 4.0],
+        "map.below": 1.0,
         "use_sim_time": True,
     },
 )

@@ -3,6 +3,8 @@
 
 """Cameras and the preprocessing: whatever is cut or scaled, projections follow."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -134,6 +136,26 @@ def test_every_pixel_is_looked_up_where_the_lens_and_the_skew_put_its_ray(
     x, y = cv2.convertMaps(*undistortion_maps(camera, target), cv2.CV_32FC1)
     # The maps are in steps of 1/32 px.
     np.testing.assert_allclose(np.stack([x, y], axis=-1), expected, atol=1 / 32)
+
+
+@pytest.mark.parametrize("degrees", [152, 165, 177, 180, 183, 220])
+@pytest.mark.parametrize("first", [0.01, 1e-9, -0.05])
+def test_a_wide_fisheye_is_shown_straight_ahead(degrees: int, first: float) -> None:
+    focal = 1280 / math.radians(degrees)
+    pinhole = PinholeCamera.from_focal(focal, focal, 652.3, 394.8, 1280, 800)
+    camera = CalibratedCamera(pinhole, "equidistant", [first, -0.004, 0.001, -0.0001])
+    view = undistorted_camera(camera)
+    np.testing.assert_array_equal(view.K, pinhole.K)
+    x, y = cv2.convertMaps(*undistortion_maps(camera, view), cv2.CV_32FC1)
+    assert (x.min(), y.min()) > (0, 0)
+    assert (x.max(), y.max()) < (1280, 800)
+
+
+def test_a_wide_lens_that_magnifies_its_rim_is_refused() -> None:
+    pinhole = PinholeCamera.from_focal(300.0, 300.0, 640.0, 400.0, 1280, 800)
+    camera = CalibratedCamera(pinhole, "equidistant", [0.6, 0.0, 0.0, 0.0])
+    with pytest.raises(InputError, match="focal lengths 300 and 300 px that reaches beyond it"):
+        undistorted_camera(camera)
 
 
 def test_a_skew_that_moves_no_pixel_is_none() -> None:

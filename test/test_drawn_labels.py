@@ -12,7 +12,12 @@ from small_fields import NEARBY
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.labels import CITYSCAPES19
-from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
+from scenedino_ros.recordings.frame_store.store import (
+    NO_LABEL,
+    POSES_OF,
+    FrameStore,
+    file_stem,
+)
 from train.draw_labels import drawn_label, main
 from train.field.benchmark import write_noise_drive
 
@@ -30,7 +35,9 @@ def test_a_store_of_the_drawn_frames_is_made(tmp_path: Path, capsys) -> None:
     drawn = FrameStore(tmp_path / "o" / "drive")
     assert len(drawn) == 2
     assert np.array_equal(drawn.image("camera_00", 1), source.image("camera_00", 5))
-    assert np.array_equal(drawn.T_world_cam("camera_00", 1), source.T_world_cam("camera_00", 5))
+    np.testing.assert_allclose(
+        drawn.T_world_cam("camera_00", 1), source.T_world_cam("camera_00", 5), atol=1e-12
+    )
     label = drawn.label("camera_00", 1)
     road, car = CITYSCAPES19.ids(("road", "car"))
     assert (label[60, 80], label[45, 50], label[35, 50], label[10, 10]) == (
@@ -64,11 +71,18 @@ def test_a_drive_names_the_camera_that_its_areas_are_drawn_in(tmp_path: Path) ->
     source = FrameStore(tmp_path / "stores" / "drive")
     other = list(source.cameras)[-1]
     assert other != "camera_00"
+    later = source.T_world_body.copy()
+    later[:, 0, 3] += 0.4  # it is not triggered with the others
+    np.save(source.path / POSES_OF.format(file_stem(other)), later)
+    source = FrameStore(source.path)
     file = tmp_path / "areas.yaml"
     file.write_text(yaml.safe_dump({f"drive:{other}": {3: AREAS}}))
     assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "o")]) == 0
     drawn = FrameStore(tmp_path / "o" / "drive")
     assert np.array_equal(drawn.image(other, 0), source.image(other, 3))
+    np.testing.assert_allclose(
+        drawn.T_world_cam(other, 0), source.T_world_cam(other, 3), atol=1e-12
+    )
     assert drawn.label(other, 0) is not None
     file.write_text(yaml.safe_dump({"drive": {5: AREAS}, f"drive:{other}": {3: AREAS}}))
     assert main([str(file), "--stores", str(tmp_path / "stores"), "-o", str(tmp_path / "p")]) == 0

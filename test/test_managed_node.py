@@ -261,11 +261,16 @@ def test_after_a_shutdown_the_node_is_finalized(make_node):
 def test_names_that_contradict_the_use_of_the_images_are_told():
     pinhole = PinholeCamera.from_focal(100.0, 100.0, 80.0, 40.0, 160, 80)
     raw = CalibratedCamera(pinhole, "plumb_bob", [-0.3, 0.1, 0.0, 0.0, 0.0])
-    found = inputs.naming_warnings("/front/image_rect/compressed", raw, "front")
+    same = ("front", "front")
+    found = inputs.naming_warnings("/front/image_rect/compressed", raw, "front", same)
     assert "input.rectified" in found["rectified"]
-    assert set(inputs.naming_warnings("/front/image_rect", raw, "")) == {"rectified", "frame"}
-    assert not inputs.naming_warnings("/front/image_raw", raw, "front")
-    assert not inputs.naming_warnings("/front/image_rect", CalibratedCamera(pinhole), "front")
+    found = inputs.naming_warnings("/front/image_rect", raw, "", ("", "front"))
+    assert set(found) == {"rectified", "frame"}
+    assert not inputs.naming_warnings("/front/image_raw", raw, "front", same)
+    straight = CalibratedCamera(pinhole)
+    assert not inputs.naming_warnings("/front/image_rect", straight, "front", same)
+    found = inputs.naming_warnings("/left/image_raw", raw, "left", ("left", "right"))
+    assert "of the frame 'left', their calibration is of 'right'" in found["another camera"]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +458,8 @@ def test_publishers_that_do_not_fit_are_told_apart(make_node, context, neighbour
     image = neighbour.create_publisher(Image, "/image", best_effort)
     expected = "/image does not fit"
     spin(context, node, until=lambda: heard(expected))
-    assert "set input.reliable or qos_overrides" in "".join(said)
+    remedy = "set input.reliable to false or qos_overrides./image.subscription"
+    assert remedy in "".join(said)
     neighbour.destroy_publisher(image)
     other = Context()  # in one and the same, a topic cannot have two types
     rclpy.init(context=other, domain_id=context.get_domain_id())

@@ -176,7 +176,11 @@ def test_a_cloud_holds_what_the_network_finds(street, checkpoint):
     assert abs(len(values) - len(expected)) <= 0.01 * len(expected)
     found = dict(zip(map(tuple, values[:, :3].round(2).tolist()), labels, strict=True))
     wanted = dict(
-        zip(map(tuple, expected.centers().round(2).tolist()), expected.label, strict=True)
+        zip(
+            map(tuple, expected.centers().astype(np.float32).round(2).tolist()),
+            expected.label,
+            strict=True,
+        )
     )
     same = sum(found.get(center) == label for center, label in wanted.items())
     assert same >= 0.99 * len(wanted) > 100

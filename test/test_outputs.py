@@ -129,6 +129,7 @@ def process(names):
     pytest.importorskip("rclpy", reason="no ROS 2 client library")
     from models import lively_checkpoint
     from rclpy.clock import Clock
+    from rclpy.logging import get_logger
     from ros_rig import as_stamp, image_message, info_message
 
     from scenedino_ros.node.failures import Failures
@@ -153,6 +154,7 @@ def process(names):
         transforms=None,
         shared=FakeOutputs([]),
         clock=Clock(),
+        logger=get_logger("test"),
         failures=Failures(print),
     )
     camera = SimpleNamespace(

@@ -141,9 +141,30 @@ def test_time_that_runs_backwards_voids_what_waits_but_no_calibration_that_holds
 def test_images_that_waited_are_counted_when_time_runs_backwards():
     pairing = Pairing("exact")
     for i in range(4):
-        pairing.add_image(10 + i, "image", 0.0)
+        pairing.add_image(10 * SECOND + i, "image", 0.0)
     paired = pairing.add_image(1, "jump", 0.0)
     assert reasons(paired) == [Reason.TIME_BACKWARDS] * 5
+
+
+@pytest.mark.parametrize("mode", ["exact", "latest"])
+def test_an_image_out_of_order_is_dropped_alone(mode):
+    pairing = Pairing(mode)
+    pairing.add_image(9 * SECOND, "waits", 0.0)
+    late = pairing.add_image(9 * SECOND - 42_000_000, "late", 0.0)
+    assert (reasons(late), late.jumped_back) == ([Reason.TIME_BACKWARDS], False)
+    assert "0.042 s before" in late.drops[0].sentence
+    assert names(pairing.add_info(9 * SECOND, "info")) == ("waits", "info")
+    pairing.add_image(10 * SECOND, "next", 0.0)
+    assert not pairing.add_image(10 * SECOND - 1, "late again", 0.0).jumped_back
+
+
+def test_a_second_image_out_of_order_confirms_a_short_jump():
+    pairing = Pairing("latest")
+    pairing.add_info(1, "info")
+    pairing.add_image(9 * SECOND, "before", 0.0)
+    assert not pairing.add_image(9 * SECOND - 800_000_000, "jump", 0.0).jumped_back
+    assert pairing.add_image(9 * SECOND - 700_000_000, "after", 0.0).jumped_back
+    assert names(pairing.add_image(9 * SECOND - 600_000_000, "on", 0.0)) == ("on", "info")
 
 
 def test_an_image_with_the_stamp_of_the_last_one_is_no_jump():

@@ -16,6 +16,7 @@ from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.card import DENSITY_THRESHOLD
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import CheckpointError, DeviceMemoryError, InputError
+from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.model_config import PREDICTION_MODES
 from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.core.voxels import SemanticVoxels, VoxelGrid
@@ -26,6 +27,7 @@ from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import VoxelQuery
 from scenedino_ros.network.field import PositionalCode
 from scenedino_ros.network.render import pixel_rays, render_rays, sample_distances
+from train.semantics.model import without_head
 
 # Reaches beside, above and behind the camera, whose pose in the grid is T_GRID_CAM.
 GRID = VoxelGrid((-2.0, -4.0, -2.0), (40, 36, 12), 0.4)
@@ -364,6 +366,15 @@ def test_an_empty_grid_knows_the_highest_density_in_view() -> None:
     assert predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(1e-9)).highest_density is None
     behind = VoxelGrid((-9.0, -1.0, -1.0), (4, 4, 4), 0.4)
     assert predictor.voxels(encoded, behind, T_GRID_CAM, dense).highest_density is None
+
+
+@pytest.mark.parametrize("grow", [False, True])
+def test_a_network_without_a_head_names_no_voxel(grow: bool) -> None:
+    predictor = Predictor(without_head(lively_checkpoint()), device="cpu")
+    encoded = predictor.encode(noise_image(), street_camera())
+    found = predictor.voxels(encoded, GRID, T_GRID_CAM, VoxelQuery(0.3, grow=grow))
+    assert len(found)
+    assert set(found.label.tolist()) == {IGNORE}
 
 
 def test_depth_of_the_sky_and_of_thin_air_is_infinite() -> None:

@@ -227,6 +227,7 @@ def test_class_names_are_printable(tmp_path: Path):
     [
         (read_tum_trajectory, "1e1541000 0 0 0 0 0 0 1", "a time must be below 2^63 ns"),
         (read_tum_trajectory, "9223372036854775808 0 0 0 0 0 0 1", "a time must be below 2^63 ns"),
+        (read_tum_trajectory, "9300000000 0 0 0 0 0 0 1", "a time must be below 2^63 ns"),
         (read_tum_trajectory, "nan 0 0 0 0 0 0 1", "InvalidOperation"),
         (read_kitti_poses, "1 0 0 nan 0 1 0 0 0 0 1 0", "must hold finite numbers"),
         (read_poses, f"1 1 0 0 {'9' * 400} 0 1 0 0 0 0 1 0", "must hold finite numbers"),

@@ -366,3 +366,20 @@ def test_the_map_is_published_again_after_a_failure(monkeypatch):
     rig.close()
     assert set(rig.shared.published) == {"map/voxels", "map/markers", "occupancy_grid"}
     assert of_map.status()[0].level == Level.OK
+
+
+def test_warnings_about_the_pose_wait_for_an_output_that_needs_it(raw, monkeypatch):
+    def warnings(calibrated, encoded, training_rig, grid, T_grid_cam):
+        return {"height": "the camera is high"} if T_grid_cam is not None else {}
+
+    monkeypatch.setattr(processor, "camera_warnings", warnings)
+    raw.processor._warned.clear()
+    raw.camera.lines.clear()
+    names = raw.camera.outputs.names
+    heard = []
+    for wanted in (("depth/image",), ("voxels",), ("depth/image",), ("voxels",)):
+        raw.camera.outputs.names = wanted
+        assert raw.send() == "done"
+        heard.append(list(raw.camera.lines))
+    raw.camera.outputs.names = names
+    assert heard == [[], *[["the camera is high"]] * 3]

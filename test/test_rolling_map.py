@@ -437,6 +437,17 @@ def test_hidden_voxels_cover_nothing():
     assert len(fused.occupied(exposed_only=True, hidden=(2,))) == covered + 6
 
 
+def test_an_image_that_comes_late_keeps_what_is_ahead():
+    fused = RollingMap(settings(size=(32.0, 32.0, 2.0)))
+    for number in range(5):
+        fused.fuse(Constant(0.8), image(), pose(2 * number, 0, 0), number * SECOND // 10)
+    ahead = fused.evidence()
+    fused.fuse(Constant(0.8), image(), pose(4, 0, 0), 2 * SECOND // 10, camera="late")
+    after = fused.evidence()
+    assert after.shape == ahead.shape
+    assert (after >= ahead).all()
+
+
 def test_guard_allows_what_the_robot_can_do():
     guard = PoseGuard(max_speed=10.0, max_turn=1.0)
     assert guard.check(pose(0, 0, 0), 0) is None

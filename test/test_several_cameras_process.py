@@ -145,6 +145,7 @@ def node(tmp_path_factory):
             "map.frame": "base_link",  # the car stands
             "map.robot_frame": "base_link",
             "map.size": [16.0, 16.0, 4.0],
+            "map.below": 1.0,
             "map.voxel_size": GRID.voxel_size,
             "map.rate": 100.0,
         },
@@ -201,7 +202,9 @@ def test_each_camera_has_its_cloud_where_tf_puts_it(car, clouds):
             query,
         )
         found = np.frombuffer(cloud.data, np.float32).reshape(-1, 7)[:, :3]
-        centers = {tuple(center) for center in expected.centers().round(2).tolist()}
+        centers = {
+            tuple(center) for center in expected.centers().astype(np.float32).round(2).tolist()
+        }
         common = len(centers & {tuple(point) for point in found.round(2).tolist()})
         # A class may differ where two are close, and so may whether it is sky.
         assert common >= 0.99 * max(len(found), len(centers)) > 100

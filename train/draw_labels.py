@@ -100,9 +100,12 @@ class Drawn:
         cameras = {camera: source.cameras[camera]}
         origin = {"drawn": str(source.path.name), "frames": list(self.labels)}
         size, count = source.image_size, len(self.labels)
+        T_cam_body = np.linalg.inv(source.cameras[camera].T_body_cam)
         with FrameStoreWriter(self.path, size, cameras, count, origin, labels=(camera,)) as writer:
             for index, (frame, label) in enumerate(self.labels.items()):
-                writer.frame(index, int(source.stamps_ns[frame]), source.T_world_body[frame])
+                # Of a camera that is not triggered with the others, the body's pose at its image.
+                T_world_body = source.T_world_cam(camera, frame) @ T_cam_body
+                writer.frame(index, int(source.stamps_ns[frame]), T_world_body)
                 writer.put("image", camera, index, source.image(camera, frame))
                 writer.put("label", camera, index, label)
 

@@ -6,6 +6,7 @@
 Arguments of scenedino.launch.py, such as rviz:=true, work here too.
 """
 
+import re
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -52,7 +53,7 @@ def drivers(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """
     package_share("usb_cam")
     names, devices = (
-        str(LaunchConfiguration(argument.name).perform(context)).split(",")
+        re.findall(r"[^\s,]+", str(LaunchConfiguration(argument.name).perform(context)))
         for argument in ARGUMENTS
     )
     if len(devices) != len(names):

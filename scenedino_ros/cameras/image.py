@@ -24,8 +24,10 @@ _MAX_STRETCH = 1.25
 _MAX_BILINEAR_REDUCTION = 3.0
 # How far apart neighbours of the network input image may be in the image, of their mean distance.
 _LARGEST_STEP = 2.0
-
-
+# Angle from the optical axis. If the middle of an image's edge is farther, OpenCV's pinhole camera
+# of an equidistant lens is pushed aside by the tangent of that angle, and far from 90 degrees on
+# it is no camera at all.
+_WIDE = np.radians(75.0)
 _BAND = 1 << 18  # pixels that are projected at once
 
 
@@ -208,8 +210,8 @@ def check_fits(size: tuple[int, int], camera: CalibratedCamera) -> None:
     pinhole = camera.pinhole
     if size != (pinhole.width, pinhole.height):
         raise InputError(
-            f"image is {size[0]} x {size[1]} px, but its calibration is for "
-            f"{pinhole.width} x {pinhole.height} px"
+            f"image is {size[0]} x {size[1]} px, but its calibration is for {pinhole.width} x "
+            f"{pinhole.height} px (its region of interest, binned)"
         )
 
 
@@ -218,16 +220,21 @@ def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
 
     Where the camera has a skew, columns that it moves out of the image are left out at both sides.
 
-    Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0). A MEI fisheye
-    sees too much for one: its pinhole camera looks straight ahead and shows what lies on the
-    optical axis as large as the fisheye does.
+    Source: OpenCV's optimal new camera matrix with alpha 0 (fisheye: balance 0). A MEI fisheye and
+    a wide equidistant lens see too much for one: their pinhole camera looks straight ahead and
+    shows what lies on the optical axis as large as the fisheye does.
 
     Raises:
-        InputError: If a MEI fisheye did not see all that such a camera shows.
+        InputError: If such a fisheye did not see all that this camera shows.
     """
     pinhole = camera.pinhole
     if camera.distortion_model == MEI:
-        return _straight_view(MeiCamera.from_calibrated(camera))
+        fisheye = MeiCamera.from_calibrated(camera)
+        fx, fy = fisheye.gamma1 / (1 + fisheye.xi), fisheye.gamma2 / (1 + fisheye.xi)
+        view = PinholeCamera.from_focal(
+            fx, fy, fisheye.u0, fisheye.v0, fisheye.width, fisheye.height
+        )
+        return _seen(view, (uv for _, uv in _projected_rows(view, fisheye)))
     if camera.skew:
         # In image row v the lens saw the columns of a camera without skew that are moved by this.
         moved = (
@@ -243,6 +250,10 @@ def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
     if not camera.distortion_model:
         return pinhole
     if camera.distortion_model == EQUIDISTANT:
+        if _widest_angle(camera, pinhole) > _WIDE:
+            flat = CalibratedCamera(pinhole, EQUIDISTANT, camera.D)
+            maps = [cv2.convertMaps(*undistortion_maps(flat, pinhole), cv2.CV_32FC1)]
+            return _seen(pinhole, (np.stack(pair, axis=-1) for pair in maps))
         K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
             pinhole.K, camera.D, size, np.eye(3), balance=0.0
         )
@@ -251,14 +262,30 @@ def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
     return PinholeCamera(K, *size)
 
 
-def _straight_view(fisheye: MeiCamera) -> PinholeCamera:
-    fx, fy = fisheye.gamma1 / (1 + fisheye.xi), fisheye.gamma2 / (1 + fisheye.xi)
-    width, height = fisheye.width, fisheye.height
-    view = PinholeCamera.from_focal(fx, fy, fisheye.u0, fisheye.v0, width, height)
-    inside = (
-        ((uv > -1) & (uv < (width, height))).all() for _, uv in _projected_rows(view, fisheye)
-    )
-    if not all(inside):
+def _widest_angle(camera: CalibratedCamera, pinhole: PinholeCamera) -> float:
+    """Return the largest angle from the axis of an equidistant lens to an edge's middle, rad."""
+    right, bottom = pinhole.width - 1, pinhole.height - 1
+    middles = np.array([[0, bottom / 2], [right, bottom / 2], [right / 2, 0], [right / 2, bottom]])
+    bent = (middles - pinhole.K[:2, 2]) / pinhole.K.diagonal()[:2]
+    straight = cv2.fisheye.undistortPoints(middles[None], pinhole.K, camera.D)[0]
+    # OpenCV's inverse ends at 90 degrees; there the bent angles are wide, too.
+    angles = np.arctan(np.linalg.norm(straight, axis=1))
+    return float(max(angles.max(), np.linalg.norm(bent, axis=1).max()))
+
+
+def _seen(view: PinholeCamera, looked_up: Iterator[np.ndarray]) -> PinholeCamera:
+    """Return a camera that looks straight ahead, if the lens saw all that it shows.
+
+    Args:
+        view: The camera, of the image's size.
+        looked_up: (..., 2) positions in the image of all its pixels, in parts.
+
+    Raises:
+        InputError: If one is outside.
+    """
+    size = (view.width, view.height)
+    if not all(((uv > -1) & (uv < size)).all() for uv in looked_up):
+        fx, fy = view.K.diagonal()[:2]
         raise InputError(
             "a fisheye image must hold a straight view of its own size and central scale, but "
             f"with focal lengths {fx:.0f} and {fy:.0f} px that reaches beyond it"

@@ -97,7 +97,7 @@ class PointQueries:
         if view.lattice is not None:
             not_asked = chosen[density.index_select(0, chosen).isinf()]
             density.index_copy_(0, not_asked, self._densities_at(encoded, view, not_asked))
-        if query.grow:
+        if query.grow and self._config.has_semantics:
             label.masked_fill_(torch.exp(-grid.voxel_size * density[chosen]) == 1, 0)
         index = chosen if view.index is None else view.index[chosen]
         # On a GPU this is the second and last time to wait; the first was to count the occupied.

@@ -174,13 +174,14 @@ class RollingMap:
         silence = (stamp_ns - self.newest_ns) * _NS  # since the newest image
         if restart or silence > _FADED * self._settings.half_life:
             self._begin()  # and count seconds anew: float32 resolves few of them finely
-        for axis, slots in self.box.move(T_map_robot[:3, 3]):
-            where: list[slice | torch.Tensor] = [slice(None)] * 3
-            where[axis] = torch.from_numpy(slots).to(self._device)
-            self._clear(tuple(where))
         if self._first_ns is None:
             self._first_ns = self.newest_ns = stamp_ns
-        self.newest_ns = max(self.newest_ns, stamp_ns)
+        if stamp_ns >= self.newest_ns:  # for an older image the box would lose what is ahead
+            self.newest_ns = stamp_ns
+            for axis, slots in self.box.move(T_map_robot[:3, 3]):
+                where: list[slice | torch.Tensor] = [slice(None)] * 3
+                where[axis] = torch.from_numpy(slots).to(self._device)
+                self._clear(tuple(where))
         view = voxels_in_view(
             self.box,
             T_map_cam,

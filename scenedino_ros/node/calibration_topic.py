@@ -11,7 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
-from scenedino_ros.node.inputs import INPUT_QOS_OVERRIDES, SubscriptionEventCallbacks
+from scenedino_ros.node.inputs import SubscriptionEventCallbacks, subscribe
 
 _QUEUE = 10
 _LOOK_PERIOD = 1.0  # seconds between looks for publishers that latch
@@ -32,16 +32,14 @@ class CalibrationTopic:
             node: The node that subscribes.
             topic: Name of the topic.
             callback: Called with every message; a latched one may come twice.
+
+        Raises:
+            InputError: If the user's quality of service is none.
         """
         self._node, self._topic, self._callback = node, topic, callback
-        self._subscription = node.create_subscription(
-            CameraInfo,
-            topic,
-            callback,
-            # Best effort takes what reliable publishers send, too.
-            QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=INPUT_QOS_OVERRIDES,
-        )
+        # Best effort takes what reliable publishers send, too.
+        quality = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._subscription = subscribe(node, CameraInfo, topic, callback, quality)
         self._kept: Subscription | None = None
         self._heard = False
         self._latching: set[tuple[int, ...]] = set()

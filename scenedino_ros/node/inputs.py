@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_compatible
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -71,7 +77,9 @@ def image_hint(topic: str, transport: str, topics: Topics, camera: str = "") -> 
             f"{base} has compressed images: with the compressed transport, the name of the image "
             f"topic is {base.removesuffix(_SUFFIX)}"
         )
-    return _others(topic, COMPRESSED, topics)
+    others = _others(topic, COMPRESSED, topics)
+    remapped = camera_path(camera, "image" + _SUFFIX)
+    return others and f"{others}; remap {remapped}, which image_topic of the launch file does"
 
 
 def info_hint(topic: str, image_topic: str, topics: Topics, camera: str = "") -> str:
@@ -90,15 +98,23 @@ def info_hint(topic: str, image_topic: str, topics: Topics, camera: str = "") ->
     return _others(topic, INFO, topics)
 
 
-def naming_warnings(topic: str, camera: CalibratedCamera, frame: str) -> dict[str, str]:
+def naming_warnings(
+    topic: str, camera: CalibratedCamera, frame: str, frames: tuple[str, str]
+) -> dict[str, str]:
     """Return what the names of images say against their use, by its kind.
 
     Args:
         topic: Full name of the image topic.
         camera: The calibration that they are used with.
         frame: Frame of the outputs.
+        frames: Frames of the images and of their calibration.
     """
     found = {}
+    if all(frames) and frames[0] != frames[1]:
+        found["another camera"] = (
+            f"the images on {topic} are of the frame {frames[0]!r}, their calibration is of "
+            f"{frames[1]!r}: is it another camera's?"
+        )
     if camera.is_distorted and "rect" in image_word(topic):
         found["rectified"] = (
             f"{topic} has the name of rectified images, but they are undistorted as raw ones: set "
@@ -129,9 +145,11 @@ def mismatch(topic: str, wanted_type: str, quality: QoSProfile, publishers: Iter
         compatibility, reason = qos_check_compatible(publisher.qos_profile, quality)
         if compatibility != QoSCompatibility.ERROR:
             return ""
+        asks = quality.reliability == ReliabilityPolicy.RELIABLE
+        may = asks and wanted_type != INFO
         reasons.add(
             f"the quality of service of {topic} does not fit ({reason.strip().rstrip('; ')}): set "
-            "input.reliable or qos_overrides"
+            f"{'input.reliable to false or ' if may else ''}qos_overrides.{topic}.subscription"
         )
     return "; ".join(sorted(reasons))
 
@@ -155,14 +173,37 @@ def subscribe_counting_losses(
         lost: Called with the number of messages that were lost on the way, where the middleware
             reports it. Messages that a newer one replaced in the queue do not count.
     """
-    options = {"qos_profile": quality, "qos_overriding_options": INPUT_QOS_OVERRIDES}
     events = SubscriptionEventCallbacks(message_lost=lambda event: lost(event.total_count_change))
     try:
+        return subscribe(node, message_type, topic, callback, quality, event_callbacks=events)
+    except UnsupportedEventTypeError:
+        return subscribe(node, message_type, topic, callback, quality)
+
+
+def subscribe(
+    node: Node,
+    message_type: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    quality: QoSProfile,
+    **options: Any,
+) -> Subscription:
+    """Subscribe to a topic; arguments as of `subscribe_counting_losses`, and rclpy's options.
+
+    Raises:
+        InputError: If the user's quality of service is none.
+    """
+    try:
         return node.create_subscription(
-            message_type, topic, callback, event_callbacks=events, **options
+            message_type,
+            topic,
+            callback,
+            quality,
+            qos_overriding_options=INPUT_QOS_OVERRIDES,
+            **options,
         )
     except UnsupportedEventTypeError:
-        return node.create_subscription(message_type, topic, callback, **options)
+        raise
     except Exception as error:  # KeyError, RCLError, ParameterException: of no common class
         prefix = f"qos_overrides.{node.resolve_topic_name(topic)}.subscription"
         given = {

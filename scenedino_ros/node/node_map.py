@@ -43,6 +43,7 @@ from scenedino_ros.node.params import LiveSettings, hidden_ids
 from scenedino_ros.node.placement import Lookup
 from scenedino_ros.node.statistics import Reason, Stage, memory_reason
 from scenedino_ros.node.to_msg import cloud_from_map, occupancy_grid_from_values
+from scenedino_ros.recordings.transforms import frame_name
 
 _WARNING_PERIOD = 10.0  # seconds between two warnings about the same thing
 # Why an image is not fused.
@@ -279,7 +280,7 @@ class NodeMap:
     def _messages(self, wanted: set[str]) -> Iterator[tuple[str, Any]]:
         """Yield the names and messages of the outputs that are wanted, as each is made."""
         settings, classes = self._live.current, self._predictor.classes
-        header = Header(stamp=self._stamp, frame_id=settings.map.frame)
+        header = Header(stamp=self._stamp, frame_id=frame_name(settings.map.frame))
         hidden = self._hidden(settings)
         if wanted & {"map/voxels", "map/markers"}:
             voxels = self._map.occupied(settings.map.exposed_only, hidden)

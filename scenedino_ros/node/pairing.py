@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from scenedino_ros.node.statistics import Reason
 
 _QUEUE = 10  # images, and calibrations, that wait for their partner when pairing is exact
+# One image alone may be so much earlier than the one before it, nanoseconds: it came out of order,
+# and no clock jumped.
+_REORDERED = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,7 @@ class Pairing:
         self._images: OrderedDict[int, _Waiting] = OrderedDict()
         self._infos: OrderedDict[int, Any] = OrderedDict()
         self._last_stamp_ns: int | None = None
+        self._out_of_order = False
 
     def add_image(self, stamp_ns: int, image: Any, arrival: float) -> Paired:
         """Take in an image.
@@ -85,13 +89,18 @@ class Pairing:
         Returns:
             The image with its calibration, if that is there, and images that are dropped.
         """
-        last, self._last_stamp_ns = self._last_stamp_ns, stamp_ns
-        if last is not None and stamp_ns < last:
-            sentence = (
-                f"the image's stamp is {(last - stamp_ns) / 1e9:.3f} s before the stamp of the "
-                "image that came before it"
-            )
-            drop = Drop(Reason.TIME_BACKWARDS, sentence)
+        last = self._last_stamp_ns
+        back = 0 if last is None else last - stamp_ns
+        drop = Drop(
+            Reason.TIME_BACKWARDS,
+            f"the image's stamp is {back / 1e9:.3f} s before the stamp of the image that came "
+            "before it",
+        )
+        if 0 < back < _REORDERED and not self._out_of_order:
+            self._out_of_order = True
+            return Paired(None, (drop,))
+        self._last_stamp_ns, self._out_of_order = stamp_ns, False
+        if back > 0:
             # The stamps of those that waited are invalid, too.
             drops = (drop,) * (1 + len(self._images))
             self._images.clear()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -72,7 +73,7 @@ class Pipeline:
         self._node, self._settings, self._cameras = node, live.current, cameras
         self._compute, self._failures = compute, failures
         self.paused_since: float | None = None
-        self._jumped: set[CameraInput] = set()  # whose stamps jumped back a moment ago
+        self._jumped: dict[CameraInput, float] = {}  # when stamps last jumped back
         self._dropped_before = 0  # images that earlier pauses dropped
         self._placement = GridPlacement(self._settings.grid)
         self._inputs, self._answers = ExitStack(), ExitStack()
@@ -93,6 +94,7 @@ class Pipeline:
                 transforms=self._transforms,
                 shared=shared,
                 clock=node.get_clock(),
+                logger=node.get_logger(),
                 failures=failures,
             )
             processor.publish_classes()
@@ -158,11 +160,11 @@ class Pipeline:
 
         If it jumped for one of them, its own clock is wrong, and TF holds for the others.
         """
-        self._jumped.add(camera)
-        now = monotonic()
+        now = self._jumped[camera] = monotonic()
         for other in self._cameras:
             recent = other.last_image is not None and now - other.last_image < _RECENT
-            if recent and other not in self._jumped:
+            # Images from before the jump may still come from the others.
+            if recent and now - self._jumped.get(other, -inf) > _RECENT:
                 return
         self._jumped.clear()
         if self._transforms is not None:
@@ -224,8 +226,6 @@ class Pipeline:
         return sum(of_camera.get(Reason.PAUSED, 0) for of_camera in drops)
 
     def _deliver(self, camera: CameraInput, frame: Frame) -> None:
-        if self._jumped and camera not in self._jumped:  # its time goes on
-            self._jumped.clear()
         if self.paused_since is not None:
             camera.skips.skipped(Reason.PAUSED, _PAUSED)
             return

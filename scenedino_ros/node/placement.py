@@ -10,7 +10,7 @@ import numpy as np
 from scenedino_ros.core.config import GridSettings
 from scenedino_ros.core.errors import InputError, TransformError
 from scenedino_ros.core.voxels import GRID_PRESETS, OPTICAL_FRAME_PRESETS, VoxelGrid
-from scenedino_ros.recordings.transforms import matrix_from_numbers
+from scenedino_ros.recordings.transforms import frame_name, matrix_from_numbers
 
 
 class Lookup(Protocol):
@@ -60,8 +60,8 @@ class GridPlacement:
         self.needs_transforms = bool(settings.frame) and self._T_grid_cam is None
 
     def frame(self, camera_frame: str) -> str:
-        """Return the frame the grid lies in, for an image taken in ``camera_frame``."""
-        return self._frame or camera_frame
+        """Return the frame of the grid, as tf2 writes it, for an image of ``camera_frame``."""
+        return frame_name(self._frame or camera_frame)
 
     def T_grid_cam(self, header: Any, transforms: Lookup | None) -> np.ndarray | None:
         """Return the camera's pose in the grid when an image was taken.

@@ -6,10 +6,10 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock
-from rclpy.logging import get_logger
 from std_msgs.msg import Header
 
 from scenedino_ros.cameras.camera import CalibratedCamera
@@ -107,6 +107,7 @@ class FrameProcessor:
         transforms: Lookup | None,
         shared: Outputs,
         clock: Clock,
+        logger: Any,
         failures: Failures,
     ) -> None:
         """Use a network, and what is around it.
@@ -118,6 +119,7 @@ class FrameProcessor:
             transforms: TF, or None where the placement needs none.
             shared: Open publishers of what all cameras share.
             clock: The node's clock.
+            logger: The node's logger.
             failures: Counts exceptions that nobody foresaw.
         """
         self._predictor = predictor
@@ -136,20 +138,20 @@ class FrameProcessor:
                 live=live,
                 transforms=transforms,
                 shared=shared,
-                logger=get_logger("scenedino.map"),
+                logger=logger.get_child("map"),
                 failures=failures,
             )
             if live.current.map.frame and transforms is not None
             else None
         )
-        self._rgb_from_image = ImageReader(get_logger("scenedino.images").info)
+        self._rgb_from_image = ImageReader(logger.get_child("images").info)
         self.similarity = SimilarityAnswers(
             predictor,
             placement,
             transforms,
             lambda: self._query(live.current),
             self._publish_answer,
-            get_logger("scenedino.similarity").warning,
+            logger.get_child("similarity").warning,
         )
 
     def publish_classes(self) -> None:
@@ -250,8 +252,7 @@ class FrameProcessor:
         with _step(camera, Stage.ENCODE, Reason.MISMATCH):
             encoded = self._predictor.encode(rgb, calibrated)
         camera.statistics.encoded()
-        frame_id = frame.image.header.frame_id
-        self._warn_about(camera, calibrated, encoded, T_grid_cam, frame_id)
+        self._warn_about(camera, calibrated, encoded, T_grid_cam, frame)
         return encoded
 
     def _warn_about(
@@ -260,20 +261,23 @@ class FrameProcessor:
         calibrated: CalibratedCamera,
         encoded: EncodedImage,
         T_grid_cam: np.ndarray | None,
-        frame_id: str,
+        frame: Frame,
     ) -> None:
         """Warn of what looks wrong about a camera, once for each calibration and kind."""
-        key, kinds = self._warned.get(camera.name, (None, set()))
-        if key == calibrated.key():
+        known, kinds = self._warned.get(camera.name, (None, set()))
+        # Where no output needs the grid, the camera's pose in it is not looked up.
+        key = (calibrated.key(), T_grid_cam is None)
+        if key == known:
             return
         rig, grid = self._predictor.training_rig, self._placement.grid
         warnings = camera_warnings(calibrated, encoded, rig, grid, T_grid_cam)
-        frame = self._placement.frame(frame_id)
-        warnings |= naming_warnings(camera.topics[0], calibrated, frame)
+        frames = (frame.image.header.frame_id, frame.info.header.frame_id)
+        outputs = self._placement.frame(frames[0])
+        warnings |= naming_warnings(camera.topics[0], calibrated, outputs, frames)
         # Those that stay the same from one calibration to the next are not repeated.
         for kind in warnings.keys() - kinds:
             camera.logger.warning(warnings[kind])
-        self._warned[camera.name] = (calibrated.key(), set(warnings))
+        self._warned[camera.name] = (key, kinds | set(warnings))
 
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels

@@ -246,9 +246,10 @@ def read_tum_trajectory(path: Path, *, max_gap_s: float = MAX_GAP_S) -> PoseTrac
 def _nanoseconds(word: str) -> int:
     """Return a time exactly; a float would round it to a fifth of a microsecond."""
     time = Decimal(word)
-    if not -_END_NS < time < _END_NS:  # converting 1e1000000 to an integer takes for ever
+    found = time if time >= _NANOSECONDS_FROM else time * 1_000_000_000
+    if not -_END_NS < found < _END_NS:  # converting 1e1000000 to an integer takes for ever
         raise ValueError(f"a time must be below 2^63 ns, got {word[:_SHOWN]}")
-    return round(time if time >= _NANOSECONDS_FROM else time * 1_000_000_000)
+    return round(found)
 
 
 def _read_lines(path: Path) -> list[str]:
