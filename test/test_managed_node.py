@@ -5,6 +5,8 @@
 
 import dataclasses
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,6 +44,7 @@ from scenedino_ros.node import (  # noqa: E402
     processor,
 )
 from scenedino_ros.node.managed_node import SceneDinoNode  # noqa: E402
+from scenedino_ros.node.pipeline import Pipeline  # noqa: E402
 from scenedino_ros.node.tf_message_type import TF_STATIC_QOS, tf_message_class  # noqa: E402
 from scenedino_ros.node.view_frame import ViewFrame  # noqa: E402
 from scenedino_ros.node.worker import FrameWorker  # noqa: E402
@@ -580,3 +583,27 @@ def test_the_network_is_built_for_the_image_size_that_is_asked_for(tmp_path):
     predictor = processor.load_predictor(NodeSettings(model=model), told.append)
     assert predictor.image_size == (96, 192)
     assert any("untrained weights" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("order", "times"),
+    [(["front"], 0), (["front", "late left", "left"], 1), (["front", "front", "left"], 1)],
+)
+def test_tf_is_forgotten_once_the_time_of_all_cameras_jumped(order, times):
+    cleared = []
+
+    class Camera:
+        last_image = time.monotonic()
+        skips = SimpleNamespace(skipped=lambda *reason: None)
+
+    cameras = {"front": Camera(), "left": Camera()}
+    open_ = object.__new__(Pipeline)
+    open_._cameras, open_._jumped, open_.paused_since = tuple(cameras.values()), {}, 0.0
+    open_._transforms = SimpleNamespace(clear=lambda: cleared.append(1))
+    for word in order:
+        camera = cameras[word.removeprefix("late ")]
+        if word.startswith("late "):  # an image of before the jump that was still on its way
+            open_._deliver(camera, None)
+        else:
+            open_._jumped_back(camera)
+    assert len(cleared) == times

@@ -13,6 +13,7 @@ from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, UNNAMED_COLOR
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.mapping.ground import (
     UNKNOWN,
+    Ground,
     find_ground,
     ground_mask,
     obstacle_mask,
@@ -145,6 +146,36 @@ def test_obstacles_and_ground_are_parts_of_the_voxels():
     surface = voxels.select(ground_mask(voxels, ground))
     assert len(surface) == 40 * 40 - 5 * 10
     assert surface.centers()[:, 2] == pytest.approx(-0.1)
+
+
+def test_a_map_may_be_longer_than_wide():
+    grid = VoxelGrid((-4.0, -2.0, -1.0), (40, 20, 20), 0.2)
+    label = np.full(grid.shape, ROAD, np.uint8)
+    occupied = np.zeros(grid.shape, bool)
+    x = np.abs(grid.origin[0] + 0.2 * (np.arange(40) + 0.5))
+    for i in range(40):  # rises by 0.3 m a metre, ahead and behind
+        occupied[i, :, : 5 + round(0.3 * x[i] / 0.2)] = True
+    ground = find_ground(MapVolume(grid, occupied, ~occupied, label), COSTS, np.zeros(3))
+    reach = 0.6 / (0.3 - 0.15)  # where the slope leaves the band
+    known = ground.layer >= 0
+    assert known[x < reach - 0.4].all()
+    beside = VoxelGrid((-2.0, -4.0, -1.0), (20, 40, 20), 0.2)
+    turned = MapVolume(
+        beside, *(values.transpose(1, 0, 2) for values in (occupied, ~occupied, label))
+    )
+    np.testing.assert_array_equal(find_ground(turned, COSTS, np.zeros(3)).layer.T, ground.layer)
+
+
+def test_columns_need_half_of_what_is_known_to_be_free():
+    scene = Scene()
+    scene.free[:] = False
+    scene.fill((-4, 4), (-4, 4), (0.4, 1.4), ROAD)  # drivable, and no ground: out of the band
+    scene.free[:, :, 12:15] = True  # 1.4 to 2 m: three of eight layers
+    plane = Ground(np.zeros(GRID.shape[:2]), np.full(GRID.shape[:2], -1))
+    assert (occupancy_values(scene.volume(), plane, COSTS, HEIGHTS) == UNKNOWN).all()
+    scene.free[:, :, 5:7] = True
+    scene.occupied[:, :, 9:] = False
+    assert (occupancy_values(scene.volume(), plane, COSTS, HEIGHTS) == 0).all()
 
 
 @pytest.mark.parametrize("altitude", [2240.0, 3000.2, 4000.4, 8000.6])

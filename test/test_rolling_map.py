@@ -355,6 +355,7 @@ def test_map_starts_anew_after_a_jump_and_when_time_runs_backwards():
     assert fused.fuse(field, image(), pose(0.3, 0, 0), 10 * SECOND + 10**8).restart is None
     jumped = fused.fuse(field, image(), pose(100, 0, 0), 10 * SECOND + 2 * 10**8)
     assert jumped.restart == Restart.JUMP
+    assert fused.images == 1
     assert "moved by 99.70 m" in jumped.reason
     assert fused.log_odds_at(np.array([[2.2, 0.1, 0.2]]))[0] == 0
     back = fused.fuse(field, image(), pose(100, 0, 0), 3 * SECOND)
@@ -468,6 +469,24 @@ def test_an_older_image_does_not_undo_a_jump():
         fused.fuse(field, image(), pose(0, 0, 0), 10 * SECOND + 5 * 10**7)  # of another camera
     np.testing.assert_array_equal(fused.evidence(), before)
     assert fused.fuse(field, image(), pose(9, 0, 0), 10 * SECOND + 2 * 10**8).restart is None
+
+
+def test_an_older_pose_is_nothing_to_compare_the_next_one_with():
+    guard = PoseGuard(max_speed=10.0, max_turn=1.0)
+    assert guard.check(pose(0, 0, 0), 0, "front") is None
+    assert guard.check(pose(10, 0, 0), SECOND, "front") is None
+    assert guard.check(pose(0.6, 0, 0), SECOND // 10, "rear") is None
+    assert guard.check(pose(10.7, 0, 0), SECOND + SECOND // 25, "front") is None
+
+
+def test_a_network_that_names_no_class_casts_no_votes():
+    fused = RollingMap(settings())
+    for number in range(3):
+        field = Constant(5.0, label=IGNORE)
+        fused.fuse(field, image(), pose(0, 0, 0), number * SECOND // 10)
+    found = fused.occupied()
+    assert len(found)
+    assert not found.confidence.any()
 
 
 @pytest.mark.parametrize(("column", "entry"), [(0, np.nan), (0, 5.0), (3, 1e39), (3, -2e9)])
