@@ -116,7 +116,7 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
             {"now": {"images": 9, "last_image": NOW - 50.0}, "image_hint": "look there"},
             Level.STALE,
             "1 publisher(s): the camera has stopped, or large best-effort messages are lost on "
-            "the way; or look there",
+            "the way, or it is slower than diagnostics.stale_after; or look there",
         ),
         (
             {

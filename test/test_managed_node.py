@@ -241,14 +241,15 @@ def test_quality_of_service_can_be_overridden(make_node):
         ("depth", "a", "depth 'a'"),
     ],
 )
+@pytest.mark.parametrize("topic", ["/image", "/camera_info"])
 def test_an_impossible_quality_of_service_is_refused_in_a_sentence(
-    make_node, capfd, policy, value, words
+    make_node, capfd, topic, policy, value, words
 ):
-    node = make_node(**{f"qos_overrides./image.subscription.{policy}": value})
+    node = make_node(**{f"qos_overrides.{topic}.subscription.{policy}": value})
     assert node.trigger_configure() == SUCCESS
     assert node.trigger_activate() == FAILURE
     err = capfd.readouterr().err
-    assert "cannot activate: qos_overrides./image.subscription cannot be used, got" in err
+    assert f"cannot activate: qos_overrides.{topic}.subscription cannot be used, got" in err
     assert words in err
     assert "Traceback" not in err
 
@@ -583,6 +584,18 @@ def test_the_network_is_built_for_the_image_size_that_is_asked_for(tmp_path):
     predictor = processor.load_predictor(NodeSettings(model=model), told.append)
     assert predictor.image_size == (96, 192)
     assert any("untrained weights" in line for line in told)
+
+
+def test_a_quality_of_service_that_nothing_takes_is_told(make_node, capfd):
+    idle = "qos_overrides.camera_info.subscription.reliability"  # without the slash
+    node = make_node(
+        **{idle: "reliable", "qos_overrides./camera_info.subscription.reliability": "reliable"}
+    )
+    assert node.autostart()
+    said = [line for line in capfd.readouterr().err.splitlines() if "has no effect" in line]
+    assert len(said) == 1
+    assert f"parameter {idle} has no effect" in said[0]
+    assert "such as /image, /camera_info" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,10 @@ def _no_image(situation: Situation, seconds: float) -> Verdict:
         hint = _LOST
     elif situation.now.images or not hint:
         # Where images came before, what other topics show is at most one of the reasons.
-        stopped = "the camera has stopped, or large best-effort messages are lost on the way"
+        stopped = (
+            "the camera has stopped, or large best-effort messages are lost on the way, or it is "
+            "slower than diagnostics.stale_after"
+        )
         hint = f"{stopped}; or {hint}" if hint else stopped
     return Verdict(
         Level.STALE,

@@ -221,6 +221,17 @@ def subscribe(
         ) from error
 
 
+def idle_overrides(node: Node) -> list[str]:
+    """Return the parameters for the quality of service of topics that the node does not read."""
+    topics = {subscription.topic_name for subscription in node.subscriptions}
+    return [
+        name
+        for name in sorted(parameter_overrides(node))
+        if name.startswith("qos_overrides.")
+        and not any(name.startswith(f"qos_overrides.{topic}.subscription.") for topic in topics)
+    ]
+
+
 def published(node: Node) -> dict[str, set[str]]:
     """Return the topics of images and calibrations that other nodes publish, with their types."""
     own = f"{node.get_fully_qualified_name()}/"

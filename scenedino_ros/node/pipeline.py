@@ -18,6 +18,7 @@ from scenedino_ros.node.camera_input import CameraInput
 from scenedino_ros.node.compute_thread import ComputeThread
 from scenedino_ros.node.failures import Failures
 from scenedino_ros.node.health import LONG
+from scenedino_ros.node.inputs import idle_overrides
 from scenedino_ros.node.outputs import Outputs
 from scenedino_ros.node.pairing import Frame
 from scenedino_ros.node.params import LiveSettings
@@ -123,6 +124,11 @@ class Pipeline:
             )
             self._inputs.callback(points.close)
             undo.pop_all()
+        for name in idle_overrides(node):
+            node.get_logger().warning(
+                f"parameter {name} has no effect: it names no topic that the node reads, such as "
+                f"{', '.join(cameras[0].topics)}"
+            )
         self.since = monotonic()
 
     def close(self, timeout: float) -> bool:
