@@ -157,6 +157,29 @@ def test_poses_may_come_from_a_file_and_frames_without_one_are_named(tmp_path, c
     np.testing.assert_allclose(track.T_world_body[:, :3, 3], [(0, 0, 0), (1, 0, 0), (2, 0, 0)])
 
 
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (
+            (900.0, 900.1),
+            "no image has a pose: images are taken from 0.000 to 0.300 s, poses in .*00.tum go "
+            "from 900.000 to 900.100 s$",
+        ),
+        (
+            (-0.05, 0.35),
+            "go from -0.050 to 0.350 s; poses around 0.000 s are 0.400 s apart, and may be "
+            "0.300 s apart at most$",
+        ),
+    ],
+)
+def test_poses_of_no_image_are_refused(tmp_path, times, message):
+    folder = write_stereo_drive(tmp_path / "kitti", 4)
+    tum = tmp_path / "00.tum"
+    tum.write_text("".join(f"{time} 0 0 0 0 0 0 1\n" for time in times))
+    with pytest.raises(InputError, match=message):
+        read_kitti_drive(folder, poses=tum)
+
+
 def test_an_interrupted_conversion_resumes(tmp_path):
     drive = read_kitti_drive(write_stereo_drive(tmp_path / "kitti", 6))
     bag_from_drive(drive, tmp_path / "whole" / "00", split_bytes=40_000)

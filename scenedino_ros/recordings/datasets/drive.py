@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.poses import PoseTrack
 from scenedino_ros.recordings.transforms import inverse
 
@@ -81,3 +82,27 @@ def body_track(
         poses = inverse(poses[0]) @ poses
     stamps = np.maximum(track.stamps_ns, 1)  # zero would mean "latest" in TF
     return PoseTrack(stamps, poses, max_gap_s=track.max_gap_ns / 1e9)
+
+
+def refuse_without_poses(track: PoseTrack, stamps_ns: Collection[int], path: Path | str) -> None:
+    """Refuse a trajectory that has no pose of any image.
+
+    Args:
+        track: The trajectory.
+        stamps_ns: Times of the images, nanoseconds.
+        path: Where the trajectory comes from.
+
+    Raises:
+        InputError: Naming the times of both, and what an image between the poses lacks.
+    """
+    problems = {stamp: track.problem_at(stamp) for stamp in stamps_ns}
+    if not all(problems.values()):
+        return
+    begin, end = (int(track.stamps_ns[place]) for place in (0, -1))
+    between = next((why for stamp, why in problems.items() if begin < stamp < end), "")
+    first, last = min(stamps_ns), max(stamps_ns)
+    raise InputError(
+        f"no image has a pose: images are taken from {first / 1e9:.3f} to {last / 1e9:.3f} s, "
+        f"poses in {path} go from {begin / 1e9:.3f} to {end / 1e9:.3f} s"
+        + (f"; {between}" if between else "")
+    )

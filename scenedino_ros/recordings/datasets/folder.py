@@ -17,7 +17,7 @@ from scenedino_ros.recordings.datasets.colmap import (
     read_colmap_camera,
     read_colmap_images,
 )
-from scenedino_ros.recordings.datasets.drive import Drive, body_track
+from scenedino_ros.recordings.datasets.drive import Drive, body_track, refuse_without_poses
 from scenedino_ros.recordings.poses import PoseTrack, read_tum_trajectory
 from scenedino_ros.recordings.trajectory_files import read_kitti_poses
 from scenedino_ros.recordings.transforms import inverse
@@ -169,13 +169,7 @@ def _track(trajectory: FolderTrajectory, left: FolderCamera, stamps: dict[int, i
     else:
         images = _colmap_images(path, left.images)
         track = _of_frames(path, {n: image.T_world_cam for n, image in images.items()}, stamps)
-    if all(map(track.problem_at, stamps.values())):
-        first, last = (stamp / 1e9 for stamp in (min(stamps.values()), max(stamps.values())))
-        begin, end = (int(track.stamps_ns[place]) / 1e9 for place in (0, -1))
-        raise InputError(
-            f"no image has a pose: images are taken from {first:.3f} to {last:.3f} s, poses in "
-            f"{path} go from {begin:.3f} to {end:.3f} s"
-        )
+    refuse_without_poses(track, stamps.values(), path)
     T_body_base = np.eye(4) if trajectory.poses_of == BODY else inverse(left.T_base_cam)
     return body_track(track, T_body_base, scale=trajectory.scale, keep_world=trajectory.keep_world)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.datasets.drive import Drive, body_track
+from scenedino_ros.recordings.datasets.drive import Drive, body_track, refuse_without_poses
 from scenedino_ros.recordings.datasets.kitti_oxts import read_oxts
 from scenedino_ros.recordings.datasets.kitti_pairs import (
     drives_of_single_frames,
@@ -102,8 +102,8 @@ def read_kitti_drive(
             of camera 0 in TUM's format, or in KITTI's with line i for frame number i.
 
     Raises:
-        InputError: If images, calibration or poses that were asked for are missing, or a file is
-            not as specified.
+        InputError: If images, calibration or poses that were asked for are missing, a file is
+            not as specified, or its poses are those of no image.
     """
     folder = place_of(folder)
     is_raw = (folder / f"image_{_CAMERAS[0]}").is_dir() or not (folder / "calib.txt").is_file()
@@ -180,6 +180,7 @@ def _poses(
     elif not path.is_file():
         return None, ""
     track = read_trajectory(path, stamps)
+    refuse_without_poses(track, stamps.values(), path)
     return body_track(track, inverse(rig.T_base_cam0)), str(path)
 
 
