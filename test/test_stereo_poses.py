@@ -150,9 +150,6 @@ def test_a_frame_that_shows_nothing_is_refused_and_the_drive_goes_on(tmp_path, c
     track = read_tum_trajectory(out)
     assert track.stamps_ns.tolist() == [1, PERIOD, 2 * PERIOD, 4 * PERIOD, 6 * PERIOD]
     assert trajectory_error(track, exact(7)).step_m.max() < 2 * STEP_M
-    status, output = run(capsys, folder, "-o", tmp_path / "poses.txt", "--format", "kitti")
-    assert status == 2
-    assert "needs a pose of each of 7 frames, got 5; choose --format tum" in output
 
 
 def test_a_camera_that_stands_still_does_not_drift():
@@ -353,13 +350,11 @@ def test_a_trajectory_goes_from_poses_to_a_recording(tmp_path):
             "-o x --cameras camera_01,camera_00",
             "camera_01 and camera_00: the right camera of a stereo pair must be to the right",
         ),
-        ("--compare late.tum", "trajectories must have two times in common or more, got 0 of 2"),
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     write_stereo_drive(Path("kitti"), 2)
-    Path("late.tum").write_text("9 0 0 0 0 0 0 1\n9.1 0 0 0 0 0 0 1\n")
     status, output = run(capsys, "kitti/sequences/00", *options.split())
     assert status == 2
     assert message in output

@@ -16,24 +16,22 @@ to frame, and drift over 100 m.
 """
 
 import argparse
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.table import Table
 
+from scenedino_ros.cli.pose_figures import print_certainty, print_errors, write_report
 from scenedino_ros.core.disk_space import bytes_on_disk, check_space
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.terminal.arguments import add_output
 from scenedino_ros.terminal.progress import counting
-from scenedino_ros.terminal.tables import print_whole
 from scenedino_ros.terminal.values import name_list, numbers, positive
 
 if TYPE_CHECKING:
     from scenedino_ros.recordings.odometry.stereo_sequence import StereoSequence
     from scenedino_ros.recordings.odometry.stereo_trajectory import StereoTrajectory
+    from scenedino_ros.recordings.poses import PoseTrack
     from scenedino_ros.recordings.recording import Recording
 
 _EPILOG = """\
@@ -46,20 +44,8 @@ examples:
 """
 _FORMATS = ("tum", "kitti", "recording")
 _RECORDED = "recorded"
-_SHOWN = 5  # refused frames that are described
-_MOST_OFFSET_PX = 0.2
-_REPORTED = (
-    "frame",
-    "time_s",
-    "posed",
-    "points",
-    "inliers",
-    "reprojection_px",
-    "sigma_m",
-    "sigma_deg",
-    "offset_px",
-    "reason",
-)
+_BODY_FRAME = "base_link"
+_WHOSE = ("camera", "body")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=_FORMATS,
         default="tum",
-        help="of the output; kitti needs a pose of every frame (default: %(default)s)",
+        help="of the output; kitti needs a pose of every frame, and frames that count from 0 "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="CSV file with a line for each frame"
@@ -79,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare",
         metavar="TRAJECTORY",
-        help=f"TUM or KITTI file with poses of the same frame, or '{_RECORDED}': the source's own",
+        help="TUM or KITTI file (line i is frame i) with poses of the same frame, or "
+        f"'{_RECORDED}': the source's own",
     )
     cameras = parser.add_argument_group("cameras")
     cameras.add_argument(
@@ -106,21 +94,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     frames = parser.add_argument_group("frames of a recording")
     frames.add_argument(
         "--body-frame",
-        default="base_link",
+        default=_BODY_FRAME,
         metavar="FRAME",
         help="frame of the vehicle, x forward, y left, z up (default: %(default)s)",
     )
     frames.add_argument(
         "--poses-of",
-        choices=("camera", "body"),
-        default="camera",
+        choices=_WHOSE,
+        default=_WHOSE[0],
         help="whose poses a trajectory file holds: the left camera's optical frame, or the "
         "body's (default: %(default)s)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Estimate, report, compare and write."""
+    """Estimate, write, report and compare."""
     # Imported here because it takes a while; help and wrong arguments do not wait for it.
     from scenedino_ros.recordings.datasets.kitti import is_kitti_drive, read_kitti_drive
     from scenedino_ros.recordings.odometry.stereo_sequence import (
@@ -131,8 +119,7 @@ def run(options: argparse.Namespace) -> int:
 
     _check(options)
     if is_kitti_drive(options.source):
-        if options.format == "recording":
-            raise InputError("--format recording needs a recording; see scenedino kitti-to-bag")
+        _check_drive_options(options)
         return _run(sequence_of_drive(read_kitti_drive(options.source), options.cameras), options)
     with counting("messages") as progress:
         recording = Recording(options.source, progress=progress)
@@ -148,15 +135,53 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse options that do not go together, before anything is computed.
+    """Refuse options that do not go together, and files that could not be written.
 
     Raises:
         InputError: Saying what is needed.
     """
     if options.output is None and options.report is None and options.compare is None:
         raise InputError("one of --output, --report and --compare is needed, got none")
-    if options.output is not None and options.output.exists():
-        raise InputError(f"{options.output} exists already")
+    outputs = [] if options.output is None else [options.output]
+    if outputs and options.format == "kitti":
+        outputs.append(_instead(options.output))
+    for path in outputs:
+        if path.exists():
+            raise InputError(f"{path} exists already")
+    files = [] if options.format == "recording" else outputs
+    if options.report is not None:
+        files = [*files, options.report]
+        if options.report.is_dir():
+            raise InputError(f"--report must name a file, got the folder {options.report}")
+    for path in files:
+        if not path.parent.is_dir():
+            raise InputError(f"{path} must be in a folder that exists, got none at {path.parent}")
+
+
+def _check_drive_options(options: argparse.Namespace) -> None:
+    """Refuse what a KITTI drive cannot be asked for.
+
+    Raises:
+        InputError: Naming the options.
+    """
+    if options.format == "recording":
+        raise InputError("--format recording needs a recording; see scenedino kitti-to-bag")
+    others = {
+        "--baseline": options.baseline is not None,
+        "--body-frame": options.body_frame != _BODY_FRAME,
+        "--poses-of": options.poses_of != _WHOSE[0],
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise InputError(
+            f"{', '.join(given)} must go with a recording, got the KITTI drive {options.source}, "
+            "whose calibration says where its cameras are"
+        )
+
+
+def _instead(output: Path) -> Path:
+    """Return where poses go that a file in KITTI's format cannot hold."""
+    return output.with_name(f"{output.name}.tum")
 
 
 def _run(
@@ -169,6 +194,8 @@ def _run(
         source = options.source
         size = bytes_on_disk(source) if source.is_dir() else source.stat().st_size
         check_space(options.output, size, "the recording", "choose another folder")
+    _check_numbers(sequence, options)
+    reference = None if options.compare is None else _reference(sequence, options)
     left, right = sequence.left, sequence.right
     pinhole = left.camera.pinhole
     baseline = float(np.linalg.norm(sequence.T_left_right[:3, 3]))
@@ -181,15 +208,55 @@ def _run(
         trajectory = stereo_trajectory(
             sequence, offset_px=options.disparity_offset[0], progress=progress
         )
-    _print_certainty(trajectory)
-    if options.compare is not None:
-        _print_errors(trajectory, sequence, options)
-    if options.report is not None:
-        _write_report(options.report, trajectory)
+    print_certainty(trajectory, sequence)
+    written = options.output
     if options.output is not None:
-        _write(trajectory, sequence, options, recording)
-        print(f"written to {options.output}")
+        written = _write(trajectory, sequence, options, recording)
+        print(f"written to {written}")
+    if options.report is not None:
+        write_report(options.report, trajectory, sequence)
+    if reference is not None:
+        print_errors(trajectory.track(sequence.T_left_file), reference, options.compare)
+    if written != options.output:
+        raise InputError(
+            f"--format kitti needs a pose of each of {len(trajectory.frames)} frames, got "
+            f"{len(trajectory.posed)}; the poses are in {written}, in TUM's format"
+        )
     return 0
+
+
+def _check_numbers(sequence: "StereoSequence", options: argparse.Namespace) -> None:
+    """Refuse KITTI's format, in which line i is frame i, where the frames have other numbers.
+
+    Raises:
+        InputError: Naming the numbers.
+    """
+    frames = list(sequence.frames)
+    if options.output is None or options.format != "kitti" or frames == [*range(len(frames))]:
+        return
+    raise InputError(
+        f"--format kitti needs frames 0 to {len(frames) - 1}, because line i is frame i; got "
+        f"{len(frames)} frames from {frames[0]} to {frames[-1]}; choose --format tum"
+    )
+
+
+def _reference(sequence: "StereoSequence", options: argparse.Namespace) -> "PoseTrack":
+    """Return the trajectory to compare with.
+
+    Raises:
+        InputError: If there is none, or it has no pose of any frame.
+    """
+    from scenedino_ros.recordings.datasets.drive import refuse_without_poses
+    from scenedino_ros.recordings.trajectory_files import read_trajectory
+
+    if options.compare == _RECORDED:
+        if sequence.track is None:
+            raise InputError(f"--compare {_RECORDED}: {options.source} has no poses of its own")
+        return sequence.track.of_frame(sequence.T_base_file)
+    stamps = dict(zip(sequence.frames, sequence.stamps_ns, strict=True))
+    reference = read_trajectory(Path(options.compare), stamps)
+    refuse_without_poses(reference, stamps.values(), options.compare)
+    return reference
 
 
 def _check_free(recording: "Recording", sequence: "StereoSequence", body_frame: str) -> None:
@@ -207,101 +274,13 @@ def _check_free(recording: "Recording", sequence: "StereoSequence", body_frame: 
         )
 
 
-def _print_certainty(trajectory: "StereoTrajectory") -> None:
-    """Report how certain the poses are, and which frames have none."""
-    frames, measured = trajectory.frames, trajectory.measured
-    print(f"{len(trajectory.posed)} of {len(frames)} frames have a pose")
-    table = Table("of a frame", "median", "95 % of frames", "worst", box=None)
-    for name, values, unit, worst_is_least in (
-        ("points followed", [f.points for f in measured], "", True),
-        ("points that agree", [f.inliers for f in measured], "", True),
-        ("reprojection error", [f.error_px for f in measured], " px", False),
-        ("uncertainty of the position", [f.sigma_m * 100 for f in measured], " cm", False),
-        ("uncertainty of the rotation", [f.sigma_deg for f in measured], " deg", False),
-    ):
-        shown = np.percentile(values, [50, 5, 0] if worst_is_least else [50, 95, 100])
-        table.add_row(name, *(f"{value:.3g}{unit}" for value in shown))
-    print_whole(table)
-    refused = sorted((n, why) for why, numbers in trajectory.refused().items() for n in numbers)
-    for number, reason in refused[:_SHOWN]:
-        print(f"refused: frame {number}: {reason}")
-    if len(refused) > _SHOWN:
-        print(f"refused: {len(refused) - _SHOWN} more frames; --report FILE lists all")
-    offset = trajectory.offset_px
-    if abs(offset) > _MOST_OFFSET_PX:
-        print(
-            f"warning: the motion suggests that all disparities are {abs(offset):.2f} px too "
-            f"{'small' if offset > 0 else 'large'}, so the calibration may not be that of these "
-            f"images; distances would be wrong, and the length of the drive. Compare with "
-            f"--disparity-offset {offset:.2f}, and repeat until this warning is gone"
-        )
-
-
-def _print_errors(
-    trajectory: "StereoTrajectory", sequence: "StereoSequence", options: argparse.Namespace
-) -> None:
-    """Report errors relative to another trajectory."""
-    from scenedino_ros.recordings.odometry.trajectory_error import trajectory_error
-    from scenedino_ros.recordings.trajectory_files import read_trajectory
-
-    if options.compare == _RECORDED:
-        if sequence.track is None:
-            raise InputError(f"--compare {_RECORDED}: {options.source} has no poses of its own")
-        reference = sequence.track.of_frame(sequence.T_base_file)
-    else:
-        reference = read_trajectory(Path(options.compare), dict(enumerate(sequence.stamps_ns)))
-    errors = trajectory_error(trajectory.track(sequence.T_left_file), reference)
-    print(
-        f"compared with {options.compare}: {len(errors.step_m)} steps, "
-        f"{np.median(errors.step_length):.2f} m each (median), {errors.length:.1f} m in all"
-    )
-    table = Table("error", "median", "RMS", "95 %", box=None)
-    _add_errors(table, "position from frame to frame", errors.step_m * 100, "cm")
-    _add_errors(table, "rotation from frame to frame", errors.step_deg, "deg")
-    what = f"over {errors.drift_length:.0f} m"
-    _add_errors(table, f"position {what}", errors.drift_m, "m")
-    _add_errors(table, f"position {what}", errors.drift_m / errors.drift_length * 100, "%")
-    _add_errors(table, f"rotation {what}", errors.drift_deg, "deg")
-    print_whole(table)
-
-
-def _add_errors(table: Table, name: str, values: np.ndarray, unit: str) -> None:
-    if values.size:
-        shown = (np.median(values), np.sqrt((values**2).mean()), np.percentile(values, 95))
-        table.add_row(name, *(f"{value:.3g} {unit}" for value in shown))
-
-
-def _write_report(path: Path, trajectory: "StereoTrajectory") -> None:
-    """Write a line for each frame."""
-    from scenedino_ros.core.files import write_atomically
-
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(_REPORTED)
-    for number, frame in enumerate(trajectory.frames):
-        rows.writerow(
-            (
-                number,
-                f"{frame.stamp_ns / 1e9:.9f}",
-                int(frame.T_world_cam is not None),
-                frame.points,
-                frame.inliers,
-                f"{frame.error_px:.4f}",
-                f"{frame.sigma_m:.6f}",
-                f"{frame.sigma_deg:.6f}",
-                f"{frame.offset_px:.4f}",
-                frame.reason,
-            )
-        )
-    write_atomically(path, table.getvalue().encode())
-
-
 def _write(
     trajectory: "StereoTrajectory",
     sequence: "StereoSequence",
     options: argparse.Namespace,
     recording: "Recording | None",
-) -> None:
+) -> Path:
+    """Write the poses; return where they are, which `_instead` says if KITTI's format cannot."""
     from scenedino_ros.recordings.posed_copy import copy_with_poses
     from scenedino_ros.recordings.trajectory_files import (
         write_kitti_trajectory,
@@ -323,17 +302,15 @@ def _write(
                 static=_missing_transforms(recording, sequence, options.body_frame),
                 progress=progress,
             )
-        return
+        return Path(options.output)
     track = trajectory.track(sequence.T_left_file)
-    if options.format == "tum":
-        write_tum_trajectory(options.output, track.stamps_ns.tolist(), track.T_world_body)
-        return
-    if len(track) != len(sequence.stamps_ns):
-        raise InputError(
-            f"--format kitti needs a pose of each of {len(sequence.stamps_ns)} frames, got "
-            f"{len(track)}; choose --format tum"
-        )
-    write_kitti_trajectory(options.output, track.T_world_body)
+    is_whole = len(track) == len(sequence.stamps_ns)
+    if options.format == "kitti" and is_whole:
+        write_kitti_trajectory(options.output, track.T_world_body)
+        return Path(options.output)
+    path = Path(options.output) if options.format == "tum" else _instead(options.output)
+    write_tum_trajectory(path, track.stamps_ns.tolist(), track.T_world_body)
+    return path
 
 
 def _missing_transforms(

@@ -49,9 +49,10 @@ class StereoSequence:
         is_mounted: Whether the drive says where the left camera is on the body; if not,
             `T_base_left` is that of a camera that looks ahead.
         T_base_file: (4, 4) frame whose poses a file of this drive holds to the body, metres.
+        frames: Numbers of the frames: those of a drive's files; in a recording they count from 0.
         stamps_ns: Times of the left images, nanoseconds.
-        images: Returns the (H, W, 3) uint8 RGB images of a frame, left and right; raises
-            `InputError` if one is missing or broken.
+        images: Returns the (H, W, 3) uint8 RGB images of the frame at an index, left and right;
+            raises `InputError` if one is missing or broken.
         track: The drive's own poses of the body; None: it has none.
     """
 
@@ -61,6 +62,7 @@ class StereoSequence:
     T_base_left: np.ndarray
     is_mounted: bool
     T_base_file: np.ndarray
+    frames: Sequence[int]
     stamps_ns: Sequence[int]
     images: Callable[[int], tuple[np.ndarray, np.ndarray]]
     track: PoseTrack | None
@@ -105,6 +107,7 @@ def sequence_of_drive(drive: Drive, cameras: Sequence[str] = ()) -> StereoSequen
         drive.T_base_cam[left.name],
         True,
         drive.T_base_file,
+        frames,
         [drive.stamps_ns[frame] for frame in frames],
         images,
         drive.track,
@@ -165,6 +168,7 @@ def sequence_of_recording(
         T_base_left,
         is_mounted,
         np.eye(4) if poses_of_body else T_base_left,
+        range(left.images.stamps_ns.size),
         left.images.stamps_ns.tolist(),
         images,
         track,

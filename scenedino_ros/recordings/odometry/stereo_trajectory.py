@@ -48,11 +48,11 @@ class StereoTrajectory:
         return float(np.median(offsets)) if offsets else 0.0
 
     def refused(self) -> dict[str, list[int]]:
-        """Return the numbers of the frames without a pose, from 0, by reason."""
+        """Return the indices of the frames without a pose, by reason."""
         found: dict[str, list[int]] = {}
-        for number, frame in enumerate(self.frames):
+        for index, frame in enumerate(self.frames):
             if frame.reason:
-                found.setdefault(frame.reason, []).append(number)
+                found.setdefault(frame.reason, []).append(index)
         return found
 
     def track(self, T_left_frame: np.ndarray) -> PoseTrack:
