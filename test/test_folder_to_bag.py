@@ -273,6 +273,14 @@ def test_times_come_from_names_or_files_in_any_unit(tmp_path):
     for text, message in (
         ("1\n2\n", "a line for each of 3 images, got 2"),
         ("1\n2\n2\n", "cam0_200.png must be later than the image before it, got 0 ns"),
+        (
+            "1 cam0_000.png\n2 cam0_100.png\n1 cam0_200.png\n",
+            "cam0_000.png and .*cam0_200.png must have different times, got 1000000000 ns",
+        ),
+        (
+            "1 cam0_000.png\n2 cam0_100.png\n3 cam0_200.png\n4 cam0_100.png\n",
+            "must name cam0_100.png once, got the times 2, 4",
+        ),
         ("1\nnow\n3\n", "'now' is not a time"),
         ("-1\n0\n1\n", "must be finite and >= 0, got -1"),
         ("1 a.png\n", "has no time of 3 images, such as cam0_000.png"),
@@ -282,6 +290,51 @@ def test_times_come_from_names_or_files_in_any_unit(tmp_path):
             read_image_times(file, images)
     with pytest.raises(InputError, match=r"the name of .*first.png must hold its time"):
         times_of_names([tmp_path / "first.png"])
+    with pytest.raises(InputError, match=r"01.png and .*/1.png must have different times, got 1"):
+        times_of_names([tmp_path / "1.png", tmp_path / "01.png"])
+
+
+@pytest.mark.parametrize("source", ["names", "file"])
+def test_images_with_times_of_their_own_are_in_the_order_of_time(tmp_path, source):
+    names = ["t_0.2.png", "t_0.25.png", "t_0.3.png", "t_0.35.png"]  # by name, 25 is after 3
+    left, right = (write_images(tmp_path / side, names) for side in ("left", "right"))
+    rows = [" ".join(f"{v:.12f}" for v in T_world_cam(n)[:3].reshape(-1)) for n in range(COUNT)]
+    (tmp_path / "poses.txt").write_text("\n".join(rows) + "\n")
+    lines = [f"{name[2:-4]} {name}\n" for name in reversed(names)]
+    (tmp_path / "times.txt").write_text("".join(lines))
+    times = ["--times-from-names"] if source == "names" else ["--times", tmp_path / "times.txt"]
+    trajectory = ["--trajectory", tmp_path / "poses.txt", "--format", "kitti"]
+    options = [*times, *trajectory, "--baseline", 0.3, "--right"]
+    assert convert(left, tmp_path / "bag", *options, right) == 0
+    stamps = [200_000_000, 250_000_000, 300_000_000, 350_000_000]
+    check(tmp_path / "bag", stamps)
+    with Recording(tmp_path / "bag") as recording:
+        for camera in ("camera_00", "camera_01"):
+            assert recording.cameras[camera].images.stamps_ns.tolist() == stamps
+            for number, name in enumerate(names):
+                expected = cv2.imread(str(left / name), cv2.IMREAD_UNCHANGED)
+                np.testing.assert_array_equal(recording.image(camera, number)[..., 0], expected)
+
+
+def test_right_images_without_those_names_have_no_place_in_another_order(tmp_path, capsys):
+    left = write_images(tmp_path / "left", ["0.25.png", "0.3.png"])
+    right = write_images(tmp_path / "right", ["r0.png", "r1.png"])
+    options = ["--right", right, "--times-from-names", "--baseline", 0.3]
+    assert convert(left, tmp_path / "bag", *options) == 2
+    assert "which are not in the order of their times; got others, such as r0.png" in (
+        capsys.readouterr().err
+    )
+
+
+def test_names_beside_times_may_hold_spaces_and_commas(tmp_path):
+    images = [tmp_path / "left eye 1.png", tmp_path / "left, 2.png"]
+    file = tmp_path / "times.txt"
+    for text in (
+        "1.5  left eye 1.png\n2.5\tleft, 2.png\n",
+        "1.5, left eye 1.png\n2.5,left, 2.png",
+    ):
+        file.write_text(text)
+        assert read_image_times(file, images) == [1_500_000_000, 2_500_000_000]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@
 """Convert images in a folder into a rosbag2 recording, with calibration and trajectory.
 
 Images may be grey or colour, of one camera or of a stereo pair (--right). Their order is that of
-their names: frame_2 comes before frame_10. Poses come from a TUM, KITTI or ORB-SLAM3 file or from
-a COLMAP text model (its folder, with cameras.txt and images.txt, which also calibrates the
-images). TUM and ORB-SLAM3 state times, which must be of the images' clock; line i of a KITTI file
-is the pose of image i; COLMAP names images.
+their times, where names or a file with names state these, and otherwise that of their names:
+frame_2 comes before frame_10. Poses come from a TUM, KITTI or ORB-SLAM3 file or from a COLMAP text
+model (its folder, with cameras.txt and images.txt, which also calibrates the images). TUM and
+ORB-SLAM3 state times, which must be of the images' clock; line i of a KITTI file is the pose of
+image i in this order; COLMAP names images.
 
 COLMAP and monocular ORB-SLAM3 do not know the scale of the world: --scale states the metres of
 their unit. Without a trajectory the recording has no poses; for a stereo pair, 'scenedino poses'
@@ -98,7 +99,7 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
         "--times",
         type=Path,
         metavar="FILE",
-        help="a line for each image: its time, or its time and its name",
+        help="a line for each image: its time, in the order of names, or its time and its name",
     )
     source.add_argument(
         "--times-from-names",

@@ -4,7 +4,7 @@
 """Folders of images of one calibrated camera, or a stereo pair, with a trajectory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ class FolderCamera:
     """Images of a camera.
 
     Attributes:
-        images: The images, in the order of time.
+        images: The images.
         camera: Their calibration.
         T_base_cam: (4, 4) optical frame to ``base_link``, metres.
     """
@@ -91,24 +91,29 @@ def folder_drive(
     stamps_ns: Sequence[int],
     trajectory: FolderTrajectory | None,
 ) -> Drive:
-    """Return the drive in one or two folders; frames are the images of the first, from 0.
+    """Return the drive in one or two folders; frames are the images of the first by time, from 0.
 
     Args:
         name: Of the drive.
         left: The camera that the trajectory is of; it is called ``camera_00``.
         right: A second one, ``camera_01``. Its images belong to those of the same name without
-            the suffix; if there are no such names, to those of the same place in the order.
-        stamps_ns: Times of the left images, nanoseconds, ascending.
-        trajectory: Of the left camera, or of the body; None: no poses.
+            the suffix; if there are no such names, to those of the same place in the order of
+            names, which must be that of the times then.
+        stamps_ns: Times of the left images, nanoseconds, all different.
+        trajectory: Of the left camera, or of the body; None: no poses. Line i of a KITTI file is
+            of frame i.
 
     Raises:
         InputError: If a file is not as specified, or no image has a pose or a partner.
     """
-    stamps = dict(enumerate(stamps_ns))
+    places = sorted(range(len(stamps_ns)), key=lambda place: stamps_ns[place])
+    stamps = {n: stamps_ns[place] for n, place in enumerate(places)}
+    paths = tuple(left.images.paths[place] for place in places)
+    left = replace(left, images=replace(left.images, paths=paths))
     cameras = {LEFT: left} if right is None else {LEFT: left, RIGHT: right}
-    images = {LEFT: dict(enumerate(left.images.paths))}
+    images = {LEFT: dict(enumerate(paths))}
     if right is not None:
-        images[RIGHT] = _partners(left.images, right.images)
+        images[RIGHT] = _partners(left.images, right.images, has_order=places == sorted(places))
     track, source = None, ""
     if trajectory is not None:
         track = _track(trajectory, left, stamps)
@@ -205,10 +210,25 @@ def _colmap_images(model: Path, images: ImageFolder) -> dict[int, ColmapImage]:
     return places
 
 
-def _partners(left: ImageFolder, right: ImageFolder) -> dict[int, Path]:
-    """Return the right images by the place of the left image that they belong to."""
+def _partners(left: ImageFolder, right: ImageFolder, *, has_order: bool) -> dict[int, Path]:
+    """Return the right images by the place of the left image that they belong to.
+
+    Args:
+        left: The left images, in the order of time.
+        right: The right images, in the order of names.
+        has_order: Whether the names of the left images have the order of time.
+
+    Raises:
+        InputError: If there is none.
+    """
     by_name = {path.stem: path for path in right.paths}
     found = {n: by_name[path.stem] for n, path in enumerate(left.paths) if path.stem in by_name}
+    if not found and not has_order:
+        raise InputError(
+            f"images in {right.paths[0].parent} must have the names of those in "
+            f"{left.paths[0].parent}, which are not in the order of their times; got others, such "
+            f"as {right.paths[0].name}"
+        )
     if not found and len(left.paths) == len(right.paths):
         return dict(enumerate(right.paths))
     if not found:

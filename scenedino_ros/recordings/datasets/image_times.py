@@ -20,6 +20,7 @@ UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
 _NANOSECONDS_FROM = 10**12  # larger times without a unit are nanoseconds, as in trajectories
 _LEAST_PERIOD_NS = 1_000_000  # 1000 Hz; images that follow each other faster have another unit
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_SEPARATOR = re.compile(r"[\s,]+")  # between a time and a name, which may hold spaces
 
 
 def times_at_rate(count: int, rate_hz: float) -> list[int]:
@@ -36,25 +37,27 @@ def times_of_names(images: Sequence[Path], unit: str = AUTO_UNIT) -> list[int]:
     """Return the times, nanoseconds, that images are named by, such as ``1305031102.175304.png``.
 
     Args:
-        images: Files in the order of time; the last number in the name is the time.
+        images: Files in any order; the last number in the name is the time.
         unit: One of `UNITS`, or ``auto``: seconds, or nanoseconds where larger than 1e12.
 
     Raises:
-        InputError: If a name has no number, or times do not ascend.
+        InputError: If a name has no number, or two have one time.
     """
     found = [_NUMBER.findall(image.stem) for image in images]
     for image, numbers in zip(images, found, strict=True):
         if not numbers:
             raise InputError(f"the name of {image} must hold its time, got no number")
     times = [_nanoseconds(numbers[-1], unit) for numbers in found]
-    return _checked(times, [str(image) for image in images])
+    _check_different(times, [str(image) for image in images])
+    return times
 
 
 def read_image_times(path: Path, images: Sequence[Path], unit: str = AUTO_UNIT) -> list[int]:
     """Read a file with a line for each image: its time, or its time and its name.
 
     Args:
-        path: The file; values are separated by spaces or commas, comments begin with ``#``.
+        path: The file; time and name are separated by spaces or a comma, comments begin with
+            ``#``, and lines with names may be in any order.
         images: The images; lines without names are in their order.
         unit: As for `times_of_names`.
 
@@ -62,27 +65,51 @@ def read_image_times(path: Path, images: Sequence[Path], unit: str = AUTO_UNIT) 
         The times of the images, nanoseconds.
 
     Raises:
-        InputError: If an image has no line, a line has no time, or times do not ascend.
+        InputError: If an image has no line or several, a line has no time, two images have one
+            time, or times without names do not ascend.
     """
-    rows = [line.replace(",", " ").split() for line in read_text(path).splitlines()]
-    rows = [row for row in rows if row and not row[0].startswith("#")]
-    if all(len(row) == 1 for row in rows):
+    lines = [line.strip(" \t,") for line in read_text(path).splitlines()]
+    rows = [_SEPARATOR.split(line, maxsplit=1) for line in lines if line and line[0] != "#"]
+    is_named = any(len(row) > 1 for row in rows)
+    if not is_named:
         if len(rows) != len(images):
             raise InputError(
                 f"{path} must have a line for each of {len(images)} images, got {len(rows)}"
             )
         words = [row[0] for row in rows]
     else:
-        by_name = {Path(row[1]).name: row[0] for row in rows if len(row) > 1}
-        missing = [image.name for image in images if image.name not in by_name]
-        if missing:
-            raise InputError(f"{path} has no time of {len(missing)} images, such as {missing[0]}")
-        words = [by_name[image.name] for image in images]
+        words = _words_of(images, rows, path)
     try:
         times = [_nanoseconds(word, unit) for word in words]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return _checked(times, [f"{path}: {image.name}" for image in images])
+    names = [f"{path}: {image.name}" for image in images]
+    for (before, after), name in zip(pairwise(times), names[1:], strict=True):
+        if after <= before and not is_named:
+            raise InputError(
+                f"{name} must be later than the image before it, got {after - before} ns"
+            )
+    _check_different(times, names)
+    return times
+
+
+def _words_of(images: Sequence[Path], rows: Sequence[Sequence[str]], path: Path) -> list[str]:
+    """Return the words that the lines of a file have beside the names of images.
+
+    Raises:
+        InputError: If an image has no line, or several.
+    """
+    found: dict[str, list[str]] = {image.name: [] for image in images}
+    for row in rows:
+        if len(row) > 1:
+            found.get(Path(row[1]).name, []).append(row[0])
+    missing = [name for name, words in found.items() if not words]
+    if missing:
+        raise InputError(f"{path} has no time of {len(missing)} images, such as {missing[0]}")
+    for name, words in found.items():
+        if len(words) > 1:
+            raise InputError(f"{path} must name {name} once, got the times {', '.join(words)}")
+    return [words[0] for words in found.values()]
 
 
 def _nanoseconds(word: str, unit: str) -> int:
@@ -105,16 +132,19 @@ def _nanoseconds(word: str, unit: str) -> int:
     return max(round(time * UNITS[unit]), 1)
 
 
-def _checked(times: list[int], names: list[str]) -> list[int]:
-    for (before, after), name in zip(pairwise(times), names[1:], strict=True):
-        if after <= before:
-            raise InputError(
-                f"{name} must be later than the image before it, got {after - before} ns"
-            )
-    period = float(np.median(np.diff(times))) if len(times) > 1 else _LEAST_PERIOD_NS
+def _check_different(times: list[int], names: list[str]) -> None:
+    """Refuse times of which two are equal, or that follow each other too fast.
+
+    Raises:
+        InputError: Naming images and times.
+    """
+    ordered = sorted(zip(times, names, strict=True))
+    for (time, name), (other, other_name) in pairwise(ordered):
+        if time == other:
+            raise InputError(f"{name} and {other_name} must have different times, got {time} ns")
+    period = float(np.median(np.diff(sorted(times)))) if len(times) > 1 else _LEAST_PERIOD_NS
     if period < _LEAST_PERIOD_NS:
         raise InputError(
             f"images must follow each other by 1 ms or more, got {period:.0f} ns; state the unit "
             f"of their times: {', '.join(UNITS)}"
         )
-    return times
