@@ -270,6 +270,8 @@ def test_times_come_from_names_or_files_in_any_unit(tmp_path):
     assert read_image_times(file, images, "ns") == [1, 10**8, 3 * 10**8]
     file.write_text("1403636579763555584\n1403636579813555456\n1403636579863555584\n")
     assert read_image_times(file, images)[0] == 1403636579763555584
+    file.write_text("\ufeff1\n# a comment\n2\n3\n")
+    assert read_image_times(file, images) == [SECOND, 2 * SECOND, 3 * SECOND]
     for text, message in (
         ("1\n2\n", "a line for each of 3 images, got 2"),
         ("1\n2\n2\n", "cam0_200.png must be later than the image before it, got 0 ns"),

@@ -207,6 +207,12 @@ def test_an_interrupted_conversion_resumes(tmp_path):
             assert reader.topics["/tf"].count == images.count
 
 
+def test_times_may_have_a_byte_order_mark_and_comments(tmp_path):
+    folder = write_stereo_drive(tmp_path, 2)
+    (folder / "times.txt").write_text("\ufeff0.5\n# seconds\n0.7\n")
+    assert read_kitti_drive(folder).stamps_ns == {0: 500_000_000, 1: 700_000_000}
+
+
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [

@@ -397,6 +397,22 @@ def test_errors_of_trajectories_are_relative():
     np.testing.assert_allclose(errors.drift_deg, 2.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("write_rows", ["tum", "kitti"])
+def test_a_byte_order_mark_and_comments_are_no_poses(tmp_path, write_rows):
+    track, path = exact(2), tmp_path / "poses.txt"
+    if write_rows == "tum":
+        write_tum_trajectory(path, track.stamps_ns.tolist(), track.T_world_body)
+    else:
+        write_kitti_trajectory(path, track.T_world_body)
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join(["\ufeff" + first, "# a comment", "", *others]))
+    stamps = dict(enumerate(track.stamps_ns.tolist()))
+    again = read_trajectory(path, stamps)
+    np.testing.assert_allclose(again.T_world_body, track.T_world_body, atol=1e-8)
+    path.write_text("\n".join(["\ufeff  # a comment of many words", first, *others]))
+    assert len(read_trajectory(path, stamps)) == 2
+
+
 def test_trajectories_are_read_as_they_were_written(tmp_path):
     track = exact(5)
     stamps = track.stamps_ns + 1_403_636_579_763_555_584

@@ -169,12 +169,12 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path, most: int = TEXT_BYTES) -> str:
-    """Return the text of a UTF-8 file; as `read_bytes`.
+    """Return the text of a UTF-8 file without its byte order mark, if any; as `read_bytes`.
 
     Raises:
         UnicodeDecodeError: If it is no UTF-8.
     """
-    return read_bytes(path, most).decode("utf-8")
+    return read_bytes(path, most).decode("utf-8-sig")
 
 
 def read_json(path: Path) -> Any:

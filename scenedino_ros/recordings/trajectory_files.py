@@ -4,7 +4,8 @@
 """Files of trajectories: TUM's, ORB-SLAM3's and KITTI's, read and written.
 
 A TUM file has ``time x y z qx qy qz qw`` per line; ORB-SLAM3 writes the same, for some cameras
-with nanoseconds. A KITTI file has a row-major 3x4 matrix per frame, and no times.
+with nanoseconds. A KITTI file has a row-major 3x4 matrix per frame, and no times. Lines that begin
+with ``#`` are comments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def read_trajectory(
     Args:
         path: The file.
         stamps_ns: Time by frame number, nanoseconds, ascending; line i of a KITTI file is the
-            pose of frame i, and lines of other frames are left out.
+            pose of frame i, comments not counted, and lines of other frames are left out.
         max_gap_s: As for `PoseTrack`.
 
     Raises:
@@ -66,6 +67,8 @@ def read_kitti_poses(path: Path) -> list[np.ndarray]:
     """
     poses = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if _is_comment(line):
+            continue
         values = numbers(line, path)
         if values.size not in (0, _KITTI_VALUES):
             raise InputError(
@@ -98,6 +101,10 @@ def write_kitti_trajectory(path: Path, poses: np.ndarray) -> None:
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
 def _values_per_line(path: Path) -> int:
     """Return how many values the first line has that is no comment.
 
@@ -105,6 +112,6 @@ def _values_per_line(path: Path) -> int:
         InputError: If there is none.
     """
     for line in read_text(path).splitlines():
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and not _is_comment(line):
             return len(line.split())
     raise InputError(f"{path} holds no poses")

@@ -99,7 +99,7 @@ def read_calibration(folder: Path) -> Kitti360Calibration:
 
 
 def read_text(path: Path, most: int = TEXT_BYTES) -> str:
-    """Return a file's text.
+    """Return the text of a UTF-8 file, without the byte order mark that some editors write.
 
     Args:
         path: The file.
@@ -109,7 +109,7 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
         InputError: If it cannot be read.
     """
     with reading(str(path)):
-        return read_bytes(path, most).decode("utf-8")
+        return read_bytes(path, most).decode("utf-8-sig")
 
 
 def read_entries(path: Path) -> dict[str, str]:

@@ -74,7 +74,8 @@ def read_stamps(folder: Path, names: Sequence[str], frames: Sequence[int]) -> di
 def read_times(path: Path, frames: Sequence[int]) -> dict[int, int]:
     """Return the stamps of frames, nanoseconds, from a file with the seconds of each frame.
 
-    A time of 0 becomes 1 ns, because a stamp of zero means "latest" in TF.
+    Lines that begin with ``#`` are comments. A time of 0 becomes 1 ns, because a stamp of zero
+    means "latest" in TF.
 
     Raises:
         InputError: As for `read_stamps`.
@@ -83,7 +84,7 @@ def read_times(path: Path, frames: Sequence[int]) -> dict[int, int]:
 
 
 def _times(path: Path, frames: Sequence[int], read: Callable[[str, Path], int]) -> dict[int, int]:
-    lines = read_text(path).splitlines()
+    lines = [line for line in read_text(path).splitlines() if not line.startswith("#")]
     if frames[-1] >= len(lines):
         raise InputError(
             f"{path} has {len(lines)} lines, too few for the image of frame {frames[-1]}"
