@@ -275,6 +275,20 @@ def test_the_command_chooses_drives_and_refuses_one_pose_file_for_several(tmp_pa
     assert main(["kitti-to-bag", str(kitti), "-o", str(bags), "--drive", "7"]) == 2
 
 
+def test_a_number_of_drives_of_several_dates_names_none(tmp_path, capsys):
+    names = [f"2011_09_{day}_drive_0001_sync" for day in (26, 28)]
+    for name in names:
+        image = tmp_path / "raw" / name[:10] / name / "image_00/data/0000000000.png"
+        image.parent.mkdir(parents=True)
+        image.touch()
+    words = ["kitti-to-bag", str(tmp_path / "raw"), "-o", str(tmp_path / "bags"), "--drive", "1"]
+    assert main(words) == 2
+    assert (
+        f"--drive must name one drive, but '1' belongs to 2: {names[0]}, {names[1]}; give the "
+        "whole name"
+    ) in capsys.readouterr().err
+
+
 @pytest.mark.skipif(
     not Path(os.environ.get("SCENEDINO_TEST_DATA", ""), "kitti_odometry/sequences/02").is_dir(),
     reason="SCENEDINO_TEST_DATA names no folder with kitti_odometry",

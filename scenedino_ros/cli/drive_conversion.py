@@ -81,7 +81,13 @@ def chosen_drives(
     chosen = []
     for name in names:
         found = [folder for folder in folders if is_named(folder, name)]
-        if len(found) != 1:
+        if len(found) > 1:
+            several = ", ".join(folder.name for folder in found)
+            raise InputError(
+                f"--drive must name one drive, but '{name}' belongs to {len(found)}: {several}; "
+                "give the whole name"
+            )
+        if not found:
             known = ", ".join(folder.name for folder in folders)
             raise InputError(f"--drive must name one of {known}, got '{name}'")
         chosen += found
