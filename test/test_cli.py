@@ -248,6 +248,8 @@ def test_names_that_differ_in_the_suffix_only_do_not_collide(tmp_path: Path):
     images = [tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "b.png"]
     names = [folder.name for folder in result_folders(images, tmp_path).values()]
     assert names == ["a_png", "a_jpg", "b"]
+    with pytest.raises(InputError, match=r"of a.png and a_png.png would both be in .*/a_png; re"):
+        result_folders([*images, tmp_path / "a_png.png"], tmp_path)
 
 
 def calibration(**changes: object) -> dict:

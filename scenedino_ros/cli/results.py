@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scenedino_ros.cameras.camera import CalibratedCamera
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import replacing_folder
 from scenedino_ros.core.labels import ClassTable
 from scenedino_ros.core.reading import read_arrays
@@ -65,13 +66,25 @@ def result_folders(images: list[Path], output: Path) -> dict[Path, Path]:
     """Return the folder of each image's results: named like the image, without its suffix.
 
     Images whose names differ only in the suffix keep it, as in ``a_png`` and ``a_jpg``.
+
+    Raises:
+        InputError: If the results of two images would have one folder.
     """
     stems = [image.stem for image in images]
-    return {
+    folders = {
         image: output
         / (image.stem if stems.count(image.stem) == 1 else image.name.replace(".", "_"))
         for image in images
     }
+    owners: dict[Path, Path] = {}
+    for image, folder in folders.items():
+        other = owners.setdefault(folder, image)
+        if other is not image:
+            raise InputError(
+                f"the results of {other.name} and {image.name} would both be in {folder}; rename "
+                "one of the images"
+            )
+    return folders
 
 
 def why_not_finished(folder: Path, settings: dict[str, Any]) -> str:
