@@ -378,7 +378,7 @@ def test_rates_are_played_one_after_the_other(tmp_path: Path, monkeypatch) -> No
                 show("playing", done + 1, plans[-1].frames)
 
         def result(self):
-            return PlayResult(plans[-1].frames, 1.0, 0, 0.0, 0)
+            return PlayResult(plans[-1].frames, 1.0, 1.0, 0, 0.0, 0)
 
     monkeypatch.setattr("scenedino_ros.benchmark.node.Play", NoPlay)
     measured = Measurements()

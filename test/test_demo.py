@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -140,7 +141,7 @@ def some_measurements() -> Measurements:
 
 
 def test_the_report_holds_what_was_measured(tmp_path):
-    played = PlayResult(sent=5, seconds=2.5, pauses=0, paused_seconds=0.0, unanswered=0)
+    played = PlayResult(5, seconds=2.5, span=1.6, pauses=0, paused_seconds=0.0, unanswered=0)
     report = Report(
         facts={"drive": "a | b"},
         measured=some_measurements(),
@@ -164,6 +165,14 @@ def test_the_report_holds_what_was_measured(tmp_path):
     assert "| drive | a \\| b |" in text
     assert "| encode | 12.5 | 20.0 | nan |" in text
     assert "- something" in text
+    assert "| images played | 5 | 2.50 |" in text  # four intervals in 1.6 s
+    for changed, row in (
+        (replace(report, realtime=False), "| images played | 5 | 2.00 |"),  # five answers in 2.5
+        (replace(report, played=replace(played, sent=1, span=0.0)), "| images played | 1 |  |"),
+        (replace(report, played=None), "| images played | 5 |  |"),
+    ):
+        write_report(changed, tmp_path)
+        assert row in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 # --- the whole demo -----------------------------------------------------------------------------

@@ -170,8 +170,11 @@ def played(tmp_path_factory):
 def test_every_image_is_played_answered_and_recorded(played):
     assert played.result.sent == 7
     assert played.result.unanswered == 0
+    assert 0 < played.result.span < played.result.seconds - 0.1  # the last answer takes longer
     measured = measure(played.folder / "recording", "/cam/image_rect/compressed")
     assert len(measured.image_stamps) == 7
+    stamps = sorted(measured.image_stamps)
+    assert played.result.span == pytest.approx((stamps[-1] - stamps[0]) / 1e9, abs=1e-6)
     assert measured.cloud_stamps == measured.image_stamps
     assert measured.counts["/cam/camera_info"] == 7
     assert measured.counts["/tf_static"] == 2  # once per time that the drive is played

@@ -149,7 +149,7 @@ class Player:
         self._clock_runs = False
         self._transforms = PlayedTransforms(self._clock)
         self._info = b""
-        self._last_stamp_ns = self._interval_ns = 0
+        self._first_stamp_ns = self._last_stamp_ns = self._interval_ns = 0
         self._sent = self._pauses = self._unanswered = 0
         self._paused = self._started = 0.0
 
@@ -163,7 +163,8 @@ class Player:
         if self._sent and not self._interrupt.requested:
             self._wait_for_node()
         seconds = time.monotonic() - self._started
-        return PlayResult(self._sent, seconds, self._pauses, self._paused, self._unanswered)
+        span = (self._last_stamp_ns - self._first_stamp_ns) / 1e9
+        return PlayResult(self._sent, seconds, span, self._pauses, self._paused, self._unanswered)
 
     def _is_over(self) -> bool:
         return self._sent >= self._total or self._interrupt.requested
@@ -222,6 +223,7 @@ class Player:
         self._transforms.trim(recorded_ns)
         if not self._sleep_until(planned):
             return
+        self._first_stamp_ns = self._first_stamp_ns or planned
         self._last_stamp_ns = planned
         self._sent += 1
         self._listener.infos.publish(restamped(self._info, planned))

@@ -212,9 +212,8 @@ def _row(cells: Iterable[object]) -> str:
 def _image_section(report: Report) -> Section:
     counts, measured = image_counts(report), report.measured
     seconds = measured.seconds
-    played_rate = counts["played"] / report.played.seconds if report.played else 0.0
     rows = [
-        ("images played", str(counts["played"]), f"{played_rate:.2f}"),
+        ("images played", str(counts["played"]), _played_rate(report)),
         ("images that arrived at the node", str(counts["arrived_at_node"]), ""),
         ("images processed", str(counts["processed"]), f"{output_rate(measured):.2f}"),
     ]
@@ -228,6 +227,16 @@ def _image_section(report: Report) -> Section:
         "--realtime keeps the pace of the recording."
     )
     return Section("Images and messages", ("what", "count", "1/s"), tuple(rows), note)
+
+
+def _played_rate(report: Report) -> str:
+    """Return images played per second in words; empty where that is not known."""
+    played = report.played
+    if played is None:
+        return ""
+    if not report.realtime:  # each image has its answer in the time
+        return f"{played.sent / played.seconds:.2f}"
+    return f"{(played.sent - 1) / played.span:.2f}" if played.span > 0 else ""
 
 
 def _latency_section(measured: Measurements) -> Section:

@@ -90,7 +90,8 @@ class PlayResult:
 
     Attributes:
         sent: Images played.
-        seconds: Time from the first image to the end.
+        seconds: Time from the first image to the end, which may be the last answer.
+        span: Time from the first image to the last, seconds.
         pauses: How often the player stopped the recording's clock to wait for the node.
         paused_seconds: How long it was stopped in all.
         unanswered: Images for whose answer the player stopped waiting.
@@ -98,6 +99,7 @@ class PlayResult:
 
     sent: int
     seconds: float
+    span: float
     pauses: int
     paused_seconds: float
     unanswered: int
