@@ -345,11 +345,17 @@ def test_a_run_without_a_single_answer_is_an_error(material, tmp_path):
         (["--bag", "no_such_bag"], "no recording"),
         (["--grid", "sscbench"], "needs --grid-frame"),
         (["--rate", "0"], "must be > 0"),
+        (["--pictures", "-1"], "must be a whole number >= 0, got '-1'"),
+        (
+            ["--frames", "2", "--loop", "3"],
+            "--frames counts the images of all loops, so with --loop it must be more than the 3 "
+            "images of the drive, got 2",
+        ),
     ],
 )
 def test_wrong_arguments_end_with_one_sentence_and_code_2(tmp_path, material, arguments, message):
     command = [sys.executable, "-m", "scenedino_ros.demo", "--output", str(tmp_path / "out")]
-    if "--grid" in arguments:
+    if "--grid" in arguments or "--loop" in arguments:
         images = ["--images", str(material / "images"), "--intrinsics", "80,80,79.5,31.5"]
         arguments = [*arguments, *images]
     result = subprocess.run(

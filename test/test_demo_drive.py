@@ -204,6 +204,8 @@ def test_a_recording_that_is_not_there_is_refused(tmp_path):
     ("arguments", "message"),
     [
         (["--image-topic", "/x"], "need --bag"),
+        (["--camera", "CAMERA_05"], "^--camera needs --dgp$"),
+        (["--camera", "CAMERA_05", "--bag", "{folder}"], "^--camera needs --dgp$"),
         (["--intrinsics", "1,1,1,1"], "need --images or --bag"),
         (["--images", "{folder}"], "no images"),
         (["--kitti360", "{folder}"], "needs images"),

@@ -10,8 +10,9 @@ from scenedino_ros.core.config import GridSettings, ModelSettings
 from scenedino_ros.core.voxels import GRID_PRESETS
 from scenedino_ros.terminal.arguments import add_calibration, add_node_voxels
 from scenedino_ros.terminal.network_arguments import add_checkpoint, add_runtime
-from scenedino_ros.terminal.values import count, positive
+from scenedino_ros.terminal.values import count, positive, whole
 
+DGP_CAMERA = "CAMERA_01"
 _LAST_DOMAIN = 232
 _DESCRIPTION = """\
 Plays a drive through the node, as separate processes that talk over DDS (player, node, recorder),
@@ -58,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     results = parser.add_argument_group("results")
     results.add_argument(
         "--pictures",
-        type=int,
+        type=whole,
         default=6,
         metavar="N",
         help="PNG pictures, evenly over the drive; 0: nothing is drawn, and no voxels.ply "
@@ -95,7 +96,9 @@ def add_drive(parser: argparse.ArgumentParser, default: str) -> None:
     source.add_argument("--kitti360", type=Path, metavar="DIR", help="drive of KITTI-360")
     source.add_argument("--dgp", type=Path, metavar="DIR", help="DGP scene")
     source.add_argument("--seed", type=int, metavar="N", help="a synthetic street, by its number")
-    group.add_argument("--camera", default="CAMERA_01", help="camera of the DGP scene")
+    group.add_argument(
+        "--camera", default="", help=f"camera of the DGP scene (default: {DGP_CAMERA})"
+    )
     group.add_argument("--image-topic", default="", metavar="TOPIC", help="images in the bag")
     group.add_argument("--camera-info-topic", default="", metavar="TOPIC", help="their CameraInfo")
     add_calibration(group)
@@ -115,10 +118,19 @@ def _add_play(group: argparse._ArgumentGroup) -> None:
         help="images per second (default: as recorded; image folders: 10)",
     )
     group.add_argument(
-        "--frames", type=count, default=0, metavar="N", help="play only so many images"
+        "--frames",
+        type=count,
+        default=0,
+        metavar="N",
+        help="play only so many images in all, counted over all loops",
     )
     group.add_argument(
-        "--loop", type=count, default=1, metavar="N", help="play the drive so many times"
+        "--loop",
+        type=count,
+        default=1,
+        metavar="N",
+        help="play the drive so many times, or until there were --frames images "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--realtime",

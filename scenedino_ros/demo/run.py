@@ -11,6 +11,7 @@ import shutil
 from rich.console import Console
 
 from scenedino_ros.core.config import GridSettings
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.demo.domains import reserve_domain
 from scenedino_ros.demo.drives import Drive
@@ -91,6 +92,11 @@ class Run:
         self._checkpoint = checkpoint_argument(args.checkpoint)
         with counting_stages("preparing the drive") as progress:
             self._drive = make_drive(args, self._folder, progress)
+        if args.loop > 1 and 0 < args.frames <= self._drive.images:
+            raise InputError(
+                "--frames counts the images of all loops, so with --loop it must be more than the "
+                f"{self._drive.images} images of the drive, got {args.frames}"
+            )
         self._grid_frame = grid_frame(args.grid, args.grid_frame, self._drive)
         placement = GridPlacement(GridSettings(preset=args.grid, frame=self._grid_frame))
         self._grid: VoxelGrid = placement.grid

@@ -22,6 +22,7 @@ from scenedino_ros.checkpoints.names import DEFAULT, PUBLISHED, UNTRAINED
 from scenedino_ros.core.cache_folder import cache_folder, make_cache_folder
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.voxels import OPTICAL_FRAME_PRESETS
+from scenedino_ros.demo.arguments import DGP_CAMERA
 from scenedino_ros.demo.drives import DEFAULT_RATE_HZ, Drive, find_drive
 from scenedino_ros.recordings.datasets.conversion import (
     bag_from_dgp,
@@ -51,6 +52,8 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
         InputError: If the arguments contradict each other, or the data cannot be used.
         BagError: If a recording cannot be read.
     """
+    if args.camera and not args.dgp:
+        raise InputError("--camera needs --dgp")
     if args.bag:
         return find_drive(
             args.bag,
@@ -76,7 +79,7 @@ def make_drive(args: argparse.Namespace, run: Path, progress: Progress) -> Drive
             ground_height=GROUND_HEIGHT,
         )
     if args.dgp:
-        dgp = read_dgp(args.dgp, args.camera)
+        dgp = read_dgp(args.dgp, args.camera or DGP_CAMERA)
         bag_from_dgp([dgp], run / INPUT, progress=_named(progress, "converting DGP scene"))
         name = f"DGP {dgp.name} {dgp.camera_name}"
         return find_drive(run / INPUT, name=name, rectified=True, body_frame="base_link")

@@ -97,6 +97,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Parse a whole number >= 0."""
+    if not re.fullmatch(_DIGITS, text):
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 0, got '{text}'")
+    return int(text)
+
+
 def several(parse: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
     """Return a type for different values separated by commas, each of some type."""
 
