@@ -93,6 +93,7 @@ def test_kitti_lines_are_refused_for_frames_with_other_numbers(
         ("-o none/x", "none/x must be in a folder that exists, got none at none"),
         ("-o none/x --format kitti", "none/x must be in a folder that exists, got none at none"),
         ("--report none/x", "none/x must be in a folder that exists, got none at none"),
+        ("-o y --report y", "--report must be another file than --output, got y"),
         ("--report kitti", "--report must name a file, got the folder kitti"),
         ("-o x --format kitti", "x.tum exists already"),
         (

@@ -151,6 +151,8 @@ def _check(options: argparse.Namespace) -> None:
     files = [] if options.format == "recording" else outputs
     if options.report is not None:
         files = [*files, options.report]
+        if options.report in outputs:
+            raise InputError(f"--report must be another file than --output, got {options.report}")
         if options.report.is_dir():
             raise InputError(f"--report must name a file, got the folder {options.report}")
     for path in files:
