@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from scenedino_ros.terminal.values import count, counts, image_size, number_ranges
+from scenedino_ros.terminal.values import count, counts, image_size, number_ranges, whole
 
 
-@pytest.mark.parametrize("parse", [image_size, counts("a,b"), count, number_ranges])
+@pytest.mark.parametrize("parse", [image_size, counts("a,b"), count, whole, number_ranges])
 def test_numbers_of_thousands_of_digits_are_refused(parse: Callable[[str], object]) -> None:
     digits = 5000 * "9"
     for text in (digits, f"{digits}x{digits}", f"{digits},{digits}", f"0-{digits}"):
