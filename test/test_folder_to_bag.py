@@ -328,6 +328,13 @@ def test_right_images_without_those_names_have_no_place_in_another_order(tmp_pat
     )
 
 
+def test_associations_of_depth_images_are_times_of_the_colour_images(tmp_path):
+    file = tmp_path / "associations.txt"
+    file.write_text("1.0 rgb/1.0.png 1.01 depth/1.01.png\n2.0 rgb/2.0.png 2.02 depth/2.02.png\n")
+    images = [Path("1.0.png"), Path("2.0.png")]
+    assert read_image_times(file, images) == [SECOND, 2 * SECOND]
+
+
 def test_names_beside_times_may_hold_spaces_and_commas(tmp_path):
     images = [tmp_path / "left eye 1.png", tmp_path / "left, 2.png"]
     file = tmp_path / "times.txt"

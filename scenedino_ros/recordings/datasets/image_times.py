@@ -100,9 +100,11 @@ def _words_of(images: Sequence[Path], rows: Sequence[Sequence[str]], path: Path)
         InputError: If an image has no line, or several.
     """
     found: dict[str, list[str]] = {image.name: [] for image in images}
-    for row in rows:
-        if len(row) > 1:
-            found.get(Path(row[1]).name, []).append(row[0])
+    for time, *names in rows:
+        for name in names:  # with spaces, or with more values behind it, as in TUM's associations
+            known = [n for n in (name, *name.split()[:1]) if Path(n).name in found]
+            if known:
+                found[Path(known[0]).name].append(time)
     missing = [name for name, words in found.items() if not words]
     if missing:
         raise InputError(f"{path} has no time of {len(missing)} images, such as {missing[0]}")
