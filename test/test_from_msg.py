@@ -4,12 +4,14 @@
 """Images of every kind that cameras send."""
 
 import array
+import io
 import struct
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from scenedino_ros.cameras.encodings import LAYOUTS, eight_bit
 from scenedino_ros.cameras.from_msg import (
@@ -351,6 +353,16 @@ def test_exif_rotation_is_ignored():
     turned = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR)
     assert turned.shape == (48, 32, 3)  # the tag is one that viewers obey
     np.testing.assert_array_equal(rgb_from_compressed(msg), plain)
+
+
+def test_tiffs_that_shall_be_turned_are_refused():
+    content = io.BytesIO()
+    Picture.fromarray(SMOOTH).save(content, "TIFF", tiffinfo={0x0112: 3})  # by 180 degrees
+    msg = encoded(SMOOTH[..., ::-1], ".tiff", "tiff")
+    np.testing.assert_array_equal(rgb_from_compressed(msg), SMOOTH)
+    msg.data = content.getvalue()
+    with pytest.raises(InputError, match="must be a TIFF of orientation 1, got 3"):
+        rgb_from_compressed(msg)
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.6, 0.99])

@@ -23,6 +23,7 @@ _JPEG = b"\xff\xd8"
 _STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a segment
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers whose segment has the size
 _SCAN = 0xDA
+_ORIENTATION = 0x0112  # tag of TIFF
 
 
 class ImageSize(NamedTuple):
@@ -40,8 +41,8 @@ def image_size(content: bytes | memoryview, name: str) -> ImageSize:
         name: Name of the file in errors.
 
     Raises:
-        InputError: If it has no header of a known kind, or the image is larger than
-            `check_image_size` allows.
+        InputError: If it has no header of a known kind, is a TIFF that shall be turned, or the
+            image is larger than `check_image_size` allows.
     """
     data = memoryview(content)
     start = bytes(data[:24])
@@ -96,10 +97,14 @@ def _size_of_jpeg(data: memoryview) -> ImageSize | None:
 def _size_of_other(data: memoryview, name: str) -> ImageSize | None:
     try:
         with Image.open(io.BytesIO(data), formats=_OTHERS) as image:
-            return ImageSize(*image.size)
+            size = ImageSize(*image.size)
+            orientation = image.getexif().get(_ORIENTATION, 1) if image.format == "TIFF" else 1
     except Image.DecompressionBombError as error:  # far beyond our bound
         raise InputError(
             f"{name} size must be at most {IMAGE_PIXELS} px in all, got a header of more"
         ) from error
     except Exception:  # a reader of damaged headers may raise anything
         return None
+    if orientation != 1:  # OpenCV would turn this format alone
+        raise InputError(f"{name} must be a TIFF of orientation 1, got {orientation}")
+    return size
