@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.checkpoints.checkpoint import Checkpoint, build_model
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.inference.device import choose_device
@@ -49,8 +50,7 @@ class TokenClasses:
 
         Scores are enlarged to the image before the best is taken.
         """
-        image = torch.from_numpy(np.array(rgb)).to(self._device).permute(2, 0, 1)[None]
-        x = image.float() / 127.5 - 1
+        x = image_tensor(np.array(rgb), self._device)
         if tuple(x.shape[-2:]) != tuple(self._size):
             x = functional.interpolate(
                 x, self._size, mode="bilinear", antialias=True, align_corners=False

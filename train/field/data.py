@@ -33,7 +33,7 @@ from train.field.items import (
 from train.field.rays import PatchDraws, draw_patches
 from train.field.setting_groups import RaySettings
 from train.field.settings import FieldSettings
-from train.field.views import Augmentation, Views, load_views
+from train.field.views import Augmentation, Views, load_views, read_image
 from train.runs.nested import staged, to_device
 from train.runs.stores import open_store, store_paths
 
@@ -191,12 +191,11 @@ def load_item(
             hints=distances,
         )
 
-    image = torch.from_numpy(np.array(store.image(view.camera, view.frame)))
     K_norm = torch.from_numpy(store.cameras[view.camera].K_norm).float()
     depth = store.depth(view.camera, view.frame)
     per_group = rays.patches // len(item.groups)
     return ItemTensors(
-        image=augmentation.copy.image(image.permute(2, 0, 1).float() / 127.5 - 1),
+        image=augmentation.copy.image(read_image(store, view)),
         K_norm=augmentation.copy.K_norm(K_norm),
         taps=features.taps(view, augmentation.copy) if features else nothing,
         shift=augmentation.shift,

@@ -16,6 +16,7 @@ from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.copies import WHOLE, ImageCopy
 from train.field.frame_arrays import FrameArray, array_name, drive_key
 from train.field.items import View
+from train.field.views import read_image
 
 Encode = Callable[[torch.Tensor], list[torch.Tensor]]
 BATCH = 4
@@ -72,10 +73,7 @@ class FeatureCache:
 
     def taps_of(self, wanted: list[tuple[View, ImageCopy]], encode: Encode) -> np.ndarray:
         """Return the (N, 4, C, rows, columns) float16 taps of copies, without keeping them."""
-        images = []
-        for view, copy in wanted:
-            pixels = torch.from_numpy(np.array(self._store.image(view.camera, view.frame)))
-            images.append(copy.image(pixels.permute(2, 0, 1).float() / 127.5 - 1))
+        images = [copy.image(read_image(self._store, view)) for view, copy in wanted]
         return torch.stack(encode(torch.stack(images)), dim=1).half().cpu().numpy()
 
     def _array(self, view: View, copy: ImageCopy) -> FrameArray:

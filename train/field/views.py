@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from scenedino_ros.cameras.image import image_tensor
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.copies import WHOLE, ImageCopy
 from train.field.items import View
@@ -77,6 +78,11 @@ def load_views(
     if augmentation.level > 1:
         pixels = functional.avg_pool2d(pixels, augmentation.level)
     return Views(pixels, *load_cameras(store, views, T_world_item, mirrored=augmentation.mirrored))
+
+
+def read_image(store: FrameStore, view: View) -> torch.Tensor:
+    """Return the (3, H, W) RGB image of a view in [-1, 1]."""
+    return image_tensor(np.array(store.image(view.camera, view.frame)))[0]
 
 
 def load_cameras(

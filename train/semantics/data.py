@@ -13,6 +13,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.recordings.frame_store.store import NO_LABEL, FrameStore
 from train.field.items import View
+from train.field.views import read_image
 from train.runs.nested import staged, to_device
 from train.runs.randomness import item_generator
 from train.runs.stores import open_store, store_paths
@@ -213,12 +214,6 @@ def labelled_views(settings: SemanticsSettings, image_size: tuple[int, int]) -> 
             f"with labels of --data.cameras, {', '.join(data.cameras)}, got {got}{there}"
         )
     return views
-
-
-def read_image(store: FrameStore, view: View) -> torch.Tensor:
-    """Return the (3, H, W) RGB image of a view in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(store.image(view.camera, view.frame)))
-    return pixels.permute(2, 0, 1).float() / 255 * 2 - 1
 
 
 def read_intrinsics(store: FrameStore, view: View) -> torch.Tensor:

@@ -15,7 +15,8 @@ import torch
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from train.field.items import View
-from train.semantics.data import NO_CLASS, Views, read_image, read_intrinsics, read_label
+from train.field.views import read_image
+from train.semantics.data import NO_CLASS, Views, read_intrinsics, read_label
 from train.semantics.frozen_field import FieldView, FrozenField, grid_positions
 from train.semantics.frozen_tokens import FrozenTokens
 from train.semantics.settings import SemanticsSettings
