@@ -303,6 +303,8 @@ def test_png_and_animation_open_again(tmp_path):
     with Image.open(io.BytesIO((tmp_path / "all.webp").read_bytes())) as animation:
         assert animation.n_frames == 3
         assert animation.size == (50, 30)
+    with pytest.raises(InputError, match="cannot be encoded as PNG"):  # so wide a one
+        write_png(tmp_path / "none.png", np.zeros((1, 1_000_001, 3), np.uint8))
     with pytest.raises(InputError, match="at least one"):
         write_animation(tmp_path / "none.webp", [], rate_hz=5)
     assert {path.name for path in tmp_path.iterdir()} == {"one.png", "all.webp"}

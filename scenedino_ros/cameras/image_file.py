@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Decodes image files (JPEG, PNG, TIFF, ...), from cameras or from folders.
+"""Decodes image files (JPEG, PNG, TIFF, ...), from cameras or from folders; encodes PNG.
 
 Decoders silently fill missing parts of a JPEG with grey, and some refuse a JPEG that only lacks
 its end mark, which many cameras omit. Therefore this module checks that a JPEG has all its rows:
@@ -78,6 +78,18 @@ def decode_image(content: np.ndarray, name: str) -> np.ndarray:
                 f"is cut off after {rows}"
             )
     return pixels
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Return the PNG file of (H, W) grey or (H, W, 3) BGR pixels, of 8 or 16 bits.
+
+    Raises:
+        InputError: If it cannot be encoded.
+    """
+    encoded, content = cv2.imencode(".png", np.ascontiguousarray(pixels))
+    if not encoded:
+        raise InputError(f"a picture of shape {pixels.shape} cannot be encoded as PNG")
+    return content.tobytes()
 
 
 def _end_of_jpeg(data: bytes) -> tuple[int, bool]:

@@ -24,9 +24,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from scenedino_ros.cameras.image_file import encode_png
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import CITYSCAPES19, kitti360_train_ids
 from scenedino_ros.core.reading import read_json, reading
@@ -114,8 +114,8 @@ class DriveFolders:
         for name in self._settings.cameras:
             frame, image = frames[name], _image(name)
             semantic = self._root / "data_2d_semantics/train" / self._name / image / "semantic"
-            _write(semantic / f"{number:010d}.png", _png(kitti360_ids(frame.label)))
-            _write(self._image_path(name, number), _png(frame.rgb[..., ::-1]))
+            _write(semantic / f"{number:010d}.png", encode_png(kitti360_ids(frame.label)))
+            _write(self._image_path(name, number), encode_png(frame.rgb[..., ::-1]))
 
     def close(self) -> None:
         """Write calibration, poses and times, and add the drive to the list of complete ones."""
@@ -177,11 +177,6 @@ def _time(ns: int) -> str:
     seconds, rest = divmod(ns, 1_000_000_000)
     moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{rest:09d}"
-
-
-def _png(image: np.ndarray) -> bytes:
-    _, content = cv2.imencode(".png", np.ascontiguousarray(image))
-    return content.tobytes()
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from scenedino_ros.cameras.camera import PinholeCamera
+from scenedino_ros.cameras.image_file import encode_png
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.labels import IGNORE, ClassTable
@@ -261,10 +262,7 @@ def legend_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def write_png(path: Path, rgb: np.ndarray) -> None:
     """Write an (H, W, 3) uint8 RGB picture as PNG, complete or not at all."""
-    written, content = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-    if not written:
-        raise InputError(f"a picture of shape {rgb.shape} cannot be written as PNG")
-    write_atomically(path, content.tobytes())
+    write_atomically(path, encode_png(rgb[..., ::-1]))
 
 
 def write_animation(

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.distortion import MEI
+from scenedino_ros.cameras.image_file import encode_png
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.rosbag2.metadata import TopicQos
@@ -133,7 +133,7 @@ class DriveWriter:
             InputError: If the size of the image is wrong, or it is not later than the last one.
         """
         self._check(camera, rgb, "the image")
-        self._image(camera, _png(rgb[..., ::-1]), "png", ns)
+        self._image(camera, encode_png(rgb[..., ::-1]), "png", ns)
 
     def label(self, camera: str, train_ids: np.ndarray, ns: int) -> None:
         """Write the classes of an image's pixels as PNG.
@@ -149,7 +149,7 @@ class DriveWriter:
         topic = f"{camera}/label/compressed"
         self._check(camera, train_ids, "the class map")
         self._check_later(topic, ns)
-        self._compressed(topic, camera, _png(train_ids), "png", ns)
+        self._compressed(topic, camera, encode_png(train_ids), "png", ns)
 
     def depth(self, camera: str, depth: np.ndarray, ns: int) -> None:
         """Write the depth of an image's pixels as 16-bit PNG of millimetres.
@@ -168,7 +168,7 @@ class DriveWriter:
         self._check_later(topic, ns)
         known = np.where(np.isfinite(depth), depth, 0.0) / _DEPTH_UNIT
         millimetres = np.rint(known.clip(0, np.iinfo(np.uint16).max)).astype(np.uint16)
-        self._compressed(topic, camera, _png(millimetres), "png", ns)
+        self._compressed(topic, camera, encode_png(millimetres), "png", ns)
 
     def cloud(self, topic: str, frame: str, points: np.ndarray, ns: int) -> None:
         """Write (N, 4) float32 points x, y, z, intensity as a PointCloud2."""
@@ -266,11 +266,6 @@ def camera_info_cdr(camera: CalibratedCamera, frame: str, ns: int) -> bytes:
 def _store() -> Typestore:
     """Return the message types; each store compiles its own code for them, which takes a while."""
     return get_typestore(Stores.ROS2_JAZZY)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    _, content = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    return content.tobytes()
 
 
 def _header(store: Typestore, frame: str, ns: int) -> Any:

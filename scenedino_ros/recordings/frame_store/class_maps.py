@@ -5,9 +5,9 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from scenedino_ros.cameras.image_file import encode_png
 from scenedino_ros.cameras.image_folder import read_pixels
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
@@ -55,7 +55,4 @@ class ClassMapFolder:
         """Write a (H, W) uint8 map."""
         path = self.path(camera, frame)
         path.parent.mkdir(parents=True, exist_ok=True)
-        encoded, png = cv2.imencode(".png", label)
-        if not encoded:
-            raise InputError(f"{path}: OpenCV cannot encode a map of shape {label.shape}")
-        write_atomically(path, png.tobytes())
+        write_atomically(path, encode_png(label))
