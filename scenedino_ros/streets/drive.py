@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
-from scenedino_ros.streets.rig import BASE_HEIGHT, CENTER_Y
+from scenedino_ros.streets.rig import BASE_HEIGHT, CENTER_Y, pitched_down, turned_left
 from scenedino_ros.streets.scene.plan import plan_street
 from scenedino_ros.streets.scene.scene import Scene
 from scenedino_ros.streets.scene.street import make_street
@@ -75,11 +75,8 @@ class StreetDrive:
         y = plan_street(self.seed).lane_y - CENTER_Y + 0.12 * np.sin(x / 9.0 + phase)
         yaw = np.arctan(0.12 / 9.0 * np.cos(x / 9.0 + phase))
         nod = np.radians(0.15) * np.sin(1.7 * x + phase)
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        dip = np.array([[np.cos(nod), 0, np.sin(nod)], [0, 1, 0], [-np.sin(nod), 0, np.cos(nod)]])
         T = np.eye(4)
-        T[:3, :3] = turn @ dip
+        T[:3, :3] = turned_left(yaw) @ pitched_down(nod)
         T[:3, 3] = (x, y, BASE_HEIGHT)
         return T
 

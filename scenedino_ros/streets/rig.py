@@ -153,9 +153,10 @@ def front_camera(width: int) -> PinholeCamera:
 
 def fisheye_mount(name: str) -> np.ndarray:
     """Return the (4, 4) pose of a fisheye camera in base_link."""
-    position, (yaw_deg, pitch_deg) = _FISHEYE_MOUNTS[name]
+    position, angles_deg = _FISHEYE_MOUNTS[name]
+    yaw, pitch = np.radians(angles_deg)
     T = np.eye(4)
-    T[:3, :3] = _turned_left(yaw_deg) @ _pitched_down(pitch_deg) @ _BODY_FROM_OPTICAL
+    T[:3, :3] = turned_left(yaw) @ pitched_down(pitch) @ _BODY_FROM_OPTICAL
     T[:3, 3] = position
     return T
 
@@ -188,13 +189,15 @@ def seen_by_virtual_camera(lens: MeiCamera) -> np.ndarray:
     return inside & cv2.dilate(seen.astype(np.uint8), around).astype(bool)
 
 
-def _pitched_down(degrees: float) -> np.ndarray:
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+def pitched_down(radians: float) -> np.ndarray:
+    """Return the (3, 3) rotation that turns x (forward) down, towards -z."""
+    cos, sin = np.cos(radians), np.sin(radians)
     return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
 
 
-def _turned_left(degrees: float) -> np.ndarray:
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+def turned_left(radians: float) -> np.ndarray:
+    """Return the (3, 3) rotation that turns x (forward) to the left, towards y."""
+    cos, sin = np.cos(radians), np.sin(radians)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
 
 
@@ -202,7 +205,7 @@ def _velodyne_mount() -> np.ndarray:
     """Return T_base_velo: not turned, and pitched so that camera 00 has its pitch."""
     pitch_in_velo = np.degrees(np.arcsin(-T_VELO_CAM[2, 2]))
     T = np.eye(4)
-    T[:3, :3] = _pitched_down(CAMERA_PITCH_DEG - pitch_in_velo)
+    T[:3, :3] = pitched_down(np.radians(CAMERA_PITCH_DEG - pitch_in_velo))
     camera = np.array([_CAMERA_AHEAD, 0.0, CAMERA_HEIGHT - BASE_HEIGHT])
     T[:3, 3] = camera - T[:3, :3] @ T_VELO_CAM[:3, 3]
     return T
