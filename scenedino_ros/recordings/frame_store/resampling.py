@@ -11,7 +11,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.distortion import MEI
 from scenedino_ros.cameras.fisheye import MeiCamera, resample, virtual_grid, virtual_rotation
-from scenedino_ros.cameras.image import ImagePreprocessor
+from scenedino_ros.cameras.image import ImagePreprocessor, check_fits
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.frame_store.store import NO_LABEL
 
@@ -90,20 +90,20 @@ class FisheyeResampler:
         """
         self.K_norm = K_norm
         self.R_cam_input = virtual_rotation(*rotation_deg)
-        self._size = (camera.pinhole.height, camera.pinhole.width)
+        self._camera = camera
         self._grid = virtual_grid(
             MeiCamera.from_calibrated(camera), K_norm, image_size, self.R_cam_input
         )
 
     def image(self, rgb: np.ndarray) -> np.ndarray:
         """Return the (H, W, 3) uint8 input image of a recorded image."""
-        self._check(rgb)
+        check_fits(rgb.shape[1::-1], self._camera)
         return resample(rgb, self._grid)
 
     def label(self, ids: np.ndarray) -> np.ndarray:
         """Return (H, W) uint8 ids of the input image's pixels, 255 outside the lens."""
-        self._check(ids)
-        scale = (np.array(self._size[::-1], np.float32) - 1) / 2
+        check_fits(ids.shape[1::-1], self._camera)
+        scale = (np.array(ids.shape[1::-1], np.float32) - 1) / 2
         uv = (self._grid + 1) * scale
         return cv2.remap(ids, uv, None, cv2.INTER_NEAREST, borderValue=NO_LABEL)
 
@@ -114,13 +114,6 @@ class FisheyeResampler:
             InputError: Always.
         """
         raise InputError("depth maps of fisheye cameras cannot be used, got one")
-
-    def _check(self, image: np.ndarray) -> None:
-        if image.shape[:2] != self._size:
-            raise InputError(
-                f"image is {image.shape[1]} x {image.shape[0]} px, but its calibration is for "
-                f"{self._size[1]} x {self._size[0]} px"
-            )
 
 
 def is_fisheye(camera: CalibratedCamera) -> bool:
