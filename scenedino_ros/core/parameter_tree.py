@@ -42,6 +42,15 @@ def walk_settings(settings: Any, prefix: str = "") -> Iterator[Setting]:
             yield Setting(name, hints[item.name], value, item.metadata)
 
 
+def named_values(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the plain values in settings read from a file, nested mappings, with full names."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from named_values(value, f"{name}.{key}".lstrip("."))
+    else:
+        yield name, values
+
+
 def replace_settings(settings: Any, values: dict[str, Any], prefix: str = "") -> Any:
     """Return a copy of a settings dataclass with some parameters replaced.
 

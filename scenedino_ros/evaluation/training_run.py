@@ -9,7 +9,6 @@ validation) and the newest of the ``pictures``. The folder is only read.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.file_limits import LONG_TEXT_BYTES
+from scenedino_ros.core.parameter_tree import named_values
 from scenedino_ros.core.reading import read_text, read_yaml, reading, reads, reason_of
 from scenedino_ros.evaluation.result import Cell, Figure, RunResult, Table, check_inside
 from scenedino_ros.evaluation.tiles import spread
@@ -72,7 +72,7 @@ def training_result(folder: Path, plots: Path) -> TrainingResult:
     Raises:
         InputError: If a file of the run is damaged.
     """
-    settings = dict(_leaves(_read_settings(folder / SETTINGS_FILE)))
+    settings = dict(named_values(_read_settings(folder / SETTINGS_FILE)))
     metrics, validations = (_read_lines(folder / name) for name in (_METRICS, _VALIDATION))
     done = int(metrics[-1]["step"]) + 1 if metrics else 0
     tables, figures = [], []
@@ -196,11 +196,3 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold settings by name, got {type(values).__name__}")
     return values
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -16,6 +16,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
+from scenedino_ros.core.parameter_tree import named_values
 from scenedino_ros.core.reading import read_json, reading
 from scenedino_ros.recordings.datasets.kitti360_folders import sequence_name
 from scenedino_ros.streets.drive import StreetDrive
@@ -231,7 +232,7 @@ def _refuse_other_settings(file: Path, ours: dict[str, object]) -> None:
     with reading(str(file)):
         theirs = read_json(file)
     # Drives made before cars could move are those without moving cars.
-    mine, other = dict(_leaves(ours)), {"moving_cars": 0, **dict(_leaves(theirs))}
+    mine, other = dict(named_values(ours)), {"moving_cars": 0, **dict(named_values(theirs))}
     differing = [key for key in {**mine, **other} if mine.get(key) != other.get(key)]
     if differing:
         key = differing[0]
@@ -239,12 +240,3 @@ def _refuse_other_settings(file: Path, ours: dict[str, object]) -> None:
             f"the drives in {file.parent} were made with {key} {other.get(key)}, "
             f"got {mine.get(key)}; choose another folder"
         )
-
-
-def _leaves(values: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the plain values in nested settings with their names, as JSON writes them."""
-    if isinstance(values, dict):
-        for key, value in values.items():
-            yield from _leaves(value, f"{name}.{key}".lstrip("."))
-    else:
-        yield name, values
