@@ -10,8 +10,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.recordings.poses import (
     PoseTrack,
     pose_jumps,
-    read_kitti360_poses,
-    read_orbslam3_poses,
+    read_numbered_poses,
     read_tum_trajectory,
 )
 from scenedino_ros.recordings.transforms import inverse, matrix_from_rotation
@@ -116,8 +115,7 @@ def test_standing_still_with_noise_is_no_jump():
     assert pose_jumps(stamps[:1], poses[:1]).shape == (0,)
 
 
-@pytest.mark.parametrize("read", [read_kitti360_poses, read_orbslam3_poses])
-def test_pose_files_with_frame_numbers(tmp_path, read):
+def test_pose_files_with_frame_numbers(tmp_path):
     path = tmp_path / "poses.txt"
     poses = {n: turned(0.1 * n, n) for n in (4391, 4392, 4395)}
     path.write_text(
@@ -126,15 +124,15 @@ def test_pose_files_with_frame_numbers(tmp_path, read):
         )
     )
     stamps = {n: START + n * SECOND // 10 for n in range(4390, 4396)}
-    track = read(path, stamps)
+    track = read_numbered_poses(path, stamps)
     assert track.stamps_ns.tolist() == [stamps[n] for n in poses]
     np.testing.assert_array_equal(track.T_world_body[2], poses[4395])
     np.testing.assert_allclose(track.at(stamps[4394])[0, 3], 4394, atol=1e-9)
     with pytest.raises(InputError, match=r"poses of frames 0 to 31, got those of 4391 to 4395"):
-        read(path, dict.fromkeys(range(32), 1))
+        read_numbered_poses(path, dict.fromkeys(range(32), 1))
     path.write_text("1 2 3")
     with pytest.raises(InputError, match="expected a frame number and 12 or 16 numbers"):
-        read(path, stamps)
+        read_numbered_poses(path, stamps)
 
 
 def test_tum_trajectories_keep_every_nanosecond(tmp_path):

@@ -14,8 +14,7 @@ from scenedino_ros.core.reading import reading
 from scenedino_ros.recordings.poses import (
     MAX_GAP_S,
     PoseTrack,
-    read_kitti360_poses,
-    read_orbslam3_poses,
+    read_numbered_poses,
     read_tum_trajectory,
 )
 from scenedino_ros.recordings.recording import Recording
@@ -174,8 +173,7 @@ def _from_file(
         images = next(iter(recording.cameras.values())).images
         numbers = images.numbers(source.first_frame)
         stamps = dict(zip(numbers, images.stamps_ns.tolist(), strict=True))
-        read = read_kitti360_poses if source.kind == "kitti360" else read_orbslam3_poses
-        track = read(file, stamps, max_gap_s=source.max_gap_s)
+        track = read_numbered_poses(file, stamps, max_gap_s=source.max_gap_s)
     track = _of_body(recording, track, source.file_frame or body_frame, body_frame)
     return track, f"{source.kind} file {file.name}"
 

@@ -162,13 +162,15 @@ def pose_jumps(
 
 
 @reads("pose file")
-def read_kitti360_poses(
+def read_numbered_poses(
     path: Path, stamps_ns: Mapping[int, int], *, max_gap_s: float = MAX_GAP_S
 ) -> PoseTrack:
-    """Read KITTI-360's pose file: a frame number, and a row-major 3x4 or 4x4 matrix per line.
+    """Read a pose file of KITTI-360: a frame number, and a row-major 3x4 or 4x4 matrix per line.
 
     ``poses.txt`` holds T_world_imu (x forward, y right, z down), ``cam0_to_world.txt`` the poses
-    of rectified camera 00. Frames without a pose are gaps of the track.
+    of rectified camera 00. The published ORB-SLAM3 poses of KITTI-360 are T_world_imu, too, of
+    every frame; what ORB-SLAM3 itself writes, `read_tum_trajectory` reads. Frames without a pose
+    are gaps of the track.
 
     Args:
         path: The file.
@@ -191,19 +193,6 @@ def read_kitti360_poses(
         np.stack([poses[n] for n in numbers]),
         max_gap_s=max_gap_s,
     )
-
-
-@reads("pose file")
-def read_orbslam3_poses(
-    path: Path, stamps_ns: Mapping[int, int], *, max_gap_s: float = MAX_GAP_S
-) -> PoseTrack:
-    """Read the published ORB-SLAM3 poses of KITTI-360: T_world_imu by frame number.
-
-    They have the format of KITTI-360's own ``poses.txt``, and a line for every frame. Trajectories
-    that ORB-SLAM3 itself writes are read by `read_tum_trajectory`. Arguments and errors are those
-    of `read_kitti360_poses`.
-    """
-    return read_kitti360_poses(path, stamps_ns, max_gap_s=max_gap_s)
 
 
 @reads("pose file")
