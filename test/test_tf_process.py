@@ -315,7 +315,7 @@ def test_tf2_forgets_a_transform_from_the_future_and_refuses_absurd_ones(monkeyp
     )
     monkeypatch.setattr(transform_source, "tf2_ros", tf2_ros)
     logger = SimpleNamespace(warning=lambda text, throttle_duration_sec: lines.append(text))
-    store = transform_source._Tf2Store(SimpleNamespace(get_logger=lambda: logger), 10.0)
+    store = transform_source._Tf2Store(SimpleNamespace(get_logger=lambda: logger))
     for second in (100, 900, 101, 102, 103, 104):
         stamp = SimpleNamespace(sec=second, nanosec=0)
         transform = SimpleNamespace(header=SimpleNamespace(stamp=stamp), child_frame_id="base")

@@ -16,10 +16,10 @@ from scenedino_ros.core.files import write_atomically
 _WIDTH = 110
 
 
-def outcome_lines(outcome: Outcome, width: int = _WIDTH) -> str:
+def outcome_lines(outcome: Outcome) -> str:
     """Return an outcome as one entry of the page; long figures continue indented."""
     head = f"{outcome.verdict:<7} {outcome.name:<26} {outcome.seconds:4.0f} s  "
-    return textwrap.fill(outcome.line, width, initial_indent=head, subsequent_indent=" " * 43)
+    return textwrap.fill(outcome.line, _WIDTH, initial_indent=head, subsequent_indent=" " * 43)
 
 
 def page(outcomes: Sequence[Outcome], planned: int) -> str:

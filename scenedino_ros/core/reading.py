@@ -87,21 +87,18 @@ def writing(what: str, kind: type[SceneDinoError] = InputError) -> Iterator[None
         yield
 
 
-def reads(
-    what: str, kind: type[SceneDinoError] = InputError
-) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
+def reads(what: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
     """Decorate a function that reads the path in its first argument, as `reading` does a block.
 
     Args:
         what: What is at the path, such as ``calibration file``; empty: the path says it.
-        kind: Class of the error.
     """
 
     def decorate(read: Callable[P, Result]) -> Callable[P, Result]:
         @functools.wraps(read)
         def read_or_refuse(*args: P.args, **options: P.kwargs) -> Result:
             path = next(iter((*args, *options.values())))
-            with reading(f"{what} {path}".lstrip(), kind):
+            with reading(f"{what} {path}".lstrip()):
                 return read(*args, **options)
 
         return read_or_refuse

@@ -340,15 +340,13 @@ class Predictor:
         downscale: int = 1,
         n_samples: int = RenderSettings.n_samples,
         spacing: str = LOGARITHMIC,
-        jitter_seed: int | None = None,
     ) -> torch.Tensor:
         """Return the (h, w, F) rendered features of a view; arguments and errors as for `render`.
 
         `expansion` lifts them to full features.
         """
-        camera, blended = self._rendered(
-            encoded, downscale, Sampling(n_samples, spacing, jitter_seed), True
-        )
+        sampling = Sampling(n_samples, spacing, None)
+        camera, blended = self._rendered(encoded, downscale, sampling, True)
         return blended[:, 2:].view(camera.height, camera.width, -1)
 
     def _rendered(

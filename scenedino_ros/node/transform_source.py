@@ -34,6 +34,7 @@ except ImportError:
     tf2_ros = None
 
 
+_HORIZON = 10.0  # seconds that dynamic transforms are kept
 _WARNING_PERIOD = 5.0  # seconds between two warnings of a kind
 _PAUSE = 0.01  # seconds after a failure, so that one that lasts does not take a processor
 
@@ -55,13 +56,12 @@ class TransformSource:
     caller's node does. Remappings of /tf apply to it, too.
     """
 
-    def __init__(self, node: Node, failures: Failures, horizon: float = 10.0) -> None:
+    def __init__(self, node: Node, failures: Failures) -> None:
         """Start to listen.
 
         Args:
             node: Whose context, namespace and name the listening node shares.
             failures: Counts exceptions that nobody foresaw.
-            horizon: How long dynamic transforms are kept, seconds.
 
         Raises:
             TransformError: If /tf cannot be read in this installation.
@@ -82,7 +82,7 @@ class TransformSource:
         )
         try:
             store = _TreeStore if tf2_ros is None else _Tf2Store
-            self._store: TransformStore = store(self._node, horizon)
+            self._store: TransformStore = store(self._node)
         except TransformError:
             self._node.destroy_node()
             raise
@@ -148,9 +148,9 @@ class TransformSource:
 
 
 class _TreeStore:
-    def __init__(self, node: Node, horizon: float) -> None:
+    def __init__(self, node: Node) -> None:
         self._logger = node.get_logger()
-        self._tree = TransformTree(horizon, partial(_warn, self._logger))
+        self._tree = TransformTree(_HORIZON, partial(_warn, self._logger))
         self.lookup, self.clear = self._tree.lookup, self._tree.clear
         message_class = tf_message_class()
         node.create_subscription(message_class, "/tf", self._on_moving, TF_QOS, raw=True)
@@ -182,9 +182,9 @@ class _TreeStore:
 
 
 class _Tf2Store:
-    def __init__(self, node: Node, horizon: float) -> None:
-        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=horizon))
-        self._ages, self._logger = TransformAges(int(horizon * 1e9)), node.get_logger()
+    def __init__(self, node: Node) -> None:
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=_HORIZON))
+        self._ages, self._logger = TransformAges(int(_HORIZON * 1e9)), node.get_logger()
         # It hands its transforms to us.
         self._listener = tf2_ros.TransformListener(self, node, spin_thread=False)
 

@@ -21,7 +21,7 @@ from scenedino_ros.recordings.transforms import (
 )
 
 MAX_GAP_S = 0.3  # three frames at 10 Hz
-JUMP_FACTOR = 3.0  # how many times the usual speed around it a step must exceed to be a jump
+_JUMP_FACTOR = 3.0  # how many times the usual speed around it a step must exceed to be a jump
 _NEIGHBOURS = 10  # steps before and after that define the usual speed
 _SLOW = 1.0  # metres per second; below this, noise counts as usual
 _END_NS = 2**63
@@ -134,18 +134,15 @@ class PoseTrack:
         )
 
 
-def pose_jumps(
-    stamps_ns: np.ndarray, T_world_body: np.ndarray, *, factor: float = JUMP_FACTOR
-) -> np.ndarray:
+def pose_jumps(stamps_ns: np.ndarray, T_world_body: np.ndarray) -> np.ndarray:
     """Find steps that no vehicle takes: relocalisation and loop closure of the odometry.
 
-    A step is compared by its speed, so that frames missing in between do not make it a jump.
+    A step is compared by its speed, so that frames missing in between do not make it a jump. The
+    usual speed is the median of the steps around it.
 
     Args:
         stamps_ns: (N,) ascending times, nanoseconds.
         T_world_body: (N, 4, 4) poses, metres.
-        factor: How many times the median speed of the steps around it a jump exceeds; that
-            median counts as 1 m/s at least, because standing still has noise too.
 
     Returns:
         (N - 1,) bool, True where the step from one pose to the next is a jump.
@@ -158,7 +155,7 @@ def pose_jumps(
     padded = np.pad(speeds, _NEIGHBOURS, constant_values=np.nan)
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1)
     usual = np.nanmedian(around, axis=1)  # (N - 1,)
-    return np.asarray(speeds > factor * np.maximum(usual, _SLOW))
+    return np.asarray(speeds > _JUMP_FACTOR * np.maximum(usual, _SLOW))
 
 
 @reads("pose file")

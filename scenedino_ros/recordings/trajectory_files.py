@@ -17,30 +17,27 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.reading import reads
 from scenedino_ros.recordings.datasets.kitti360_calibration import numbers, read_text, rigid
-from scenedino_ros.recordings.poses import MAX_GAP_S, PoseTrack, read_tum_trajectory
+from scenedino_ros.recordings.poses import PoseTrack, read_tum_trajectory
 from scenedino_ros.recordings.transforms import numbers_from_matrix
 
 _TUM_VALUES, _KITTI_VALUES = 8, 12
 
 
 @reads("pose file")
-def read_trajectory(
-    path: Path, stamps_ns: Mapping[int, int], *, max_gap_s: float = MAX_GAP_S
-) -> PoseTrack:
+def read_trajectory(path: Path, stamps_ns: Mapping[int, int]) -> PoseTrack:
     """Read a trajectory in TUM's or KITTI's format, which the numbers in a line distinguish.
 
     Args:
         path: The file.
         stamps_ns: Time by frame number, nanoseconds, ascending; line i of a KITTI file is the
             pose of frame i, comments not counted, and lines of other frames are left out.
-        max_gap_s: As for `PoseTrack`.
 
     Raises:
         InputError: If it has another number of values per line, or cannot be used.
     """
     count = _values_per_line(path)
     if count == _TUM_VALUES:
-        return read_tum_trajectory(path, max_gap_s=max_gap_s)
+        return read_tum_trajectory(path)
     if count != _KITTI_VALUES:
         raise InputError(
             f"{path} must have {_TUM_VALUES} values per line (TUM: time x y z qx qy qz qw) or "
@@ -53,7 +50,7 @@ def read_trajectory(
         )
     try:
         chosen = np.stack([poses[number] for number in stamps_ns])
-        return PoseTrack(np.array([*stamps_ns.values()]), chosen, max_gap_s=max_gap_s)
+        return PoseTrack(np.array([*stamps_ns.values()]), chosen)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import open3d
 
-from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, SKY, ClassTable
+from scenedino_ros.core.labels import CITYSCAPES19, IGNORE, SKY
 from scenedino_ros.streets.pixel_rays import PixelRays
 from scenedino_ros.streets.scene.materials import noise
 from scenedino_ros.streets.scene.scene import Scene
@@ -45,14 +45,11 @@ class RenderedFrame:
 class SceneRenderer:
     """Casts rays into one scene. Building it is the costly part; views are cheap."""
 
-    def __init__(
-        self, scene: Scene, classes: ClassTable = CITYSCAPES19, *, threads: int = 0
-    ) -> None:
+    def __init__(self, scene: Scene, *, threads: int = 0) -> None:
         """Gather all triangles of the scene.
 
         Args:
             scene: The scene.
-            classes: Class table that has all class names of the scene.
             threads: Threads that cast rays; 0: one per core.
         """
         self._scene = scene
@@ -63,7 +60,7 @@ class SceneRenderer:
             [mesh.triangles + start for mesh, start in zip(meshes, starts, strict=True)]
         ).astype(np.uint32)
         sizes = [len(mesh.triangles) for mesh in meshes]
-        labels = classes.ids(tuple(part.class_name for part in scene.parts))
+        labels = CITYSCAPES19.ids(tuple(part.class_name for part in scene.parts))
         numbers = {part.material: 0 for part in scene.parts}
         self._materials = list(numbers)
         numbers.update({material: i for i, material in enumerate(self._materials)})
@@ -72,7 +69,7 @@ class SceneRenderer:
         self._label = np.repeat(np.array(labels, dtype=np.uint8), sizes)
         self._foliage = np.repeat([part.foliage for part in scene.parts], sizes)
         self._material = np.repeat(np.array(material, dtype=np.uint16), sizes)
-        self._sky = classes.ids((SKY,))[0]
+        self._sky = CITYSCAPES19.ids((SKY,))[0]
         self._rays = open3d.t.geometry.RaycastingScene(nthreads=threads)
         self._rays.add_triangles(
             open3d.core.Tensor(vertices), open3d.core.Tensor(np.ascontiguousarray(triangles))

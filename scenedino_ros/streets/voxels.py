@@ -22,7 +22,7 @@ import open3d
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from scenedino_ros.core.labels import CITYSCAPES19, ClassTable
+from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.voxels import VoxelGrid
 from scenedino_ros.evaluation.ssc.rules import GRID
 from scenedino_ros.streets.drive import StreetDrive
@@ -62,17 +62,14 @@ class FrameVoxels:
 class SceneVoxels:
     """Fills grids with one scene's solids and surfaces. Building it is the costly part."""
 
-    def __init__(
-        self, scene: Scene, classes: ClassTable = CITYSCAPES19, *, threads: int = 0
-    ) -> None:
+    def __init__(self, scene: Scene, *, threads: int = 0) -> None:
         """Gather solids and points on surfaces.
 
         Args:
             scene: The scene.
-            classes: Class table that has all class names of the scene.
             threads: Threads that cast rays; 0: one per core.
         """
-        labels = classes.ids(tuple(part.class_name for part in scene.parts))
+        labels = CITYSCAPES19.ids(tuple(part.class_name for part in scene.parts))
         solids: list[tuple[int, Mesh]] = []
         surfaces: list[tuple[int, Mesh]] = []
         for label, part in zip(labels, scene.parts, strict=True):

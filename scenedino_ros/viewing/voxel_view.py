@@ -17,6 +17,7 @@ SKY_COLOR = np.array([(206, 222, 238), (247, 248, 250)], dtype=np.float32)  # to
 HAZE_DISTANCE = 120.0  # metres at which 63 % of a colour is haze
 NEAR = 0.3  # metres in front of the viewpoint
 EDGE_SIZE_PX = 5.0  # cubes whose sides are longer than this get an outline
+_FRUSTUM_DEPTH = 1.5  # metres
 _SUBPIXEL_BITS = 4
 
 
@@ -194,12 +195,11 @@ def _draw_frustum(
     T_grid_cam: np.ndarray,
     viewpoint: Viewpoint,
     K: np.ndarray,
-    depth: float = 1.5,
 ) -> None:
     pixels = np.array(
         [[0, 0, 1], [camera.width, 0, 1], [camera.width, camera.height, 1], [0, camera.height, 1]]
     )
-    corners_cam = np.vstack([np.zeros(3), depth * (pixels @ np.linalg.inv(camera.K).T)])
+    corners_cam = np.vstack([np.zeros(3), _FRUSTUM_DEPTH * (pixels @ np.linalg.inv(camera.K).T)])
     T_view_cam = viewpoint.T_view_grid @ T_grid_cam
     points = corners_cam @ T_view_cam[:3, :3].T + T_view_cam[:3, 3]
     if points[:, 2].min() < NEAR:

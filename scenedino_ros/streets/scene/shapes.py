@@ -119,23 +119,20 @@ def disc(center: Vector, normal: Vector, radius: float, sides: int = 20) -> Mesh
     return cylinder(center, end, radius, radius, sides)
 
 
-def leaves(
-    rng: np.random.Generator, centers: np.ndarray, size: float, spread: float = 0.4
-) -> Mesh:
+def leaves(rng: np.random.Generator, centers: np.ndarray, size: float) -> Mesh:
     """Return one randomly turned kite of two triangles per centre, as foliage.
 
     Args:
         rng: Source of randomness.
         centers: (N, 3) middle of each leaf or cluster of leaves, metres.
-        size: Typical length, metres.
-        spread: Relative variation of the size.
+        size: Typical length, metres; lengths vary by 40 percent.
     """
     count = len(centers)
     along = rng.normal(size=(count, 3))
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     across = np.cross(along, rng.normal(size=(count, 3)))
     across /= np.linalg.norm(across, axis=1, keepdims=True)
-    half = 0.5 * size * (1 + spread * rng.uniform(-1, 1, (count, 1)))
+    half = 0.5 * size * (1 + 0.4 * rng.uniform(-1, 1, (count, 1)))
     along, across = along * half, across * half * 0.62
     corners = [centers - along, centers + across, centers + along, centers - across]
     vertices = np.stack(corners, axis=1).reshape(-1, 3)
