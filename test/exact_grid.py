@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Where the pixels of a virtual pinhole picture lie in a fisheye image, by true geometry."""
+"""Pixels of a fisheye image, and of a virtual pinhole picture in it, by true geometry."""
 
 import numpy as np
 
@@ -25,3 +25,9 @@ def exact_virtual_grid(
     uv = camera.project(position @ (R_cam_virtual @ np.linalg.inv(K_norm)).T)
     grid = 2 * uv / (camera.width - 1, camera.height - 1) - 1
     return np.nan_to_num(grid, nan=3.0).astype(np.float32)
+
+
+def rays_of_pixels(camera: MeiCamera) -> tuple[np.ndarray, np.ndarray]:
+    """Return `MeiCamera.rays` of all pixels: (height, width, 3), and the (height, width) mask."""
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    return camera.rays(np.stack([u, v], axis=-1))

@@ -5,7 +5,7 @@
 
 import numpy as np
 import pytest
-from exact_grid import exact_virtual_grid
+from exact_grid import exact_virtual_grid, rays_of_pixels
 from models import same_camera
 
 from scenedino_ros.cameras.camera import PinholeCamera
@@ -139,7 +139,7 @@ def test_outside_the_lens_circle_a_fisheye_shows_nothing():
     frame = raycast.SceneRenderer(street(), threads=1).render(
         camera.rays(1), T_ON_ROAD @ camera.T_base_cam
     )
-    _, inside = camera.lens.pixel_rays()
+    _, inside = rays_of_pixels(camera.lens)
     assert 0.6 < inside.mean() < 0.85
     assert (frame.rgb[~inside] == 0).all()
     assert (frame.label[~inside] == IGNORE).all()

@@ -158,14 +158,11 @@ class MeiCamera:
         limit = -self.xi if self.xi <= 1 else -1 / self.xi
         return np.where(unit[..., 2:] > limit, uv, np.nan)
 
-    def rays(
-        self, uv: np.ndarray, max_angle_deg: float = LENS_ANGLE_DEG
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def rays(self, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rays of pixels: the inverse of `project`, by Newton's method.
 
         Args:
             uv: (..., 2) pixel positions.
-            max_angle_deg: Angle from the optical axis at which the lens ends, degrees.
 
         Returns:
             (..., 3) float64 unit rays in the camera's frame, zero outside the lens circle; and
@@ -180,14 +177,9 @@ class MeiCamera:
         rays = np.concatenate([factor * plane, factor - self.xi], axis=-1)
         # Far outside the circle the distortion's inverse has no solution, or not this one.
         solved = np.abs(self._distorted(plane) - target).max(axis=-1) < 1e-9
-        ahead = rays[..., 2] >= np.cos(np.radians(max_angle_deg))
+        ahead = rays[..., 2] >= np.cos(np.radians(LENS_ANGLE_DEG))
         inside = solved & (root[..., 0] >= 0) & ahead
         return np.where(inside[..., None], rays, 0.0), inside
-
-    def pixel_rays(self, max_angle_deg: float = LENS_ANGLE_DEG) -> tuple[np.ndarray, np.ndarray]:
-        """Return `rays` of all pixels: (height, width, 3), and the (height, width) mask."""
-        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        return self.rays(np.stack([u, v], axis=-1), max_angle_deg)
 
     def _pixels(self, plane: np.ndarray) -> np.ndarray:
         return plane * (self.gamma1, self.gamma2) + (self.u0, self.v0)
