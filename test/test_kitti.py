@@ -5,6 +5,7 @@
 
 import filecmp
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,8 @@ from stereo_drive import BASELINE, CAMERA, T_world_cam, write_stereo_drive
 
 from scenedino_ros.cameras.from_msg import stamp_ns
 from scenedino_ros.cli.main import main
-from scenedino_ros.core.errors import InputError
-from scenedino_ros.recordings.datasets.conversion import bag_from_drive
+from scenedino_ros.core.errors import BagError, InputError
+from scenedino_ros.recordings.datasets.conversion import bag_from_drive, drive_source
 from scenedino_ros.recordings.datasets.drive import T_BASE_AHEAD
 from scenedino_ros.recordings.datasets.kitti import find_kitti_drives, read_kitti_drive
 from scenedino_ros.recordings.frame_store.build import build_frame_store
@@ -24,6 +25,7 @@ from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.recordings.rosbag2.split_writer import is_recorded
 from scenedino_ros.recordings.transforms import inverse
 
 DATE = "2011_09_26"
@@ -211,6 +213,28 @@ def test_times_may_have_a_byte_order_mark_and_comments(tmp_path):
     folder = write_stereo_drive(tmp_path, 2)
     (folder / "times.txt").write_text("\ufeff0.5\n# seconds\n0.7\n")
     assert read_kitti_drive(folder).stamps_ns == {0: 500_000_000, 1: 700_000_000}
+
+
+def test_images_of_another_folder_are_not_mixed_into_a_recording(tmp_path):
+    folder = write_stereo_drive(tmp_path / "kitti", 6)
+    drive = read_kitti_drive(folder)
+    shutil.copytree(tmp_path / "kitti", tmp_path / "copy")  # with the times of the files
+    other = read_kitti_drive(tmp_path / "copy" / folder.relative_to(tmp_path / "kitti"))
+    assert drive_source(other) == drive_source(drive)
+
+    def stop(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bag_from_drive(drive, tmp_path / "bag", split_bytes=40_000, progress=stop)
+    image = next(iter(other.images.values()))[3]
+    image.write_bytes(image.read_bytes())  # of the same name and size, but later
+    with pytest.raises(BagError, match="something else: names, sizes and times of the files"):
+        bag_from_drive(other, tmp_path / "bag", split_bytes=40_000)
+    bag_from_drive(drive, tmp_path / "bag", split_bytes=40_000)
+    with pytest.raises(BagError, match="exists already, with names, sizes and times of the files"):
+        is_recorded(tmp_path / "bag", drive_source(other))
 
 
 @pytest.mark.parametrize(

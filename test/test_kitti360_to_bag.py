@@ -25,7 +25,7 @@ from scenedino_ros.cameras.fisheye import MeiCamera
 from scenedino_ros.cameras.from_msg import camera_from_info, rgb_from_compressed, stamp_ns
 from scenedino_ros.cli.main import main
 from scenedino_ros.core.errors import BagError, InputError
-from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360
+from scenedino_ros.recordings.datasets.conversion import bag_from_kitti360, kitti360_source
 from scenedino_ros.recordings.datasets.kitti360 import read_drive, read_labels
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS, read_calibration
 from scenedino_ros.recordings.recording import Recording
@@ -290,7 +290,21 @@ def test_drives_are_chosen_by_name_or_number_and_done_ones_skipped(tmp_path, cap
     told = capsys.readouterr().err
     assert f"--drive must name one of {DRIVE}, {other}, got '0003'" in told
     assert convert(root, tmp_path / "bags", "--no-scans") == 2
-    assert "exists already, with scans 1 of 8-8 instead of None" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "exists already, with" in told
+    assert "scans 1 of 8-8 instead of None" in told
+
+
+@pytest.mark.parametrize("kind", ["image", "label", "scan"])
+def test_other_files_of_the_same_names_are_another_drive(tmp_path, kind):
+    drive = read_drive(write_official(tmp_path / "KITTI-360"))
+    source = functools.partial(kitti360_source, drive)
+    everything, images = source(labels=True, scans=True), source(labels=False, scans=False)
+    files = {"image": drive.images, "label": drive.labels["image_00"], "scan": drive.scans}[kind]
+    path = next(iter(files.values()))
+    path.write_bytes(path.read_bytes() + bytes(16))
+    assert source(labels=True, scans=True) != everything
+    assert (source(labels=False, scans=False) != images) == (kind == "image")
 
 
 def test_a_drive_may_be_a_link(tmp_path):

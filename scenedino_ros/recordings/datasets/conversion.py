@@ -6,7 +6,7 @@
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image_folder import ImageFolder
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.recordings.datasets.argoverse import ArgoverseStereo
 from scenedino_ros.recordings.datasets.dgp import DgpDrive
 from scenedino_ros.recordings.datasets.drive import Drive
@@ -29,6 +30,7 @@ from scenedino_ros.recordings.transforms import inverse
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
 MAX_DEPTH_M = 65.535  # that a 16-bit depth map in millimetres holds
+_FILES = "names, sizes and times of the files"  # key of what distinguishes recordings
 _MESSAGE_BYTES = 600  # about, of an image's header, CameraInfo and index entries in the file
 
 
@@ -110,6 +112,7 @@ def kitti360_source(drive: Kitti360Drive, *, labels: bool, scans: bool) -> dict[
         **{kind: f"{len(found)} of {min(found)}-{max(found)}" for kind, found in files.items()},
         "poses": len(drive.T_map_base),
         "calibration, poses and stamps": digest.hexdigest()[:16],
+        _FILES: _digest_of(files.values(), drive.frames),
     }
 
 
@@ -213,7 +216,13 @@ def drive_source(drive: Drive) -> dict[str, object]:
         **{kind: f"{len(found)} of {min(found)}-{max(found)}" for kind, found in files},
         "poses": 0 if drive.track is None else len(drive.track),
         "calibration, poses and stamps": digest.hexdigest()[:16],
+        _FILES: _digest_of(drive.images.values(), drive.frames),
     }
+
+
+def _digest_of(kinds: Iterable[dict[int, Path]], frames: Sequence[int]) -> str:
+    """Return the digest of the files of these frames."""
+    return files_digest(found[number] for found in kinds for number in frames if number in found)
 
 
 def drive_bytes(drive: Drive) -> int:
