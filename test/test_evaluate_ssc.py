@@ -4,6 +4,7 @@
 """scenedino evaluate ssc and report, on made-up drives: scores, files, interruptions."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from conditioning import grown_points, undecided_voxels
 from models import TINY, lively_checkpoint
+from other_data import check_other_data, written_later
 from ssc_folder import write_ssc_folder
 
 from scenedino_ros.cameras.camera import CalibratedCamera
@@ -24,7 +26,7 @@ from scenedino_ros.evaluation.result import read_result
 from scenedino_ros.evaluation.settings import SscSettings
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.classes import EVAL16
-from scenedino_ros.evaluation.ssc.data import SscBench
+from scenedino_ros.evaluation.ssc.data import SscBench, open_sscbench
 from scenedino_ros.evaluation.ssc.evaluation import SscEvaluation
 from scenedino_ros.evaluation.ssc.prediction import PredictionFiles, SscPrediction, predict
 from scenedino_ros.evaluation.ssc.scores import SWEEP, count_frame
@@ -154,13 +156,11 @@ def test_missing_files_are_named_and_the_rest_is_scored(
     assert "begun with another thresholds" in capsys.readouterr().err
 
 
-def test_nothing_to_score_is_no_table(
-    root: Path, checkpoint: Path, predictions: Path, tmp_path: Path
-) -> None:
+def test_nothing_to_score_is_no_table(checkpoint: Path, tmp_path: Path) -> None:
     write_ssc_folder(tmp_path / "data", {"test": {"seq_b": 1}})
     for file in (tmp_path / "data").rglob("*.label"):
         file.write_bytes(b"")
-    assert evaluate(tmp_path / "data", checkpoint, predictions, tmp_path / "run") == 1
+    assert evaluate(tmp_path / "data", checkpoint, tmp_path / "grids", tmp_path / "run") == 1
     result = read_result(tmp_path / "run")
     assert result.coverage == "PARTIAL: 0 of 1 frames"
     assert result.tables == []
@@ -205,13 +205,43 @@ def test_predictions_are_read_and_guarded(
         files(network, refinement=2)
     with pytest.raises(InputError, match="predictions with another checkpoint"):
         files(NetworkChoice("untrained"))
-    other = PredictionFiles(tmp_path, {"lowest": 0.2})
+    other = PredictionFiles(tmp_path, {"lowest": 0.2}, {})
     (tmp_path / "frame.npz").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"frame\.npz cannot be read"):
         other.read("frame")
     np.savez(tmp_path / "frame.npz", label=np.zeros(3), density=np.zeros(3))
     with pytest.raises(InputError, match=r"must have a label grid of \(256, 256, 32\)"):
         other.read("frame")
+
+
+def test_another_benchmark_of_the_same_names_is_not_the_same_run(
+    root: Path, tmp_path: Path
+) -> None:
+    def opened(root: Path) -> SscEvaluation:
+        data, baseline = open_sscbench(root, SscSettings(baseline="train"))
+        return SscEvaluation(data, NetworkChoice("untrained"), baseline=baseline)
+
+    root = shutil.copytree(root, tmp_path / "blocks")
+    before = opened(root).settings()
+    check_other_data(opened, root, {"000000.png", "000000.label", "000000.invalid"})
+    root = tmp_path / "elsewhere" / "blocks"
+    assert opened(root).settings() == before
+    with written_later(root / "data_2d_raw" / "seq_a" / "voxels" / "000005.label"):
+        assert opened(root).settings() != before
+
+
+def test_predictions_of_other_images_are_refused(
+    root: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grids, other = tmp_path / "grids", shutil.copytree(root, tmp_path / "other" / root.name)
+    assert evaluate(root, checkpoint, grids, tmp_path / "run", "--every", "3") == 0
+    raw = other / "data_2d_raw" / "seq_b"
+    with written_later(raw / "voxels" / "000000.label"):
+        assert evaluate(other, checkpoint, grids, tmp_path / "labels", "--every", "3") == 0
+    with written_later(raw / "image_00" / "data_rect" / "000000.png"):
+        assert evaluate(other, checkpoint, grids, tmp_path / "images", "--every", "3") == 2
+    assert "grids was begun with other data" in capsys.readouterr().err
+    assert not (tmp_path / "images").exists()
 
 
 def test_without_thresholds_the_checkpoint_s_is_scored(

@@ -22,6 +22,7 @@ from image_folders import (
     write_store,
 )
 from models import TINY, lively_checkpoint
+from other_data import check_other_data, written_later
 
 from scenedino_ros.checkpoints.checkpoint import build_model, load_checkpoint, save_checkpoint
 from scenedino_ros.cli.main import main
@@ -29,7 +30,16 @@ from scenedino_ros.core.config import EVALUATION_FIT
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.metrics import merge_clusters
 from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
-from scenedino_ros.evaluation.consistency.data import DrivePairs, RealEstatePairs, StorePairs
+from scenedino_ros.evaluation.consistency.data import (
+    DrivePairs,
+    RealEstatePairs,
+    StorePairs,
+    open_pairs,
+)
+from scenedino_ros.evaluation.consistency.evaluation import ConsistencyEvaluation
+from scenedino_ros.evaluation.consistency.flow import FlowChoice
+from scenedino_ros.evaluation.depth.data import open_depth
+from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation
 from scenedino_ros.evaluation.probe.fit import PROBES, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
@@ -38,11 +48,17 @@ from scenedino_ros.evaluation.segmentation.data import (
     Bdd100kImages,
     CityscapesImages,
     Kitti360Images,
+    open_images,
 )
 from scenedino_ros.evaluation.segmentation.evaluation import SegmentationEvaluation
 from scenedino_ros.evaluation.segmentation.images import StoreImages, Together
 from scenedino_ros.evaluation.segmentation.scores import pixel_confusion
-from scenedino_ros.evaluation.settings import FitSettings, SegmentationSettings
+from scenedino_ros.evaluation.settings import (
+    ConsistencySettings,
+    DepthSettings,
+    FitSettings,
+    SegmentationSettings,
+)
 from scenedino_ros.evaluation.speed import ItemTime
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.token_classes import TokenClasses
@@ -240,11 +256,57 @@ def test_a_split_that_is_not_there_in_full_is_called_a_part(
     assert "clusters matched to classes (PARTIAL: 2 of 500 images)" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("kitti360", {"0000000007.png", "perspective.txt"}),
+        (
+            "cityscapes",
+            {
+                "aachen_0_0_leftImg8bit.png",
+                "aachen_0_0_gtFine_labelIds.png",
+                "aachen_0_0_camera.json",
+            },
+        ),
+        ("bdd100k", {"a.jpg", "a.png"}),
+    ],
+)
+def test_other_images_are_not_the_same_run(
+    data: Path, tmp_path: Path, name: str, files: set[str]
+) -> None:
+    def opened(root: Path) -> SegmentationEvaluation:
+        images = open_images(root, SegmentationSettings(drives=(3,)))
+        return SegmentationEvaluation(images, NetworkChoice("untrained"))
+
+    check_other_data(opened, shutil.copytree(data / name, tmp_path / name), files)
+
+
+def test_cluster_maps_of_other_images_are_refused(data: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(data / "bdd100k", tmp_path / "bdd100k")
+    settings = SegmentationSettings(predictions=tmp_path / "maps")
+
+    def maps() -> LabelFiles:
+        images = open_images(root, settings)
+        files = SegmentationEvaluation(images, NetworkChoice("untrained"), settings).label_files()
+        assert files is not None
+        return files
+
+    maps().write("a", np.zeros(SIZE, np.uint8))
+    maps()
+    with written_later(root / "labels" / "pan_seg" / "bitmasks" / "val" / "a.png"):
+        maps()  # they do not depend on the labels
+    with (
+        written_later(root / "images" / "10k" / "val" / "a.jpg"),
+        pytest.raises(InputError, match=r"maps was begun with other data: .* files of a were"),
+    ):
+        maps()
+
+
 def test_predictions_of_other_settings_are_refused(
     data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     maps = tmp_path / "maps"
-    LabelFiles(maps, {"made": "otherwise"})
+    LabelFiles(maps, {"made": "otherwise"}, {})
     command = ["evaluate", "segmentation", str(data / "second"), "-o", str(tmp_path / "run")]
     command += ["--checkpoint", checkpoint, "--predictions", str(maps), "--workers", "1"]
     assert main(command) == 2 or "other settings" in capsys.readouterr().err
@@ -305,6 +367,20 @@ def test_probes_are_fitted_scored_and_kept(data: Path, checkpoint: str, tmp_path
     assert result.counts["stego"].sum() == result.counts["direct"].sum() == 5 * 60 * 160
 
 
+def test_probes_of_other_training_images_are_refused(
+    data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = shutil.copytree(data / "bdd100k", tmp_path / "bdd100k")
+    for folder in (root / "images" / "10k", root / "labels" / "pan_seg" / "bitmasks"):
+        (folder / "val").rename(folder / "train")
+    more = ("--train", str(root), "--checkpoint", checkpoint, "--epochs", "1")
+    evaluate("probe", data / "second", tmp_path / "run", *more)
+    evaluate("probe", data / "second", tmp_path / "run", *more)
+    with written_later(root / "images" / "10k" / "train" / "a.jpg"):
+        evaluate("probe", data / "second", tmp_path / "run", *more, code=2)
+    assert "samples was begun with other data" in capsys.readouterr().err
+
+
 def test_probes_are_not_scored_on_what_they_were_fitted_on(
     data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -347,6 +423,23 @@ def test_exact_flow_is_that_of_the_networks_images(
     assert (valid, pixels, pairs) == (4 * 32 * 63, 4 * 32 * 64, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("kitti360", {"0000000004.png", "0000000009.png"}),
+        ("realestate", {"0.png", "300.png", "abc.txt"}),
+    ],
+)
+def test_other_pairs_are_not_the_same_run(
+    data: Path, tmp_path: Path, name: str, files: set[str]
+) -> None:
+    def opened(root: Path) -> ConsistencyEvaluation:
+        pairs = open_pairs(root, ConsistencySettings())
+        return ConsistencyEvaluation(pairs, NetworkChoice("untrained"), FlowChoice("dis"))
+
+    check_other_data(opened, shutil.copytree(data / name, tmp_path / name), files)
+
+
 def test_other_flow_is_named(data: Path, checkpoint: str, tmp_path: Path) -> None:
     more = ("--checkpoint", checkpoint)
     result = evaluate("consistency", data / "realestate", tmp_path, *more)
@@ -376,6 +469,23 @@ def test_depth_against_a_scan_beside_baselines(
     assert abs_rel < 0.01
     assert row(result, "model (2 frames)", table)[0] > 0.01
     assert result.counts["pixels"][0] > 0
+
+
+def test_another_drive_of_the_same_name_is_not_the_same_run(data: Path, tmp_path: Path) -> None:
+    def opened(root: Path) -> DepthEvaluation:
+        depths = open_depth(root, DepthSettings())
+        return DepthEvaluation(depths, NetworkChoice("untrained"))
+
+    root = shutil.copytree(data / "kitti360", tmp_path / "kitti360")
+    before = opened(root).settings()
+    content = (root / "calibration" / "perspective.txt").read_text()
+    check_other_data(opened, root, {"0000000004.png", "0000000004.bin"})
+    root = tmp_path / "elsewhere" / "kitti360"
+    assert opened(root).settings() == before
+    (root / "calibration" / "perspective.txt").write_text(
+        content.replace("P_rect_00: ", "P_rect_00: 1")
+    )
+    assert opened(root).settings() != before
 
 
 def test_exact_depth_of_a_store(data: Path, checkpoint: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 """The map scored beside one image: counts by hand, on a toy grid and on a synthetic street."""
 
 import functools
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from other_data import check_other_data, written_later
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.evaluation.geometry.data import open_drive
+from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
 from scenedino_ros.evaluation.map.data import open_map_drives
 from scenedino_ros.evaluation.map.evaluation import MapEvaluation
 from scenedino_ros.evaluation.map.fusion import FusedDrive, PoseNoise, noises
@@ -25,6 +29,7 @@ from scenedino_ros.evaluation.runner import RunOptions, run_evaluation
 from scenedino_ros.evaluation.settings import MapEvaluationSettings
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.ranges import range_confusions
+from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.recordings.transforms import inverse
 from scenedino_ros.streets.calibration_files import row, write_calibration
 from scenedino_ros.streets.rig import T_BASE_CAM, T_BASE_VELO, RigSettings
@@ -318,6 +323,41 @@ def test_a_frame_without_a_pose_is_listed_and_the_others_are_scored(
     assert "has no pose of frame 3" in result.missing["drive/000003"]
     assert "PARTIAL: 1 of 2 frames" in (tmp_path / "run" / REPORT_FILE).read_text()
     assert (tmp_path / "run" / "panel_drive_000002.png").is_file()
+
+
+def test_other_drives_of_the_same_names_are_not_the_same_run(
+    traffic: Path, tmp_path: Path
+) -> None:
+    def opened(root: Path) -> MapEvaluation:
+        choices = MapEvaluationSettings(least_images=2)
+        return MapEvaluation(root, open_map_drives(root), NetworkChoice("untrained"), choices)
+
+    root = shutil.copytree(traffic, tmp_path / "traffic")
+    before = opened(root).settings()
+    grid = {f"000001{suffix}" for suffix in (".label", ".invalid", ".moving")}
+    check_other_data(opened, root, {"0000000001.png", *grid})
+    root = tmp_path / "elsewhere" / "traffic"
+    assert opened(root).settings() == before
+    with written_later(root / "data_2d_raw" / "two" / "cam0_to_world.txt"):
+        assert opened(root).settings()["poses"] != before["poses"]
+
+
+def test_another_drive_with_grids_is_not_the_same_run(traffic: Path, tmp_path: Path) -> None:
+    def opened(root: Path) -> GeometryEvaluation:
+        return GeometryEvaluation(open_drive(root), NetworkChoice("untrained"))
+
+    drive = shutil.copytree(traffic, tmp_path / "traffic") / "data_2d_raw" / "one"
+    (drive / "calibration").symlink_to(traffic / "calibration")
+    before = opened(drive).settings()
+    with written_later(drive / "voxels" / "000003.invalid"):
+        assert opened(drive).settings()["grids"] != before["grids"]
+    assert opened(drive).settings() == before
+    evaluation = opened(drive)
+    assert {path.name for path in evaluation.files("000001")} == {
+        "0000000001.png",
+        "000001.label",
+        "000001.invalid",
+    }
 
 
 def test_damaged_voxels_of_moving_cars_are_refused(traffic: Path, tmp_path: Path) -> None:

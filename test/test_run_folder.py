@@ -4,6 +4,7 @@
 """Runs on disk: taken up again, shared among processes, and never taken for what they are not."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from scenedino_ros.core.errors import CheckpointError, InputError
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.evaluation.result import (
     Figure,
     RunResult,
@@ -121,6 +123,43 @@ def test_an_error_of_the_whole_run_ends_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "test", {})
     with pytest.raises(CheckpointError, match="the checkpoint is damaged"):
         run(folder, open_work=open_broken)
+
+
+def test_files_are_known_by_name_size_and_time(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    first.write_bytes(b"12")
+    shutil.copy2(first, second)
+    digests = [
+        files_digest(files) for files in ([first], [second], [first, second], [], [tmp_path / "c"])
+    ]
+    assert len(set(digests)) == 5
+    (tmp_path / "moved").mkdir()
+    assert files_digest([Path(shutil.copy2(first, tmp_path / "moved"))]) == digests[0]
+    first.write_bytes(b"123")
+    assert files_digest([first]) != digests[0]
+    first.unlink()
+    assert files_digest([first]) not in digests
+
+
+def test_counts_of_other_files_are_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", "test", {})
+    folder.check_files({"a": "1", "b": "1"})
+    folder.finish("a", {"n": np.array(1)}, ItemTime(1, 1, 1))
+    folder.fail("b", "no image")
+    folder.check_files({"a": "1", "b": "2"})  # what failed has been mended
+    folder.finish("b", {"n": np.array(1)}, ItemTime(1, 1, 1))
+    folder.check_files({"b": "2"})
+    folder.check_files({"a": "1"})
+    for other in ({"a": "1", "b": "1"}, {"b": "3"}):
+        with pytest.raises(
+            InputError,
+            match="run was begun with other data: names, sizes or times of the files of b were "
+            "others; choose another folder",
+        ):
+            folder.check_files(other)
+    (tmp_path / "run" / "files.json").write_text("[")
+    with pytest.raises(InputError, match=r"files\.json cannot be read"):
+        folder.check_files({"a": "1"})
 
 
 def test_other_runs_are_refused(tmp_path: Path) -> None:

@@ -121,9 +121,8 @@ def files_digest(files: Iterable[Path]) -> str:
     for file in files:
         try:
             state = file.stat()
+            found = [state.st_size, state.st_mtime_ns]
         except OSError:
-            values = [file.name]
-        else:
-            values = [file.name, state.st_size, state.st_mtime_ns]
-        digest.update(json.dumps(values).encode())
+            found = []
+        digest.update(json.dumps([file.name, found]).encode())
     return digest.hexdigest()[:16]

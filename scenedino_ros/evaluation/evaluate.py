@@ -88,6 +88,7 @@ def evaluate_ssc(
     benchmark, baseline = open_sscbench(data, settings)
     network = settled(network, output, run.report)
     evaluation = SscEvaluation(benchmark, network, settings, baseline)
+    evaluation.prediction_files()  # refuses those of other images before the run begins
     return run_evaluation(evaluation, ssc_summary, output, run)
 
 
@@ -176,6 +177,7 @@ def evaluate_segmentation(
     """
     images = open_images(data, settings)
     evaluation = SegmentationEvaluation(images, settled(network, output, run.report), settings)
+    evaluation.label_files()  # refuses those of other images before the run begins
     return run_evaluation(evaluation, segmentation_summary, output, run)
 
 

@@ -8,12 +8,13 @@ at any time and resumed, any number of processes can share it, and its sum does 
 process counted which item, or in which order. The time of an item lies beside its counts and is no
 part of the sum.
 
-A folder holds ``run.json`` (what it is), ``counts/ITEM.npz`` or ``counts/ITEM.failed`` (one
-sentence), and at the end what `result.write_result` leaves.
+A folder holds ``run.json`` (what it is), ``files.json`` (which state of its files each item was
+counted from), ``counts/ITEM.npz`` or ``counts/ITEM.failed`` (one sentence), and at the end what
+`result.write_result` leaves.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from scenedino_ros.evaluation.speed import ItemTime
 # their axes.
 Counts = dict[str, np.ndarray]
 FORMAT = 2  # of run folders and results: grows when counts or scores change their names or axes
-_RUN = "run.json"
+_RUN, _FILES = "run.json", "files.json"
 _TIME = "time"  # in a file of counts: the fields of `ItemTime`
 
 
@@ -61,6 +62,20 @@ class RunFolder:
             raise InputError(f"{path} holds files of something else; choose another folder")
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / _RUN, (json.dumps(current, indent=2) + "\n").encode())
+
+    def check_files(self, digests: Mapping[str, str]) -> None:
+        """Refuse a run of other data, in whose counts the items' files had another state.
+
+        The files of an item without counts may change: one that was missing or damaged is counted
+        when it is mended.
+
+        Args:
+            digests: The `files_digest` of the files of each item.
+
+        Raises:
+            InputError: Naming the first such item.
+        """
+        check_files(self.path, lambda item: self._counts(item).exists(), digests)
 
     def unfinished(self, items: Iterable[str]) -> list[str]:
         """Return the items without counts, in order; those that failed are among them."""
@@ -149,6 +164,34 @@ def begun_settings(path: Path) -> dict[str, Any] | None:
     """
     stored = _read_run(Path(path))
     return None if stored is None else stored.get("settings", {})
+
+
+def check_files(folder: Path, is_kept: Callable[[str], bool], digests: Mapping[str, str]) -> None:
+    """Refuse a folder that keeps an item made of other files; note the files of all others.
+
+    Args:
+        folder: The folder.
+        is_kept: Returns whether it keeps an item.
+        digests: The `files_digest` of the files of each item.
+
+    Raises:
+        InputError: Naming the first such item.
+    """
+    file = folder / _FILES
+    noted: dict[str, str] = {}
+    if file.exists():
+        with reading(str(file)):
+            noted = dict(read_json(file))
+    changed = [item for item, digest in digests.items() if noted.get(item) != digest]
+    kept = next(filter(is_kept, changed), None)
+    if kept is not None:
+        raise InputError(
+            f"{folder} was begun with other data: names, sizes or times of the files of {kept} "
+            "were others; choose another folder"
+        )
+    if changed:
+        content = json.dumps({**noted, **digests}, indent=1) + "\n"
+        write_atomically(file, content.encode())
 
 
 def begin_predictions(

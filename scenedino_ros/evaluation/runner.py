@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.core.reporting import Report, silent
 from scenedino_ros.evaluation import workers as processes
 from scenedino_ros.evaluation.result import RunResult, Summary, coverage, read_result, write_result
@@ -61,6 +62,12 @@ class Counting(Protocol):
 
     def items(self) -> Sequence[str]:
         """Return the names of the frames, images or pairs, in order."""
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files that an item is counted from, whether or not they are there.
+
+        What `settings` identifies, such as a frame store, may be left out.
+        """
 
     def open(self, watch: Stopwatch) -> processes.Work:
         """Return what counts an item; called in the process that works.
@@ -162,11 +169,10 @@ def count_items(counting: Counting, path: Path, run: RunOptions) -> RunFolder:
         run: Worker processes, and callbacks; only the first rank reports, about its own part.
     """
     items = counting.items()
-    settings = counting.settings()
     if processes.rank() == 0:
-        RunFolder(path, counting.kind, settings)
+        begin_run(counting, path, items)
     processes.wait_for_ranks()
-    folder = RunFolder(path, counting.kind, settings)
+    folder = RunFolder(path, counting.kind, counting.settings())
     own = processes.own_part(items)
     done = len(own) - len(folder.unfinished(own))
 
@@ -185,6 +191,21 @@ def count_items(counting: Counting, path: Path, run: RunOptions) -> RunFolder:
     )
     processes.wait_for_ranks()
     return folder
+
+
+def begin_run(counting: Counting, path: Path, items: Sequence[str]) -> None:
+    """Begin a run, or refuse a folder that holds one of other settings or data.
+
+    Args:
+        counting: What to count.
+        path: Folder of the run.
+        items: Its items.
+
+    Raises:
+        InputError: If the folder holds something else.
+    """
+    folder = RunFolder(path, counting.kind, counting.settings())
+    folder.check_files({item: files_digest(counting.files(item)) for item in items})
 
 
 def settled(network: NetworkChoice, output: Path | str, report: Report) -> NetworkChoice:

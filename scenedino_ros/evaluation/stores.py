@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 the scenedino_ros authors
 
-"""Frame stores as data of an evaluation."""
+"""Frame stores as data of an evaluation, and what identifies them and drives."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from scenedino_ros.cameras.camera import PinholeCamera
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive
 from scenedino_ros.recordings.frame_store.store import FrameStore
 
 
@@ -33,6 +34,11 @@ def store_settings(store: FrameStore, camera: str) -> dict[str, Any]:
         "frames": len(store),
         "camera": camera,
     }
+
+
+def drive_settings(drive: Kitti360Drive) -> dict[str, Any]:
+    """Return what identifies a drive beside the files of its frames, as plain values."""
+    return {"drive": drive.name, "calibration": drive.calibration.digest}
 
 
 def camera_of(store: FrameStore, camera: str) -> PinholeCamera:

@@ -16,7 +16,12 @@ from scenedino_ros.cameras.plausibility import camera_from_intrinsics
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.reading import read_text, reading
 from scenedino_ros.evaluation.settings import ConsistencySettings
-from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
+from scenedino_ros.evaluation.stores import (
+    camera_of,
+    drive_settings,
+    open_store,
+    store_settings,
+)
 from scenedino_ros.recordings.datasets.kitti360 import Kitti360Drive, only_drive, read_drive
 from scenedino_ros.recordings.datasets.kitti360_calibration import CAMERAS
 from scenedino_ros.recordings.frame_store.store import FrameStore
@@ -58,6 +63,9 @@ class PairData(Protocol):
     def second(self, item: str) -> str:
         """Return the name of a pair's second frame."""
 
+    def files(self, item: str) -> list[Path]:
+        """Return the files of a pair, as far as the settings do not identify them."""
+
     def frame(self, name: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the (h, w, 3) uint8 RGB image of a frame and its camera."""
 
@@ -95,8 +103,8 @@ class DrivePairs:
         return f"KITTI-360 drive {self._drive.name}, {_pairs_in_words(self.stride, self.every)}"
 
     def settings(self) -> dict[str, Any]:
-        """Return the drive's name and which pairs are taken."""
-        return {"drive": self._drive.name, "stride": self.stride, "every": self.every}
+        """Return the drive's name, its calibration and which pairs are taken."""
+        return {**drive_settings(self._drive), "stride": self.stride, "every": self.every}
 
     def items(self) -> list[str]:
         """Return the numbers of the first frames."""
@@ -105,6 +113,10 @@ class DrivePairs:
     def second(self, item: str) -> str:
         """Return the number of the second frame."""
         return self._names[self._names.index(item) + self.stride]
+
+    def files(self, item: str) -> list[Path]:
+        """Return both images."""
+        return [self._drive.images[int(name)] for name in (item, self.second(item))]
 
     def frame(self, name: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the rectified image."""
@@ -157,6 +169,10 @@ class StorePairs:
     def second(self, item: str) -> str:
         """Return the number of the second frame."""
         return f"{int(item) + self.stride:06d}"
+
+    def files(self, item: str) -> list[Path]:
+        """Return nothing: the source in the settings identifies the whole store."""
+        return []
 
     def frame(self, name: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the stored image."""
@@ -230,15 +246,18 @@ class RealEstatePairs:
         times = [line[0] for line in self._videos[video]]
         return f"{video}/{times[times.index(time) + self.stride]}"
 
+    def files(self, item: str) -> list[Path]:
+        """Return both images and the list of their video."""
+        images = [self._image_path(name) for name in (item, self.second(item))]
+        return [*images, self.root / self.split / f"{item.split('/')[0]}.txt"]
+
     def frame(self, name: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return an image and its camera.
 
         Raises:
             InputError: If the image is missing or damaged.
         """
-        folder = self.root / "frames" / self.split
-        files = [folder / f"{name}{suffix}" for suffix in (".jpg", ".png")]
-        rgb = read_rgb(next((file for file in files if file.is_file()), files[0]))
+        rgb = read_rgb(self._image_path(name))
         height, width = rgb.shape[:2]
         video, time = name.split("/")
         line = next(line for line in self._videos[video] if line[0] == time)
@@ -250,6 +269,11 @@ class RealEstatePairs:
     def geometry(self, item: str) -> PairGeometry | None:
         """Return nothing: there is no depth."""
         return None
+
+    def _image_path(self, name: str) -> Path:
+        folder = self.root / "frames" / self.split
+        files = [folder / f"{name}{suffix}" for suffix in (".jpg", ".png")]
+        return next((file for file in files if file.is_file()), files[0])
 
 
 def _read_frames(path: Path) -> list[list[str]]:

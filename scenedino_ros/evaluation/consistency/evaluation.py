@@ -3,8 +3,10 @@
 
 """Counts how alike the features of the same surface are in two frames, pair by pair."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,10 @@ class ConsistencyEvaluation:
     def items(self) -> list[str]:
         """Return the pairs."""
         return self.data.items()
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of a pair."""
+        return self.data.files(item)
 
     def unnamed(self) -> dict[str, str]:
         """Return nothing: every frame has a file that names it."""

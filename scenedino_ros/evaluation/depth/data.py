@@ -16,7 +16,12 @@ from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.depth.lidar_depth import lidar_depth
 from scenedino_ros.evaluation.settings import DepthSettings
-from scenedino_ros.evaluation.stores import camera_of, open_store, store_settings
+from scenedino_ros.evaluation.stores import (
+    camera_of,
+    drive_settings,
+    open_store,
+    store_settings,
+)
 from scenedino_ros.recordings.datasets.kitti360 import (
     Kitti360Drive,
     only_drive,
@@ -40,6 +45,9 @@ class DepthData(Protocol):
 
     def items(self) -> list[str]:
         """Return the frames that have ground truth, in order."""
+
+    def files(self, item: str) -> list[Path]:
+        """Return the files of a frame, as far as the settings do not identify them."""
 
     def image(self, item: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the (h, w, 3) uint8 RGB image of a frame and its camera."""
@@ -71,8 +79,8 @@ class DriveDepth:
         return f"KITTI-360 drive {self._drive.name}, LiDAR returns at {near:g} to {far:g} m"
 
     def settings(self) -> dict[str, Any]:
-        """Return the drive's name and the limits."""
-        return {"drive": self._drive.name, "limits": list(self.limits)}
+        """Return the drive's name, its calibration and the limits."""
+        return {**drive_settings(self._drive), "limits": list(self.limits)}
 
     def items(self) -> list[str]:
         """Return the numbers of the frames with a scan.
@@ -83,6 +91,10 @@ class DriveDepth:
         if not self._drive.scans:
             raise InputError(f"{self.folder} has no Velodyne scans for its images")
         return [f"{number:010d}" for number in self._drive.scans]
+
+    def files(self, item: str) -> list[Path]:
+        """Return image and scan."""
+        return [self._drive.images[int(item)], self._drive.scans[int(item)]]
 
     def image(self, item: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the rectified image."""
@@ -134,6 +146,10 @@ class StoreDepth:
         if self._store.depth(self.camera, 0) is None:
             raise InputError(f"{self.path} has no depth maps of {self.camera}")
         return [f"{number:06d}" for number in range(len(self._store))]
+
+    def files(self, item: str) -> list[Path]:
+        """Return nothing: the source in the settings identifies the whole store."""
+        return []
 
     def image(self, item: str) -> tuple[np.ndarray, CalibratedCamera]:
         """Return the stored image."""

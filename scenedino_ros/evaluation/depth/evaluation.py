@@ -3,8 +3,9 @@
 
 """Counts errors of rendered depth, frame by frame, beside baselines that look at no image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,6 +77,10 @@ class DepthEvaluation:
     def items(self) -> list[str]:
         """Return the frames with ground truth."""
         return self.data.items()
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of a frame."""
+        return self.data.files(item)
 
     def unnamed(self) -> dict[str, str]:
         """Return nothing: every frame has a file that names it."""

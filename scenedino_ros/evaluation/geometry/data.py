@@ -20,6 +20,7 @@ import numpy as np
 from scenedino_ros.cameras.camera import CalibratedCamera
 from scenedino_ros.cameras.image_folder import read_rgb
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.core.labels import IGNORE
 from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.evaluation.ssc import rules as ssc
@@ -68,6 +69,16 @@ class OccupancyDrive:
     def _has_labels(self) -> bool:
         return not (self.folder / "occupancy").is_dir() and (self.folder / "voxels").is_dir()
 
+    def files(self, frame: str) -> tuple[Path, ...]:
+        """Return the files of a frame: its grid and, if there is one, its image."""
+        image = self.drive.images.get(int(frame))
+        return (*self._grid_files(frame), *([image] if image else []))
+
+    @cached_property
+    def grids_digest(self) -> str:
+        """What changes with any grid of the drive."""
+        return files_digest(file for frame in self.frames() for file in self._grid_files(frame))
+
     def image(self, frame: str) -> np.ndarray:
         """Return the (h, w, 3) uint8 RGB image of a frame.
 
@@ -87,7 +98,7 @@ class OccupancyDrive:
         """
         if self._has_labels:
             return self._labelled(frame)
-        path = self.folder / "occupancy" / f"{frame}.npz"
+        (path,) = self._grid_files(frame)
         expected = ssc.GRID
         with reading(f"grid {path}"):
             data = read_arrays(path)
@@ -104,9 +115,15 @@ class OccupancyDrive:
             raise InputError(f"grid {path} must hold 0, 1 and 255, got {np.unique(grid).tolist()}")
         return grid
 
+    def _grid_files(self, frame: str) -> tuple[Path, ...]:
+        """Return the one (.npz) or two (.label, .invalid) files of a grid."""
+        if self._has_labels:
+            voxels = self.folder / "voxels"
+            return voxels / f"{frame}.label", voxels / f"{frame}.invalid"
+        return (self.folder / "occupancy" / f"{frame}.npz",)
+
     def _labelled(self, frame: str) -> np.ndarray:
-        paths = (self.folder / "voxels" / f"{frame}{suffix}" for suffix in (".label", ".invalid"))
-        labels = read_raw_labels(*paths)
+        labels = read_raw_labels(*self._grid_files(frame))
         return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)
 
 

@@ -3,7 +3,9 @@
 
 """Counts predicted occupancy on a drive with occupancy grids, beside grids without an image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,8 @@ class GeometryEvaluation:
         """Return everything that the counts depend on."""
         return {
             "data": self.dataset,
+            "calibration": self.data.drive.calibration.digest,
+            "grids": self.data.grids_digest,  # the baselines are made of all of them
             "network": self.network.settings(),
             "thresholds": list(self.thresholds),
             "grow": self.choices.grow,
@@ -80,6 +84,10 @@ class GeometryEvaluation:
         if without:
             raise InputError(f"{self.data.folder} has no grid of frame {without[0]}")
         return [name for number, name in names.items() if not chosen or number in chosen]
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of a frame."""
+        return self.data.files(item)
 
     def unnamed(self) -> dict[str, str]:
         """Return nothing: every frame has a file that names it."""

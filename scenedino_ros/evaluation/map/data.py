@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.core.reading import read_bytes, reading
 from scenedino_ros.evaluation.geometry.data import OccupancyDrive
 from scenedino_ros.evaluation.ssc import rules as ssc
@@ -55,6 +56,11 @@ class MapDrive(OccupancyDrive):
         """The (256, 256, 32) bool voxels of a frame's grid that its camera sees."""
         return ssc.view_mask(ssc.GRID, self.T_grid_cam, self.camera.pinhole)
 
+    @cached_property
+    def poses_digest(self) -> str:
+        """What changes with the file of the poses."""
+        return files_digest([self.drive.pose_file] if self.drive.pose_file else [])
+
     def stamp_ns(self, number: int) -> int:
         """Return the time of a frame, nanoseconds."""
         return self.drive.stamps_ns[number]
@@ -83,13 +89,17 @@ class MapDrive(OccupancyDrive):
         found = (n for n in self.images if abs(self.stamp_ns(n) - wanted) <= _SAME_TIME_NS)
         return next(found, None)
 
+    def moving_path(self, number: int) -> Path:
+        """Return where the voxels that moving cars fill would lie."""
+        return self.folder / "voxels" / f"{number:06d}.moving"
+
     def moving(self, number: int) -> np.ndarray | None:
         """Return the (256, 256, 32) bool voxels that moving cars fill; None: it is not known.
 
         Raises:
             InputError: If the file is damaged.
         """
-        path = self.folder / "voxels" / f"{number:06d}.moving"
+        path = self.moving_path(number)
         if not path.is_file():
             return None
         with reading(str(path)):

@@ -93,6 +93,8 @@ class MapEvaluation:
         return {
             "data": self.dataset,
             "drives": [drive.name for drive in self.drives],
+            "calibration": [drive.drive.calibration.digest for drive in self.drives],
+            "poses": [drive.poses_digest for drive in self.drives],
             "network": self.network.settings(),
             **choices,
             "densities": list(self.densities),
@@ -106,6 +108,16 @@ class MapEvaluation:
             frames = [frame for frame in drive.frames() if int(frame) >= first]
             chosen += [f"{drive.name}/{frame}" for frame in frames[:: self.choices.every]]
         return chosen
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of a frame itself; those of the images before it are not among them."""
+        drive, number = self.place(item)
+        return [*drive.files(item.split("/")[1]), drive.moving_path(number)]
+
+    def place(self, item: str) -> tuple[MapDrive, int]:
+        """Return the drive of an item and the number of its frame."""
+        name, frame = item.split("/")
+        return drive_by_name(self.drives, name), int(frame)
 
     def unnamed(self) -> dict[str, str]:
         """Return nothing: every frame has a file that names it."""
@@ -142,7 +154,7 @@ class MapWork:
         Raises:
             InputError: If grid, image or pose is missing or damaged.
         """
-        drive, number = self._place(item)
+        drive, number = self._evaluation.place(item)
         target = drive.grid(item.split("/")[1])
         known = target != IGNORE
         heights = fit_road(target == 1).heights()
@@ -179,7 +191,7 @@ class MapWork:
 
     def panel(self, item: str) -> np.ndarray:
         """Return a picture of a frame: input image, the map in view, and ground truth."""
-        drive, number = self._place(item)
+        drive, number = self._evaluation.place(item)
         self._drawn = self._following(self._drawn, drive, [PoseNoise()])
         self._drawn.advance(number)
         frame = item.split("/")[1]
@@ -192,10 +204,6 @@ class MapWork:
             title=item,
             weights=self._evaluation.network.describe(),
         )
-
-    def _place(self, item: str) -> tuple[MapDrive, int]:
-        name, frame = item.split("/")
-        return drive_by_name(self._evaluation.drives, name), int(frame)
 
     def _following(
         self, fused: FusedDrive | None, drive: MapDrive, noise: Sequence[PoseNoise]

@@ -3,6 +3,7 @@
 
 """Counts what probes of a frozen network predict, image by image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.ray_spacing import INVERSE
 from scenedino_ros.evaluation.probe.fit import PROBES, ProbeSamples, fit_probes, probe_inputs
 from scenedino_ros.evaluation.run_folder import Counts, RunFolder
-from scenedino_ros.evaluation.runner import RunOptions, count_items
+from scenedino_ros.evaluation.runner import RunOptions, begin_run, count_items
 from scenedino_ros.evaluation.segmentation.images import (
     LabelledData,
     LabelledImage,
@@ -92,6 +93,10 @@ class ProbeEvaluation:
         """Return the names of the images to score on."""
         return self.data.items()
 
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of an image."""
+        return self.data.files(item)
+
     def unnamed(self) -> dict[str, str]:
         """Return the images that the data lacks without a file that names them."""
         return unnamed_images(self.data)
@@ -166,15 +171,18 @@ def fit(evaluation: ProbeEvaluation, run: RunOptions) -> None:
     """Take the missing samples, fit the probes and keep them, unless that is done.
 
     Raises:
-        InputError: If a training image cannot be read, or no probe can be fitted.
+        InputError: If a training image cannot be read, no probe can be fitted, or the folder has
+            probes that were fitted to other images.
     """
+    path, items = evaluation.output / "samples", evaluation.samples.items()
     if rank() == 0:
         RunFolder(evaluation.output, evaluation.kind, evaluation.settings())
+        if evaluation.checkpoint.exists():
+            begin_run(evaluation.samples, path, items)  # refuses other training images
     wait_for_ranks()
     if evaluation.checkpoint.exists():
         return
-    samples = count_items(evaluation.samples, evaluation.output / "samples", run)
-    items = evaluation.samples.items()
+    samples = count_items(evaluation.samples, path, run)
     missing = samples.missing(items)
     if missing:
         item, why = next(iter(missing.items()))

@@ -4,8 +4,9 @@
 """Fits a probe, linear or with one hidden layer, to features that a frozen network renders."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,10 @@ class ProbeSamples:
     def items(self) -> list[str]:
         """Return the names of the training images."""
         return self.data.items()
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of a training image."""
+        return self.data.files(item)
 
     def open(self, watch: Stopwatch) -> "SampleWork":
         """Build the network."""

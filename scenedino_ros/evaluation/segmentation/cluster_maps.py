@@ -17,7 +17,7 @@ import torch
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import write_atomically
 from scenedino_ros.core.ray_spacing import INVERSE
-from scenedino_ros.evaluation.run_folder import begin_predictions
+from scenedino_ros.evaluation.run_folder import begin_predictions, check_files
 from scenedino_ros.evaluation.segmentation.data import read_ids
 from scenedino_ros.evaluation.segmentation.images import LabelledImage
 from scenedino_ros.evaluation.settings import SegmentationSettings
@@ -87,16 +87,25 @@ def stored_assignment(network: NetworkChoice) -> np.ndarray:
 class LabelFiles:
     """A folder of maps as ``ITEM.png``, with the settings they were made with."""
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], digests: Mapping[str, str]
+    ) -> None:
         """Begin a folder, or open one that was made with the same settings.
 
+        Args:
+            path: The folder.
+            settings: What the maps depend on, as plain values.
+            digests: The `files_digest` of the file of each image that will be asked for.
+
         Raises:
-            InputError: If the maps of the folder were made with other settings.
+            InputError: If the maps of the folder were made with other settings, or of other
+                images.
         """
         self._path = Path(path)
         current, stored = begin_predictions(self._path, settings)
         if stored != current:
             raise InputError(f"{path} holds predictions made with other settings")
+        check_files(self._path, lambda item: self._file(item).exists(), digests)
 
     def read(self, item: str) -> np.ndarray | None:
         """Return the (H, W) uint8 map of an item, None if it is not there.
@@ -104,14 +113,17 @@ class LabelFiles:
         Raises:
             InputError: If the file is damaged.
         """
-        file = self._path / f"{item}.png"
+        file = self._file(item)
         return read_ids(file) if file.exists() else None
 
     def write(self, item: str, labels: np.ndarray) -> None:
         """Keep a map."""
-        file = self._path / f"{item}.png"
+        file = self._file(item)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, cv2.imencode(".png", labels)[1].tobytes())
+
+    def _file(self, item: str) -> Path:
+        return self._path / f"{item}.png"
 
 
 class ClusterMaps:

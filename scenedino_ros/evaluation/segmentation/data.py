@@ -123,13 +123,16 @@ class Kitti360Images:
         """Return none: labels exist for an unknown part of the drive."""
         return 0
 
+    def files(self, item: str) -> list[Path]:
+        """Return image, labels and the camera's calibration."""
+        calibration = self.root / "calibration" / "perspective.txt"
+        return [self._image(item), self._label(item), calibration]
+
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels, both stretched to the size."""
-        sequence = sequence_name(self.drive)
-        folder = picture_folder(self.root / "data_2d_raw" / sequence, "image_00")
         ids = read_ids(self._label(item))
         target, unknown = kitti360_train_ids(ids), int((ids > _KITTI360_IDS).sum())
-        rgb = stretched(read_rgb(folder / f"{item}.png"), size)
+        rgb = stretched(read_rgb(self._image(item)), size)
         camera = self._calibration.camera.resized(size[1], size[0])
         return LabelledImage(rgb, CalibratedCamera(camera), stretched(target, size), unknown)
 
@@ -142,6 +145,14 @@ class Kitti360Images:
     @cached_property
     def _calibration(self) -> Kitti360Calibration:
         return read_calibration(self.root / "calibration")
+
+    def _image(self, frame: str) -> Path:
+        return self._pictures / f"{frame}.png"
+
+    @cached_property
+    def _pictures(self) -> Path:
+        drive = self.root / "data_2d_raw" / sequence_name(self.drive)
+        return picture_folder(drive, "image_00")
 
     def _label(self, frame: str) -> Path:
         folder = self.root / "data_2d_semantics" / "train" / sequence_name(self.drive)
@@ -204,28 +215,31 @@ class CityscapesImages:
         """Return how many of the validation split's 500 are not there."""
         return max(0, 500 - len(self._all)) if self.published else 0
 
+    def files(self, item: str) -> list[Path]:
+        """Return image, labels and camera."""
+        return [
+            self.root / folder / self.split / f"{item}_{ending}"
+            for folder, ending in (
+                ("leftImg8bit", "leftImg8bit.png"),
+                ("gtFine", "gtFine_labelIds.png"),
+                ("camera", "camera.json"),
+            )
+        ]
+
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels, squashed to half its height per width and cropped."""
-        label = self.root / "gtFine" / self.split / f"{item}_gtFine_labelIds.png"
+        image, label, calibration = self.files(item)
         ids = read_ids(label)
         # KITTI-360 took Cityscapes' ids, which end at 33, and added some; -1 is stored as 255.
         target = np.where(ids <= _CITYSCAPES_IDS, kitti360_train_ids(ids), -1)
         unknown = int(((ids > _CITYSCAPES_IDS) & (ids != 255)).sum())
-        rgb = read_rgb(self.root / "leftImg8bit" / self.split / f"{item}_leftImg8bit.png")
+        rgb = read_rgb(image)
         camera = pyramid_camera(size)
         if self.true_camera:
-            camera = squashed_camera(self._camera(item, rgb), size)
+            camera = squashed_camera(_cityscapes_camera(calibration, rgb), size)
         return LabelledImage(
             squashed(rgb, size), CalibratedCamera(camera), squashed(target, size), unknown
         )
-
-    def _camera(self, item: str, rgb: np.ndarray) -> PinholeCamera:
-        path = self.root / "camera" / self.split / f"{item}_camera.json"
-        with reading(f"camera file {path}"):
-            values = read_json(path)["intrinsic"]
-            fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "u0", "v0"))
-            height, width = rgb.shape[:2]
-            return camera_from_intrinsics((fx, fy, cx, cy), width, height).pinhole
 
 
 @dataclass(frozen=True)
@@ -271,12 +285,18 @@ class Bdd100kImages:
         """Return how many of the validation split's 1000 are not there."""
         return max(0, 1000 - len(self._all)) if self.published else 0
 
+    def files(self, item: str) -> list[Path]:
+        """Return image and labels."""
+        labels = self.root / "labels" / "pan_seg" / "bitmasks" / self.split
+        images = self.root / "images" / "10k" / self.split
+        return [images / f"{item}.jpg", labels / f"{item}.png"]
+
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels, squashed to half its height per width and cropped."""
-        folder = self.root / "labels" / "pan_seg" / "bitmasks" / self.split
-        ids = read_ids(folder / f"{item}.png")
+        path, label = self.files(item)
+        ids = read_ids(label)
         target, unknown = bdd100k_train_ids(ids), int((ids > _BDD100K_IDS).sum())
-        rgb = read_rgb(self.root / "images" / "10k" / self.split / f"{item}.jpg")
+        rgb = read_rgb(path)
         camera = CalibratedCamera(pyramid_camera(size))
         return LabelledImage(squashed(rgb, size), camera, squashed(target, size), unknown)
 
@@ -331,6 +351,14 @@ def squashed(image: np.ndarray, size: Size) -> np.ndarray:
     height, width = size
     top = (width // 2 - height) // 2
     return stretched(image, (width // 2, width))[top : top + height]
+
+
+def _cityscapes_camera(path: Path, rgb: np.ndarray) -> PinholeCamera:
+    with reading(f"camera file {path}"):
+        values = read_json(path)["intrinsic"]
+        fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "u0", "v0"))
+        height, width = rgb.shape[:2]
+        return camera_from_intrinsics((fx, fy, cx, cy), width, height).pinhole
 
 
 def squashed_camera(camera: PinholeCamera, size: Size) -> PinholeCamera:

@@ -3,12 +3,15 @@
 
 """Counts classes and clusters of the pixels of images, image by image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.core.labels import CITYSCAPES19, IGNORE
 from scenedino_ros.core.model_config import ModelConfig
 from scenedino_ros.evaluation.run_folder import Counts
@@ -70,6 +73,10 @@ class SegmentationEvaluation:
         """Return the names of the images."""
         return self.data.items()
 
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of an image."""
+        return self.data.files(item)
+
     def unnamed(self) -> dict[str, str]:
         """Return the images that the data lacks without a file that names them."""
         return unnamed_images(self.data)
@@ -101,7 +108,14 @@ class SegmentationEvaluation:
     def label_files(self) -> LabelFiles | None:
         """Open the folder of cluster maps, if there is to be one."""
         folder = self.choices.predictions
-        return None if folder is None else LabelFiles(folder, self._map_settings())
+        if folder is None:
+            return None
+        return LabelFiles(folder, self._map_settings(), self._image_digests)
+
+    @cached_property
+    def _image_digests(self) -> dict[str, str]:
+        """What the cluster map of each image depends on beside the settings: its file."""
+        return {item: files_digest(self.data.files(item)[:1]) for item in self.items()}
 
 
 class SegmentationWork:

@@ -59,6 +59,9 @@ class LabelledData(Protocol):
     def unnamed(self) -> int:
         """Return how many images the set lacks that no file here names."""
 
+    def files(self, item: str) -> list[Path]:
+        """Return the file of an image, then others; none that the settings identify."""
+
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels at the network's (height, width).
 
@@ -109,6 +112,10 @@ class StoreImages:
     def unnamed(self) -> int:
         """Return none: a store is whole."""
         return 0
+
+    def files(self, item: str) -> list[Path]:
+        """Return nothing: the source in the settings identifies the whole store."""
+        return []
 
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels, both stretched to the size."""
@@ -174,10 +181,19 @@ class Together:
         """Return how many images without a name all sets have."""
         return sum(member.unnamed() for member in self.members)
 
+    def files(self, item: str) -> list[Path]:
+        """Return the files of an image."""
+        member, own = self._place(item)
+        return member.files(own)
+
     def load(self, item: str, size: Size) -> LabelledImage:
         """Return an image and its labels."""
+        member, own = self._place(item)
+        return member.load(own, size)
+
+    def _place(self, item: str) -> tuple[LabelledData, str]:
         number, _, own = item.partition("/")
-        return self.members[int(number)].load(own, size)
+        return self.members[int(number)], own
 
 
 def together(members: Sequence[LabelledData]) -> LabelledData:

@@ -181,7 +181,7 @@ class SscBench:
 
     def is_preprocessed(self, frame: str) -> bool:
         """Return whether an image is stretched, as the published training makes it."""
-        return is_preprocessed(self._pictures(frame.split("/")[0]))
+        return is_preprocessed(self._pictures[frame.split("/")[0]])
 
     def image_path(self, frame: str) -> Path:
         """Return where the image of a frame lies.
@@ -190,13 +190,24 @@ class SscBench:
             InputError: If KITTI-360's pose file, which numbers the frames, has no row for it.
         """
         sequence, number = frame.split("/")
-        folder = self._pictures(sequence)
+        folder = self._pictures[sequence]
         if sequence not in self._in_kitti360s_numbers:
             return folder / f"{number}.png"
         numbers = self._kitti360_numbers[sequence]
         if int(number) >= len(numbers):
             raise InputError(f"poses.txt of {sequence} has {len(numbers)} rows, none for {frame}")
         return folder / f"{numbers[int(number)]:0{_DIGITS}d}.png"
+
+    def image_files(self, frame: str) -> tuple[Path, ...]:
+        """Return the file of a frame's image; nothing, if nothing names it."""
+        try:
+            return (self.image_path(frame),)
+        except InputError:
+            return ()
+
+    def files(self, frame: str) -> tuple[Path, ...]:
+        """Return the files of a frame: image and labels."""
+        return (*self.image_files(frame), *self.label_paths(frame))
 
     def target(self, frame: str) -> np.ndarray:
         """Return the (256, 256, 32) uint8 classes to score against, 0..15, or 255.
@@ -246,12 +257,13 @@ class SscBench:
 
     def _images(self, sequence: str) -> Iterator[Path]:
         """Yield the images of a sequence; files whose names are no numbers are left out."""
-        return (path for path in self._pictures(sequence).glob("*.png") if path.stem.isdigit())
+        return (path for path in self._pictures[sequence].glob("*.png") if path.stem.isdigit())
 
-    def _pictures(self, sequence: str) -> Path:
-        """Return the folder of a sequence's images."""
-        root = self.kitti360 or self.root
-        return picture_folder(root / "data_2d_raw" / sequence, "image_00")
+    @cached_property
+    def _pictures(self) -> dict[str, Path]:
+        """Folder of the images by sequence."""
+        raw = (self.kitti360 or self.root) / "data_2d_raw"
+        return {name: picture_folder(raw / name, "image_00") for name in self.sequences}
 
     @cached_property
     def _kitti360_numbers(self) -> dict[str, list[int]]:

@@ -3,13 +3,16 @@
 
 """Counts semantic scene completion on SSCBench-KITTI-360, frame by frame."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.files import files_digest
 from scenedino_ros.evaluation.run_folder import Counts
 from scenedino_ros.evaluation.settings import SscSettings
 from scenedino_ros.evaluation.speed import Stopwatch
@@ -58,11 +61,16 @@ class SscEvaluation:
             "refinement": self.choices.refinement,
             "thresholds": list(self.thresholds),
             "baseline": self.baseline.name if self.baseline else None,
+            "baseline_files": self._baseline_digest,
         }
 
     def items(self) -> list[str]:
         """Return the names of the frames, ``SEQUENCE/NNNNNN``."""
         return self.data.frames[:: self.choices.every]
+
+    def files(self, item: str) -> Sequence[Path]:
+        """Return the files of a frame."""
+        return self.data.files(item)
 
     def unnamed(self) -> dict[str, str]:
         """Return the frames that the split lacks without a file that names them."""
@@ -103,7 +111,26 @@ class SscEvaluation:
             return None
         settings = {**self.network.settings(), "refinement": self.choices.refinement}
         lowest = min(self.thresholds)
-        return PredictionFiles(self.choices.predictions, {**settings, "lowest": lowest})
+        folder = self.choices.predictions
+        return PredictionFiles(folder, {**settings, "lowest": lowest}, self._image_digests)
+
+    @cached_property
+    def _image_digests(self) -> dict[str, str]:
+        """What the prediction of each frame depends on beside the settings: its image."""
+        return {frame: files_digest(self.data.image_files(frame)) for frame in self.items()}
+
+    @cached_property
+    def _baseline_frames(self) -> list[str]:
+        """The frames that the constant grid is made of, spread over the baseline."""
+        frames = self.baseline.frames if self.baseline else []
+        return frames[:: max(1, -(-len(frames) // _BASELINE_FRAMES))]
+
+    @cached_property
+    def _baseline_digest(self) -> str | None:
+        data = self.baseline
+        if data is None:
+            return None
+        return files_digest(path for f in self._baseline_frames for path in data.label_paths(f))
 
     def constant_grid(self) -> ConstantGrid | None:
         """Return the constant grid of the baseline's frames, if there is to be one.
@@ -117,7 +144,7 @@ class SscEvaluation:
         if (data.root.resolve(), data.split) == (self.data.root.resolve(), self.data.split):
             raise InputError(f"the baseline must be made of other frames than {self.data.name}")
         grid = ConstantGrid()
-        for frame in data.frames[:: max(1, -(-len(data.frames) // _BASELINE_FRAMES))]:
+        for frame in self._baseline_frames:
             try:
                 grid.add(data.target(frame))
             except InputError:

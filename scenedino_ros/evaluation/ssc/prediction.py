@@ -15,7 +15,7 @@ from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.files import replacing
 from scenedino_ros.core.reading import read_arrays, reading
 from scenedino_ros.core.voxels import VoxelGrid
-from scenedino_ros.evaluation.run_folder import begin_predictions
+from scenedino_ros.evaluation.run_folder import begin_predictions, check_files
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.inference.predictor import Predictor
 from scenedino_ros.inference.query import EncodedImage
@@ -121,20 +121,25 @@ def _labels(
 class PredictionFiles:
     """A folder of predictions, written once and scored many times, a file per frame.
 
-    ``predictions.json`` holds the settings they were made with; ``SEQUENCE/NNNNNN.npz`` holds
+    ``predictions.json`` holds the settings they were made with, ``files.json`` the state of the
+    images; ``SEQUENCE/NNNNNN.npz`` holds
     ``label`` and ``density`` as in `SscPrediction`, about 5 MB.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], digests: Mapping[str, str]
+    ) -> None:
         """Open or begin a folder.
 
         Args:
             path: The folder.
             settings: What predictions depend on, and ``lowest``, the density from which there
                 are classes.
+            digests: The `files_digest` of the image of each frame that will be asked for.
 
         Raises:
-            InputError: If the folder's predictions were made with other settings.
+            InputError: If the folder's predictions were made with other settings, or of other
+                images.
         """
         self.path = Path(path)
         current, stored = begin_predictions(self.path, settings)
@@ -150,6 +155,7 @@ class PredictionFiles:
                 f"{path} holds predictions with another {', '.join(different)}; "
                 "give another folder"
             )
+        check_files(self.path, lambda frame: self._file(frame).exists(), digests)
 
     def read(self, frame: str) -> SscPrediction | None:
         """Return the prediction of a frame, or None if there is none yet.
@@ -157,7 +163,7 @@ class PredictionFiles:
         Raises:
             InputError: If its file is damaged.
         """
-        path = self.path / f"{frame}.npz"
+        path = self._file(frame)
         if not path.exists():
             return None
         with reading(f"prediction {path}"):
@@ -173,7 +179,10 @@ class PredictionFiles:
 
     def write(self, frame: str, prediction: SscPrediction) -> None:
         """Keep the prediction of a frame; its file is whole or not there."""
-        path = self.path / f"{frame}.npz"
+        path = self._file(frame)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, label=prediction.label, density=prediction.density)
+
+    def _file(self, frame: str) -> Path:
+        return self.path / f"{frame}.npz"

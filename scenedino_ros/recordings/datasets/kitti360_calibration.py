@@ -10,6 +10,7 @@ turned by R_rect_00 and R_rect_01. Those of ``image_02`` and ``image_03`` come a
 them. The Velodyne is calibrated against ``camera_00``, not against the rectified camera.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,14 @@ class Kitti360Calibration:
     def T_velo_rect(self) -> np.ndarray:
         """(4, 4) rectified camera 00, of the images of ``image_00``, to Velodyne."""
         return self.T_velo_cam @ self.T_cam_image(CAMERAS[0])
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that differ for another camera 00, or another place of it."""
+        digest = hashlib.sha256(repr(self.cameras[CAMERAS[0]].key()).encode())
+        for T in (self.T_base_image(CAMERAS[0]), self.T_velo_rect):
+            digest.update(T.tobytes())
+        return digest.hexdigest()[:16]
 
     def T_cam_image(self, name: str) -> np.ndarray:
         """Return (4, 4) from the frame that a camera's images are in to that of the camera.
