@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scenedino_ros.core.errors import InputError
 from scenedino_ros.evaluation.segmentation.data import card_drives, open_images, open_sets
-from scenedino_ros.evaluation.segmentation.images import LabelledData, together
+from scenedino_ros.evaluation.segmentation.images import LabelledData, image_places, together
 from scenedino_ros.evaluation.settings import ImageSettings, ProbeSettings
 from scenedino_ros.evaluation.ssc.data import CARD, SPLITS
 from scenedino_ros.recordings.datasets.kitti360_folders import dataset_root
@@ -22,7 +22,7 @@ def open_split(data: Path | str, settings: ProbeSettings) -> tuple[LabelledData,
         settings: Which images are taken.
 
     Raises:
-        InputError: If a folder is none of the known data sets, or both are the same images.
+        InputError: If a folder is none of the known data sets, or an image is in both.
     """
     root = dataset_root(Path(data))
     scored = open_images(data, replace(settings, drives=_scored_drives(root, settings)))
@@ -32,8 +32,12 @@ def open_split(data: Path | str, settings: ProbeSettings) -> tuple[LabelledData,
         for images in open_sets(folder, _training(folder, settings))
     ]
     training = together(fitted)
-    if training.settings() == scored.settings():
-        raise InputError("the probes must be fitted on other images than those they are scored on")
+    shared = sorted(image_places(scored) & image_places(training))
+    if shared:
+        raise InputError(
+            "the probes must be fitted on other images than those they are scored on, got "
+            f"{len(shared)} in both, such as {shared[0]}"
+        )
     return scored, training
 
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -199,3 +199,18 @@ class Together:
 def together(members: Sequence[LabelledData]) -> LabelledData:
     """Return several sets of images as one."""
     return members[0] if len(members) == 1 else Together(tuple(members))
+
+
+def image_places(data: LabelledData) -> set[Path]:
+    """Return where the images of a set lie, whichever links lead there; frames below their store.
+
+    Two sets have those images in common whose places are the same.
+    """
+    if isinstance(data, Together):
+        return set().union(*map(image_places, data.members))
+    if isinstance(data, StoreImages):
+        store = data.path.resolve() / data.camera
+        return {store / item for item in data.items()}
+    resolved = cache(Path.resolve)  # few folders, thousands of images
+    files = (data.files(item)[0] for item in data.items())
+    return {resolved(file.parent) / file.name for file in files}
