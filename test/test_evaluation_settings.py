@@ -81,6 +81,13 @@ def test_options_become_settings() -> None:
         (SscSettings, {"refinement": 0}, "refinement must be in 1 to inf, got 0"),
         (ConsistencySettings, {"flow": "best"}, "flow must be one of auto, raft, exact, dis"),
         (DepthSettings, {"limits": (-1.0, 50.0)}, "limits must be in 0 to inf m"),
+        (
+            DepthSettings,
+            {"limits": (50.0, 1.0)},
+            "limits must be a smallest and a larger z-depth, got 50,1",
+        ),
+        (DepthSettings, {"limits": (1.0, 1.0)}, "a larger z-depth, got 1,1"),
+        (DepthSettings, {"limits": (1.0,)}, "a larger z-depth, got 1"),
         (DepthSettings, {"panels": 101}, "panels must be in 0 to 100, got 101"),
     ],
 )

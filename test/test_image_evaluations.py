@@ -38,8 +38,11 @@ from scenedino_ros.evaluation.consistency.data import (
 )
 from scenedino_ros.evaluation.consistency.evaluation import ConsistencyEvaluation
 from scenedino_ros.evaluation.consistency.flow import FlowChoice
+from scenedino_ros.evaluation.depth import scores as depth_scoring
 from scenedino_ros.evaluation.depth.data import open_depth
 from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation
+from scenedino_ros.evaluation.depth.scores import depth_scores
+from scenedino_ros.evaluation.probe.data import open_split
 from scenedino_ros.evaluation.probe.fit import PROBES, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
@@ -57,6 +60,7 @@ from scenedino_ros.evaluation.settings import (
     ConsistencySettings,
     DepthSettings,
     FitSettings,
+    ProbeSettings,
     SegmentationSettings,
 )
 from scenedino_ros.evaluation.speed import ItemTime
@@ -390,6 +394,21 @@ def test_probes_are_not_scored_on_what_they_were_fitted_on(
     assert "other images than those" in capsys.readouterr().err
 
 
+def test_no_training_image_is_scored(data: Path, tmp_path: Path) -> None:
+    link, same = tmp_path / "link", {"drives": (3,), "train_drives": (3,)}
+    link.symlink_to(data / "kitti360")
+    for root, settings, shared in (
+        ("kitti360", ProbeSettings(**same, train_every=2), "0000000007.png"),
+        ("kitti360", ProbeSettings(**same, every=2), "0000000007.png"),
+        ("kitti360", ProbeSettings(**same, train=(link,), every=2), "0000000007.png"),
+        ("wall", ProbeSettings(train=(data / "second", data / "wall"), train_every=3), "000000"),
+    ):
+        with pytest.raises(InputError, match=rf"got \d in both, such as .*{shared}"):
+            open_split(data / root, settings)
+    scored, training = open_split(data / "wall", ProbeSettings(train=(data / "second",)))
+    assert set(training.items()) < set(scored.items())  # of other stores
+
+
 # Consistency
 
 
@@ -469,6 +488,49 @@ def test_depth_against_a_scan_beside_baselines(
     assert abs_rel < 0.01
     assert row(result, "model (2 frames)", table)[0] > 0.01
     assert result.counts["pixels"][0] > 0
+
+
+def test_training_frames_without_ground_truth_are_refused(
+    data: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "depth", str(data / "wall"), "-o", str(tmp_path / "run")]
+    command += ["--checkpoint", checkpoint, "--train-frames", "9000-9010"]
+    assert main(command) == 2
+    assert (
+        "train_frames must name frames with ground truth, got 9000-9010, "
+        "but there are 000000 to 000004" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_depth_where_nothing_is_seen_is_a_result(
+    data: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    result = evaluate(
+        "depth", data / "second", tmp_path, "--checkpoint", checkpoint, "--limits", "60,70"
+    )
+    assert result.counts["pixels"].tolist() == [0, 0]
+    assert result.figures
+
+
+def test_truth_has_no_error_along_its_rays() -> None:
+    truth, lengths = np.array([[70.0, 79.0, 2.0]]), np.array([[1.3, 1.2, 1.0]])
+    scores = depth_scores(truth * lengths, truth * lengths, per_depth=lengths)
+    np.testing.assert_array_equal(scores, [0, 0, 0, 0, 1, 1, 1])
+    far = depth_scores(truth * lengths, 1e3 * truth * lengths, per_depth=lengths)
+    clamped = np.full_like(truth, 80.0) * lengths
+    np.testing.assert_array_equal(far, depth_scores(truth * lengths, clamped, per_depth=lengths))
+
+
+def test_predictions_are_clamped_in_depth_also_along_rays(
+    data: Path, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depth_scoring, "DEPTH_LIMITS", (1e-3, 11.3))  # the wall: 11.2 m
+    drive = data / "kitti360" / "data_2d_raw" / DRIVE
+    more = ("--checkpoint", checkpoint, "--train-frames", "4-8")
+    result = evaluate("depth", drive, tmp_path, *more)
+    for quantity in ("axis", "ray"):  # of a wall, which the mean of the training frames is, too
+        assert result.scores["other"][quantity]["all"]["mean"]["none"]["abs_rel"] < 0.01
 
 
 def test_another_drive_of_the_same_name_is_not_the_same_run(data: Path, tmp_path: Path) -> None:

@@ -4,9 +4,13 @@
 """Runs on disk: taken up again, shared among processes, and never taken for what they are not."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +110,41 @@ def test_workers_change_no_digit(tmp_path: Path) -> None:
     for name in first:
         assert first[name].tobytes() == second[name].tobytes()
     assert list(first) == ["n", "x"]  # and not what it took
+
+
+class Interruptible:
+    """Counts whether Ctrl-C can reach the process, which it does at every time or never."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        pass
+
+    def count(self, item: str) -> Counts:
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        return {"reached": np.array(int(signal.SIGINT not in held))}
+
+
+def test_ctrl_c_reaches_no_worker_while_it_starts(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "test", {})
+    run(folder, 2, open_work=Interruptible)
+    assert folder.total(ITEMS)["reached"] == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_comes_when_all_workers_are_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, submitted = ProcessPoolExecutor.submit, []
+
+    def interrupted(pool: ProcessPoolExecutor, *arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        submitted.append(arguments)
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    folder = RunFolder(tmp_path, "test", {})
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, 2)
+    assert len(submitted) == len(ITEMS)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

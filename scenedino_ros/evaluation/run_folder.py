@@ -28,7 +28,7 @@ from scenedino_ros.evaluation.speed import ItemTime
 # Arrays by identifiers; the docstring of what counts them, such as `ssc.scores.count_frame`, names
 # their axes.
 Counts = dict[str, np.ndarray]
-FORMAT = 2  # of run folders and results: grows when counts or scores change their names or axes
+FORMAT = 3  # of run folders and results: grows when settings, counts or scores change their form
 _RUN, _FILES = "run.json", "files.json"
 _TIME = "time"  # in a file of counts: the fields of `ItemTime`
 

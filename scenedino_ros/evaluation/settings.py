@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scenedino_ros.core.config import MapSettings
+from scenedino_ros.core.errors import InputError
 from scenedino_ros.core.ray_spacing import INVERSE, LOGARITHMIC
 from scenedino_ros.core.setting import check_value, setting
 from scenedino_ros.evaluation.depth.lidar_depth import KITTI360_ROAD, Road
@@ -296,3 +297,16 @@ class DepthSettings(EvaluationSettings):
         "How they are spaced; the published evaluations space them in inverse depth",
         choices=(INVERSE, LOGARITHMIC),
     )
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range or set, and limits between which nothing lies.
+
+        Raises:
+            InputError: Naming the setting, what was expected and the value.
+        """
+        super().__post_init__()
+        if self.limits and (len(self.limits) != 2 or not self.limits[0] < self.limits[1]):
+            raise InputError(
+                "limits must be a smallest and a larger z-depth, "
+                f"got {','.join(f'{limit:g}' for limit in self.limits)}"
+            )

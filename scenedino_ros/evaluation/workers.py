@@ -11,6 +11,7 @@ the number of workers.
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -177,7 +178,8 @@ def _share(
     arguments = (folder, open_work, workers, numbers, stopped)
     pool = ProcessPoolExecutor(workers, context, _begin_worker, arguments)
     try:
-        futures: dict[Future[None], str] = {pool.submit(_work_on, item): item for item in todo}
+        with _interrupts_held():
+            futures: dict[Future[None], str] = {pool.submit(_work_on, item): item for item in todo}
         for future in as_completed(futures):
             future.result()
             done(futures[future])
@@ -185,6 +187,27 @@ def _share(
         # Stopped or failed: items in work are finished and kept, the others are left.
         stopped.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends; processes that are started in it never get it.
+
+    They inherit the mask before they run any Python, which would end with a traceback.
+    """
+    came = threading.Event()
+    # Another thread may take the signal, and Python raise it here, between a process and its pool.
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda *_: came.set()) if is_main else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if came.is_set():
+        signal.raise_signal(signal.SIGINT)
 
 
 class _Worker:

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from scenedino_ros.cameras.camera import PinholeCamera
-from scenedino_ros.core.number_ranges import flat_ranges
+from scenedino_ros.core.errors import InputError
+from scenedino_ros.core.number_ranges import flat_ranges, ranges_text
 from scenedino_ros.evaluation.depth.data import DepthData
 from scenedino_ros.evaluation.depth.lidar_depth import pixel_directions
 from scenedino_ros.evaluation.depth.scores import DEPTH_KEYS, SCALINGS, depth_scores
@@ -75,8 +76,20 @@ class DepthEvaluation:
         }
 
     def items(self) -> list[str]:
-        """Return the frames with ground truth."""
-        return self.data.items()
+        """Return the frames with ground truth.
+
+        Raises:
+            InputError: If none of them is a frame that training may have used, though some are
+                named.
+        """
+        items = self.data.items()
+        if self.choices.train_frames and not any(map(self.is_training, items)):
+            raise InputError(
+                "train_frames must name frames with ground truth, got "
+                f"{ranges_text(self.choices.train_frames)}, "
+                f"but there are {items[0]} to {items[-1]}"
+            )
+        return items
 
     def files(self, item: str) -> Sequence[Path]:
         """Return the files of a frame."""
@@ -141,7 +154,7 @@ class DepthWork:
         scores = [
             [
                 [
-                    _with_count(truth * f, depths.predictions[name] * f, scaling)
+                    _with_count(truth * f, depths.predictions[name] * f, scaling, f)
                     for name, scaling in rows
                 ]
                 for truth in truths
@@ -220,9 +233,11 @@ def mean_depth_image(images: Iterator[np.ndarray], size: tuple[int, int]) -> np.
     return mean[rows, columns].astype(np.float32)
 
 
-def _with_count(truth: np.ndarray, prediction: np.ndarray, scaling: str) -> np.ndarray:
+def _with_count(
+    truth: np.ndarray, prediction: np.ndarray, scaling: str, per_depth: np.ndarray | float
+) -> np.ndarray:
     """Return the (8,) scores of a frame and the number of frames: 1, or 0 without a pixel."""
-    scores = depth_scores(truth, prediction, scaling)
+    scores = depth_scores(truth, prediction, scaling, per_depth)
     return np.zeros(len(DEPTH_KEYS) + 1) if scores is None else np.append(scores, 1.0)
 
 

@@ -102,7 +102,7 @@ def _notes(evaluation: DepthEvaluation) -> list[str]:
     road = evaluation.choices.road
     notes = [
         "Every number is the mean over frames of the score of each frame; predictions are "
-        "clamped to 0.001..80 m. SceneDINO publishes no depth scores to compare with.",
+        "clamped to z-depths of 0.001..80 m. SceneDINO publishes no depth scores to compare with.",
         f"Above the road means more than {evaluation.choices.above:g} m above the plane with "
         f"normal ({', '.join(f'{value:.3f}' for value in road.normal)}) at {road.height:g} m "
         "under the camera. The flat road predicts that plane, and 80 m above the horizon.",
@@ -122,10 +122,12 @@ def _plot(path: Path, title: str, bins: dict[str, np.ndarray]) -> Figure:
     plot = Plot(figsize=(7, 3.6), layout="constrained")
     axes = plot.subplots()
     middles = np.sqrt(np.array(BINS[:-1]) * np.array(BINS[1:]))
+    has_errors = any((sums > 0).any() for sums, _ in bins.values())
     for predictor, (sums, counts) in bins.items():
         seen = counts > 0
         axes.plot(middles[seen], sums[seen] / counts[seen], "o-", label=NAMES[predictor])
-    axes.set(xscale="log", yscale="log", title=title)
+    # A logarithmic axis without a positive value has no range.
+    axes.set(xscale="log", yscale="log" if has_errors else "linear", title=title)
     axes.set(xlabel="true depth [m]", ylabel="mean relative error")
     axes.set_xticks(BINS, [f"{edge:g}" for edge in BINS])
     axes.minorticks_off()

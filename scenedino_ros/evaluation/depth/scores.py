@@ -7,7 +7,7 @@ import numpy as np
 
 from scenedino_ros.core.errors import InputError
 
-DEPTH_LIMITS = (1e-3, 80.0)  # metres; predictions are clamped to this
+DEPTH_LIMITS = (1e-3, 80.0)  # metres of z-depth; predictions are clamped to this
 DEPTH_MEASURES = (
     "abs rel",
     "sq rel",
@@ -22,7 +22,10 @@ SCALINGS = ("none", "median", "least squares")
 
 
 def depth_scores(
-    truth: np.ndarray, prediction: np.ndarray, scaling: str = "none"
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    scaling: str = "none",
+    per_depth: np.ndarray | float = 1.0,
 ) -> np.ndarray | None:
     """Score one depth image.
 
@@ -31,6 +34,8 @@ def depth_scores(
         prediction: Depth of the same shape, metres.
         scaling: ``none``; ``median`` multiplies by the ratio of the medians, ``least squares``
             applies the best a d + b, both over the known pixels and before clamping.
+        per_depth: The scored quantity per metre of z-depth, in which predictions are clamped: 1,
+            or the length of each pixel's ray at a z-depth of 1 m where distances are scored.
 
     Returns:
         (7,) float64 in the order of `DEPTH_MEASURES`; None if no pixel is known.
@@ -47,9 +52,8 @@ def depth_scores(
     if not known.any():
         return None
     true = truth[known].astype(np.float64)
-    predicted = np.clip(
-        _scaled(true, prediction[known].astype(np.float64), scaling), *DEPTH_LIMITS
-    )
+    low, high = (limit * np.broadcast_to(per_depth, truth.shape)[known] for limit in DEPTH_LIMITS)
+    predicted = np.clip(_scaled(true, prediction[known].astype(np.float64), scaling), low, high)
     error = predicted - true
     ratio = np.maximum(predicted / true, true / predicted)
     return np.array(
