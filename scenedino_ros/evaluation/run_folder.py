@@ -28,7 +28,7 @@ from scenedino_ros.evaluation.speed import ItemTime
 # Arrays by identifiers; the docstring of what counts them, such as `ssc.scores.count_frame`, names
 # their axes.
 Counts = dict[str, np.ndarray]
-FORMAT = 3  # of run folders and results: grows when settings, counts or scores change their form
+FORMAT = 2  # of run folders and results: grows when counts or scores change their names or axes
 _RUN, _FILES = "run.json", "files.json"
 _TIME = "time"  # in a file of counts: the fields of `ItemTime`
 
@@ -185,10 +185,10 @@ def check_files(folder: Path, is_kept: Callable[[str], bool], digests: Mapping[s
     changed = [item for item, digest in digests.items() if noted.get(item) != digest]
     kept = next(filter(is_kept, changed), None)
     if kept is not None:
-        raise InputError(
-            f"{folder} was begun with other data: names, sizes or times of the files of {kept} "
-            "were others; choose another folder"
-        )
+        why = f"with other data: names, sizes or times of the files of {kept} were others"
+        if not noted:
+            why = f"by an earlier version, which did not note the files of {kept}"
+        raise InputError(f"{folder} was begun {why}; choose another folder")
     if changed:
         content = json.dumps({**noted, **digests}, indent=1) + "\n"
         write_atomically(file, content.encode())
