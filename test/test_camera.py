@@ -161,12 +161,25 @@ def test_a_wide_lens_that_magnifies_its_rim_is_refused() -> None:
 def test_a_skew_that_moves_no_pixel_is_none() -> None:
     assert not CalibratedCamera(KITTI, skew=1e-9).is_distorted
     assert CalibratedCamera(KITTI, skew=0.35).key() != CalibratedCamera(KITTI).key()
+    # 0.02 px of skew move the uppermost row by 0.1 px, whatever the focal length along x.
+    tall = PinholeCamera.from_focal(1e4, 10.0, 50.0, 50.0, 100, 100)
+    assert CalibratedCamera(tall, skew=0.02).skew == 0.02
     with pytest.raises(InputError, match="distortion model mei has no skew, got 3 px"):
         CalibratedCamera(KITTI, "mei", [0.1, 0, 0, 0, 1.5], 3.0)
     with pytest.raises(
         InputError, match="skew must leave columns of 1408 px, got one of 500000 px"
     ):
         undistorted_camera(CalibratedCamera(KITTI, skew=5e5))
+
+
+@pytest.mark.parametrize(("skew", "left", "right"), [(20.0, 16, 4), (-20.0, 4, 16)])
+def test_a_skew_costs_each_side_the_columns_that_it_moves_out(
+    skew: float, left: int, right: int
+) -> None:
+    # Rays of the uppermost row have y = -0.8, those of the lowest one y = 0.2.
+    pinhole = PinholeCamera.from_focal(100.0, 100.0, 50.0, 80.0, 100, 101)
+    view = undistorted_camera(CalibratedCamera(pinhole, skew=skew))
+    assert (view.width, view.K[0, 2]) == (100 - left - right, 50.0 - left)
 
 
 @pytest.mark.parametrize("skew", [0.0, 31.0])

@@ -114,6 +114,13 @@ def test_what_lies_behind_the_lens_has_no_pixel():
     assert np.isfinite(LEFT.project(beside)).all()
 
 
+def test_a_weak_mirror_sees_as_far_back_as_its_own_centre():
+    weak = dataclasses.replace(LEFT, xi=0.5)
+    c = np.array([-0.51, -0.49])
+    uv = weak.project(np.stack([np.sqrt(1 - c**2), 0 * c, c], axis=-1))
+    assert np.isfinite(uv).all(axis=1).tolist() == [False, True]
+
+
 def test_rays_of_pixels_end_at_the_lens_circle():
     small = LEFT.scaled(140, 140)
     rays, inside = rays_of_pixels(small)

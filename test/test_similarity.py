@@ -110,10 +110,11 @@ def test_a_pixel_is_found_in_the_network_input_image(camera, fit, pixel, place) 
     assert abs(row - place[1]) <= 1
 
 
-def test_a_pixel_that_is_cropped_is_refused() -> None:
+@pytest.mark.parametrize("column", [2, 40])  # columns 50 to 149 are shown
+def test_a_pixel_that_is_cropped_is_refused(column: int) -> None:
     wide = CalibratedCamera(PinholeCamera.from_focal(60, 60, 100, 25, 200, 50))
-    with pytest.raises(InputError, match="does not show the pixel 2, 25: it is cropped"):
-        ImagePreprocessor((32, 64), "crop").locate(wide, (2, 25))
+    with pytest.raises(InputError, match=f"does not show the pixel {column}, 25: it is cropped"):
+        ImagePreprocessor((32, 64), "crop").locate(wide, (column, 25))
 
 
 def test_colours_are_spread_over_the_angle() -> None:
