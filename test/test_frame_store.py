@@ -110,6 +110,12 @@ def test_frames_lack_nothing(tmp_path):
     np.testing.assert_allclose(wider.T_world_body[5, 0, 3], 8 * STEP, atol=1e-6)
 
 
+def test_an_image_belongs_to_one_frame_at_most(tmp_path):
+    write_rig(tmp_path / "bag", 8, without={"right": {1, 3, 5, 7}})
+    store = store_of(tmp_path, tolerance_s=0.1)
+    assert store.stamps_ns.tolist() == [stamp(frame) for frame in (0, 2, 4, 6)]
+
+
 def test_cameras_that_are_not_triggered_together_have_poses_of_their_own(tmp_path):
     write_rig(tmp_path / "bag", 8, late={"right": 0.25})
     store = store_of(tmp_path)

@@ -20,6 +20,7 @@ from scenedino_ros.core.errors import BagError, InputError
 from scenedino_ros.recordings.datasets.conversion import bag_from_drive, drive_source
 from scenedino_ros.recordings.datasets.drive import T_BASE_AHEAD
 from scenedino_ros.recordings.datasets.kitti import find_kitti_drives, read_kitti_drive
+from scenedino_ros.recordings.datasets.kitti_oxts import read_oxts
 from scenedino_ros.recordings.frame_store.build import build_frame_store
 from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
@@ -113,6 +114,14 @@ def test_raw_drive_follows_its_imu_east_north_and_up(tmp_path):
     np.testing.assert_allclose(point[:3], (10 + 0.3 + 1.0, 0.0, 0.4 + 0.5), atol=1e-9)
     T_cam0_cam2 = inverse(drive.T_base_cam["camera_00"]) @ drive.T_base_cam["camera_02"]
     np.testing.assert_allclose(T_cam0_cam2[:3, 3], (-0.1, 0, 0), atol=1e-12)
+
+
+def test_a_car_whose_nose_is_up_has_a_negative_pitch(tmp_path):
+    # dataformat.txt of KITTI: "positive = front down".
+    values = [49.0, 8.4, 110.0, 0.0, -0.1, np.pi / 2, *[0.0] * 24]
+    (tmp_path / "0000000000.txt").write_text(" ".join(map(str, values)))
+    ahead = read_oxts(tmp_path)[0][:3, 0]
+    np.testing.assert_allclose(ahead, (0, np.cos(0.1), np.sin(0.1)), atol=1e-12)
 
 
 def test_raw_drive_without_a_calibrated_imu_has_images_alone(tmp_path):

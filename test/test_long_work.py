@@ -27,6 +27,7 @@ from scenedino_ros.recordings.frame_store.settings import StoreSettings
 from scenedino_ros.recordings.frame_store.store import FrameStore
 from scenedino_ros.recordings.frame_store.writer import FrameStoreWriter, frames_done, store_bytes
 from scenedino_ros.recordings.recording import Recording
+from scenedino_ros.recordings.transforms import matrix_from_rotation
 from scenedino_ros.streets import dataset
 from scenedino_ros.streets.dataset import DatasetSettings, SyntheticDataset
 from scenedino_ros.terminal import progress
@@ -457,6 +458,16 @@ def test_poses_that_stand_still_while_pictures_change_are_told(
     assert main(["index", str(tmp_path / "metres"), "--check"]) == 0
     moving_pictures(0.1)  # traffic in front of a vehicle that waits
     assert main(["index", str(tmp_path / "still"), "--check"]) == 0
+
+
+def test_pictures_may_change_while_a_camera_turns_in_place(tmp_path, moving_pictures, monkeypatch):
+    def turning(frame: float) -> np.ndarray:
+        return matrix_from_rotation((0, 0, 0), (0, 0, np.sin(0.05 * frame), np.cos(0.05 * frame)))
+
+    monkeypatch.setattr("recorded_rig.T_world_body", turning)
+    write_rig(tmp_path / "turning", 10)
+    moving_pictures(1.0)
+    assert main(["index", str(tmp_path / "turning"), "--check"]) == 0
 
 
 def straight(scale: float):

@@ -108,6 +108,12 @@ def test_jumps_are_judged_by_the_speed_around_them():
     assert not pose_jumps(stamps, fast)[69]
 
 
+def test_setting_off_is_no_jump():
+    stamps, _ = straight(60)
+    position = np.cumsum(np.r_[np.zeros(40), np.full(20, 0.2)])  # 2 m/s
+    assert not pose_jumps(stamps, np.stack([turned(0, x) for x in position])).any()
+
+
 def test_standing_still_with_noise_is_no_jump():
     stamps, poses = straight(40, step=0.0)
     poses[:, :2, 3] += np.random.default_rng(0).normal(0, 0.01, (40, 2))

@@ -26,8 +26,9 @@ from scenedino_ros.recordings.maps import depth_from_message, label_from_message
 from scenedino_ros.recordings.pose_source import PoseSource, find_poses
 from scenedino_ros.recordings.recording import Recording
 from scenedino_ros.recordings.rosbag2.metadata import BagTopic
-from scenedino_ros.recordings.rosbag2.reader import BagReader
+from scenedino_ros.recordings.rosbag2.reader import BagReader, MessagePlace
 from scenedino_ros.recordings.rosbag2.writer import BagWriter
+from scenedino_ros.recordings.streams import Stream
 from scenedino_ros.recordings.tf_cdr import cdr_from_transforms, transforms_from_cdr
 from scenedino_ros.recordings.transforms import StampedTransform
 
@@ -247,6 +248,12 @@ def test_wrong_stamps_are_counted(tmp_path):
         assert len(images) == 10
         assert (np.diff(images.stamps_ns) > 0).all()
         assert recording.image("left", images.nearest(stamp(7.2), 0))[0, 0, 0] == 8
+
+
+def test_each_image_has_its_own_number_and_missing_ones_leave_theirs_out():
+    stamps = np.array([0, 100, 130, 200, 400])
+    stream = Stream("/image", "camera", stamps, stamps, (MessagePlace(0, 0, 0),) * 5)
+    assert stream.numbers(first=5) == [5, 6, 7, 8, 10]
 
 
 def test_a_calibration_that_changes_leaves_its_camera_out(tmp_path):
