@@ -5,6 +5,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scenedino_ros.core.metrics import geometry_scores
 from scenedino_ros.evaluation.geometry.data import OccupancyDrive
 from scenedino_ros.evaluation.geometry.evaluation import GeometryEvaluation
 from scenedino_ros.evaluation.settings import GeometrySettings
+from scenedino_ros.evaluation.speed import Stopwatch
 from scenedino_ros.evaluation.ssc import rules as ssc
 from scenedino_ros.evaluation.ssc.baselines import (
     ConstantGrid,
@@ -107,6 +109,34 @@ def test_known_scores_of_a_real_drive() -> None:
     assert percent(smoothed, target, scored) == pytest.approx([67.3, 51.2, 39.5], abs=0.2)
     above = scored & (fit_road(target == 1).heights() > 0.4)
     assert percent(smoothed, target, above) == pytest.approx([42.2, 28.1, 21.5], abs=0.3)
+
+
+def test_baselines_of_a_frame_come_from_the_other_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = np.ones(ssc.GRID.shape, bool)
+    monkeypatch.setattr(ssc, "view_mask", lambda *_: view)
+    grids = {
+        name: RoadPlane(0.0, 0.0, height).occupied().astype(np.uint8)
+        for name, height in (("here", -1.5), ("there", -0.5))
+    }
+    drive = SimpleNamespace(
+        T_grid_cam=ssc.T_VELO_CAM,
+        camera=SimpleNamespace(pinhole=ssc.CAMERA),
+        frames=lambda: list(grids),
+        grid=grids.get,
+        image=lambda frame: None,
+    )
+    predictor = SimpleNamespace(
+        encode=lambda rgb, camera: None,
+        densities=lambda encoded, grid, T_grid_cam: np.zeros(grid.shape, np.float32),
+    )
+    network = SimpleNamespace(density_threshold=0.5, predictor=lambda: predictor)
+    work = GeometryEvaluation(drive, network, GeometrySettings()).open(Stopwatch())
+    by_plane, by_majority = work.count("here")["voxels"][0, 2:4]
+    other = fit_road(grids["there"] == 1).occupied().astype(np.uint8)
+    np.testing.assert_array_equal(by_plane, range_confusions(grids["here"], other, view, 2))
+    np.testing.assert_array_equal(
+        by_majority, range_confusions(grids["here"], grids["there"], view, 2)
+    )
 
 
 @needs_drive

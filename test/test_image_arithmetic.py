@@ -3,6 +3,8 @@
 
 """Flow, alignment, LiDAR depth images and the dense CRF, against answers worked out by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -20,12 +22,14 @@ from scenedino_ros.evaluation.consistency.scores import (
     token_features,
     valid_pixels,
 )
-from scenedino_ros.evaluation.depth.evaluation import mean_depth_image
+from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation, mean_depth_image
 from scenedino_ros.evaluation.depth.lidar_depth import Road, lidar_depth, pixel_directions
 from scenedino_ros.evaluation.depth.scores import depth_scores
 from scenedino_ros.evaluation.segmentation.crf import CrfSettings, refine_labels
 from scenedino_ros.evaluation.segmentation.permutohedral import GaussianFilter
 from scenedino_ros.evaluation.segmentation.scores import pixel_confusion, segmentation_scores
+from scenedino_ros.evaluation.settings import DepthSettings
+from scenedino_ros.evaluation.speed import Stopwatch
 
 CAMERA = PinholeCamera.from_focal(50.0, 50.0, 40.0, 24.0, 80, 48)
 
@@ -82,6 +86,26 @@ def test_a_road_is_a_plane() -> None:
     np.testing.assert_allclose(road.height_above(CAMERA, depth)[34:], 0, atol=1e-5)
     with pytest.raises(InputError, match="normal that is not 0 and a height > 0 m"):
         Road((0.0, 0.0, 0.0), 1.0)
+
+
+def test_depth_is_scored_along_axis_and_ray_everywhere_and_above_the_road() -> None:
+    road = Road((0.0, 1.0, 0.0), 1.5)
+    truth = np.zeros((48, 80))
+    truth[:10] = 8  # 2.3 m above the camera and more
+    truth[40:] = road.depth(CAMERA)[40:]
+    predictor = SimpleNamespace(
+        encode=lambda rgb, camera: SimpleNamespace(rgb=rgb, camera=camera),
+        render=lambda encoded, **how: SimpleNamespace(depth=truth + 1),
+    )
+    data = SimpleNamespace(image=lambda item: (None, CAMERA), truth=lambda item, camera: truth)
+    network = SimpleNamespace(predictor=lambda: predictor)
+    evaluation = DepthEvaluation(data, network, DepthSettings(road=road, above=0.4))
+    counts = evaluation.open(Stopwatch()).count("0")
+    assert counts["pixels"].tolist() == [18 * 80, 10 * 80]
+    per_metre = np.linalg.norm(pixel_directions(CAMERA), axis=-1)[truth > 0]
+    along_ray = np.sqrt((per_metre**2).mean())
+    rmse = counts["scores"][:, 0, 0, 2]
+    np.testing.assert_allclose(rmse, [1, along_ray], rtol=1e-6)
 
 
 def test_mean_depth_fills_what_no_frame_knows() -> None:

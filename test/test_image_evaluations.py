@@ -6,6 +6,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -43,7 +44,7 @@ from scenedino_ros.evaluation.depth.data import open_depth
 from scenedino_ros.evaluation.depth.evaluation import DepthEvaluation
 from scenedino_ros.evaluation.depth.scores import depth_scores
 from scenedino_ros.evaluation.probe.data import open_split
-from scenedino_ros.evaluation.probe.fit import PROBES, fit_probes, probe_inputs
+from scenedino_ros.evaluation.probe.fit import PROBES, ProbeSamples, fit_probes, probe_inputs
 from scenedino_ros.evaluation.result import RunResult, read_result
 from scenedino_ros.evaluation.run_folder import RunFolder
 from scenedino_ros.evaluation.segmentation.cluster_maps import LabelFiles, stored_assignment
@@ -63,7 +64,7 @@ from scenedino_ros.evaluation.settings import (
     ProbeSettings,
     SegmentationSettings,
 )
-from scenedino_ros.evaluation.speed import ItemTime
+from scenedino_ros.evaluation.speed import ItemTime, Stopwatch
 from scenedino_ros.inference.network_choice import NetworkChoice
 from scenedino_ros.inference.token_classes import TokenClasses
 from scenedino_ros.inference.view_renderer import ViewRenderer
@@ -354,6 +355,24 @@ def test_probes_learn_classes_that_features_tell_apart(tmp_path: Path, hidden: b
         assert right.mean() > 0.98, name
     again = fit_probes(checkpoint, samples, ["a", "b"], settings, lambda _: None)
     assert all(torch.equal(fitted.state[key], again.state[key]) for key in fitted.state)
+
+
+def test_a_probe_learns_the_label_in_the_middle_of_what_a_rendered_pixel_covers() -> None:
+    target = np.full((16, 24), -1)
+    target[2::4, 2::4] = np.arange(24).reshape(4, 6)
+    image = SimpleNamespace(rgb=None, camera=None, target=target)
+    predictor = SimpleNamespace(
+        image_size=target.shape,
+        encode=lambda rgb, camera: None,
+        rendered_features=lambda encoded, **how: torch.arange(24.0).reshape(4, 6, 1),
+    )
+    samples = ProbeSamples(
+        SimpleNamespace(load=lambda item, size: image),
+        SimpleNamespace(predictor=lambda: predictor),
+        pixels=100,
+    )
+    counts = samples.open(Stopwatch()).count("item")
+    assert counts["target"].tolist() == counts["features"][:, 0].tolist() == list(range(24))
 
 
 def test_probes_are_fitted_scored_and_kept(data: Path, checkpoint: str, tmp_path: Path) -> None:

@@ -291,6 +291,25 @@ def test_maps_do_not_depend_on_what_was_scored_before(traffic: Path, images: int
             np.testing.assert_array_equal(ours, before)
 
 
+def test_maps_lie_around_the_middle_of_the_grid_however_the_car_is_turned(traffic: Path) -> None:
+    drive: Any = open_map_drives(traffic)[0]
+    back = np.diag([-1.0, -1.0, 1.0, 1.0])
+    kept = {name: getattr(drive, name) for name in ("name", "images", "camera", "image")}
+    turned: Any = SimpleNamespace(
+        **kept,
+        stamp_ns=drive.stamp_ns,
+        T_map_cam=lambda number: back @ drive.T_map_cam(number),
+        T_map_grid=lambda number: back @ drive.T_map_grid(number),
+    )
+    field: Any = Waves()
+    fused = FusedDrive(turned, field, SMALL, [PoseNoise()])
+    fused.advance(1)
+    grid = fused.maps[0].box.grid()
+    middle = grid.origin + grid.voxel_size * np.array(grid.shape) / 2
+    expected = turned.T_map_grid(1) @ (25.6, 0.0, 1.2, 1.0)
+    np.testing.assert_allclose(middle, expected[:3], atol=SMALL.voxel_size)
+
+
 def test_a_linear_reading_is_exact_at_centres_and_the_mean_between(traffic: Path) -> None:
     drive: Any = open_map_drives(traffic)[0]
     field: Any = Waves()
