@@ -237,6 +237,8 @@ def test_images_that_never_arrived_are_seen_by_the_stamps_of_the_others():
     assert missing_among(come) == 4
     jitter = np.random.default_rng(0).integers(-STEP // 20, STEP // 20, len(come))
     assert missing_among((np.array(come) + jitter).tolist()) == 4
+    third = [stamp for stamp in stamps if stamp // STEP % 3 or stamp // STEP < 12]
+    assert missing_among(third) == 16
 
 
 def test_every_second_image_missing_is_told_by_the_calibrations():
@@ -311,6 +313,13 @@ def test_stamps_of_another_clock_are_no_latency(since_stamp, is_latency):
     assert (Stage.STAMP_TO_PUBLISH in now.latencies) == is_latency
     assert now.clock_offset == (None if is_latency else since_stamp)
     assert Stage.ARRIVAL_TO_PUBLISH in now.latencies
+
+
+def test_a_clock_that_is_set_right_is_wrong_no_longer():
+    statistics = FrameStatistics()
+    for since_stamp in (3600.0, 0.3):
+        statistics.done(time.monotonic(), since_stamp)
+    assert statistics.snapshot().clock_offset is None
 
 
 def test_images_without_a_stamp_have_no_latency_and_no_wrong_clock():

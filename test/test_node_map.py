@@ -51,6 +51,7 @@ def rig(tmp_path_factory):
         "map.robot_frame": GRID_FRAME,
         "map.size": [16.0, 16.0, 4.0],
         "map.below": 1.0,
+        "map.ground_height": -0.2,
         "map.voxel_size": 0.4,
         "map.rate": 100.0,
         "map.folder": folder / "saved",
@@ -139,6 +140,7 @@ def test_map_is_published_in_the_fixed_frame_and_latched(rig):
         assert grid.header.frame_id == ODOM
         assert (grid.info.width, grid.info.height) == (40, 40)
         assert grid.info.resolution == pytest.approx(0.4)
+        assert grid.info.origin.position.z == pytest.approx(-0.2)  # the ground under the robot
         values = np.array(grid.data)
         assert set(np.unique(values)) <= set(range(-1, 101))
         assert (values == -1).any()
