@@ -104,3 +104,7 @@ def test_unseen_clusters_are_named_after_the_one_most_like_them():
     others = np.array([[0, 0], [0, 0], [0.1, 0.9], [0.8, -0.2]])
     assert name_unseen(names, counts, labelled, others).tolist() == [0, 1, 1, 0]
     assert name_unseen(names, np.zeros_like(counts), labelled, others).tolist() == names.tolist()
+    rare = np.array([[50_000, 0, 0, 0], [0, 400, 0, 0]])  # fewer than 1 % of the most, yet seen
+    like_the_first = others.copy()
+    like_the_first[1] = labelled[0]
+    assert name_unseen(names, rare, labelled, like_the_first).tolist() == [0, 1, 1, 0]

@@ -38,7 +38,13 @@ from train.runs.settings import read_settings
 from train.semantics.data import SemanticsData, labelled_views
 from train.semantics.frozen_field import FrozenField
 from train.semantics.frozen_tokens import FrozenTokens
-from train.semantics.model import SemanticTraining, head_config, without_head
+from train.semantics.model import (
+    SemanticTraining,
+    head_config,
+    learning_groups,
+    learning_rates,
+    without_head,
+)
 from train.semantics.settings import SemanticsSettings
 from train.semantics.step_features import ProcessWeights, render_features
 
@@ -173,6 +179,15 @@ def test_all_losses_fall_on_the_same_images(words):
     )
     assert last < first - 0.01
     assert all(parameter.grad is not None for parameter in training.parameters())
+
+
+def test_clusters_and_probes_learn_at_a_multiple_of_the_rate_of_the_code():
+    chosen = {"head.learning_rate": "0.001", "head.probe_factor": "7"}
+    words = [word for name, value in chosen.items() for word in (f"--{name}", value)]
+    settings = read_settings(SemanticsSettings(), None, words)
+    training = SemanticTraining(settings, head_config(TINY, settings))
+    rates = learning_rates(torch.optim.Adam(learning_groups(training, settings)))
+    assert rates == {"learning_rate": 0.001, "learning_rate_probes": pytest.approx(0.007)}
 
 
 def test_what_a_step_says_nothing_about_does_not_move(words):
