@@ -26,7 +26,7 @@ from scenedino_ros.node.to_msg import SIMILARITY_DTYPE  # noqa: E402
 pytestmark = pytest.mark.ros
 
 SETTINGS = GridSettings(origin=(-4.0, -2.0, 1.0), shape=(20, 10, 20), voxel_size=0.4)
-AHEAD = np.array([0.0, 0.0, 6.0])
+AHEAD = np.array([0.03, 0.05, 6.02])  # nearer to one voxel than to all others
 
 
 class Scene:
@@ -62,7 +62,7 @@ class Lookups:
         if stamp.sec < self.since:
             raise TransformError(f"no transform from {source!r} to {target!r}")
         T = np.eye(4)
-        T[2, 3] = 6.0
+        T[:3, 3] = AHEAD
         return T
 
 
