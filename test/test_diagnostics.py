@@ -39,6 +39,7 @@ def situation(before=None, *, now=None, **changes) -> Situation:
         "subscribed": True,
         "waits": False,
         "stale_after": 2.0,
+        "is_calibrated": True,
     }
     return Situation(**{**values, **changes})
 
@@ -97,7 +98,11 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
             "nobody publishes /image; /image/compressed is published",
         ),
         (
-            {"now": {**STARVED, "infos": 0}, "info_hint": "/left/camera_info is published"},
+            {
+                "now": STARVED,
+                "is_calibrated": False,
+                "info_hint": "/left/camera_info is published",
+            },
             Level.ERROR,
             "no camera_info has come on /camera_info; /left/camera_info is published",
         ),
@@ -129,12 +134,12 @@ PROBLEM = {"last_problem": "the reason", "last_problem_time": NOW - 0.2}
         ),
         ({"now": STARVED, "subscribed": False}, Level.OK, "nobody subscribes"),
         (
-            {"now": {**STARVED, "infos": 0}, "info_publishers": 0},
+            {"now": STARVED, "is_calibrated": False, "info_publishers": 0},
             Level.ERROR,
             "images arrive, but nobody publishes /camera_info",
         ),
         (
-            {"now": {**STARVED, "infos": 0}},
+            {"now": STARVED, "is_calibrated": False},
             Level.ERROR,
             "images arrive, but no camera_info has come on /camera_info",
         ),
@@ -203,7 +208,7 @@ def test_only_silence_has_a_name():
         judge(situation(image_publishers=0, image_hint="elsewhere")),
         judge(situation()),
         judge(situation(now=STARVED, subscribed=False)),
-        judge(situation(now={**STARVED, "infos": 0})),
+        judge(situation(now=STARVED, is_calibrated=False)),
         judge(situation(now={**STARVED, **PROBLEM})),
         judge(situation(now={**STARVED, "busy_since": NOW - 30.0})),
         judge(situation(now=STARVED, waits=True)),

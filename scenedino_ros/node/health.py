@@ -53,6 +53,7 @@ class Situation:
         subscribed: Whether an output has a subscriber.
         waits: Whether an image waits while the images of other cameras are worked on.
         stale_after: Seconds without a result after which the verdict names the reason.
+        is_calibrated: Whether a calibration has come since the node was configured.
         image_hint: Why no image comes, as far as the published topics show; or empty.
         info_hint: The same for missing calibrations.
         alternating: A sentence if several cameras seem to publish on one topic; or empty.
@@ -70,6 +71,7 @@ class Situation:
     subscribed: bool
     waits: bool
     stale_after: float
+    is_calibrated: bool
     image_hint: str = ""
     info_hint: str = ""
     alternating: str = ""
@@ -111,7 +113,7 @@ def _judge(situation: Situation) -> Verdict:
         return _no_image(situation, now.time - last_image)
     if not situation.subscribed:
         return _UNWANTED
-    if now.infos == 0:
+    if not situation.is_calibrated:
         return _no_info(situation)
     if now.last_problem_time is not None and now.last_problem_time > handled:
         return Verdict(Level.ERROR, f"no image can be used: {now.last_problem}", "problem")
@@ -193,9 +195,11 @@ _LOST = (
 
 
 def _missing(missing: int, sent: int, *, lost: bool) -> Verdict:
-    reason = (
-        _LOST if lost else "the camera left them out, or this machine was too busy to take them"
+    left_out = (
+        "the camera left them out, or this machine was too busy to take them, or images are "
+        "throttled and camera_info is not"
     )
+    reason = _LOST if lost else left_out
     sentence = f"{missing} of {sent} images did not arrive, by the stamps of the others: {reason}"
     return Verdict(Level.WARN, sentence, remark=f"missing, {'lost' if lost else 'left out'}")
 

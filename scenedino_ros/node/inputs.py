@@ -145,11 +145,11 @@ def mismatch(topic: str, wanted_type: str, quality: QoSProfile, publishers: Iter
         compatibility, reason = qos_check_compatible(publisher.qos_profile, quality)
         if compatibility != QoSCompatibility.ERROR:
             return ""
-        asks = quality.reliability == ReliabilityPolicy.RELIABLE
-        may = asks and wanted_type != INFO
+        is_reliable = quality.reliability == ReliabilityPolicy.RELIABLE and wanted_type != INFO
+        remedy = "input.reliable to false or " if is_reliable else ""
         reasons.add(
             f"the quality of service of {topic} does not fit ({reason.strip().rstrip('; ')}): set "
-            f"{'input.reliable to false or ' if may else ''}qos_overrides.{topic}.subscription"
+            f"{remedy}qos_overrides.{topic}.subscription"
         )
     return "; ".join(sorted(reasons))
 

@@ -275,7 +275,8 @@ class SceneDinoNode(LifecycleNode):
         pipeline = self._pipeline
         of_map = pipeline.map if pipeline else None
         image_topic, info_topic = camera.topics
-        missing = before is not None and (now.images == before.images or now.infos == 0)
+        is_calibrated = camera.calibration is not None
+        missing = before is not None and (now.images == before.images or not is_calibrated)
         image_hint, info_hint = camera.hints() if pipeline and missing else ("", "")
         return Situation(
             before=now if before is None else before,
@@ -291,6 +292,7 @@ class SceneDinoNode(LifecycleNode):
             or (of_map is not None and of_map.is_wanted()),
             waits=pipeline is not None and pipeline.waits(camera),
             stale_after=self.settings.diagnostics.stale_after,
+            is_calibrated=is_calibrated,
             image_hint=image_hint,
             info_hint=info_hint,
             alternating=camera.alternating(),

@@ -11,6 +11,7 @@ from torch import nn
 
 from scenedino_ros.core.labels import CITYSCAPES19
 from scenedino_ros.core.metrics import class_iou, merge_clusters
+from scenedino_ros.evaluation.segmentation.scores import CLASS_WEIGHTS
 from scenedino_ros.network.semantics import ClusterHead, SemanticHead
 from train.semantics.clustering import (
     cluster_offsets,
@@ -23,8 +24,6 @@ from train.semantics.rendered_pixels import RenderedPixels
 from train.semantics.settings import NamingSettings
 
 _N_CLASSES = len(CITYSCAPES19)
-# Published weights of the classes in the score that compares checkpoints.
-_WEIGHTS = np.array([4, 2, 2, 1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 2, 1, 1, 1, 1, 1])
 # What the classifiers of a semantic head read, as in the names of its parts.
 _SOURCES = ("direct", "stego")
 
@@ -137,6 +136,6 @@ def _scores(name: str, confusion: np.ndarray) -> dict[str, float]:
     return {
         f"{name}/accuracy": float(np.trace(confusion) / max(confusion.sum(), 1)),
         f"{name}/miou": float(iou.mean()),
-        f"{name}/weighted_miou": float((iou * _WEIGHTS / _WEIGHTS.mean()).mean()),
+        f"{name}/weighted_miou": float((iou * CLASS_WEIGHTS / CLASS_WEIGHTS.mean()).mean()),
         **per_class,
     }
