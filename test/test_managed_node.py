@@ -586,6 +586,18 @@ def test_the_network_is_built_for_the_image_size_that_is_asked_for(tmp_path):
     assert any("untrained weights" in line for line in told)
 
 
+def test_a_node_that_was_cleaned_up_has_no_calibration(make_node):
+    node = make_node()
+    assert node.autostart()
+    (camera,) = node._cameras
+    camera._on_info(CameraInfo(width=8, height=8))
+    assert node._situation(camera, None).is_calibrated
+    assert node.trigger_deactivate() == SUCCESS
+    assert node._situation(camera, None).is_calibrated
+    assert node.trigger_cleanup() == SUCCESS
+    assert not node._situation(camera, None).is_calibrated
+
+
 def test_a_quality_of_service_that_nothing_takes_is_told(make_node, capfd):
     idle = "qos_overrides.camera_info.subscription.reliability"  # without the slash
     node = make_node(
