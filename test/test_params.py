@@ -320,7 +320,7 @@ def test_the_default_grid_lies_in_the_optical_frame():
     placement = GridPlacement(GridSettings())
     assert placement.grid == GRID_PRESETS["camera"]
     assert not placement.needs_transforms
-    assert placement.frame("camera") == "camera"
+    assert placement.frame("camera") == placement.frame("/camera") == "camera"  # as in tf2
     assert placement.T_grid_cam(FakeHeader(), None) is None
 
 
@@ -329,6 +329,7 @@ def test_a_framed_grid_is_looked_up_at_the_stamp():
     assert placement.grid == GRID_PRESETS["sscbench"]
     assert placement.needs_transforms
     assert placement.frame("camera") == "base"
+    assert GridPlacement(GridSettings(frame="/base")).frame("camera") == "base"
     assert placement.T_grid_cam(FakeHeader(), FixedTransforms()) == ("base", "camera", "now")
 
 

@@ -41,6 +41,21 @@ def test_centres_lie_half_a_voxel_inside() -> None:
     )
 
 
+def test_centres_far_from_the_origin_are_as_exact() -> None:
+    far = np.array([500_000.0, 5_400_000.0, 0.0])  # as in UTM
+    near, voxels = (
+        SemanticVoxels(
+            VoxelGrid(tuple(origin), (4, 4, 4), 0.2),
+            np.arange(64),
+            np.zeros(64, np.uint8),
+            np.ones(64, np.float32),
+            np.ones(64, np.float32),
+        )
+        for origin in (0 * far, far)
+    )
+    np.testing.assert_allclose(voxels.centers() - far, near.centers(), atol=1e-8)
+
+
 def test_dense_and_sparse_forms_agree() -> None:
     voxels = small_voxels()
     assert np.flatnonzero(voxels.occupied()).tolist() == [0, 5, 23]
