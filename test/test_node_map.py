@@ -227,6 +227,15 @@ def test_paused_node_fuses_nothing(rig):
         assert rig.call(SetBool, "/scenedino/pause", SetBool.Request(data=False)).success
 
 
+def test_a_map_far_from_the_origin_of_its_frame_is_warned_of(rig):
+    with rig.subscribe("/scenedino/map/voxels", PointCloud2):
+        drive_until(rig, "images fused", lambda: drive(rig, 5_400_000.0))
+        rig.spin_until(
+            lambda: "clouds round its points to 0.5 m" in rig.status["map"][2]["last problem"],
+            "the warning",
+        )
+
+
 @pytest.mark.parametrize(
     ("of_map", "cameras", "sentence"),
     [

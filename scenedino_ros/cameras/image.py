@@ -5,7 +5,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -24,9 +24,8 @@ _MAX_STRETCH = 1.25
 _MAX_BILINEAR_REDUCTION = 3.0
 # How far apart neighbours of the network input image may be in the image, of their mean distance.
 _LARGEST_STEP = 2.0
-# Angle from the optical axis. If the middle of an image's edge is farther, OpenCV's pinhole camera
-# of an equidistant lens is pushed aside by the tangent of that angle, and far from 90 degrees on
-# it is no camera at all.
+# Angle from the optical axis. If the middle of an image's edge is farther, the tangent of that
+# angle pushes OpenCV's pinhole camera of an equidistant lens aside; near 90 degrees it is none.
 _WIDE = np.radians(75.0)
 _BAND = 1 << 18  # pixels that are projected at once
 
@@ -252,8 +251,8 @@ def undistorted_camera(camera: CalibratedCamera) -> PinholeCamera:
     if camera.distortion_model == EQUIDISTANT:
         if _widest_angle(camera, pinhole) > _WIDE:
             flat = CalibratedCamera(pinhole, EQUIDISTANT, camera.D)
-            maps = [cv2.convertMaps(*undistortion_maps(flat, pinhole), cv2.CV_32FC1)]
-            return _seen(pinhole, (np.stack(pair, axis=-1) for pair in maps))
+            uv = cv2.convertMaps(*undistortion_maps(flat, pinhole), cv2.CV_32FC1)
+            return _seen(pinhole, [np.stack(uv, axis=-1)])
         K = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
             pinhole.K, camera.D, size, np.eye(3), balance=0.0
         )
@@ -273,7 +272,7 @@ def _widest_angle(camera: CalibratedCamera, pinhole: PinholeCamera) -> float:
     return float(max(angles.max(), np.linalg.norm(bent, axis=1).max()))
 
 
-def _seen(view: PinholeCamera, looked_up: Iterator[np.ndarray]) -> PinholeCamera:
+def _seen(view: PinholeCamera, looked_up: Iterable[np.ndarray]) -> PinholeCamera:
     """Return a camera that looks straight ahead, if the lens saw all that it shows.
 
     Args:

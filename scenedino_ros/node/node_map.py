@@ -154,8 +154,9 @@ class NodeMap:
             self.refuse(*self._explained(error))
             return
         now = time.monotonic()
-        wanted = self._wanted()
-        if wanted and now - self._published >= 1 / self._live.current.map.rate:
+        if now - self._published < 1 / self._live.current.map.rate:
+            return
+        if wanted := self._wanted():
             self._published = now  # also if it fails: the next attempt is due after a period
             self._stamp = frame.image.header.stamp
             with camera.statistics.timed(Stage.MAP_MESSAGES):
@@ -187,14 +188,7 @@ class NodeMap:
         if done.restart:
             self._counts[_restarts(done.restart)] += 1
             self._note(f"the map starts anew, {done.restart.value}: {done.reason}")
-        settings = self._live.current.map
-        height = settings.ground_height
-        coarse = float(np.spacing(np.float32(np.abs(self._map.box.grid().origin).max())))
-        if coarse > settings.voxel_size / 4:
-            self._note(
-                f"the map is so far from the origin of {settings.frame} that clouds round its "
-                f"points to {coarse:g} m: choose a map.frame with a nearer origin, such as odom"
-            )
+        height = self._live.current.map.ground_height
         self._robot_ground = poses.T_map_robot[:3, 3] + (0.0, 0.0, height)
 
     def _wanted(self) -> set[str]:
@@ -204,6 +198,7 @@ class NodeMap:
     def _publish(self, names: set[str]) -> list[str]:
         """Publish outputs of the map; return the names of those that were published."""
         published = []
+        self._warn_of_rounding()
         try:
             for name, message in self._messages(names):
                 self._shared.publish(name, message)
@@ -215,6 +210,15 @@ class NodeMap:
             self._unpublished = f"the map was not published, {reason}: {sentence}"
             self._note(self._unpublished)
         return published
+
+    def _warn_of_rounding(self) -> None:
+        settings, farthest = self._live.current.map, np.abs(self._map.box.grid().origin).max()
+        step = float(np.spacing(np.float32(farthest)))  # coordinates in clouds are float32
+        if step > settings.voxel_size / 4:
+            self._note(
+                f"the map is so far from the origin of {settings.frame} that clouds round its "
+                f"points to {step:g} m: choose a map.frame with a nearer origin, such as odom"
+            )
 
     def reset(self) -> str:
         """Make everything unknown; return what was done, in words."""

@@ -122,8 +122,8 @@ class PredictionFiles:
     """A folder of predictions, written once and scored many times, a file per frame.
 
     ``predictions.json`` holds the settings they were made with, ``files.json`` the state of the
-    images; ``SEQUENCE/NNNNNN.npz`` holds
-    ``label`` and ``density`` as in `SscPrediction`, about 5 MB.
+    images; ``SEQUENCE/NNNNNN.npz`` holds ``label`` and ``density`` as in `SscPrediction`, about
+    5 MB.
     """
 
     def __init__(
