@@ -255,6 +255,11 @@ def test_settings_that_contradict_each_other_are_refused(of_map, cameras, senten
         check_map(settings)
 
 
+def test_a_box_that_just_holds_ground_and_obstacles_is_accepted():
+    fitting = replace(MapSettings(), frame=ODOM, below=0.3, voxel_size=0.3, size=(6.0, 6.0, 2.3))
+    check_map(NodeSettings(map=fitting))  # 2.3 - 0.3 is less than 2
+
+
 def test_rows_of_the_occupancy_grid_run_along_x():
     grid = VoxelGrid((-1.0, 2.0, 0.0), (3, 2, 4), 0.5)
     values = np.array([[0, 10], [-1, 20], [100, 30]], np.int8)

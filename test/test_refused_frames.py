@@ -383,3 +383,17 @@ def test_warnings_about_the_pose_wait_for_an_output_that_needs_it(raw, monkeypat
         heard.append(list(raw.camera.lines))
     raw.camera.outputs.names = names
     assert heard == [[], *[["the camera is high"]] * 3]
+
+
+def test_a_warning_comes_again_if_a_good_calibration_was_between(raw, monkeypatch):
+    def warnings(calibrated, encoded, training_rig, grid, T_grid_cam):
+        return {"focal": "the lens is long"} if calibrated.pinhole.K[0, 0] > 100 else {}
+
+    monkeypatch.setattr(processor, "camera_warnings", warnings)
+    raw.processor._warned.clear()
+    raw.camera.lines.clear()
+    heard = []
+    for focal in (120.0, 121.0, 90.0, 120.0):
+        assert raw.send(info=calibration(fx=focal)) == "done"
+        heard.append(len(raw.camera.lines))
+    assert heard == [1, 1, 1, 2]

@@ -198,8 +198,8 @@ class NodeMap:
     def _publish(self, names: set[str]) -> list[str]:
         """Publish outputs of the map; return the names of those that were published."""
         published = []
-        self._warn_of_rounding()
         try:
+            self._warn_of_rounding()
             for name, message in self._messages(names):
                 self._shared.publish(name, message)
                 published.append(name)

@@ -90,23 +90,23 @@ class Pairing:
             The image with its calibration, if that is there, and images that are dropped.
         """
         last = self._last_stamp_ns
-        back = 0 if last is None else last - stamp_ns
-        drop = Drop(
-            Reason.TIME_BACKWARDS,
-            f"the image's stamp is {back / 1e9:.3f} s before the stamp of the image that came "
-            "before it",
-        )
-        if 0 < back < _REORDERED and not self._out_of_order:
-            self._out_of_order = True
-            return Paired(None, (drop,))
-        self._last_stamp_ns, self._out_of_order = stamp_ns, False
-        if back > 0:
+        if last is not None and stamp_ns < last:
+            sentence = (
+                f"the image's stamp is {(last - stamp_ns) / 1e9:.3f} s before the stamp of the "
+                "image that came before it"
+            )
+            drop = Drop(Reason.TIME_BACKWARDS, sentence)
+            if last - stamp_ns < _REORDERED and not self._out_of_order:
+                self._out_of_order = True
+                return Paired(None, (drop,))
+            self._last_stamp_ns, self._out_of_order = stamp_ns, False
             # The stamps of those that waited are invalid, too.
             drops = (drop,) * (1 + len(self._images))
             self._images.clear()
             if self._exact:
                 self._infos.clear()
             return Paired(None, drops, jumped_back=True)
+        self._last_stamp_ns, self._out_of_order = stamp_ns, False
         replaced = self._images.pop(stamp_ns, None)
         self._images[stamp_ns] = _Waiting(image, arrival)
         paired = self._match_exact(stamp_ns) if self._exact else self._match_latest()

@@ -52,6 +52,7 @@ _EMPTY_ARRAY = (
 # parameter may change its type.
 _CAN_CONVERT = hasattr(Node, "add_pre_set_parameters_callback")
 _QOS_POLICIES = [kind.name.lower() for kind in INPUT_QOS_OVERRIDES.policy_kinds]
+_ROUNDING = 1e-6  # metres
 _QOS_PREFIX = "qos_overrides."  # declared by rclpy together with the topic they belong to
 
 
@@ -237,7 +238,8 @@ def check_map(settings: NodeSettings) -> None:
     low, high = -chosen.below, chosen.size[2] - chosen.below
     lowest = chosen.ground_height - chosen.voxel_size  # of the voxel whose top is the ground
     highest = chosen.ground_height + chosen.obstacle_heights[1]
-    if chosen.frame and not low <= lowest < highest <= high:
+    # Sums such as 2.3 - 0.3 are a little less than they should be.
+    if chosen.frame and not low - _ROUNDING <= lowest < highest <= high + _ROUNDING:
         raise InputError(
             f"the map reaches from {low:g} to {high:g} m around the height of the robot's frame "
             f"(map.below, map.size), but ground and obstacles from {lowest:g} to {highest:g} m "

@@ -129,7 +129,7 @@ class FrameProcessor:
         self._shared = shared
         self._clock = clock
         # Of each camera, the calibration that was judged last and the kinds of warnings about it.
-        self._warned: dict[str, tuple[object, set[str]]] = {}
+        self._warned: dict[str, tuple[tuple[object, bool], set[str]]] = {}
         self._latest: CameraInput  # that took the latest image that was encoded
         self._markers = MarkerSerializer()
         self.map = (
@@ -264,7 +264,7 @@ class FrameProcessor:
         frame: Frame,
     ) -> None:
         """Warn of what looks wrong about a camera, once for each calibration and kind."""
-        known, kinds = self._warned.get(camera.name, (None, set()))
+        known, kinds = self._warned.get(camera.name, ((None, False), set()))
         # Where no output needs the grid, the camera's pose in it is not looked up.
         key = (calibrated.key(), T_grid_cam is None)
         if key == known:
@@ -277,7 +277,7 @@ class FrameProcessor:
         # Those that stay the same from one calibration to the next are not repeated.
         for kind in warnings.keys() - kinds:
             camera.logger.warning(warnings[kind])
-        self._warned[camera.name] = (key, kinds | set(warnings))
+        self._warned[camera.name] = key, set(warnings) | (kinds if known[0] == key[0] else set())
 
     def _query(self, settings: NodeSettings) -> VoxelQuery:
         chosen = settings.voxels
